@@ -1,0 +1,51 @@
+# What people do with this repository. Needs Go and make; everything else is
+# fetched as Go modules or made on the spot.
+
+GO         ?= go
+CONFIG     ?= http
+BENCHTIME  ?= 1s
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo run upstream test bench lint fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the commands into bin/
+	$(GO) build -o bin/ -ldflags "-X main.version=$(VERSION)" ./cmd/...
+
+demo: ## record real HTTP traffic through a real MOSN and show the recording
+	$(GO) run ./examples/demo
+
+run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until interrupted; CONFIG=tcp, tls, http, grpc, unix, udp
+	@mkdir -p logs
+	bin/mosn start -c configs/$(CONFIG).json
+
+upstream: ## run the HTTP server that the configurations proxy to, in a second terminal
+	$(GO) run ./examples/upstream
+
+# Certificates are good for a day and never committed.
+configs/certs/server.pem: FORCE
+	@$(GO) run ./examples/certs -dir configs/certs
+FORCE:
+
+test: ## go vet and all tests, the end-to-end ones included
+	$(GO) vet ./...
+	$(GO) test -timeout 20m ./...
+
+bench: ## benchmarks of the recording paths
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+lint: ## formatting and the linters of .golangci.yml
+	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*')); \
+		if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+fmt: ## gofmt everything
+	gofmt -w $$(find . -name '*.go' -not -path './.git/*')
+
+clean: ## remove what the other targets made
+	rm -rf bin logs configs/certs configs/*.sock

@@ -1,0 +1,62 @@
+// Command mosn is MOSN with the tcpcopy filter compiled in. It is started and
+// stopped like MOSN's own binary and understands the same configurations; the one
+// thing it lacks is the seata stream filter, whose sources do not build.
+//
+// It also serves the gRPC service of package grpcecho, so that a listener with
+// MOSN's grpc filter has something to answer with.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli"
+)
+
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version = "dev"
+
+func main() {
+	if err := run(os.Args, os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "mosn: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run executes one command line, program name first, and writes help to out.
+func run(args []string, out io.Writer) error {
+	app := cli.NewApp()
+	app.Name = "mosn"
+	app.Version = version
+	app.Usage = "MOSN, a network proxy, with the tcpcopy flight recorder"
+	app.Writer = out
+	app.Flags = startFlags()
+	app.Commands = []cli.Command{
+		{
+			Name:   "start",
+			Usage:  "start the proxy in the foreground",
+			Flags:  startFlags(),
+			Action: start,
+		},
+		{
+			Name:   "stop",
+			Usage:  "stop the proxy that was started with the same configuration",
+			Flags:  []cli.Flag{configFlag()},
+			Action: stop,
+		},
+		{
+			Name:   "reload",
+			Usage:  "accepted for compatibility; send the running proxy SIGHUP instead",
+			Action: func(*cli.Context) error { return nil },
+		},
+	}
+	// Flags without a command mean start, as in MOSN's own main.
+	app.Action = func(c *cli.Context) error {
+		if c.NumFlags() == 0 {
+			return cli.ShowAppHelp(c)
+		}
+		return start(c)
+	}
+	return app.Run(args)
+}

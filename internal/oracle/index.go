@@ -1,0 +1,139 @@
+package oracle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Both is a count in each direction.
+type Both struct {
+	In  uint64 `json:"in"`
+	Out uint64 `json:"out"`
+}
+
+// Window is one line of the index. Counts are bytes unless named otherwise.
+type Window struct {
+	Window      string            `json:"window"`
+	Trigger     string            `json:"trigger"`
+	Opened      time.Time         `json:"opened"`
+	Closed      time.Time         `json:"closed"`
+	Run         string            `json:"run"`
+	Ports       []string          `json:"ports"`
+	Connections int               `json:"connections"`
+	Records     Both              `json:"records"`
+	Seen        Both              `json:"seen"`
+	Written     Both              `json:"written"`
+	Lost        Both              `json:"lost"`
+	LostBy      map[string]uint64 `json:"lost_by"`
+	Files       []string          `json:"files"`
+	Removed     []string          `json:"removed"`
+	Recovered   bool              `json:"recovered"`
+}
+
+// ReadIndex returns the windows in dir's index, oldest first. It refuses unknown
+// fields and accounts that do not add up.
+func ReadIndex(dir string) ([]Window, error) {
+	path := filepath.Join(dir, "dump_windows.jsonl")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	var windows []Window
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	for {
+		var w Window
+		switch err := d.Decode(&w); {
+		case errors.Is(err, io.EOF):
+			return windows, nil
+		case err != nil:
+			return nil, fmt.Errorf("%s: line %d: %w", path, len(windows)+1, err)
+		}
+		if err := w.balance(); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, len(windows)+1, err)
+		}
+		windows = append(windows, w)
+	}
+}
+
+// balance checks seen = written + lost, and lost against its reasons.
+func (w Window) balance() error {
+	var errs []error
+	if w.Seen.In != w.Written.In+w.Lost.In {
+		errs = append(errs, fmt.Errorf("in: seen %d, written %d, lost %d", w.Seen.In, w.Written.In, w.Lost.In))
+	}
+	if w.Seen.Out != w.Written.Out+w.Lost.Out {
+		errs = append(errs, fmt.Errorf("out: seen %d, written %d, lost %d", w.Seen.Out, w.Written.Out, w.Lost.Out))
+	}
+	var reasons uint64
+	for _, n := range w.LostBy {
+		reasons += n
+	}
+	if lost := w.Lost.In + w.Lost.Out; lost != reasons {
+		errs = append(errs, fmt.Errorf("lost %d, by reason %d: %v", lost, reasons, w.LostBy))
+	}
+	return errors.Join(errs...)
+}
+
+// FindWindow returns the index line of the window with that UUID.
+func FindWindow(dir, id string) (Window, error) {
+	windows, err := ReadIndex(dir)
+	if err != nil {
+		return Window{}, err
+	}
+	for _, w := range windows {
+		if w.Window == id {
+			return w, nil
+		}
+	}
+	return Window{}, fmt.Errorf("window %s is not among the %d of %s's index", id, len(windows), dir)
+}
+
+// Agrees says whether the index's accounts are those of the log's conversations
+// in the window.
+func (w Window) Agrees(all []*Conversation) error {
+	var connections int
+	var records, written, lost Both
+	lostBy := map[string]uint64{}
+	for _, c := range all {
+		if c.Window != w.Window {
+			continue
+		}
+		connections++
+		written.In, written.Out = written.In+c.In.Kept(), written.Out+c.Out.Kept()
+		lost.In, lost.Out = lost.In+c.In.Lost(), lost.Out+c.Out.Lost()
+		records.In, records.Out = records.In+c.In.records(lostBy), records.Out+c.Out.records(lostBy)
+	}
+	var errs []error
+	differ := func(what string, index, log any) {
+		if index != log {
+			errs = append(errs, fmt.Errorf("%s: the index has %v, the log %v", what, index, log))
+		}
+	}
+	differ("connections", w.Connections, connections)
+	differ("records", w.Records, records)
+	differ("written", w.Written, written)
+	differ("lost", w.Lost, lost)
+	for reason, n := range lostBy {
+		differ("lost by "+reason, w.LostBy[reason], n)
+	}
+	return errors.Join(errs...)
+}
+
+// records counts data lines, and adds gaps to lostBy.
+func (s Stream) records(lostBy map[string]uint64) (n uint64) {
+	for _, p := range s.Pieces {
+		if p.Kind == Gap {
+			lostBy[p.Reason] += p.Length
+		} else {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Conversation is what one window holds of one connection.
+type Conversation struct {
+	Window, Conn, Port string
+	Client, Server     string
+	In, Out            Stream
+	Closed             *Line // its close line, nil while it lives on
+}
+
+// Stream is one direction of a conversation, in the order of the log.
+type Stream struct {
+	Pieces []Line // Data and Gap
+}
+
+// Conversations sorts a hex_meta log's lines by connection and window, in the
+// order of their open lines. It refuses a log in which a connection's lines do
+// not begin with the one open line, go on after its close line, leave out or
+// repeat a byte, or do not add up to the totals of the close line.
+func Conversations(lines []Line) ([]*Conversation, error) {
+	type key struct{ window, conn string }
+	byKey := map[key]*Conversation{}
+	var all []*Conversation
+	for _, l := range lines {
+		k := key{l.Window, l.Conn}
+		c := byKey[k]
+		switch {
+		case l.Kind == Open && c != nil:
+			return nil, fmt.Errorf("connection %s opens twice in window %s", l.Conn, l.Window)
+		case l.Kind == Open:
+			c = &Conversation{Window: l.Window, Conn: l.Conn, Port: l.Port, Client: l.Client, Server: l.Server}
+			byKey[k] = c
+			all = append(all, c)
+			continue
+		case c == nil:
+			return nil, fmt.Errorf("connection %s does not begin with an open line in window %s", l.Conn, l.Window)
+		case c.Closed != nil:
+			return nil, fmt.Errorf("connection %s goes on after its close line in window %s", l.Conn, l.Window)
+		case l.Port != c.Port:
+			return nil, fmt.Errorf("connection %s is on ports %s and %s", l.Conn, c.Port, l.Port)
+		case l.Kind == Close:
+			c.Closed = &l
+		case l.Direction == In:
+			c.In.Pieces = append(c.In.Pieces, l)
+		default:
+			c.Out.Pieces = append(c.Out.Pieces, l)
+		}
+	}
+	var errs []error
+	for _, c := range all {
+		if err := errors.Join(c.In.check(), c.Out.check()); err != nil {
+			errs = append(errs, fmt.Errorf("connection %s: %w", c.Conn, err))
+		}
+		if l := c.Closed; l != nil && (!c.In.endsAt(l.TotalIn) || !c.Out.endsAt(l.TotalOut)) {
+			errs = append(errs, fmt.Errorf("connection %s: its streams end at %d and %d, its close line says %d and %d",
+				c.Conn, c.In.End(), c.Out.End(), l.TotalIn, l.TotalOut))
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// check finds bytes that are in the stream twice or not accounted for.
+func (s Stream) check() error {
+	for i, p := range s.Pieces {
+		if p.Length == 0 {
+			return fmt.Errorf("empty piece at offset %d %s", p.Offset, p.Direction)
+		}
+		if i > 0 {
+			before := s.Pieces[i-1]
+			if end := before.Offset + before.Length; end != p.Offset {
+				return fmt.Errorf("a piece ends at offset %d, the next begins at %d %s", end, p.Offset, p.Direction)
+			}
+		}
+	}
+	return nil
+}
+
+// End is the offset after the last byte that the stream accounts for.
+func (s Stream) End() uint64 {
+	if len(s.Pieces) == 0 {
+		return 0
+	}
+	last := s.Pieces[len(s.Pieces)-1]
+	return last.Offset + last.Length
+}
+
+// endsAt allows for a stream of which the window saw nothing.
+func (s Stream) endsAt(total uint64) bool { return len(s.Pieces) == 0 || s.End() == total }
+
+// Begin is the offset of the first byte that the stream accounts for.
+func (s Stream) Begin() uint64 {
+	if len(s.Pieces) == 0 {
+		return 0
+	}
+	return s.Pieces[0].Offset
+}
+
+// Kept and Lost are the stream's bytes in Data and in Gap lines.
+func (s Stream) Kept() uint64 { return s.sum(Data) }
+
+// Lost counts the bytes in gaps.
+func (s Stream) Lost() uint64 { return s.sum(Gap) }
+
+func (s Stream) sum(k Kind) (n uint64) {
+	for _, p := range s.Pieces {
+		if p.Kind == k {
+			n += p.Length
+		}
+	}
+	return n
+}
+
+// Bytes returns the whole stream, which must have no gap. It belongs to the caller.
+func (s Stream) Bytes() ([]byte, error) {
+	all := make([]byte, 0, s.End()-s.Begin())
+	for _, p := range s.Pieces {
+		if p.Kind == Gap {
+			return nil, fmt.Errorf("gap of %d bytes at offset %d %s: %s", p.Length, p.Offset, p.Direction, p.Reason)
+		}
+		all = append(all, p.Payload...)
+	}
+	return all, nil
+}
+
+// Agrees says whether every byte that the stream keeps is the one that original
+// has at that offset. original starts at the connection's first byte.
+func (s Stream) Agrees(original []byte) error {
+	for _, p := range s.Pieces {
+		end := p.Offset + p.Length
+		if end > uint64(len(original)) {
+			return fmt.Errorf("a piece ends at offset %d %s, the original has %d bytes", end, p.Direction, len(original))
+		}
+		if p.Kind == Data && !slices.Equal(p.Payload, original[p.Offset:end]) {
+			return fmt.Errorf("%d bytes at offset %d %s differ from the original", p.Length, p.Offset, p.Direction)
+		}
+	}
+	return nil
+}

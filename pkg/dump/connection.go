@@ -1,0 +1,231 @@
+package dump
+
+import (
+	"strings"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// ReasonMissing is the reason of gaps that no record tells of: bytes between two
+// records of a stream that the files do not have.
+const ReasonMissing = "missing"
+
+// maxGaps bounds the gaps of a connection that are kept one by one.
+const maxGaps = 4096
+
+// Gap is a part of a stream that passed in a window and is not in the files.
+type Gap struct {
+	Direction model.Direction
+	Offset    uint64 // bytes of the direction that came before
+	Length    uint64 // bytes
+	Reason    string // a model.Reason's word, or ReasonMissing
+}
+
+// Connection is what the records of one window say of one connection.
+type Connection struct {
+	Identity
+	First, Last time.Time // of its records
+	Records     Both      // of data
+	Bytes       Both      // of data
+	Lost        Both      // bytes in gaps
+	Gaps        []Gap     // in the order of the records; the first maxGaps of them
+	MoreGaps    int       // gaps that are not in Gaps
+	Closed      bool      // its end was seen; Reason and Totals hold
+	Reason      string
+	Totals      Both // bytes of the connection in all
+	Legacy      bool // see Record
+
+	start     bool      // its beginning was seen, as the file says
+	from      [2]uint64 // offset of the first byte that the window has
+	next      [2]uint64 // offset behind the last
+	seen      [2]bool   // from and next hold
+	any       [2]bool   // there was data or a gap
+	anonymous bool
+}
+
+// Complete tells whether the window has all of the connection: its beginning,
+// its end and, in each direction that was recorded, every byte.
+func (c *Connection) Complete() bool {
+	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !c.any[model.In] && !c.any[model.Out] && c.Totals != (Both{}) {
+		return false
+	}
+	totals := [2]uint64{c.Totals.In, c.Totals.Out}
+	for _, dir := range []model.Direction{model.In, model.Out} {
+		if c.any[dir] && (c.from[dir] != 0 || c.next[dir] != totals[dir]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Recorded tells whether there are records of a direction's bytes.
+func (c *Connection) Recorded(dir model.Direction) bool { return c.any[dir] }
+
+// Began tells whether the window has the connection from its first byte on.
+func (c *Connection) Began() bool {
+	if c.Legacy {
+		return false
+	}
+	for _, dir := range []model.Direction{model.In, model.Out} {
+		if c.seen[dir] && c.from[dir] != 0 {
+			return false
+		}
+	}
+	return c.start || c.any[model.In] || c.any[model.Out]
+}
+
+// Tracker joins records to connections and finds what is missing between them.
+// Give it the records in a Reader's order. It forgets a connection when its
+// window is over, so its memory does not grow with the number of windows.
+type Tracker struct {
+	done  func(*Connection)
+	conns map[connKey]*Connection
+	order []*Connection     // of conns, by first record
+	open  map[string]string // the window that each process records in
+}
+
+// connKey names a connection in a window.
+type connKey struct{ window, conn string }
+
+// NewTracker returns a Tracker that hands each connection to done, which may be
+// nil, when its window is over, in the order of their first records.
+func NewTracker(done func(*Connection)) *Tracker {
+	if done == nil {
+		done = func(*Connection) {}
+	}
+	return &Tracker{done: done, conns: map[connKey]*Connection{}, open: map[string]string{}}
+}
+
+// Add takes a record in. It returns its connection, the gap in front of it that
+// no record tells of (Length 0 when there is none), and whether the record is
+// the connection's first. Bytes that were there before are cut off the front of r.
+func (t *Tracker) Add(r *Record) (c *Connection, missing Gap, first bool) {
+	run, _, _ := strings.Cut(r.Conn, "-")
+	if t.open[run] != r.Window {
+		if len(t.open) >= maxKnown {
+			clear(t.open)
+		}
+		if before, ok := t.open[run]; ok {
+			t.finish(before, run)
+		}
+		t.open[run] = r.Window
+	}
+	key := connKey{r.Window, r.Conn}
+	c = t.conns[key]
+	if c == nil {
+		first = true
+		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
+		t.conns[key] = c
+		t.order = append(t.order, c)
+	}
+	return c, c.add(r), first
+}
+
+// finish hands out the connections of a process in a window that is over.
+func (t *Tracker) finish(window, run string) {
+	rest := t.order[:0]
+	for _, c := range t.order {
+		if of, _, _ := strings.Cut(c.Conn, "-"); c.Window != window || of != run {
+			rest = append(rest, c)
+			continue
+		}
+		delete(t.conns, connKey{c.Window, c.Conn})
+		t.done(c)
+	}
+	clear(t.order[len(rest):])
+	t.order = rest
+}
+
+// Finish hands out what is left. Call it after the last record.
+func (t *Tracker) Finish() {
+	for _, c := range t.order {
+		t.done(c)
+	}
+	t.order = nil
+	clear(t.conns)
+	clear(t.open)
+}
+
+func (c *Connection) add(r *Record) (missing Gap) {
+	if r.Time.After(c.Last) {
+		c.Last = r.Time
+	}
+	if r.Time.Before(c.First) {
+		c.First = r.Time
+	}
+	if c.Peer == "" {
+		c.Peer, c.Listener = r.Peer, r.Listener
+	}
+	switch r.Kind {
+	case KindOpen:
+		c.start = c.start || r.Start
+		if base := [2]uint64{r.Base.In, r.Base.Out}; r.HasBase {
+			for dir := range base {
+				if !c.seen[dir] {
+					c.seen[dir], c.from[dir], c.next[dir] = true, base[dir], base[dir]
+				}
+			}
+		}
+	case KindData, KindGap:
+		return c.pass(r)
+	case KindClose:
+		c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
+		totals := [2]uint64{r.Totals.In, r.Totals.Out}
+		for _, dir := range []model.Direction{model.In, model.Out} {
+			if c.any[dir] && totals[dir] > c.next[dir] {
+				missing = Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: ReasonMissing}
+				c.lose(missing)
+			}
+		}
+	}
+	return missing
+}
+
+// pass takes in a record of data or a gap.
+func (c *Connection) pass(r *Record) (missing Gap) {
+	dir := r.Direction
+	if !c.seen[dir] || !c.any[dir] && r.Offset < c.from[dir] {
+		c.seen[dir], c.from[dir], c.next[dir] = true, r.Offset, r.Offset
+	}
+	c.any[dir] = true
+	if r.Offset > c.next[dir] {
+		missing = Gap{Direction: dir, Offset: c.next[dir], Length: r.Offset - c.next[dir], Reason: ReasonMissing}
+		c.lose(missing)
+	}
+	if known := c.next[dir] - min(r.Offset, c.next[dir]); known > 0 {
+		known = min(known, r.Length)
+		r.Offset += known
+		r.Length -= known
+		if r.Kind == KindData {
+			r.Data = r.Data[known:]
+		}
+	}
+	if r.Length == 0 {
+		return missing
+	}
+	c.next[dir] = r.Offset + r.Length
+	if r.Kind == KindGap {
+		c.lose(Gap{Direction: dir, Offset: r.Offset, Length: r.Length, Reason: r.Reason})
+		return missing
+	}
+	c.Bytes.Add(dir, r.Length)
+	c.Records.Add(dir, 1)
+	return missing
+}
+
+// lose notes a gap, as one with the last where they touch.
+func (c *Connection) lose(g Gap) {
+	c.Lost.Add(g.Direction, g.Length)
+	if n := len(c.Gaps); n > 0 {
+		if last := &c.Gaps[n-1]; last.Direction == g.Direction && last.Reason == g.Reason && last.Offset+last.Length == g.Offset {
+			last.Length += g.Length
+			return
+		}
+		if n >= maxGaps {
+			c.MoreGaps++
+			return
+		}
+	}
+	c.Gaps = append(c.Gaps, g)
+}

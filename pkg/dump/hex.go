@@ -1,0 +1,94 @@
+package dump
+
+import (
+	"encoding/binary"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Hex encodes the lines that the first implementation wrote, one a record:
+//
+//	2006-01-02 15:04:05,000 [INFO] [<window>][<port>]68 65 6c 6c 6f
+//
+// It has no words for directions, connections, gaps or ends; those events append
+// nothing, so it serves one direction only.
+type Hex struct {
+	prefix linePrefix
+}
+
+var _ Encoder = (*Hex)(nil)
+
+// NewHex returns an encoder of hex lines, with times in the local time zone.
+func NewHex() *Hex { return &Hex{} }
+
+// Open appends nothing.
+func (*Hex) Open(dst []byte, _ int64, _ *Flow) []byte { return dst }
+
+// Data appends one line.
+func (h *Hex) Data(dst []byte, t int64, f *Flow, _ model.Direction, _ uint64, data []byte) []byte {
+	dst = h.prefix.append(dst, t, millis)
+	dst = appendFields(dst, f)
+	dst = AppendHex(dst, data)
+	return append(dst, '\n')
+}
+
+// Gap appends nothing.
+func (*Hex) Gap(dst []byte, _ int64, _ *Flow, _ model.Direction, _, _ uint64, _ model.Reason) []byte {
+	return dst
+}
+
+// Close appends nothing.
+func (*Hex) Close(dst []byte, _ int64, _ *Flow, _ string, _, _ uint64) []byte { return dst }
+
+// appendFields appends the two fields that start each line of the flow log.
+func appendFields(dst []byte, f *Flow) []byte {
+	dst = append(dst, '[')
+	dst = append(dst, f.Window...)
+	dst = append(dst, ']', '[')
+	dst = append(dst, f.Port...)
+	return append(dst, ']')
+}
+
+// AppendHex appends data as two lower-case digits a byte with one space between
+// bytes and none at the end, as fmt's "% x" does. It does not keep data.
+func AppendHex(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	at := len(dst)
+	// One byte more than the text needs: each step stores four bytes, of which
+	// the next step overwrites the last.
+	dst = grow(dst, 3*len(data)+1)
+	out := dst[at : at+3*len(data)+1]
+	for len(data) >= 4 && len(out) >= 13 {
+		binary.LittleEndian.PutUint32(out[0:4], hexTriples[data[0]])
+		binary.LittleEndian.PutUint32(out[3:7], hexTriples[data[1]])
+		binary.LittleEndian.PutUint32(out[6:10], hexTriples[data[2]])
+		binary.LittleEndian.PutUint32(out[9:13], hexTriples[data[3]])
+		data, out = data[4:], out[12:]
+	}
+	for i, b := range data {
+		binary.LittleEndian.PutUint32(out[3*i:3*i+4], hexTriples[b])
+	}
+	return dst[:len(dst)-2] // the spare byte and the last space
+}
+
+// grow extends dst by n bytes of unspecified content.
+func grow(dst []byte, n int) []byte {
+	if cap(dst)-len(dst) < n {
+		bigger := make([]byte, len(dst), 2*cap(dst)+n)
+		copy(bigger, dst)
+		dst = bigger
+	}
+	return dst[:len(dst)+n]
+}
+
+// hexTriples holds, for each byte, its two digits and a space as they lie in
+// memory when stored little-endian.
+var hexTriples = func() (t [256]uint32) {
+	const digits = "0123456789abcdef"
+	for b := range t {
+		t[b] = uint32(digits[b>>4]) | uint32(digits[b&15])<<8 | uint32(' ')<<16
+	}
+	return t
+}()

@@ -1,0 +1,85 @@
+package dump
+
+import (
+	"strconv"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// HexMeta encodes hex lines that also say which connection, direction and offset
+// their bytes have, and lines for a connection's opening, its gaps and its end:
+//
+//	<prefix>[<window>][<port>][<conn> open] <client> -> <listener>
+//	<prefix>[<window>][<port>][<conn> > <offset>]68 65 6c 6c 6f
+//	<prefix>[<window>][<port>][<conn> gap < <offset> <length>] <reason>
+//	<prefix>[<window>][<port>][<conn> close] <reason> > <bytes> < <bytes>
+//
+// ">" is client to proxy, "<" proxy to client. The prefix has microseconds.
+type HexMeta struct {
+	prefix linePrefix
+}
+
+var _ Encoder = (*HexMeta)(nil)
+
+// NewHexMeta returns an encoder of hex_meta lines, with times in the local zone.
+func NewHexMeta() *HexMeta { return &HexMeta{} }
+
+// Open appends the line that introduces f.
+func (h *HexMeta) Open(dst []byte, t int64, f *Flow) []byte {
+	dst = h.start(dst, t, f)
+	dst = append(dst, " open] "...)
+	dst = append(dst, f.Client...)
+	dst = append(dst, " -> "...)
+	dst = append(dst, f.Server...)
+	return append(dst, '\n')
+}
+
+// Data appends one line.
+func (h *HexMeta) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset uint64, data []byte) []byte {
+	dst = h.start(dst, t, f)
+	dst = append(dst, ' ', arrow(dir), ' ')
+	dst = strconv.AppendUint(dst, offset, 10)
+	dst = append(dst, ']')
+	dst = AppendHex(dst, data)
+	return append(dst, '\n')
+}
+
+// Gap appends one line.
+func (h *HexMeta) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+	dst = h.start(dst, t, f)
+	dst = append(dst, " gap "...)
+	dst = append(dst, arrow(dir), ' ')
+	dst = strconv.AppendUint(dst, offset, 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, length, 10)
+	dst = append(dst, "] "...)
+	dst = append(dst, reason.String()...)
+	return append(dst, '\n')
+}
+
+// Close appends one line.
+func (h *HexMeta) Close(dst []byte, t int64, f *Flow, reason string, in, out uint64) []byte {
+	dst = h.start(dst, t, f)
+	dst = append(dst, " close] "...)
+	dst = append(dst, reason...)
+	dst = append(dst, " > "...)
+	dst = strconv.AppendUint(dst, in, 10)
+	dst = append(dst, " < "...)
+	dst = strconv.AppendUint(dst, out, 10)
+	return append(dst, '\n')
+}
+
+// start appends the prefix and fields up to the connection's identity.
+func (h *HexMeta) start(dst []byte, t int64, f *Flow) []byte {
+	dst = h.prefix.append(dst, t, micros)
+	dst = appendFields(dst, f)
+	dst = append(dst, '[')
+	return append(dst, f.Conn...)
+}
+
+func arrow(dir model.Direction) byte {
+	if dir == model.Out {
+		return '<'
+	}
+	return '>'
+}

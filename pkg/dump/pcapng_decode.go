@@ -1,0 +1,281 @@
+package dump
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// pcapngDecoder restores the records from what Pcapng has encoded. It is meant
+// for the recorder's own files; packets of others become connections that are
+// named after their addresses.
+type pcapngDecoder struct {
+	file    string
+	blocks  blockReader
+	section section
+	flows   map[packetKey]*packetFlow
+	queue   [4]Record // what the last packet said and next has not given yet
+	queued  int
+	given   int
+	bad     bool // the last block was damaged: its neighbours are not reported again
+}
+
+// section is what a section's header and interface blocks have said.
+type section struct {
+	begun bool
+	links []uint16 // link types by interface
+	names []string
+}
+
+// maxInterfaces bounds the interfaces of a section, whatever a file contains.
+const maxInterfaces = 1 << 12
+
+// packetKey tells connections apart.
+type packetKey struct {
+	client, server netip.AddrPort
+	udp            bool
+}
+
+// packetFlow is what the decoder knows of a connection.
+type packetFlow struct {
+	Identity
+	next [2]uint64 // offset behind the last bytes, by direction
+	seen [2]bool   // next is known
+}
+
+func newPcapngDecoder() *pcapngDecoder {
+	return &pcapngDecoder{flows: map[packetKey]*packetFlow{}}
+}
+
+// reset turns to the next segment; what is known of connections stays.
+func (d *pcapngDecoder) reset(src io.Reader, file string) {
+	d.file = file
+	d.blocks.reset(src)
+	d.section = section{}
+	d.queued, d.given = 0, 0
+	d.bad = false
+}
+
+// next returns the next record, which is d's until the next call; see Reader.
+func (d *pcapngDecoder) next() (*Record, error) {
+	for {
+		if d.given < d.queued {
+			d.given++
+			return &d.queue[d.given-1], nil
+		}
+		d.queued, d.given = 0, 0
+		b, err := d.blocks.next()
+		if err == io.EOF || errors.Is(err, errIdle) {
+			return nil, err
+		}
+		if err == nil {
+			err = d.block(b)
+		}
+		if err == nil {
+			d.bad = false
+			continue
+		}
+		if d.bad {
+			continue
+		}
+		d.bad = true
+		return nil, &DamageError{File: d.file, Offset: b.offset, Err: err}
+	}
+}
+
+func (d *pcapngDecoder) block(b block) error {
+	switch b.kind {
+	case blockSection:
+		if len(b.body) < 16 || binary.LittleEndian.Uint32(b.body) != byteOrderMagic {
+			return fmt.Errorf("%w: section header of an unknown byte order", ErrMalformed)
+		}
+		d.section = section{begun: true}
+	case blockInterface:
+		if len(b.body) < 8 || len(d.section.links) >= maxInterfaces {
+			return fmt.Errorf("%w: interface block", ErrMalformed)
+		}
+		d.section.links = append(d.section.links, binary.LittleEndian.Uint16(b.body))
+		name := ""
+		for code, value := range options(b.body[8:]) {
+			if code == optInterfaceName {
+				name = string(value)
+			}
+		}
+		d.section.names = append(d.section.names, name)
+	case blockPacket:
+		return d.packet(b.body)
+	}
+	return nil
+}
+
+// options goes through the options in b, as far as they are intact.
+func options(b []byte) func(yield func(uint16, []byte) bool) {
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= 4 {
+			code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
+			if code == optEnd || 4+n > len(b) || !yield(code, b[4:4+n]) {
+				return
+			}
+			b = b[min(len(b), 4+(n+3)&^3):]
+		}
+	}
+}
+
+// packet decodes the body of an Enhanced Packet Block and queues what it says.
+func (d *pcapngDecoder) packet(body []byte) error {
+	const fixed = packetFixed - 8 // the frame's head is not in body
+	if len(body) < fixed {
+		return fmt.Errorf("%w: packet block", ErrMalformed)
+	}
+	captured := int(binary.LittleEndian.Uint32(body[12:]))
+	padded := (captured + 3) &^ 3
+	if captured < 0 || captured > maxBlock || fixed+padded > len(body) {
+		return fmt.Errorf("%w: %d bytes in a packet block of %d", ErrMalformed, captured, len(body))
+	}
+	iface := binary.LittleEndian.Uint32(body)
+	if d.section.begun && int64(iface) < int64(len(d.section.links)) && d.section.links[iface] != linkTypeRaw {
+		return fmt.Errorf("%w: link type %d, not the recorder's", ErrMalformed, d.section.links[iface])
+	}
+	view, err := parsePacket(body[fixed : fixed+captured])
+	if err != nil {
+		return err
+	}
+	now := time.Unix(0, int64(uint64(binary.LittleEndian.Uint32(body[4:]))<<32|uint64(binary.LittleEndian.Uint32(body[8:]))))
+
+	var direction uint32
+	var comments [4]parsedComment
+	n := 0
+	for code, value := range options(body[fixed+padded:]) {
+		switch {
+		case code == optPacketFlags && len(value) == 4:
+			direction = binary.LittleEndian.Uint32(value) & 3
+		case code == optComment && n < len(comments):
+			c, ok := parseComment(string(value))
+			if !ok {
+				return fmt.Errorf("%w: a comment that reads %.80q", ErrMalformed, value)
+			}
+			comments[n] = c
+			n++
+		}
+	}
+	return d.restore(now, view, direction, comments[:n])
+}
+
+// restore queues the records of one packet.
+func (d *pcapngDecoder) restore(now time.Time, v packetView, direction uint32, comments []parsedComment) error {
+	key, dir := d.orient(v, direction)
+	f := d.flows[key]
+	var noted bool
+	for _, c := range comments {
+		if id := c.identity; id != nil {
+			if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
+				f = d.begin(key, id)
+				d.push(now, KindOpen, f, Record{Start: id.start, Base: id.base, HasBase: true})
+			}
+			f.next, f.seen = [2]uint64{id.base.In, id.base.Out}, [2]bool{true, true}
+		}
+	}
+	if f == nil && len(comments) == 0 && len(v.payload) == 0 {
+		return nil // such as the last packets of a connection that is closed
+	}
+	if f == nil {
+		f = d.begin(key, d.unknown(key, comments))
+	}
+	for _, c := range comments {
+		switch n := c.note; n.kind {
+		case noteGap:
+			noted = true
+			f.next[n.dir], f.seen[n.dir] = n.offset+n.length, true
+			d.push(now, KindGap, f, Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
+		case noteClose:
+			noted = true
+			d.push(now, KindClose, f, Record{Reason: n.reason, Totals: Both{In: n.in, Out: n.out}})
+			delete(d.flows, key)
+		}
+	}
+	if noted || len(v.payload) == 0 && !v.udp {
+		return nil
+	}
+	offset, ok := f.offset(dir, v)
+	if !ok {
+		return fmt.Errorf("%w: sequence number %d is before the stream's start", ErrMalformed, v.seq)
+	}
+	f.next[dir], f.seen[dir] = max(f.next[dir], offset+uint64(len(v.payload))), true
+	d.push(now, KindData, f, Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
+	return nil
+}
+
+// orient tells which end of a packet is the client.
+func (d *pcapngDecoder) orient(v packetView, direction uint32) (packetKey, model.Direction) {
+	in := packetKey{client: v.src, server: v.dst, udp: v.udp}
+	out := packetKey{client: v.dst, server: v.src, udp: v.udp}
+	switch direction {
+	case packetInbound:
+		return in, model.In
+	case packetOutbound:
+		return out, model.Out
+	}
+	if d.flows[in] == nil && (d.flows[out] != nil || v.dst.Port() > v.src.Port()) {
+		return out, model.Out
+	}
+	return in, model.In
+}
+
+// begin remembers a connection.
+func (d *pcapngDecoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
+	if len(d.flows) >= maxKnown {
+		clear(d.flows)
+	}
+	f := &packetFlow{Identity: id.Identity}
+	d.flows[key] = f
+	return f
+}
+
+// unknown makes up the identity of a connection whose own was lost, but for what
+// the comments at hand say.
+func (d *pcapngDecoder) unknown(key packetKey, comments []parsedComment) *parsedIdentity {
+	id := &parsedIdentity{Identity: Identity{
+		Conn:     "unknown-" + key.client.String(),
+		Port:     fmt.Sprint(key.server.Port()),
+		Network:  "tcp",
+		Peer:     key.client.String(),
+		Listener: key.server.String(),
+	}}
+	if key.udp {
+		id.Network = "udp"
+	}
+	for _, c := range comments {
+		id.Conn = c.conn
+	}
+	return id
+}
+
+// offset returns the stream offset of a packet's payload: the one with its
+// sequence number that is nearest to what is expected.
+func (f *packetFlow) offset(dir model.Direction, v packetView) (offset uint64, ok bool) {
+	expected := f.next[dir]
+	if v.udp {
+		return expected, true
+	}
+	if !f.seen[dir] {
+		return uint64(v.seq - 1), true
+	}
+	ahead := int64(int32(v.seq - 1 - uint32(expected)))
+	offset = expected + uint64(ahead)
+	return offset, ahead >= 0 && offset+uint64(len(v.payload)) >= offset || ahead < 0 && offset < expected
+}
+
+// push queues a record whose kind-specific fields are those of r.
+func (d *pcapngDecoder) push(now time.Time, kind Kind, f *packetFlow, r Record) {
+	if d.queued == len(d.queue) {
+		return
+	}
+	r.Kind, r.Time, r.Identity = kind, now, f.Identity
+	d.queue[d.queued] = r
+	d.queued++
+}

@@ -1,0 +1,211 @@
+package dump
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Pcapng encodes flows as Enhanced Packet Blocks with synthesised IP and TCP or
+// UDP headers, so that Wireshark and tcpdump read them. It implements Encoder.
+//
+// A TCP or Unix connection becomes a TCP stream with an initial sequence number
+// of 0 in both directions: the sequence number of a byte is its stream offset
+// plus one, modulo 2^32. A datagram becomes a UDP packet. What packets cannot
+// say is in comments (see appendIdentity, appendGap, appendClose), from which the
+// decoder restores every event exactly.
+type Pcapng struct {
+	interfaceOf func(*Flow) uint32
+	segment     uint32 // number of the file, from 1
+}
+
+var _ Encoder = (*Pcapng)(nil)
+
+// NewPcapng returns an encoder whose packets carry the interface number that
+// interfaceOf gives: the owner of the file writes the interface's block before
+// the packets. It is asked once a flow and segment.
+func NewPcapng(interfaceOf func(*Flow) uint32) *Pcapng {
+	return &Pcapng{interfaceOf: interfaceOf, segment: 1}
+}
+
+// NewSegment says that what is encoded from now on goes to another file: flows
+// identify themselves again there, so that each file can be read alone.
+func (p *Pcapng) NewSegment() { p.segment++ }
+
+// pcapngFlow is what Pcapng keeps of a flow.
+type pcapngFlow struct {
+	segment   uint32 // file in which the flow has identified itself
+	iface     uint32
+	announced bool      // an earlier segment holds the flow's identity
+	next      [2]uint64 // offset behind the last packet of each direction
+	packets   packetTemplate
+}
+
+// Open implements Encoder: the handshake of a TCP connection that began in the
+// window, otherwise an acknowledgement of what came before it. UDP has no packet
+// for it; there the first datagram carries the identity.
+func (p *Pcapng) Open(dst []byte, t int64, f *Flow) []byte {
+	f.pcapng = pcapngFlow{next: f.Next}
+	f.pcapng.packets.init(f)
+	switch {
+	case f.pcapng.packets.udp:
+	case f.FromStart:
+		dst = p.packet(dst, t, f, model.In, flagSYN, 0, synOptions, note{})
+		dst = p.packet(dst, t, f, model.Out, flagSYN|flagACK, 0, synOptions, note{})
+		dst = p.packet(dst, t, f, model.In, flagACK, 1, nil, note{})
+	default:
+		dst = p.packet(dst, t, f, model.In, flagACK, f.pcapng.next[model.In]+1, nil, note{})
+	}
+	return dst
+}
+
+// Data implements Encoder: one packet, or several where data is longer than one
+// holds; the last one has PSH set.
+func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset uint64, data []byte) []byte {
+	s := &f.pcapng
+	limit := maxSegment
+	if s.packets.udp {
+		limit = s.packets.maxDatagram()
+	} else if len(data) == 0 {
+		return dst
+	}
+	for {
+		part := data[:min(len(data), limit)]
+		data = data[len(part):]
+		flags := byte(flagACK)
+		if len(data) == 0 {
+			flags |= flagPSH
+		}
+		s.next[dir] = offset
+		dst = p.packet(dst, t, f, dir, flags, offset+1, part, note{})
+		offset += uint64(len(part))
+		s.next[dir] = offset
+		if len(data) == 0 {
+			break
+		}
+	}
+	f.Next[dir] = offset
+	return dst
+}
+
+// Gap implements Encoder: an empty packet behind the missing bytes, so that
+// Wireshark reports the loss where it was, with the exact place as its comment.
+// The other direction acknowledges them at once, which lets it follow the stream
+// past them.
+func (p *Pcapng) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+	s := &f.pcapng
+	s.next[dir] = offset
+	end := offset + length
+	dst = p.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason.String()})
+	s.next[dir] = end
+	f.Next[dir] = end
+	if !s.packets.udp {
+		other := 1 - dir
+		dst = p.packet(dst, t, f, other, flagACK, s.next[other]+1, nil, note{})
+	}
+	return dst
+}
+
+// Close implements Encoder: an exchange of FINs that the side which closed
+// begins, or the RST of the side where an error ended the connection. UDP, which
+// has neither, gets an empty datagram. The packet carries reason and totals as
+// its comment.
+func (p *Pcapng) Close(dst []byte, t int64, f *Flow, reason string, in, out uint64) []byte {
+	s := &f.pcapng
+	// Sequence numbers go on from what the window has of the stream, not from the
+	// totals: a direction that is not recorded would seem to have lost bytes.
+	n := note{kind: noteClose, reason: reason, in: in, out: out}
+	first, clean := closedBy(reason)
+	second := 1 - first
+	if s.packets.udp {
+		return p.packet(dst, t, f, first, 0, 0, nil, n)
+	}
+	if !clean {
+		return p.packet(dst, t, f, first, flagRST|flagACK, s.next[first]+1, nil, n)
+	}
+	dst = p.packet(dst, t, f, first, flagFIN|flagACK, s.next[first]+1, nil, n)
+	s.next[first]++ // a FIN takes a sequence number
+	dst = p.packet(dst, t, f, second, flagFIN|flagACK, s.next[second]+1, nil, note{})
+	s.next[second]++
+	return p.packet(dst, t, f, first, flagACK, s.next[first]+1, nil, note{})
+}
+
+// closedBy says which side ended the connection and whether it did so in order,
+// from the name of MOSN's connection event (mosn.io/api network.go).
+func closedBy(reason string) (side model.Direction, clean bool) {
+	switch reason {
+	case "RemoteClose":
+		return model.In, true
+	case "LocalClose", "OnShutdown":
+		return model.Out, true
+	case "OnReadErrClose":
+		return model.In, false
+	default: // OnWriteErrClose, OnWriteTimeout and whatever else went wrong here
+		return model.Out, false
+	}
+}
+
+// packet appends one block:
+//
+//	+---------------------------------------------------------------+
+//	|              Block Type = 6 and Total Length                  |
+//	+---------------------------------------------------------------+
+//	|                         Interface ID                          |
+//	+---------------------------------------------------------------+
+//	|                Timestamp (upper half, lower half)             |
+//	+---------------------------------------------------------------+
+//	|            Captured and Original Packet Length                |
+//	+---------------------------------------------------------------+
+//	/           IP header, TCP or UDP header, payload, padding      /
+//	+---------------------------------------------------------------+
+//	/        options: direction, comments, end of options           /
+//	+---------------------------------------------------------------+
+//	|                      Block Total Length                       |
+//	+---------------------------------------------------------------+
+//
+// seq is the sequence number before it is cut to 32 bits; the acknowledgement
+// comes from the other direction's state.
+func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags byte, seq uint64, payload []byte, n note) []byte {
+	s := &f.pcapng
+	identify := s.segment != p.segment
+	if identify {
+		s.segment = p.segment
+		s.iface = p.interfaceOf(f)
+	}
+	start := len(dst)
+	length := s.packets.headerLength() + len(payload)
+	padded := (length + 3) &^ 3
+	fixed := packetFixed + padded
+	dst = slices.Grow(dst, fixed+8+4+4)[:start+fixed]
+	b := dst[start:]
+	binary.LittleEndian.PutUint32(b[0:], blockPacket)
+	binary.LittleEndian.PutUint32(b[8:], s.iface)
+	binary.LittleEndian.PutUint32(b[12:], uint32(uint64(t)>>32))
+	binary.LittleEndian.PutUint32(b[16:], uint32(t))
+	binary.LittleEndian.PutUint32(b[20:], uint32(length))
+	binary.LittleEndian.PutUint32(b[24:], uint32(length))
+	var ack uint32
+	if flags&flagACK != 0 {
+		ack = uint32(s.next[1-dir] + 1)
+	}
+	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, payload)
+	clear(b[packetFixed+length:])
+
+	direction := byte(packetInbound)
+	if dir == model.Out {
+		direction = packetOutbound
+	}
+	dst = append(dst, optPacketFlags, 0, 4, 0, direction, 0, 0, 0)
+	if identify {
+		dst = appendIdentity(dst, f, s.announced)
+		s.announced = true
+	}
+	switch n.kind {
+	case noteGap:
+		dst = appendGap(dst, f, n)
+	case noteClose:
+		dst = appendClose(dst, f, n)
+	}
+	return endBlock(endOptions(dst), start)
+}

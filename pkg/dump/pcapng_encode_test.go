@@ -1,0 +1,325 @@
+package dump_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+const (
+	testWindow = "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44"
+	testTime   = int64(1_700_000_000_123_456_789)
+)
+
+// newFlow returns a flow between two addresses, "host:port" each or "@" and a
+// path for a Unix socket.
+func newFlow(network string, id int, client, server string) *dump.Flow {
+	f := &dump.Flow{
+		Window: testWindow, Conn: fmt.Sprintf("k3v9qa-%d", id), Listener: "ingress",
+		Network: network, Client: client, Server: server, Port: server, FromStart: true,
+	}
+	if network != "unix" {
+		f.ClientAddr, f.ServerAddr = netip.MustParseAddrPort(client), netip.MustParseAddrPort(server)
+		f.Port = fmt.Sprint(f.ServerAddr.Port())
+	}
+	return f
+}
+
+// newCapture returns the blocks that begin a file, for one interface, and an
+// encoder for its packets.
+func newCapture() ([]byte, *dump.Pcapng) {
+	file := dump.AppendSectionHeader(nil, "mosn tcpcopy")
+	file = dump.AppendInterface(file, "ingress", "0.0.0.0:8080")
+	return file, dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+}
+
+// packets decodes a capture with gopacket, which also checks lengths.
+func packets(t *testing.T, file []byte) []gopacket.Packet {
+	t.Helper()
+	r, err := pcapgo.NewNgReader(bytes.NewReader(file), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal("pcapgo:", err)
+	}
+	var all []gopacket.Packet
+	for {
+		data, ci, err := r.ReadPacketData()
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("pcapgo, packet %d: %v", len(all)+1, err)
+		}
+		if ci.Timestamp.UnixNano() < testTime {
+			t.Fatalf("packet %d has the time %d", len(all)+1, ci.Timestamp.UnixNano())
+		}
+		first := gopacket.Decoder(layers.LayerTypeIPv4)
+		if data[0]>>4 == 6 {
+			first = layers.LayerTypeIPv6
+		}
+		p := gopacket.NewPacket(data, first, gopacket.Default)
+		if e := p.ErrorLayer(); e != nil {
+			t.Fatalf("packet %d: %v", len(all)+1, e.Error())
+		}
+		switch l := p.TransportLayer().(type) {
+		case *layers.TCP:
+			l.SetNetworkLayerForChecksum(p.NetworkLayer())
+		case *layers.UDP:
+			l.SetNetworkLayerForChecksum(p.NetworkLayer())
+		}
+		if err, bad := p.VerifyChecksums(); err != nil || len(bad) > 0 {
+			t.Fatalf("packet %d: checksums %v %v", len(all)+1, bad, err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestPcapngGoldenBlocks(t *testing.T) {
+	cases := []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"section header", dump.AppendSectionHeader(nil, "mosn"), `
+			0a0d0d0a 28000000 4d3c2b1a 0100 0000 ffffffffffffffff
+			0400 0400 6d6f736e
+			0000 0000 28000000`},
+		{"interface", dump.AppendInterface(nil, "in", "web"), `
+			01000000 30000000 6500 0000 00000400
+			0200 0200 696e0000
+			0300 0300 77656200
+			0900 0100 09000000
+			0000 0000 30000000`},
+		{"statistics", dump.AppendInterfaceStatistics(nil, 3, 0x0102030405060708, dump.InterfaceStatistics{
+			Window: "w", Opened: 1, Closed: 0x1_0000_0002, Received: 7, Dropped: 2,
+			LostBy: [model.NumReasons]uint64{model.ReasonBufferFull: 12},
+		}), `
+			05000000 6c000000 03000000 04030201 08070605
+			0100 1c00 77696e646f773d77206c6f73745f6275666665725f66756c6c3d3132
+			0200 0800 00000000 01000000
+			0300 0800 01000000 02000000
+			0400 0800 0700000000000000
+			0500 0800 0200000000000000
+			0000 0000 6c000000`},
+	}
+	for _, c := range cases {
+		if want := strings.Join(strings.Fields(c.want), ""); hex.EncodeToString(c.got) != want {
+			t.Errorf("%s\n got %x\nwant %s", c.name, c.got, want)
+		}
+	}
+}
+
+func TestPcapngGoldenPackets(t *testing.T) {
+	encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 2 })
+	f := newFlow("tcp", 17, "10.0.0.1:50000", "[::ffff:10.0.0.2]:8080")
+	f.Window, f.FromStart = "w", false
+	f.Next = [2]uint64{model.In: 1<<32 + 4, model.Out: 9}
+	opened := encoder.Open(nil, 0x0102030405060708, f)
+	want := `
+		06000000 e0000000 02000000 04030201 08070605 28000000 28000000
+		4500 0028 0001 4000 40 06 26cd 0a000001 0a000002
+		c350 1f90 00000005 0000000a 50 10 ffff 0000 0000
+		0200 0400 01000000
+		0100 8600 ` + hex.EncodeToString([]byte("conn=k3v9qa-17 window=w port=8080 network=tcp client=10.0.0.1:50000 server=[::ffff:10.0.0.2]:8080 listener=ingress in=4294967300 out=9")) + ` 0000
+		0000 0000 e0000000`
+	check := func(name string, got []byte, want string, sumAt int) {
+		t.Helper()
+		w, err := hex.DecodeString(strings.Join(strings.Fields(want), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(w[sumAt:sumAt+2], got[sumAt:]) // gopacket checks the sum in TestPcapngConversation
+		if !bytes.Equal(got, w) {
+			t.Errorf("%s\n got %x\nwant %x", name, got, w)
+		}
+	}
+	check("open", opened, want, 28+36)
+
+	data := encoder.Data(nil, 1, f, model.Out, 9, []byte("hello"))
+	check("data", data, `
+		06000000 5c000000 02000000 00000000 01000000 2d000000 2d000000
+		4500 002d 0001 4000 40 06 26c8 0a000002 0a000001
+		1f90 c350 0000000a 00000005 50 18 ffff 0000 0000
+		68656c6c6f 000000
+		0200 0400 02000000
+		0000 0000 5c000000`, 28+36)
+	if f.Next[model.Out] != 14 {
+		t.Errorf("Next[Out] is %d, want 14", f.Next[model.Out])
+	}
+}
+
+func TestPcapngConversation(t *testing.T) {
+	pairs := []struct{ name, client, server, wantClient string }{
+		{"IPv4", "10.0.0.1:50000", "10.0.0.2:8080", "10.0.0.1"},
+		{"IPv6", "[fe80::1%eth0]:50000", "[2001:db8::2]:8080", "fe80::1"},
+		{"mapped IPv4", "[::ffff:10.0.0.1]:50000", "10.0.0.2:8080", "10.0.0.1"},
+		{"mixed", "10.0.0.1:50000", "[2001:db8::2]:8080", "10.0.0.1"}, // gopacket prints mapped addresses as IPv4
+		{"Unix socket", "@", "/run/a b.sock", "fd6d:6f73:6e00:2::11"},
+	}
+	request, answer := bytes.Repeat([]byte("request "), 9000), bytes.Repeat([]byte("answer"), 3)
+	for _, pair := range pairs {
+		t.Run(pair.name, func(t *testing.T) {
+			network := "tcp"
+			if pair.client == "@" {
+				network = "unix"
+			}
+			file, encoder := newCapture()
+			f := newFlow(network, 17, pair.client, pair.server)
+			file = encoder.Open(file, testTime, f)
+			file = encoder.Data(file, testTime+1, f, model.In, 0, request)
+			file = encoder.Data(file, testTime+2, f, model.Out, 0, answer)
+			file = encoder.Close(file, testTime+3, f, "RemoteClose", uint64(len(request)), uint64(len(answer)))
+
+			var streams [2][]byte
+			var shape []string
+			var next [2]uint32
+			for i, p := range packets(t, file) {
+				tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+				flow := p.NetworkLayer().NetworkFlow()
+				dir := model.In
+				if i == 0 && flow.Src().String() != pair.wantClient {
+					t.Errorf("client is %v, want %s", flow.Src(), pair.wantClient)
+				}
+				if flow.Src().String() != pair.wantClient {
+					dir = model.Out
+				}
+				if tcp.Seq != next[dir] || tcp.ACK && tcp.Ack != next[1-dir] {
+					t.Errorf("packet %d: seq %d ack %d, want %d %d", i+1, tcp.Seq, tcp.Ack, next[dir], next[1-dir])
+				}
+				next[dir] += uint32(len(tcp.Payload))
+				if tcp.SYN || tcp.FIN {
+					next[dir]++
+				}
+				streams[dir] = append(streams[dir], tcp.Payload...)
+				shape = append(shape, flags(tcp)+">"+dir.String())
+			}
+			want := "S>in SA>out A>in A>in A>in PA>in PA>out FA>in FA>out A>in"
+			if got := strings.Join(shape, " "); got != want {
+				t.Errorf("packets %s, want %s", got, want)
+			}
+			if !bytes.Equal(streams[model.In], request) || !bytes.Equal(streams[model.Out], answer) {
+				t.Errorf("streams have %d and %d bytes, or wrong ones", len(streams[model.In]), len(streams[model.Out]))
+			}
+		})
+	}
+}
+
+// flags returns the letters of the flags that are set.
+func flags(tcp *layers.TCP) string {
+	var s []byte
+	for _, f := range []struct {
+		set    bool
+		letter byte
+	}{{tcp.SYN, 'S'}, {tcp.FIN, 'F'}, {tcp.RST, 'R'}, {tcp.PSH, 'P'}, {tcp.ACK, 'A'}} {
+		if f.set {
+			s = append(s, f.letter)
+		}
+	}
+	return string(s)
+}
+
+func TestPcapngCloseByReason(t *testing.T) {
+	for reason, want := range map[string]string{
+		"RemoteClose": "FA 8080, FA 50000, A 8080", "LocalClose": "FA 50000, FA 8080, A 50000",
+		"OnReadErrClose": "RA 8080", "OnWriteErrClose": "RA 50000", "OnWriteTimeout": "RA 50000",
+	} {
+		file, encoder := newCapture()
+		f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
+		f.FromStart = false
+		file = encoder.Open(file, testTime, f)
+		file = encoder.Close(file, testTime, f, reason, 0, 0)
+		var got []string
+		for _, p := range packets(t, file)[1:] {
+			tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+			got = append(got, fmt.Sprintf("%s %d", flags(tcp), tcp.DstPort))
+		}
+		if g := strings.Join(got, ", "); g != want {
+			t.Errorf("%s: %s, want %s (flags and destination)", reason, g, want)
+		}
+	}
+}
+
+func TestPcapngDatagrams(t *testing.T) {
+	file, encoder := newCapture()
+	f := newFlow("udp", 4, "10.0.0.1:50000", "10.0.0.2:9999")
+	big := bytes.Repeat([]byte{7}, 65507)
+	file = encoder.Open(file, testTime, f)
+	file = encoder.Data(file, testTime, f, model.In, 0, big)
+	file = encoder.Data(file, testTime, f, model.Out, 0, []byte("answer"))
+	var got []int
+	for _, p := range packets(t, file) {
+		got = append(got, len(p.Layer(layers.LayerTypeUDP).(*layers.UDP).Payload))
+	}
+	if !slices.Equal(got, []int{65507, 6}) {
+		t.Errorf("datagrams of %v bytes, want 65507 and 6", got)
+	}
+}
+
+func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
+	file, encoder := newCapture()
+	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
+	f.FromStart, f.Next[model.In] = false, 1<<32-3
+	file = encoder.Open(file, testTime, f)
+	file = encoder.Data(file, testTime, f, model.In, 1<<32-3, []byte("abcdef"))
+	file = encoder.Data(file, testTime, f, model.In, 1<<32+3, []byte("g"))
+	var got []uint32
+	for _, p := range packets(t, file) {
+		got = append(got, p.Layer(layers.LayerTypeTCP).(*layers.TCP).Seq)
+	}
+	if want := []uint32{1<<32 - 2, 1<<32 - 2, 4}; !slices.Equal(got, want) {
+		t.Errorf("sequence numbers %d, want %d", got, want)
+	}
+}
+
+func TestPcapngAllocatesNothing(t *testing.T) {
+	for _, f := range []*dump.Flow{
+		newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080"),
+		newFlow("udp", 2, "[::1]:50000", "[::1]:53"),
+		newFlow("unix", 3, "@", "/run/a.sock"),
+	} {
+		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		buffer := make([]byte, 0, 1<<20)
+		data := make([]byte, 40<<10)
+		n := testing.AllocsPerRun(20, func() {
+			f.Next = [2]uint64{}
+			dst := encoder.Open(buffer, testTime, f)
+			dst = encoder.Data(dst, testTime, f, model.In, 0, data)
+			dst = encoder.Gap(dst, testTime, f, model.Out, 0, 10, model.ReasonGuard)
+			encoder.Close(dst, testTime, f, "RemoteClose", 40<<10, 10)
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", f.Network, n)
+		}
+	}
+}
+
+func BenchmarkPcapngData(b *testing.B) {
+	for _, size := range []int{64, 1 << 10, 16 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+			f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
+			buffer := make([]byte, 0, 1<<20)
+			data := bytes.Repeat([]byte("payload."), size/8)
+			encoder.Open(buffer, testTime, f)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for range b.N {
+				if len(buffer) > 900<<10 {
+					buffer = buffer[:0]
+				}
+				buffer = encoder.Data(buffer, testTime, f, model.In, f.Next[model.In], data)
+			}
+		})
+	}
+}

@@ -1,0 +1,215 @@
+package dump
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+const (
+	flagFIN = 0x01
+	flagSYN = 0x02
+	flagRST = 0x04
+	flagPSH = 0x08
+	flagACK = 0x10
+
+	protocolTCP = 6
+	protocolUDP = 17
+
+	ipv4Header = 20
+	ipv6Header = 40
+	tcpHeader  = 20
+	udpHeader  = 8
+
+	// maxSegment is how many bytes of a stream one packet carries: within the 65535
+	// bytes of an IP packet, and still in the first-level cache when the copy is
+	// summed.
+	maxSegment = 32 << 10
+)
+
+// synOptions is what SYN packets have behind the TCP header: the largest segment
+// size and a window scale of 14, so that the window of 1 GiB is never full.
+var synOptions = []byte{2, 4, 0xff, 0xd7, 1, 3, 3, 14}
+
+// packetTemplate holds a flow's headers, ready but for lengths, numbers and sums.
+type packetTemplate struct {
+	udp, v6 bool
+	ipID    [2]uint16 // last identification field of each direction
+	pseudo  [2]uint64 // inetSum of the pseudo header without the length
+	header  [2][ipv6Header + tcpHeader]byte
+}
+
+func (p *packetTemplate) init(f *Flow) {
+	client, server := packetAddresses(f)
+	*p = packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
+	p.build(model.In, client, server)
+	p.build(model.Out, server, client)
+}
+
+func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
+	protocol := byte(protocolTCP)
+	if p.udp {
+		protocol = protocolUDP
+	}
+	h := p.header[dir][:]
+	at := ipv4Header
+	if p.v6 {
+		at = ipv6Header
+		h[0] = 6 << 4
+		h[6] = protocol
+		h[7] = 64 // hop limit
+		src, dst := from.Addr().As16(), to.Addr().As16()
+		copy(h[8:], src[:])
+		copy(h[24:], dst[:])
+		p.pseudo[dir] = inetSum(0, h[8:40])
+	} else {
+		h[0] = 4<<4 | ipv4Header/4
+		h[6] = 0x40 // don't fragment
+		h[8] = 64   // time to live
+		h[9] = protocol
+		src, dst := from.Addr().As4(), to.Addr().As4()
+		copy(h[12:], src[:])
+		copy(h[16:], dst[:])
+		p.pseudo[dir] = inetSum(0, h[12:20])
+	}
+	p.pseudo[dir] = inetSum(p.pseudo[dir], []byte{0, protocol})
+	binary.BigEndian.PutUint16(h[at:], from.Port())
+	binary.BigEndian.PutUint16(h[at+2:], to.Port())
+	if !p.udp {
+		h[at+12] = tcpHeader / 4 << 4
+		h[at+14], h[at+15] = 0xff, 0xff // window
+	}
+}
+
+// headerLength returns the bytes of the IP and the TCP or UDP header together.
+func (p *packetTemplate) headerLength() int {
+	n := ipv4Header
+	if p.v6 {
+		n = ipv6Header
+	}
+	if p.udp {
+		return n + udpHeader
+	}
+	return n + tcpHeader
+}
+
+// maxDatagram returns how many bytes of payload a UDP packet can carry.
+func (p *packetTemplate) maxDatagram() int {
+	if p.v6 {
+		return 65535 - udpHeader
+	}
+	return 65535 - ipv4Header - udpHeader
+}
+
+// put writes one packet to the start of b, which has room for it. The payload of
+// a SYN packet is its TCP options.
+func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32, payload []byte) {
+	headers := p.headerLength()
+	total := headers + len(payload)
+	copy(b, p.header[dir][:headers])
+	copy(b[headers:total], payload)
+	at := ipv4Header
+	if p.v6 {
+		at = ipv6Header
+		binary.BigEndian.PutUint16(b[4:], uint16(total-ipv6Header))
+	} else {
+		p.ipID[dir]++
+		binary.BigEndian.PutUint16(b[2:], uint16(total))
+		binary.BigEndian.PutUint16(b[4:], p.ipID[dir])
+		binary.LittleEndian.PutUint16(b[10:], inetFold(inetSum(0, b[:ipv4Header])))
+	}
+	transport := b[at:total]
+	length := uint16(len(transport))
+	sumAt := 16
+	if p.udp {
+		sumAt = 6
+		binary.BigEndian.PutUint16(transport[4:], length)
+	} else {
+		binary.BigEndian.PutUint32(transport[4:], seq)
+		binary.BigEndian.PutUint32(transport[8:], ack)
+		transport[13] = flags
+		if flags&flagSYN != 0 {
+			transport[12] += byte(len(payload) / 4 << 4)
+		}
+	}
+	sum, carry := bits.Add64(p.pseudo[dir], uint64(bits.ReverseBytes16(length)), 0)
+	folded := inetFold(inetSum(sum+carry, transport))
+	if folded == 0 && p.udp {
+		folded = 0xffff // a sum of zero means "none" in UDP
+	}
+	binary.LittleEndian.PutUint16(transport[sumAt:], folded)
+}
+
+// standIn is the network (RFC 4193, "mosn" in its global identifier) of the
+// addresses that stand in the packets of Unix sockets, which have none:
+// fd6d:6f73:6e00:1:<hash of the socket's path> for the listener and
+// fd6d:6f73:6e00:2:<number of the connection> for the client. The connection's
+// number alone makes the pair unique; the comment has the true names.
+var standIn = [6]byte{0xfd, 0x6d, 0x6f, 0x73, 0x6e, 0x00}
+
+const (
+	standInServer = 1
+	standInClient = 2
+
+	standInServerPort = 1
+	standInClientPort = 49152 // the first of the dynamic ports
+)
+
+// packetAddresses returns the addresses that f's packets carry, both of one
+// family. IPv4 addresses are IPv4 in whatever form they came, unless the other
+// end is IPv6: then they are mapped ones. An address that is not known gets a
+// stand-in.
+func packetAddresses(f *Flow) (client, server netip.AddrPort) {
+	client, server = plain(f.ClientAddr), plain(f.ServerAddr)
+	if f.Network == "unix" || !client.IsValid() {
+		id := connectionNumber(f.Conn)
+		client = netip.AddrPortFrom(standInAddr(standInClient, id), standInClientPort+uint16(id%(1<<16-standInClientPort)))
+	}
+	if f.Network == "unix" || !server.IsValid() {
+		server = netip.AddrPortFrom(standInAddr(standInServer, hashOf(f.Port)), standInServerPort)
+	}
+	if client.Addr().Is4() != server.Addr().Is4() {
+		client, server = mapped(client), mapped(server)
+	}
+	return client, server
+}
+
+// plain returns a without its zone, and as IPv4 where it is a mapped address.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// mapped returns a as an IPv6 address.
+func mapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
+}
+
+func standInAddr(side byte, id uint64) netip.Addr {
+	var a [16]byte
+	copy(a[:], standIn[:])
+	a[7] = side
+	binary.BigEndian.PutUint64(a[8:], id)
+	return netip.AddrFrom16(a)
+}
+
+// connectionNumber returns the number in a connection's identity, <run>-<number>,
+// or a hash of the identity where there is none.
+func connectionNumber(conn string) uint64 {
+	if n, err := strconv.ParseUint(conn[strings.LastIndexByte(conn, '-')+1:], 10, 64); err == nil {
+		return n
+	}
+	return hashOf(conn)
+}
+
+// hashOf returns the FNV-1a hash of s.
+func hashOf(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}

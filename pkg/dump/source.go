@@ -1,0 +1,81 @@
+package dump
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+)
+
+// decoder is what both formats' decoders are: they go through one stream after
+// the other and keep what they know of connections.
+type decoder interface {
+	next() (*Record, error)
+	reset(src io.Reader, file string)
+}
+
+// file is an open file as a decoder reads it: decompressed, its bytes counted,
+// and, where it is still being written, without an end.
+type file struct {
+	f    *os.File
+	read *atomic.Int64 // bytes of the file, for progress
+	tail bool          // the end of what is there is not the end of the file
+}
+
+// Read implements io.Reader.
+func (f *file) Read(p []byte) (int, error) {
+	n, err := f.f.Read(p)
+	f.read.Add(int64(n))
+	if f.tail && n == 0 && errors.Is(err, io.EOF) {
+		return 0, errIdle
+	}
+	return n, err
+}
+
+// openFile opens path, or the compressed form that the recorder has replaced it
+// by in the meantime.
+func openFile(path string, read *atomic.Int64) (*file, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, ".gz") {
+		if zipped, errZipped := os.Open(path + ".gz"); errZipped == nil {
+			f, err = zipped, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &file{f: f, read: read}, nil
+}
+
+// sniff returns the stream's content, decompressed where it is gzip, and its
+// first bytes, which the content still has.
+func sniff(r io.Reader) (content io.Reader, head []byte, err error) {
+	r, head = peek(r)
+	if len(head) < 2 || head[0] != 0x1f || head[1] != 0x8b {
+		return r, head, nil
+	}
+	zip, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	content, head = peek(zip)
+	return content, head, nil
+}
+
+// peek returns up to the first four bytes of r, and r as it was. What keeps it
+// from reading them, the next Read of r tells again.
+func peek(r io.Reader) (io.Reader, []byte) {
+	head := make([]byte, 4)
+	n, _ := io.ReadFull(r, head)
+	return io.MultiReader(bytes.NewReader(head[:n]), r), head[:n]
+}
+
+// isPcapng tells whether a file with that name and first bytes is a capture.
+func isPcapng(name string, head []byte) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, ".gz"), SegmentExtension) ||
+		len(head) == 4 && binary.LittleEndian.Uint32(head) == blockSection
+}

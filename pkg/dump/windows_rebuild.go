@@ -1,0 +1,81 @@
+package dump
+
+import (
+	"slices"
+	"strings"
+)
+
+// Windows rebuilds the lines of an index from records, for directories whose
+// index is missing. What only the recorder knew stays empty: the trigger, and
+// losses that no record tells of.
+type Windows struct {
+	tracker *Tracker
+	lines   map[windowKey]*WindowLine
+	order   []*WindowLine
+}
+
+// windowKey names a window of a process: a UUID is drawn for each, but files may
+// have been thrown together.
+type windowKey struct{ window, run string }
+
+// NewWindows returns Windows without a line.
+func NewWindows() *Windows {
+	return &Windows{tracker: NewTracker(nil), lines: map[windowKey]*WindowLine{}}
+}
+
+// Add takes a record in, in a Reader's order.
+func (w *Windows) Add(r *Record) {
+	run, _, _ := strings.Cut(r.Conn, "-")
+	if r.Legacy {
+		run = ""
+	}
+	key := windowKey{r.Window, run}
+	line := w.lines[key]
+	if line == nil {
+		line = &WindowLine{Window: r.Window, Run: run, Opened: r.Time, Closed: r.Time, Accounts: Accounts{LostBy: map[string]uint64{}}}
+		w.lines[key] = line
+		w.order = append(w.order, line)
+	}
+	if r.Time.Before(line.Opened) {
+		line.Opened = r.Time
+	}
+	if r.Time.After(line.Closed) {
+		line.Closed = r.Time
+	}
+	_, missing, first := w.tracker.Add(r)
+	if first && !r.Legacy {
+		line.Connections++
+	}
+	if !slices.Contains(line.Ports, r.Port) && len(line.Ports) < maxPorts {
+		line.Ports = append(line.Ports, r.Port)
+		slices.Sort(line.Ports)
+	}
+	if missing.Length > 0 {
+		line.lose(missing)
+	}
+	switch {
+	case r.Kind == KindData && r.Length > 0:
+		line.Records.Add(r.Direction, 1)
+		line.Seen.Add(r.Direction, r.Length)
+		line.Written.Add(r.Direction, r.Length)
+	case r.Kind == KindGap && r.Length > 0:
+		line.lose(Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
+	}
+}
+
+// maxPorts bounds a window's list of ports, whatever a file contains.
+const maxPorts = 1 << 10
+
+func (w *WindowLine) lose(g Gap) {
+	w.Seen.Add(g.Direction, g.Length)
+	w.Lost.Add(g.Direction, g.Length)
+	if _, known := w.LostBy[g.Reason]; known || len(w.LostBy) < maxPorts {
+		w.LostBy[g.Reason] += g.Length
+	}
+}
+
+// Lines returns the windows by the time of their first records.
+func (w *Windows) Lines() []*WindowLine {
+	slices.SortStableFunc(w.order, func(a, b *WindowLine) int { return a.Opened.Compare(b.Opened) })
+	return w.order
+}

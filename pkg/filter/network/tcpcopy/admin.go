@@ -1,0 +1,277 @@
+package tcpcopy
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
+)
+
+// Paths of the admin requests, for MOSN's admin server.
+const (
+	statusPath = "/api/v1/tcpcopy"
+	configPath = "/api/v1/tcpcopy/config"
+	windowPath = "/api/v1/tcpcopy/window"
+)
+
+// maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
+const maxBody = 64 << 10
+
+// admin answers the requests of MOSN's admin server. Methods are checked here
+// and not in patterns, which hosts with an old go line do not have.
+type admin struct {
+	recorder *recorder
+	// tokenFile names the file with the token that callers must show; without one
+	// only loopback peers may change state.
+	tokenFile atomic.Pointer[string]
+}
+
+// statusReply is the answer to a status request.
+type statusReply struct {
+	Run     string                `json:"run"`
+	Switch  strategy.SwitchStatus `json:"switch"`
+	Window  *windowReply          `json:"window"`
+	Guard   strategy.GuardStatus  `json:"guard"`
+	Next    *time.Time            `json:"next,omitempty"`
+	Skipped strategy.SkipStatus   `json:"skipped"`
+	Buffer  bufferReply           `json:"buffer"`
+	Totals  totalsReply           `json:"totals"`
+	Output  outputReply           `json:"output"`
+	Refused []refusal             `json:"refused"`
+	Panics  uint64                `json:"panics"`
+}
+
+type windowReply struct {
+	strategy.WindowStatus
+	Accounts *dump.Accounts `json:"accounts,omitempty"` // of the window up to now
+}
+
+type bufferReply struct {
+	Used int64 `json:"used"` // bytes
+	Size int64 `json:"size"` // bytes
+}
+
+type totalsReply struct {
+	Windows uint64 `json:"windows"` // finished
+	Faults  uint64 `json:"faults"`  // alerts raised
+	dump.Accounts
+}
+
+type outputReply struct {
+	Dir       string   `json:"dir"`
+	Formats   []string `json:"formats"`
+	MaxTotal  int64    `json:"max_total"` // bytes
+	Listeners []string `json:"listeners"` // that are recorded
+}
+
+// status answers GET /api/v1/tcpcopy.
+func (a *admin) status(w http.ResponseWriter, req *http.Request) {
+	if !allow(w, req, http.MethodGet, http.MethodHead) {
+		return
+	}
+	reply(w, http.StatusOK, a.recorder.status())
+}
+
+func (r *recorder) status() statusReply {
+	s, stats := r.controller.Status(), r.stats()
+	out := statusReply{
+		Run: r.run, Switch: s.Switch, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
+		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, Accounts: stats.Accounts},
+		Panics: r.panics.Load(),
+	}
+	if s.Window != nil {
+		out.Window = &windowReply{WindowStatus: *s.Window, Accounts: stats.Window}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	config := persistence.DefaultConfig()
+	if r.store != nil {
+		config = r.store.Config()
+	}
+	out.Buffer = bufferReply{Used: stats.Buffered, Size: config.BufferSize}
+	out.Output = outputReply{Dir: config.Dir, MaxTotal: config.MaxTotal, Formats: []string{}, Listeners: []string{}}
+	for _, f := range config.Formats {
+		out.Output.Formats = append(out.Output.Formats, string(f))
+	}
+	for name := range r.listeners {
+		if _, refused := r.refused[name]; !refused {
+			out.Output.Listeners = append(out.Output.Listeners, name)
+		}
+	}
+	slices.Sort(out.Output.Listeners)
+	out.Refused = r.refusedLocked()
+	return out
+}
+
+// refusedLocked lists the listeners whose configuration was refused: those that
+// disagree with another one, and those whose block could not be read, which are
+// found in MOSN's configuration because a factory that fails is not told of them.
+func (r *recorder) refusedLocked() []refusal {
+	all := []refusal{}
+	for _, f := range r.refused {
+		all = append(all, f)
+	}
+	if r.host.listeners != nil {
+		for name, config := range r.host.listeners() {
+			if _, err := parseSettings(config); err != nil {
+				all = append(all, refusal{Listener: name, Error: err.Error()})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b refusal) int { return strings.Compare(a.Listener, b.Listener) })
+	return all
+}
+
+// config answers PUT /api/v1/tcpcopy/config?layer=app.
+func (a *admin) config(w http.ResponseWriter, req *http.Request) {
+	if !allow(w, req, http.MethodPut) || !a.authorized(w, req) {
+		return
+	}
+	layer := model.Layer(req.URL.Query().Get("layer"))
+	if layer != model.LayerApp && layer != model.LayerGlobal {
+		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "layer", Value: string(layer), Valid: "app, global"})
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
+	if err != nil {
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("body: %w, valid: a dump config of up to %d bytes", err, maxBody))
+		return
+	}
+	source := "admin request from " + req.RemoteAddr
+	config, err := model.ParseDumpConfig(body, layer)
+	if err != nil {
+		a.recorder.controller.Refuse(layer, source, err)
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if err := a.recorder.controller.Set(layer, config, source); err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	reply(w, http.StatusOK, a.recorder.controller.Status().Switch)
+}
+
+// window answers POST and DELETE /api/v1/tcpcopy/window.
+func (a *admin) window(w http.ResponseWriter, req *http.Request) {
+	if !allow(w, req, http.MethodPost, http.MethodDelete) || !a.authorized(w, req) {
+		return
+	}
+	if req.Method == http.MethodDelete {
+		closed, err := a.recorder.controller.CloseWindow()
+		if err != nil {
+			refuse(w, statusOf(err), err)
+			return
+		}
+		reply(w, http.StatusOK, map[string]any{"window": closed.ID, "closed": closed.Closes})
+		return
+	}
+	text := req.URL.Query().Get("seconds")
+	seconds, err := strconv.Atoi(text)
+	if limit := int(strategy.MaxManual / time.Second); err != nil || seconds < 1 || seconds > limit {
+		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "seconds", Value: text, Valid: fmt.Sprintf("1 … %d", limit)})
+		return
+	}
+	opened, err := a.recorder.controller.OpenManual(time.Duration(seconds) * time.Second)
+	if err != nil {
+		refuse(w, statusOf(err), err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"window": opened.ID, "closes": opened.Closes})
+}
+
+// statusOf tells what kind of refusal err is.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen):
+		return http.StatusConflict
+	case errors.Is(err, strategy.ErrNoWindow):
+		return http.StatusNotFound
+	default:
+		return http.StatusServiceUnavailable
+	}
+}
+
+// authorized tells whether the caller may change state or see payload, and
+// answers the request when not.
+func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
+	file := a.tokenFile.Load()
+	if file == nil {
+		if fromLoopback(req) {
+			return true
+		}
+		refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", req.RemoteAddr))
+		return false
+	}
+	want, err := os.ReadFile(*file)
+	token := strings.TrimSpace(string(want))
+	if err != nil || token == "" {
+		refuse(w, http.StatusForbidden, errors.New("the configured token file cannot be read or is empty"))
+		return false
+	}
+	got := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(got), []byte(token)) != 1 {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuse(w, http.StatusUnauthorized, errors.New(`a token is required: "Authorization: Bearer <token>" with the content of the configured token file`))
+		return false
+	}
+	return true
+}
+
+// fromLoopback tells whether the request comes from this host, and not through a
+// browser that a foreign page or a forged name has sent here.
+func fromLoopback(req *http.Request) bool {
+	peer, err := netip.ParseAddrPort(req.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	host := req.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host != "localhost" && host != "" {
+		a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		if err != nil || !a.Unmap().IsLoopback() {
+			return false
+		}
+	}
+	return req.Header.Get("Origin") == "" && req.Header.Get("X-Forwarded-For") == ""
+}
+
+// allow checks the method, and answers the request when it is not one of those.
+func allow(w http.ResponseWriter, req *http.Request, methods ...string) bool {
+	if slices.Contains(methods, req.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("method %s, valid: %s", req.Method, strings.Join(methods, ", ")))
+	return false
+}
+
+func refuse(w http.ResponseWriter, code int, err error) {
+	reply(w, code, map[string]string{"error": err.Error()})
+}
+
+func reply(w http.ResponseWriter, code int, body any) {
+	text, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		code, text = http.StatusInternalServerError, []byte(`{"error":"the answer could not be encoded"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(text, '\n')) // the caller may have gone
+}

@@ -1,0 +1,65 @@
+package tcpcopy
+
+import (
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+)
+
+// Recording tells whether a window is open and the guard lets record.
+func (r *recorder) Recording() bool {
+	w := r.controller.Open()
+	return w != nil && !sessionOf(w).Held()
+}
+
+// Schedule takes what code written for the first implementation hands to its
+// work pool. Flow bytes become a record of a connection of their own for each
+// port, because they come without one.
+func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
+	defer r.recoverPanic("Schedule")
+	w := r.controller.Open()
+	if w == nil {
+		return
+	}
+	if data.PortraitData != "" {
+		_, err := sessionOf(w).Portrait(data.BusinessType, data.Port, func() ([]byte, error) {
+			if !json.Valid([]byte(data.PortraitData)) {
+				return nil, errors.New("the portrait is not JSON")
+			}
+			return portraitJSON(json.RawMessage(data.PortraitData))
+		})
+		if err != nil {
+			r.host.log.Warnf("[tcpcopy] portrait of %s is not taken: %v", data.BusinessType, err)
+		}
+	}
+	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
+		c := r.poolConn(data.Port)
+		before := [2]uint64{model.In: c.passed.Add(uint64(n)) - uint64(n)}
+		sessionOf(w).Data(&c.Conn, model.In, before, [][]byte{data.BinaryFlowData}, n)
+	}
+}
+
+// poolConn stands for the flow bytes that come through the work pool for a port.
+type poolConn struct {
+	persistence.Conn
+	passed atomic.Uint64 // bytes in windows so far
+}
+
+func (r *recorder) poolConn(port string) *poolConn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.pool[port]
+	if c == nil {
+		c = &poolConn{}
+		c.Describe = func() persistence.Endpoint {
+			return persistence.Endpoint{
+				Conn: r.run + "-" + port, Port: port, Listener: "work pool", Network: "unix", Client: "@", Server: "@",
+			}
+		}
+		r.pool[port] = c
+	}
+	return c
+}

@@ -1,0 +1,74 @@
+package tcpcopy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// extension is the recorder's block among MOSN's extends:
+//
+//	{"type": "tcpcopy", "config": {"app": {…}, "global": {…}, "token_file": "/path"}}
+type extension struct {
+	layers    map[model.Layer]model.DumpConfig
+	tokenFile string
+}
+
+// parseExtension reads the block; the error names every fault.
+func parseExtension(text json.RawMessage) (*extension, error) {
+	var errs []error
+	b := newBlock("", text, &errs)
+	e := &extension{layers: parseLayers(b)}
+	if b.value("token_file", &e.tokenFile, "the absolute path of a file") {
+		if !filepath.IsAbs(e.tokenFile) {
+			b.bad("token_file", e.tokenFile, "the absolute path of a file")
+		} else if _, err := os.ReadFile(e.tokenFile); err != nil {
+			b.bad("token_file", e.tokenFile, fmt.Sprintf("a file that can be read: %v", err))
+		}
+	}
+	b.unknown()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("tcpcopy: extends: %w", err)
+	}
+	return e, nil
+}
+
+// parseLayers takes the dump configurations of the layers that b has.
+func parseLayers(b *block) map[model.Layer]model.DumpConfig {
+	layers := map[model.Layer]model.DumpConfig{}
+	for _, layer := range []model.Layer{model.LayerApp, model.LayerGlobal} {
+		text := b.raw(string(layer))
+		if text == nil {
+			continue
+		}
+		config, err := model.ParseDumpConfig(text, layer)
+		if err != nil {
+			*b.errs = append(*b.errs, inField(string(layer), err)...)
+			continue
+		}
+		layers[layer] = config
+	}
+	return layers
+}
+
+// extend puts the block into force, whole or not at all.
+func (r *recorder) extend(a *admin, text json.RawMessage) error {
+	e, err := parseExtension(text)
+	if err != nil {
+		r.countRefusal()
+		return err
+	}
+	if e.tokenFile != "" {
+		a.tokenFile.Store(&e.tokenFile)
+	}
+	for layer, config := range e.layers {
+		if err := r.controller.Set(layer, config, "extends"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

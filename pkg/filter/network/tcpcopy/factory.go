@@ -1,0 +1,155 @@
+package tcpcopy
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"mosn.io/api"
+	v2 "mosn.io/mosn/pkg/config/v2"
+	"mosn.io/mosn/pkg/types"
+	"mosn.io/pkg/variable"
+)
+
+// factory makes the filters of one listener. MOSN creates it from the listener's
+// configuration, calls Init with the listener, and then CreateFilterChain for
+// each connection (pkg/configmanager/parser.go). It has no end: the recorder
+// outlives it.
+type factory struct {
+	recorder *recorder
+	settings *settings
+
+	mu       sync.Mutex
+	listener *boundListener // nil before Init, guarded by mu
+}
+
+var (
+	_ api.NetworkFilterChainFactory = (*factory)(nil)
+	_ api.FactoryInitializer        = (*factory)(nil)
+)
+
+// newFactory reads the configuration. What is wrong with it is returned, and
+// MOSN skips the filter: the listener's traffic goes on.
+func newFactory(r *recorder, config map[string]any) (api.NetworkFilterChainFactory, error) {
+	s, err := parseSettings(config)
+	if err != nil {
+		r.countRefusal()
+		return nil, err
+	}
+	return &factory{recorder: r, settings: s}, nil
+}
+
+// Init puts the settings into force for the listener.
+func (f *factory) Init(param any) error {
+	ln, ok := param.(*v2.Listener)
+	if !ok {
+		return fmt.Errorf("tcpcopy: Init with %T, valid: *v2.Listener", param)
+	}
+	return f.bind(ln.Name, portOf(ln))
+}
+
+func (f *factory) bind(name, port string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.listener != nil {
+		return nil
+	}
+	l, err := f.recorder.bind(name, port, f.settings)
+	if err != nil {
+		return err
+	}
+	f.listener = l
+	return nil
+}
+
+// bound returns the listener, nil before Init.
+func (f *factory) bound() *boundListener {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.listener
+}
+
+// CreateFilterChain adds the filter to a connection that is to be recorded.
+func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFilterChainFactoryCallbacks) {
+	defer f.recorder.recoverPanic("CreateFilterChain")
+	l := f.bound()
+	if l == nil {
+		// A host that does not call Init names the listener in the context.
+		if f.bind(contextText(ctx, types.VariableListenerName), contextPort(ctx)) != nil {
+			return
+		}
+		l = f.bound()
+	}
+	if !l.capture.wants(ctx) {
+		return
+	}
+	tap := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l}
+	callbacks.AddReadFilter(tap)
+	if l.capture.both {
+		callbacks.AddWriteFilter(tap)
+	}
+}
+
+// wants decides whether the connection of ctx is recorded.
+func (c *capture) wants(ctx context.Context) bool {
+	if c.sample < 1 && rand.Float64() >= c.sample {
+		return false
+	}
+	if len(c.peers) == 0 {
+		return true
+	}
+	value, err := variable.Get(ctx, types.VariableConnection)
+	if err != nil {
+		return false
+	}
+	conn, ok := value.(api.Connection)
+	return ok && c.includes(addressOf(conn.RemoteAddr()).Addr())
+}
+
+// includes tells whether a client's address is in one of the networks.
+func (c *capture) includes(a netip.Addr) bool {
+	a = a.Unmap()
+	for _, p := range c.peers {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// portOf returns the port in the listener's address, or its Unix socket's path.
+func portOf(ln *v2.Listener) string {
+	switch a := ln.Addr.(type) {
+	case *net.TCPAddr:
+		return strconv.Itoa(a.Port)
+	case *net.UDPAddr:
+		return strconv.Itoa(a.Port)
+	case *net.UnixAddr:
+		return a.Name
+	}
+	if _, port, err := net.SplitHostPort(ln.AddrConfig); err == nil {
+		return port
+	}
+	return ln.AddrConfig
+}
+
+// contextText returns a variable of MOSN's context as text, "" without it.
+func contextText(ctx context.Context, v variable.Variable) string {
+	if value, err := variable.Get(ctx, v); err == nil && value != nil {
+		return fmt.Sprint(value)
+	}
+	return ""
+}
+
+// contextPort returns the listener's port, "" where MOSN has none: the listener
+// of a Unix socket has 0 there.
+func contextPort(ctx context.Context) string {
+	if port := contextText(ctx, types.VariableListenerPort); port != "0" {
+		return port
+	}
+	return ""
+}

@@ -1,0 +1,122 @@
+package tcpcopy
+
+import (
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// metricSource makes the metrics of type "tcpcopy" in MOSN's store, which its
+// statistics request and its Prometheus sink read.
+type metricSource interface {
+	// counter returns the counter of that name, to which n is added at each call.
+	counter(name string) func(n int64)
+	// gauge returns what sets the gauge of that name.
+	gauge(name string) func(v int64)
+}
+
+// publishEvery is how often the metrics are brought up to date in a window.
+const publishEvery = time.Second
+
+// meters bring MOSN's metrics up to date with what the recorder has counted. The
+// recorder counts in its own places, without a shared counter on the hot path.
+type meters struct {
+	source metricSource
+
+	mu       sync.Mutex // guards the rest
+	counters map[string]func(int64)
+	gauges   map[string]func(int64)
+	last     map[string]uint64 // what the counters have been told
+}
+
+func newMeters(source metricSource) *meters {
+	return &meters{source: source, counters: map[string]func(int64){}, gauges: map[string]func(int64){}, last: map[string]uint64{}}
+}
+
+// count raises a counter to total.
+func (m *meters) count(name string, total uint64) {
+	add := m.counters[name]
+	if add == nil {
+		add = m.source.counter(name)
+		m.counters[name] = add
+	}
+	if more := total - m.last[name]; total > m.last[name] {
+		add(int64(more))
+		m.last[name] = total
+	}
+}
+
+func (m *meters) set(name string, v int64) {
+	set := m.gauges[name]
+	if set == nil {
+		set = m.source.gauge(name)
+		m.gauges[name] = set
+	}
+	set(v)
+}
+
+// publish brings all metrics up to date.
+func (r *recorder) publish() {
+	if r.host.metrics == nil {
+		return
+	}
+	stats, status := r.stats(), r.controller.Status()
+	r.mu.Lock()
+	refusals := r.refusals
+	r.mu.Unlock()
+
+	m := r.meters
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.count("windows", stats.Windows)
+	m.count("connections", stats.Accounts.Connections)
+	m.count("write_errors", stats.Faults)
+	m.count("refused_configurations", refusals)
+	m.count("panics", r.panics.Load())
+	for name, both := range map[string]dump.Both{
+		"records": stats.Accounts.Records, "seen_bytes": stats.Accounts.Seen,
+		"written_bytes": stats.Accounts.Written, "lost_bytes": stats.Accounts.Lost,
+	} {
+		m.count(name+"_in", both.In)
+		m.count(name+"_out", both.Out)
+	}
+	for reason, n := range stats.Accounts.LostBy {
+		m.count("lost_bytes_"+reason, n)
+	}
+	m.set("buffer_used_bytes", stats.Buffered)
+	m.set("window_open", truth(status.Window != nil))
+	m.set("guard_available", truth(status.Guard.Available))
+	m.set("switch_on", truth(status.Switch.Effective == "ON"))
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// publishWhile keeps the metrics up to date until the function that it returns is
+// called, which waits for the goroutine and publishes once more.
+func (r *recorder) publishWhile() (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(publishEvery)
+		defer ticker.Stop()
+		for {
+			r.publish()
+			select {
+			case <-ticker.C:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+		r.publish()
+	}
+}

@@ -1,0 +1,195 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Modes of what the recorder creates: payload is its owner's only.
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// appendFile is a log file that takes whole chunks: a chunk is in the file
+// entirely or not at all, and never in two files. Several goroutines may append,
+// and several processes too, as they do during a hot upgrade: the file is locked
+// for each chunk, and whoever finds that another has rolled it opens the new one.
+type appendFile struct {
+	path  string
+	roll  Roll
+	now   func() time.Time
+	alert func(what string, err error) // the first failure in a row
+	info  func(format string, args ...any)
+	quota *quota
+	aside *rolled // deals with the files that have been rolled
+
+	mu      sync.Mutex // guards the rest
+	file    *os.File   // nil until the first chunk and after a failure
+	born    time.Time  // when the first line of the file was written, about
+	backoff backoff
+	names   []string // base names that chunks have gone to since track
+}
+
+// append writes chunk, rolling the file before when it is due.
+func (a *appendFile) append(chunk []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if !a.backoff.ready(now) {
+		return fmt.Errorf("%s: waiting after a failure", a.path)
+	}
+	if err := a.appendLocked(chunk, now); err != nil {
+		a.closeLocked()
+		if a.backoff.failed(now) {
+			a.alert("write", err)
+		}
+		return err
+	}
+	if a.backoff.worked() {
+		a.info("%s is written again", a.path)
+	}
+	return nil
+}
+
+// ready tells whether it is worth trying: false for a while after a failure.
+func (a *appendFile) ready() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.backoff.ready(a.now())
+}
+
+func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {
+	if err := a.quota.reserve(len(chunk)); err != nil {
+		return err
+	}
+	size, err := a.lockLocked(now)
+	if err != nil {
+		return err
+	}
+	if a.roll.due(size, int64(len(chunk)), a.born, now) {
+		if err := a.rollLocked(now); err != nil {
+			return err
+		}
+		if size, err = a.lockLocked(now); err != nil {
+			return err
+		}
+	}
+	defer func() { _ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN) }()
+	if _, err := a.file.WriteAt(chunk, size); err != nil {
+		// What was written of the chunk goes away again.
+		return errors.Join(err, a.file.Truncate(size))
+	}
+	a.noteLocked(filepath.Base(a.path))
+	return nil
+}
+
+// lockLocked makes sure that a.file is the file at path, open and locked against
+// other processes, and returns its size.
+func (a *appendFile) lockLocked(now time.Time) (size int64, err error) {
+	for {
+		if a.file == nil {
+			if err := a.openLocked(now); err != nil {
+				return 0, err
+			}
+		}
+		if err := unix.Flock(int(a.file.Fd()), unix.LOCK_EX); err != nil {
+			return 0, fmt.Errorf("lock %s: %w", a.path, err)
+		}
+		open, err := a.file.Stat()
+		if err != nil {
+			return 0, err
+		}
+		if there, err := os.Lstat(a.path); err == nil && os.SameFile(open, there) {
+			return open.Size(), nil
+		}
+		a.closeLocked() // rolled by another process, or removed
+	}
+}
+
+func (a *appendFile) openLocked(now time.Time) error {
+	if err := os.MkdirAll(filepath.Dir(a.path), dirMode); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(a.path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm() != fileMode {
+		err = f.Chmod(fileMode) // a file that an earlier implementation left
+	}
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	a.file, a.born = f, now
+	if info.Size() > 0 {
+		a.born = info.ModTime()
+	}
+	return nil
+}
+
+// rollLocked renames the file, which the caller has locked.
+func (a *appendFile) rollLocked(now time.Time) error {
+	name, err := a.aside.take(a.path, now)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(a.names, filepath.Base(a.path)) {
+		a.names = slices.DeleteFunc(a.names, func(n string) bool { return n == filepath.Base(a.path) })
+		a.names = append(a.names, filepath.Base(name))
+	}
+	a.closeLocked()
+	a.aside.tidy(a.path, a.roll)
+	return nil
+}
+
+// closeLocked closes the file, which also unlocks it.
+func (a *appendFile) closeLocked() {
+	if a.file != nil {
+		_ = a.file.Close() // nothing is buffered that a failure could lose
+		a.file = nil
+	}
+}
+
+func (a *appendFile) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closeLocked()
+}
+
+func (a *appendFile) noteLocked(name string) {
+	if !slices.Contains(a.names, name) {
+		a.names = append(a.names, name)
+	}
+}
+
+// track returns the base names that chunks have gone to since the last call.
+func (a *appendFile) track() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	names := a.names
+	a.names = nil
+	return names
+}
+
+// holds tells whether the next chunk goes behind others in the same file: false
+// when the file is empty, missing or due to be rolled.
+func (a *appendFile) holds(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	size, err := a.lockLocked(now)
+	if err != nil {
+		return false
+	}
+	_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
+	return size > 0 && !a.roll.due(size, 0, a.born, now)
+}

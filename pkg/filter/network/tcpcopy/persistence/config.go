@@ -1,0 +1,146 @@
+package persistence
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Format is a file format of the flow records.
+type Format string
+
+// The formats. Hex and HexMeta share a file and exclude each other.
+const (
+	FormatHex     Format = "hex"
+	FormatHexMeta Format = "hex_meta"
+	FormatPcapng  Format = "pcapng"
+)
+
+// Config says where and how records are kept. It is the process's: all listeners
+// share one.
+type Config struct {
+	Dir      string   // the dump directory, an absolute path
+	Formats  []Format // at least one
+	Roll     Roll
+	MaxTotal int64   // bytes that all files of Dir may take together; 0 means no limit
+	MinFree  MinFree // free space of the file system below which nothing is recorded
+
+	BufferSize int64  // bytes of all shards' batches together
+	Workers    int    // shards and workers; 0 means one per processor
+	Spool      string // where the batches live: SpoolAuto, SpoolOff or a directory
+}
+
+// Values of Config.Spool other than a directory.
+const (
+	SpoolAuto = "auto" // under /dev/shm where there is room, otherwise plain memory
+	SpoolOff  = "off"  // plain memory
+)
+
+// Limits and defaults of Config.
+const (
+	MinBufferSize     = 64 << 10
+	MaxBufferSize     = 64 << 30
+	DefaultBufferSize = 64 << 20
+	MaxWorkers        = 256
+	DefaultMaxTotal   = 10 << 30
+)
+
+// DefaultConfig is what a configuration block that says nothing means, but for
+// the directory and the rolling, which depend on the host.
+func DefaultConfig() Config {
+	return Config{
+		Formats:    []Format{FormatHex},
+		MaxTotal:   DefaultMaxTotal,
+		MinFree:    MinFree{Percent: 5},
+		BufferSize: DefaultBufferSize,
+		Spool:      SpoolAuto,
+	}
+}
+
+// Equal tells whether two configurations ask for the same.
+func (c Config) Equal(o Config) bool {
+	formats := slices.Equal(c.Formats, o.Formats)
+	c.Formats, o.Formats = nil, nil
+	return formats && fmt.Sprint(c) == fmt.Sprint(o)
+}
+
+// Has tells whether f is among the formats.
+func (c Config) Has(f Format) bool { return slices.Contains(c.Formats, f) }
+
+// TextFormat returns the format of the flow log, or "" when there is none.
+func (c Config) TextFormat() Format {
+	for _, f := range c.Formats {
+		if f != FormatPcapng {
+			return f
+		}
+	}
+	return ""
+}
+
+// Sizes of a worker's memory, in bytes.
+const (
+	minBatch  = 16 << 10
+	maxRecord = 1 << 20 // a longer read or write is kept as several records
+)
+
+// layout divides the buffer among the workers: how many there are, how large
+// each of the two batches of one is, the longest record and the room for encoded
+// text. Everything together stays below 1.25 times BufferSize.
+type layout struct {
+	workers, batch, record, encoded int
+}
+
+func (c Config) layout() layout {
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	workers = max(1, min(workers, int(c.BufferSize/(2*minBatch))))
+	l := layout{workers: workers}
+	l.batch = int(c.BufferSize) / (2 * workers) &^ (pageSize - 1)
+	// Hex text needs three bytes a byte and a line's fields.
+	l.encoded = min(l.batch/4, 4*maxRecord)
+	l.record = min(maxRecord, (l.encoded-2*lineRoom)/3)
+	return l
+}
+
+// wakeAt is how many bytes a batch has when its worker is woken.
+func (l layout) wakeAt() int { return min(l.batch/2, 1<<20) }
+
+const (
+	pageSize = 4096
+	lineRoom = 1 << 10 // what the fields of a line may take besides the bytes
+)
+
+// Validate reports every fault at once, as *model.FieldError values.
+func (c Config) Validate() []error {
+	var errs []error
+	bad := func(field string, value any, valid string) {
+		errs = append(errs, &model.FieldError{Field: field, Value: value, Valid: valid})
+	}
+	seen := map[Format]bool{}
+	for _, f := range c.Formats {
+		switch {
+		case f != FormatHex && f != FormatHexMeta && f != FormatPcapng:
+			bad("output.formats", string(f), "hex, hex_meta, pcapng")
+		case seen[f]:
+			bad("output.formats", string(f), "each format once")
+		}
+		seen[f] = true
+	}
+	if len(c.Formats) == 0 {
+		bad("output.formats", "[]", "one or more of hex, hex_meta, pcapng")
+	}
+	if seen[FormatHex] && seen[FormatHexMeta] {
+		bad("output.formats", "hex, hex_meta", "one of the two, because they share a file")
+	}
+	if c.BufferSize < MinBufferSize || c.BufferSize > MaxBufferSize {
+		bad("buffer.size", c.BufferSize, "64KiB … 64GiB")
+	}
+	if c.Workers < 0 || c.Workers > MaxWorkers {
+		bad("buffer.workers", c.Workers, fmt.Sprintf("0 (one per processor) … %d", MaxWorkers))
+	}
+	return errs
+}

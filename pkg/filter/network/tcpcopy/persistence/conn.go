@@ -1,0 +1,110 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Endpoint describes a connection for those who read its records.
+type Endpoint struct {
+	Conn     string // the connection's identity, <run>-<id>
+	Port     string // the listener's port, or the path of its Unix socket
+	Listener string // the listener's name
+	Network  string // "tcp", "udp" or "unix"
+	Client   string // address as text; "@" for an unnamed Unix socket
+	Server   string // address that the client reached, as text
+
+	// The same addresses as numbers; not valid for Unix sockets.
+	ClientAddr, ServerAddr netip.AddrPort
+}
+
+// Conn is the recorder's side of one connection. The filter has one for each
+// connection, by value; it must not be copied once it is used.
+type Conn struct {
+	// ID is the proxy's number of the connection. It chooses the shard.
+	ID uint64
+	// Limit is how many bytes of each direction are kept in a window; 0 means all.
+	Limit uint64
+	// Datagrams says that a record must not be split.
+	Datagrams bool
+	// Describe is called when the connection takes part in a window for the first
+	// time, from whichever goroutine reads or writes it.
+	Describe func() Endpoint
+
+	description atomic.Pointer[[]byte] // Describe's answer, encoded for intro entries
+
+	// The rest is of session and guarded by the lock of the shard there.
+	session *Session
+	slot    uint32
+	batch   uint64 // number of the batch that has introduced the connection
+	named   bool   // any batch has
+	gapped  bool   // it is in the shard's list of gapped connections
+	ended   bool   // its close event has come
+	closing *ending
+	streams [2]stream
+}
+
+// stream is one direction of a connection in a session.
+type stream struct {
+	begun bool   // bytes have passed in the session
+	next  uint64 // offset of the next byte that passes
+	kept  uint64 // bytes accepted, to compare with Limit
+
+	// The gap that has no entry yet: the last gap bytes before next.
+	gap    uint64
+	reason model.Reason
+}
+
+// ending is a close event that found no room in its batch.
+type ending struct {
+	reason string
+	totals [2]uint64
+}
+
+// describe returns the encoded description, made at the first call.
+func (c *Conn) describe() []byte {
+	if d := c.description.Load(); d != nil {
+		return *d
+	}
+	d := appendEndpoint(nil, c.Describe())
+	c.description.Store(&d)
+	return d
+}
+
+// appendEndpoint encodes e: each text with its length before it, then the
+// binary forms of the addresses likewise.
+func appendEndpoint(dst []byte, e Endpoint) []byte {
+	client, _ := e.ClientAddr.MarshalBinary()
+	server, _ := e.ServerAddr.MarshalBinary()
+	for _, s := range []string{e.Conn, e.Port, e.Listener, e.Network, e.Client, e.Server, string(client), string(server)} {
+		s = s[:min(len(s), 1<<10)]
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(s)))
+		dst = append(dst, s...)
+	}
+	return dst
+}
+
+// maxEndpoint bounds what appendEndpoint appends.
+const maxEndpoint = 8 * (2 + 1<<10)
+
+// decodeEndpoint fills in the description that an intro entry carries. ok is
+// false when data is not one.
+func decodeEndpoint(data []byte, f *dump.Flow) (ok bool) {
+	var client, server string
+	for _, s := range []*string{&f.Conn, &f.Port, &f.Listener, &f.Network, &f.Client, &f.Server, &client, &server} {
+		if len(data) < 2 {
+			return false
+		}
+		n := int(binary.LittleEndian.Uint16(data))
+		if data = data[2:]; len(data) < n {
+			return false
+		}
+		*s, data = string(data[:n]), data[n:]
+	}
+	return f.ClientAddr.UnmarshalBinary([]byte(client)) == nil &&
+		f.ServerAddr.UnmarshalBinary([]byte(server)) == nil
+}

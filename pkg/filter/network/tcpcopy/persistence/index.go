@@ -1,0 +1,93 @@
+package persistence
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// markRemoved notes in the index which of the windows' files are gone. A log has
+// had another name when the line was written if it was rolled later: a window
+// that closed before the removed file's last change had its lines there.
+func markRemoved(index *appendFile, removed []dumpFile) error {
+	return index.rewrite(func(text []byte) []byte {
+		var out []byte
+		for _, line := range bytes.SplitAfter(text, []byte("\n")) {
+			var w dump.WindowLine
+			if json.Unmarshal(line, &w) != nil || !markLine(&w, removed) {
+				out = append(out, line...)
+				continue
+			}
+			out = w.AppendJSON(out)
+		}
+		return out
+	})
+}
+
+// markLine tells whether one of the removed files was w's and notes it.
+func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
+	for _, f := range removed {
+		name := trimGzip(f.name)
+		for i, own := range w.Files {
+			if own == f.name || own == name {
+				// the line names the file
+			} else if isRolled(name, own) && !w.Closed.After(f.modified) {
+				w.Files[i] = name
+			} else {
+				continue
+			}
+			if !slices.Contains(w.Removed, name) {
+				w.Removed = append(w.Removed, name)
+				changed = true
+			}
+		}
+	}
+	return changed
+}
+
+func trimGzip(name string) string {
+	if filepath.Ext(name) == ".gz" {
+		return name[:len(name)-len(".gz")]
+	}
+	return name
+}
+
+// isRolled tells whether name is a rolled form of the log.
+func isRolled(name, log string) bool {
+	ext := filepath.Ext(log)
+	base := log[:len(log)-len(ext)] + "-"
+	return len(name) > len(base)+len(ext) && name[:len(base)] == base && filepath.Ext(name) == ext
+}
+
+// rewrite replaces the file by what change makes of its text. The file is locked
+// meanwhile; readers see the old or the new one.
+func (a *appendFile) rewrite(change func(text []byte) []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !exists(a.path) {
+		return nil
+	}
+	if _, err := a.lockLocked(a.now()); err != nil {
+		return err
+	}
+	defer a.closeLocked()
+	text, err := os.ReadFile(a.path)
+	if err != nil {
+		return err
+	}
+	changed := change(text)
+	if bytes.Equal(changed, text) {
+		return nil
+	}
+	partial := a.path + ".tmp"
+	if err := os.WriteFile(partial, changed, fileMode); err != nil {
+		_ = os.Remove(partial)
+		return fmt.Errorf("rewrite %s: %w", a.path, err)
+	}
+	return os.Rename(partial, a.path)
+}

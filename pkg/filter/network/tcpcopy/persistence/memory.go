@@ -1,0 +1,39 @@
+package persistence
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is what a session's batches and encoders work in. It lies outside Go's
+// heap, so that a large buffer does not make the collector let the heap grow,
+// and goes back to the system when the window closes.
+type memory struct {
+	all  []byte
+	rest []byte
+}
+
+// newMemory maps n bytes. They take no memory before they are used.
+func newMemory(n int) (*memory, error) {
+	all, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes of buffer: %w", n, err)
+	}
+	return &memory{all: all, rest: all}, nil
+}
+
+// take returns the next n bytes, which belong to the caller until free.
+func (m *memory) take(n int) []byte {
+	p := m.rest[:n:n]
+	m.rest = m.rest[n:]
+	return p
+}
+
+// free gives everything back. Nothing may use the memory any more.
+func (m *memory) free() {
+	if m.all != nil {
+		_ = unix.Munmap(m.all) // fails only for an address that is not a mapping's
+		m.all, m.rest = nil, nil
+	}
+}

@@ -1,0 +1,76 @@
+package persistence
+
+import (
+	"fmt"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// maxPortraits is how many portraits may wait for being written.
+const maxPortraits = 64
+
+// portrait is what an application reports about a piece of business.
+type portrait struct {
+	business model.BusinessType
+	port     string
+	json     []byte
+}
+
+// Portrait takes the portrait that render returns, JSON on one line, when the
+// window is open and has none of that business type yet; port may be empty. It
+// returns whether it was taken. The file is written later, by another goroutine.
+func (s *Session) Portrait(business model.BusinessType, port string, render func() ([]byte, error)) (bool, error) {
+	if err := business.Validate(); err != nil {
+		return false, err
+	}
+	if !s.wants(business) {
+		return false, nil
+	}
+	json, err := render()
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken == nil || s.taken[business] {
+		return false, nil
+	}
+	select {
+	case s.portraits <- portrait{business, port, json}:
+		s.taken[business] = true
+		return true, nil
+	default:
+		return false, fmt.Errorf("%d portraits are waiting to be written", maxPortraits)
+	}
+}
+
+// wants tells whether a portrait of that type would be taken now.
+func (s *Session) wants(business model.BusinessType) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken != nil && !s.taken[business]
+}
+
+// writePortraits is the goroutine that writes portraits. Close ends it, after
+// which nothing is taken any more.
+func (s *Session) writePortraits() {
+	defer s.workers.Done()
+	for {
+		select {
+		case p := <-s.portraits:
+			s.writePortrait(p)
+		case <-s.stop:
+			for len(s.portraits) > 0 {
+				s.writePortrait(<-s.portraits)
+			}
+			return
+		}
+	}
+}
+
+func (s *Session) writePortrait(p portrait) {
+	line := dump.AppendLinePrefix(nil, s.store.host.Now())
+	line = fmt.Appendf(line, "[%s][%s][%s]%s\n", s.window.ID, p.business, p.port, p.json)
+	_ = s.store.portraits.append(line) // the file alerts, once in a row of failures
+}

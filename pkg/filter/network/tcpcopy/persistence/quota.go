@@ -1,0 +1,166 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// quota keeps the files of the dump directory together below Config.MaxTotal: it
+// removes the oldest before a chunk is written that would not fit. Files that
+// are being written stay.
+type quota struct {
+	dir   string
+	max   int64
+	age   time.Duration // of segments; rolled logs have their own
+	alert func(what string, err error)
+	index *appendFile
+
+	mu      sync.Mutex // guards the rest
+	used    int64      // bytes of all files, about; -1 before the first look
+	writing map[string]bool
+}
+
+func newQuota(c Config, alert func(string, error)) *quota {
+	return &quota{dir: c.Dir, max: c.MaxTotal, age: c.Roll.Age, alert: alert, used: -1, writing: map[string]bool{}}
+}
+
+// protect says that the file of that name is being written, release that it is
+// not any more.
+func (q *quota) protect(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing[name] = true
+}
+
+func (q *quota) release(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.writing, name)
+}
+
+// reserve makes room for n bytes. It fails when everything that may be removed
+// is gone and there is no room yet. A nil quota has room for all.
+func (q *quota) reserve(n int) error {
+	if q == nil || q.max == 0 {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.used >= 0 && q.used+int64(n) <= q.max {
+		q.used += int64(n)
+		return nil
+	}
+	if err := q.makeRoomLocked(int64(n)); err != nil {
+		return err
+	}
+	q.used += int64(n)
+	return nil
+}
+
+// dumpFile is a file of the directory.
+type dumpFile struct {
+	name     string
+	size     int64
+	modified time.Time
+}
+
+// makeRoomLocked looks at the directory and removes the oldest files until n
+// more bytes fit.
+func (q *quota) makeRoomLocked(n int64) error {
+	files, err := dumpFiles(q.dir)
+	if err != nil {
+		return err
+	}
+	q.used = 0
+	for _, f := range files {
+		q.used += f.size
+	}
+	var removed []dumpFile
+	for _, f := range files { // oldest first
+		if q.used+n <= q.max {
+			break
+		}
+		if q.writing[f.name] || !removable(f.name) || time.Since(f.modified) < inUse && strings.HasSuffix(f.name, dump.SegmentExtension) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			q.alert("retention", err)
+			continue
+		}
+		q.used -= f.size
+		removed = append(removed, f)
+	}
+	if len(removed) > 0 {
+		if err := markRemoved(q.index, removed); err != nil {
+			q.alert("retention", err)
+		}
+	}
+	if q.used+n > q.max {
+		return fmt.Errorf("output.max_total of %d bytes is reached and nothing older can be removed", q.max)
+	}
+	return nil
+}
+
+// inUse is how long after its last change a segment may still be another
+// process's open one, during a hot upgrade.
+const inUse = 2 * time.Second
+
+// removable tells whether retention may take a file: rolled logs and segments,
+// never a log that is being written or the index.
+func removable(name string) bool {
+	for _, log := range logNames {
+		if name == log {
+			return false
+		}
+	}
+	return true
+}
+
+// logNames are the files that stay where they are while they are written.
+var logNames = [...]string{dump.FlowLog, dump.PortraitLog, dump.EffectiveConfigs, dump.StaticConfigs, dump.Index}
+
+// dumpFiles returns the recorder's files in dir, the one changed longest ago
+// first. Files that the recorder does not write are not its business.
+func dumpFiles(dir string) ([]dumpFile, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []dumpFile
+	for _, e := range entries {
+		if !ours(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // gone meanwhile
+		}
+		files = append(files, dumpFile{e.Name(), info.Size(), info.ModTime()})
+	}
+	slices.SortFunc(files, func(a, b dumpFile) int { return a.modified.Compare(b.modified) })
+	return files, nil
+}
+
+// ours tells whether a file's name is one that the recorder gives.
+func ours(name string) bool {
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".tmp"), ".gz")
+	if strings.HasSuffix(name, dump.SegmentExtension) {
+		return true
+	}
+	for _, log := range logNames {
+		ext := filepath.Ext(log)
+		if name == log || strings.HasPrefix(name, strings.TrimSuffix(log, ext)+"-") && strings.HasSuffix(name, ext) {
+			return true
+		}
+	}
+	return false
+}

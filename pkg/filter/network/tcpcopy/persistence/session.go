@@ -1,0 +1,254 @@
+package persistence
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Session is one open window: it takes the records of the window's connections
+// and has them written. It implements strategy.Tap.
+type Session struct {
+	store  *Store
+	window model.Window
+	layout layout
+	memory *memory
+	shards []*shard
+	base   time.Time // the opening, with its monotonic reading: times count from it
+	baseNS int64     // base, nanoseconds since the Unix epoch
+
+	segments *segments     // nil without pcapng
+	stop     chan struct{} // closed to stop the workers
+	workers  sync.WaitGroup
+
+	portraits chan portrait // taken, and not yet written
+
+	mu    sync.Mutex                  // guards the rest
+	taken map[model.BusinessType]bool // business types that have had their portrait; nil once closed
+	ports map[string]bool
+}
+
+// startSession prepares the memory of a window's session and starts its workers.
+// Session.Close ends them.
+func startSession(store *Store, w model.Window) (*Session, error) {
+	l := store.config.layout()
+	outputs := len(store.config.Formats)
+	mem, err := newMemory(l.workers * (2*l.batch + outputs*l.encoded))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s := &Session{
+		store:     store,
+		window:    w,
+		layout:    l,
+		memory:    mem,
+		base:      now,
+		baseNS:    now.UnixNano(),
+		stop:      make(chan struct{}),
+		portraits: make(chan portrait, maxPortraits),
+		taken:     map[model.BusinessType]bool{},
+		ports:     map[string]bool{},
+	}
+	if store.config.Has(FormatPcapng) {
+		s.segments = newSegments(store, w)
+	}
+	for range l.workers {
+		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1}
+		sh.active.mem = mem.take(l.batch)
+		s.shards = append(s.shards, sh)
+		w := &worker{session: s, shard: sh, spare: batch{mem: mem.take(l.batch)}}
+		for i, f := range store.config.Formats {
+			w.outputs = append(w.outputs, newOutput(w, i, f, mem.take(l.encoded)))
+		}
+		s.workers.Add(1)
+		go w.run()
+	}
+	s.workers.Add(2)
+	go s.writePortraits()
+	go s.watchSpace()
+	return s, nil
+}
+
+// Data takes copies of the n bytes that pieces hold, which have just passed on c
+// in direction dir. before tells how many bytes of each direction had passed when
+// they came; the one of dir counts at the direction's first call in the session,
+// where it must be exact, and the other is a hint. Data never waits for room and
+// returns before the caller may reuse the bytes. It changes the slice pieces, but
+// not what its elements point to.
+func (s *Session) Data(c *Conn, dir model.Direction, before [2]uint64, pieces [][]byte, n int) {
+	t := s.clock()
+	sh := s.shard(c)
+	sh.mu.Lock()
+	if sh.closed || !sh.takesPartLocked(c, dir, before) {
+		sh.mu.Unlock()
+		return
+	}
+	sh.offerLocked(c, dir, pieces, n, t)
+	wake := !sh.woken && sh.active.n >= s.layout.wakeAt()
+	sh.woken = sh.woken || wake
+	sh.mu.Unlock()
+	if wake {
+		sh.wake()
+	}
+}
+
+// Skip counts n bytes that have passed on c without Data being able to see them.
+func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, reason model.Reason) {
+	t := s.clock()
+	sh := s.shard(c)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.closed || !sh.takesPartLocked(c, dir, before) {
+		return
+	}
+	sh.tally.seen[dir] += uint64(n)
+	sh.loseLocked(c, dir, n, reason, t)
+}
+
+// End says that c has ended, after totals bytes in each direction. A connection
+// that has had no bytes in this session is not mentioned in its records.
+func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
+	t := s.clock()
+	sh := s.shard(c)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.closed || c.session != s || c.ended {
+		return
+	}
+	c.ended = true
+	for d := range totals {
+		// What has been offered for writing may not have been sent yet.
+		totals[d] = max(totals[d], c.streams[d].next)
+	}
+	sh.endLocked(c, &ending{reason: reason, totals: totals}, t)
+}
+
+// Hold pauses recording for reason r: what passes meanwhile is a gap.
+func (s *Session) Hold(r model.Reason) { s.setHeld(func(held uint32) uint32 { return held | 1<<r }) }
+
+// Release ends the pause for reason r.
+func (s *Session) Release(r model.Reason) {
+	s.setHeld(func(held uint32) uint32 { return held &^ (1 << r) })
+}
+
+// Held tells whether recording pauses.
+func (s *Session) Held() bool {
+	sh := s.shards[0] // all have the same
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.held != 0
+}
+
+func (s *Session) setHeld(change func(uint32) uint32) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.held = change(sh.held)
+		sh.mu.Unlock()
+	}
+}
+
+// Close ends the session: it returns when all its records are on disk and its
+// index line is written. Data of connections that still hold the session is
+// ignored from now on.
+func (s *Session) Close(closed time.Time) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.closed = true
+		sh.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.taken = nil
+	s.mu.Unlock()
+	close(s.stop)
+	s.workers.Wait()
+	s.store.finish(s, closed)
+	s.memory.free()
+}
+
+// Accounts returns what has become of the window's traffic up to now. Bytes in
+// the batches are seen and not yet written or lost.
+func (s *Session) Accounts() dump.Accounts {
+	t := s.tally()
+	return t.accounts()
+}
+
+func (s *Session) tally() (sum tally) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sum.add(&sh.tally)
+		sh.mu.Unlock()
+	}
+	return sum
+}
+
+// Buffered returns how many bytes of the batches are in use.
+func (s *Session) Buffered() int64 {
+	var used int64
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		used += int64(sh.active.n)
+		sh.mu.Unlock()
+	}
+	return used
+}
+
+func (t *tally) accounts() dump.Accounts {
+	a := dump.Accounts{Connections: t.connections, LostBy: map[string]uint64{}}
+	for _, d := range []model.Direction{model.In, model.Out} {
+		a.Records.Add(d, t.records[d])
+		a.Seen.Add(d, t.seen[d])
+		a.Written.Add(d, t.written[d])
+		for r, n := range t.lost[d] {
+			if n > 0 {
+				a.Lost.Add(d, n)
+				a.LostBy[model.Reason(r).String()] += n
+			}
+		}
+	}
+	return a
+}
+
+func (s *Session) shard(c *Conn) *shard { return s.shards[uint32(c.ID)%uint32(len(s.shards))] }
+
+// clock returns the time in nanoseconds since the Unix epoch. It counts from the
+// window's opening with the monotonic clock alone: one clock reading instead of
+// two, and no jumps inside a window when somebody sets the host's clock.
+func (s *Session) clock() int64 { return s.baseNS + int64(time.Since(s.base)) }
+
+func (s *Session) addPort(port string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports[port] = true
+}
+
+// portList returns the listeners' ports that the window has records of, sorted.
+func (s *Session) portList() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, slices.Sorted(maps.Keys(s.ports))...)
+}
+
+// takesPartLocked lets c join at its first bytes, and the direction at its own.
+// It is false for a connection that has ended.
+func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before [2]uint64) bool {
+	if c.session != sh.session {
+		sh.joinLocked(c, before)
+	}
+	if st := &c.streams[dir]; !st.begun {
+		st.begun, st.next = true, before[dir]
+	}
+	return !c.ended
+}
+
+// wake tells the worker that there is enough to do.
+func (sh *shard) wake() {
+	select {
+	case sh.full <- struct{}{}:
+	default: // it has been told
+	}
+}

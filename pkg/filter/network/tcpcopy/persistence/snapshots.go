@@ -1,0 +1,97 @@
+package persistence
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"mosn.io/tcpcopy/internal/mask"
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// unchanged stands in a snapshot file for a configuration that is the same as in
+// the last line that holds one.
+const unchanged = "no_change"
+
+// snapshots is a file of snapshots of one configuration, one line a window. It
+// is used by one goroutine at a time.
+type snapshots struct {
+	file *appendFile
+	load func() ([]byte, error) // nil when there is no such configuration
+
+	last [md5.Size]byte // of the configuration written last
+	read bool           // last has been looked up in the file
+}
+
+// write writes the line of a window: the configuration with its secrets masked
+// when it differs from the last one in the file, otherwise a word that says so.
+func (s *snapshots) write(window string, now time.Time) error {
+	if s.load == nil {
+		return nil
+	}
+	config, err := s.load()
+	if err != nil {
+		return fmt.Errorf("load configuration: %w", err)
+	}
+	// What could not be masked must not be written.
+	masked, err := mask.JSON(config)
+	if err != nil {
+		return fmt.Errorf("mask configuration: %w", err)
+	}
+	var oneLine bytes.Buffer
+	if err := json.Compact(&oneLine, masked); err != nil {
+		return fmt.Errorf("mask configuration: %w", err)
+	}
+	masked = oneLine.Bytes()
+
+	if !s.read {
+		s.last, s.read = lastSnapshot(s.file.path), true
+	}
+	sum := md5.Sum(masked)
+	same := sum == s.last && s.file.holds(now)
+	line := dump.AppendLinePrefix(nil, now)
+	line = fmt.Appendf(line, "[%s]", window)
+	if same {
+		line = append(line, unchanged...)
+	} else {
+		line = append(line, masked...)
+	}
+	if err := s.file.append(append(line, '\n')); err != nil {
+		return err
+	}
+	s.last = sum
+	return nil
+}
+
+// snapshotTail is how far back lastSnapshot looks: lines that say unchanged are
+// short, so that many windows fit.
+const snapshotTail = 16 << 20
+
+// lastSnapshot returns the MD5 of the last configuration in the file at path, or
+// zeroes when there is none.
+func lastSnapshot(path string) (sum [md5.Size]byte) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return sum
+	}
+	tail, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-snapshotTail), snapshotTail))
+	if err != nil {
+		return sum
+	}
+	lines := bytes.Split(tail, []byte("\n"))
+	for i := len(lines) - 1; i >= 0; i-- {
+		if at := bytes.Index(lines[i], []byte("]{")); at > 0 {
+			return md5.Sum(lines[i][at+1:])
+		}
+	}
+	return sum
+}

@@ -1,0 +1,58 @@
+package persistence
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// spaceEvery is how often the free space is looked at in a window.
+const spaceEvery = time.Second
+
+// watchSpace is the goroutine that pauses a session while the file system has
+// less free space than Config.MinFree. Close ends it.
+func (s *Session) watchSpace() {
+	defer s.workers.Done()
+	ticker := time.NewTicker(spaceEvery)
+	defer ticker.Stop()
+	held := false
+	for {
+		short, err := s.store.config.shortOfSpace()
+		switch {
+		case err != nil:
+			// The writes themselves tell what is wrong with the directory.
+		case short != "" && !held:
+			s.Hold(model.ReasonDisk)
+			held = true
+			s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
+		case short == "" && held:
+			s.Release(model.ReasonDisk)
+			held = false
+			s.store.info("%s has space again, recording goes on", s.store.config.Dir)
+		}
+		select {
+		case <-ticker.C:
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// shortOfSpace says what is missing when less space is free than is asked for.
+func (c Config) shortOfSpace() (string, error) {
+	if c.MinFree == (MinFree{}) {
+		return "", nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(c.Dir, &fs); err != nil {
+		return "", err
+	}
+	free, floor := fs.Bavail*uint64(fs.Bsize), c.MinFree.bytes(fs.Blocks*uint64(fs.Bsize))
+	if free >= floor {
+		return "", nil
+	}
+	return fmt.Sprintf("%s has %d bytes free, output.min_free asks for %d", c.Dir, free, floor), nil
+}

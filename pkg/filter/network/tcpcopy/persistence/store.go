@@ -1,0 +1,226 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Host is what a store needs of the process that it runs in.
+type Host struct {
+	// Run is the process's part of connection identities and file names.
+	Run string
+	// Effective and Static return the configuration that is in force and the one
+	// that the process was started with, as JSON; nil means there is none. They
+	// are called once a window, and may be slow.
+	Effective, Static func() ([]byte, error)
+	// Now is the clock of file names, rolling and retries; nil means time.Now.
+	Now func() time.Time
+	// Alert tells of a fault that an operator should know, Info of its end. Both
+	// may be nil.
+	Alert func(what string, err error)
+	Info  func(format string, args ...any)
+}
+
+// Store writes the dump directory: a Session for each window, the portraits, the
+// snapshots of configurations and the index. One window is open at a time.
+type Store struct {
+	config Config
+	host   Host
+	rolled *rolled
+
+	flowLog   *appendFile
+	portraits *appendFile
+	index     *appendFile
+	effective *snapshots
+	static    *snapshots
+	quota     *quota
+
+	faults atomic.Uint64 // alerts
+
+	mu      sync.Mutex // guards the rest
+	session *Session   // the open one
+	windows uint64     // finished
+	totals  tally      // of finished windows
+	closed  bool
+}
+
+// Open prepares a store. The directory is created; the files appear when there
+// is something to write.
+func Open(config Config, host Host) (*Store, error) {
+	if err := errors.Join(config.Validate()...); err != nil {
+		return nil, err
+	}
+	if err := prepareDir(config.Dir); err != nil {
+		return nil, err
+	}
+	s := &Store{config: config, host: host}
+	if s.host.Now == nil {
+		s.host.Now = time.Now
+	}
+	s.rolled = newRolled(s.alert)
+	s.quota = newQuota(config, s.alert)
+	s.flowLog = s.logFile(dump.FlowLog, config.Roll)
+	s.portraits = s.logFile(dump.PortraitLog, config.Roll)
+	s.index = s.logFile(dump.Index, Roll{}) // the index stays whole
+	s.effective = &snapshots{file: s.logFile(dump.EffectiveConfigs, config.Roll), load: host.Effective}
+	s.static = &snapshots{file: s.logFile(dump.StaticConfigs, config.Roll), load: host.Static}
+	s.index.quota = nil // it must not wait for itself
+	s.quota.index = s.index
+	return s, nil
+}
+
+// prepareDir creates the dump directory and makes sure that it can be written.
+func prepareDir(dir string) error {
+	bad := func(err error) error {
+		return fmt.Errorf("output.dir %q, valid: a directory that this process may create and write: %w", dir, err)
+	}
+	if !filepath.IsAbs(dir) {
+		return bad(errors.New("not an absolute path"))
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return bad(err)
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return bad(err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return bad(err)
+	}
+	return nil
+}
+
+func (s *Store) logFile(name string, roll Roll) *appendFile {
+	return &appendFile{
+		quota: s.quota,
+		path:  filepath.Join(s.config.Dir, name),
+		roll:  roll,
+		now:   s.host.Now,
+		alert: s.alert,
+		info:  s.info,
+		aside: s.rolled,
+	}
+}
+
+// Config returns what the store was opened with.
+func (s *Store) Config() Config { return s.config }
+
+// OpenWindow begins the session of a window.
+func (s *Store) OpenWindow(w model.Window) (*Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, errors.New("the store is closed")
+	case s.session != nil:
+		return nil, fmt.Errorf("window %s is open", s.session.window.ID)
+	}
+	session, err := startSession(s, w)
+	if err != nil {
+		return nil, err
+	}
+	s.session = session
+	return session, nil
+}
+
+// finish ends what the store has of a session whose workers are done.
+func (s *Store) finish(session *Session, closed time.Time) {
+	accounts := session.Accounts()
+	var files []string
+	if session.segments != nil {
+		files = session.segments.finish(closed)
+		if s.config.Roll.Compress {
+			s.rolled.compress(s.config.Dir, files)
+		}
+	}
+	if accounts.Seen != (dump.Both{}) {
+		for _, snap := range []*snapshots{s.effective, s.static} {
+			if err := snap.write(session.window.ID, s.host.Now()); err != nil {
+				s.alert("snapshot", err)
+			}
+			files = append(files, snap.file.track()...)
+		}
+	}
+	for _, f := range []*appendFile{s.flowLog, s.portraits} {
+		files = append(files, f.track()...)
+	}
+	line := dump.WindowLine{
+		Window:   session.window.ID,
+		Trigger:  session.window.Trigger,
+		Opened:   session.window.Opened,
+		Closed:   closed,
+		Run:      s.host.Run,
+		Ports:    session.portList(),
+		Accounts: accounts,
+		Files:    append([]string{}, files...),
+	}
+	if err := s.index.append(line.AppendJSON(nil)); err != nil {
+		s.alert("index", err)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = nil
+	s.windows++
+	t := session.tally()
+	s.totals.add(&t)
+}
+
+// Stats is what a store has done up to now.
+type Stats struct {
+	Windows  uint64        // finished
+	Accounts dump.Accounts // of all windows, the open one included
+	Window   *dump.Accounts
+	Buffered int64  // bytes of the batches in use
+	Faults   uint64 // alerts raised
+}
+
+// Stats returns a consistent picture of one moment.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.totals
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load()}
+	if s.session != nil {
+		open := s.session.tally()
+		accounts := open.accounts()
+		stats.Window = &accounts
+		stats.Buffered = s.session.Buffered()
+		t.add(&open)
+	}
+	stats.Accounts = t.accounts()
+	return stats
+}
+
+// Close waits for what runs in the background and closes the files. The session
+// must have been closed. It is idempotent.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.rolled.close()
+	for _, f := range []*appendFile{s.flowLog, s.portraits, s.index, s.effective.file, s.static.file} {
+		f.close()
+	}
+}
+
+func (s *Store) alert(what string, err error) {
+	s.faults.Add(1)
+	if s.host.Alert != nil {
+		s.host.Alert(what, err)
+	}
+}
+
+func (s *Store) info(format string, args ...any) {
+	if s.host.Info != nil {
+		s.host.Info(format, args...)
+	}
+}

@@ -1,0 +1,187 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// flushEvery is how long an entry waits in a batch before its worker takes it,
+// when there is not enough to do to be woken for.
+const flushEvery = 50 * time.Millisecond
+
+// flow is a connection in the worker's table.
+type flow struct {
+	dump.Flow
+	opened uint8 // bit i is set when output i has the flow's opening
+}
+
+// worker empties the batches of one shard into the outputs. Session.start runs
+// it and Session.Close ends it. Only its goroutine uses its fields.
+type worker struct {
+	session *Session
+	shard   *shard
+	spare   batch
+	flows   []*flow // by slot
+	outputs []*output
+	missed  []span // parts of the batch that an output could not take
+	freed   []uint32
+}
+
+// span is the range of bytes of a batch in which entries begin.
+type span struct{ from, to int }
+
+// run is the worker's goroutine.
+func (w *worker) run() {
+	defer w.session.workers.Done()
+	ticker := time.NewTicker(flushEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.shard.full:
+			w.drain()
+		case <-ticker.C:
+			w.drain()
+		case <-w.session.stop:
+			w.drain()
+			w.finish()
+			return
+		}
+	}
+}
+
+// drain swaps the shard's batches and writes out the full one.
+func (w *worker) drain() {
+	sh := w.shard
+	sh.mu.Lock()
+	if sh.active.n == 0 {
+		sh.mu.Unlock()
+		return
+	}
+	sh.active, w.spare = w.spare, sh.active
+	sh.number++
+	sh.woken = false
+	sh.mu.Unlock()
+
+	w.process(w.spare.mem[:w.spare.n])
+	w.spare.n = 0
+}
+
+// finish writes the gaps and ends that had found no room. The shard is closed, so
+// nothing else changes it or its connections' part in it.
+func (w *worker) finish() {
+	sh := w.shard
+	sh.mu.Lock()
+	gapped := sh.gapped
+	sh.gapped = nil
+	sh.mu.Unlock()
+	t := w.session.clock()
+	for _, c := range gapped {
+		sh.mu.Lock()
+		room := sh.eventRoomLocked(c, entrySize(endRoom))
+		sh.mu.Unlock()
+		if !room {
+			w.drain()
+		}
+		sh.mu.Lock()
+		if c.closing != nil {
+			sh.endLocked(c, c.closing, t)
+		} else {
+			for _, dir := range []model.Direction{model.In, model.Out} {
+				if c.streams[dir].gap > 0 {
+					sh.catchUpLocked(c, dir, t)
+				}
+			}
+		}
+		sh.mu.Unlock()
+	}
+	w.drain()
+	for _, o := range w.outputs {
+		o.catchUp()
+	}
+}
+
+// endRoom bounds the payload of a close entry.
+const endRoom = 256
+
+// process hands the entries of a batch to the outputs and accounts for them.
+func (w *worker) process(mem []byte) {
+	w.introduce(mem)
+	w.missed = w.missed[:0]
+	for _, o := range w.outputs {
+		o.write(mem)
+	}
+	w.account(mem)
+}
+
+// introduce enters the batch's new connections into the table.
+func (w *worker) introduce(mem []byte) {
+	for rest := mem; len(rest) > 0; {
+		e, next, ok := readEntry(rest)
+		if !ok {
+			return // a shard writes whole entries only; recovery checks before
+		}
+		rest = next
+		if e.kind != kindIntro {
+			continue
+		}
+		for int(e.slot) >= len(w.flows) {
+			w.flows = append(w.flows, nil)
+		}
+		if w.flows[e.slot] != nil {
+			continue
+		}
+		f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
+		f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
+		f.FromStart = e.flags&flagRepeat == 0 && f.Next == [2]uint64{}
+		if !decodeEndpoint(e.payload[8:], &f.Flow) {
+			f.Conn = "?"
+		}
+		w.flows[e.slot] = f
+		w.session.addPort(f.Port)
+	}
+}
+
+// account takes each byte of the batch to written or lost, and frees the slots
+// of the connections that have ended.
+func (w *worker) account(mem []byte) {
+	var t tally
+	w.freed = w.freed[:0]
+	for at := 0; at < len(mem); {
+		e, rest, ok := readEntry(mem[at:])
+		if !ok {
+			break
+		}
+		switch e.kind {
+		case kindData:
+			n := uint64(len(e.payload))
+			if w.isMissed(at) {
+				t.lost[e.dir][model.ReasonWriteError] += n
+			} else {
+				t.written[e.dir] += n
+				t.records[e.dir]++
+			}
+		case kindClose:
+			w.flows[e.slot] = nil
+			w.freed = append(w.freed, e.slot)
+		}
+		at = len(mem) - len(rest)
+	}
+	sh := w.shard
+	sh.mu.Lock()
+	sh.tally.add(&t)
+	sh.free = append(sh.free, w.freed...)
+	sh.mu.Unlock()
+}
+
+// isMissed tells whether an output lacks the entry that begins at byte at.
+func (w *worker) isMissed(at int) bool {
+	for _, m := range w.missed {
+		if at >= m.from && at < m.to {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,53 @@
+package tcpcopy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"mosn.io/api"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// uploadPortrait takes what an application reports about a piece of business, at
+// most once a business type and window. ctx may be nil.
+func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx context.Context) (taken bool) {
+	defer r.recoverPanic("UploadPortraitData")
+	w := r.controller.Open()
+	if w == nil {
+		return false
+	}
+	port := ""
+	if ctx != nil {
+		port = contextPort(ctx)
+	}
+	taken, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
+	if err != nil {
+		r.host.log.Warnf("[tcpcopy] portrait of %s is not taken: %v", business, err)
+	}
+	return taken
+}
+
+// portraitJSON renders a portrait as JSON on one line: a header map as an object
+// of its headers, anything else as encoding/json does.
+func portraitJSON(data any) ([]byte, error) {
+	if headers, ok := data.(api.HeaderMap); ok {
+		object := map[string]string{}
+		headers.Range(func(key, value string) bool {
+			object[key] = value
+			return true
+		})
+		data = object
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(data); err != nil {
+		return nil, fmt.Errorf("marshal %T: %w", data, err)
+	}
+	// A json.RawMessage or a Marshaler may bring line breaks of its own, which
+	// Encode has removed all but its last.
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}

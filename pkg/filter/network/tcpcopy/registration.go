@@ -1,0 +1,160 @@
+package tcpcopy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ghodss/yaml"
+
+	"mosn.io/api"
+	mosnadmin "mosn.io/mosn/pkg/admin/server"
+	v2 "mosn.io/mosn/pkg/config/v2"
+	"mosn.io/mosn/pkg/configmanager"
+	"mosn.io/mosn/pkg/log"
+	"mosn.io/mosn/pkg/metrics"
+	"mosn.io/mosn/pkg/stagemanager"
+	"mosn.io/mosn/pkg/types"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
+)
+
+// The types under which configurations name the filters.
+const (
+	filterType         = "tcpcopy"
+	portraitFilterType = "tcpcopy_portrait"
+)
+
+// process is the process's recorder: MOSN's registrations take functions, not
+// values, so that there must be one that they find.
+var process = newRecorder(newRun(), mosnHost())
+
+func init() {
+	strategy.SetDefault(process.controller)
+	persistence.SetDefault(process)
+	api.RegisterNetwork(filterType, CreateTcpcopyFactory)
+	api.RegisterStream(portraitFilterType, func(config map[string]any) (api.StreamFilterChainFactory, error) {
+		return newPortraitFactory(process, config)
+	})
+	a := &admin{recorder: process}
+	// MOSN's map of handlers has no lock: they are registered before it serves.
+	mosnadmin.RegisterAdminHandleFunc(statusPath, a.status)
+	mosnadmin.RegisterAdminHandleFunc(configPath, a.config)
+	mosnadmin.RegisterAdminHandleFunc(windowPath, a.window)
+	if err := v2.RegisterParseExtendConfig(filterType, func(config json.RawMessage) error {
+		return process.extend(a, config)
+	}); err != nil {
+		log.StartLogger.Errorf("[tcpcopy] extends block: %v", err)
+	}
+	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
+		// All connections are closed by then (pkg/stagemanager/stage_manager.go).
+		if s == stagemanager.AfterStop {
+			process.close()
+		}
+	})
+}
+
+// CreateTcpcopyFactory makes the filter factory of a listener from its
+// configuration block. The error names every fault of it.
+func CreateTcpcopyFactory(config map[string]any) (api.NetworkFilterChainFactory, error) {
+	return newFactory(process, config)
+}
+
+// UploadPortraitData records what an application reports about a piece of
+// business: data as JSON, a header map as an object of its headers. It is taken
+// in a window only, at most once a business type and window; the result tells
+// whether it was. The port comes from ctx, MOSN's context of a stream, which may
+// be nil. It does not keep data and never panics.
+func UploadPortraitData(businessType model.BusinessType, data any, ctx context.Context) bool {
+	return process.uploadPortrait(businessType, data, ctx)
+}
+
+// newRun draws the process's part of connection identities: six characters of
+// lower-case base32.
+func newRun() string {
+	random := make([]byte, 5)
+	_, _ = rand.Read(random) // never fails on the systems that MOSN runs on
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random)[:6])
+}
+
+// mosnHost is MOSN as the recorder needs it.
+func mosnHost() host {
+	return host{
+		log:       mosnLog{},
+		effective: configmanager.DumpJSON,
+		static:    staticConfig,
+		roller:    globalRoller,
+		listeners: filterBlocks,
+		metrics:   mosnMetrics{},
+	}
+}
+
+// mosnLog writes to MOSN's default log, which is replaced while MOSN starts.
+type mosnLog struct{}
+
+func (mosnLog) Infof(format string, args ...any) { log.DefaultLogger.Infof(format, args...) }
+func (mosnLog) Warnf(format string, args ...any) { log.DefaultLogger.Warnf(format, args...) }
+func (mosnLog) Alertf(alert, format string, args ...any) {
+	log.DefaultLogger.Alertf(alert, format, args...)
+}
+
+// mosnMetrics makes metrics in MOSN's store.
+type mosnMetrics struct{}
+
+func (mosnMetrics) metrics() types.Metrics {
+	m, err := metrics.NewMetrics(filterType, map[string]string{filterType: "recorder"})
+	if err != nil {
+		m, _ = metrics.NewNilMetrics(filterType, nil)
+	}
+	return m
+}
+
+func (s mosnMetrics) counter(name string) func(int64) { return s.metrics().Counter(name).Inc }
+func (s mosnMetrics) gauge(name string) func(int64)   { return s.metrics().Gauge(name).Update }
+
+// staticConfig returns the file that the process was started with, as JSON.
+func staticConfig() ([]byte, error) {
+	path := configmanager.GetConfigPath()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+		return yaml.YAMLToJSON(text)
+	}
+	return text, nil
+}
+
+// globalRoller returns MOSN's roller words, "" when its default holds.
+func globalRoller() (words string) {
+	configmanager.HandleMOSNConfig(configmanager.CfgTypeMOSN, func(v any) {
+		if c, ok := v.(v2.MOSNConfig); ok && len(c.Servers) > 0 {
+			words = c.Servers[0].GlobalLogRoller
+		}
+	})
+	return words
+}
+
+// filterBlocks returns the filter's configuration blocks in MOSN's listeners.
+func filterBlocks() map[string]map[string]any {
+	blocks := map[string]map[string]any{}
+	configmanager.HandleMOSNConfig(configmanager.CfgTypeListener, func(v any) {
+		listeners, _ := v.(map[string]v2.Listener)
+		for name, l := range listeners {
+			for _, chain := range l.FilterChains {
+				for _, f := range chain.Filters {
+					if f.Type == filterType {
+						blocks[name] = f.Config
+					}
+				}
+			}
+		}
+	})
+	return blocks
+}

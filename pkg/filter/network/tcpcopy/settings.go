@@ -1,0 +1,229 @@
+package tcpcopy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+)
+
+// settings is a filter's configuration block. A nil pointer means that the
+// listener does not bring that part, which is the process's.
+type settings struct {
+	strategy *model.DumpConfig
+	capture  capture
+	output   *outputSettings
+	buffer   *bufferSettings
+	guard    *bool
+}
+
+// capture says what of a listener's traffic is recorded.
+type capture struct {
+	both   bool           // responses too
+	peers  []netip.Prefix // client networks to record; none means all
+	sample float64        // share of connections
+	limit  uint64         // bytes of each direction of a connection in a window; 0 means all
+}
+
+// outputSettings are the output block.
+type outputSettings struct {
+	dir      string // "" means the default one
+	formats  []persistence.Format
+	roll     *persistence.Roll // nil means the process's default
+	maxTotal int64
+	minFree  persistence.MinFree
+}
+
+// bufferSettings are the buffer block.
+type bufferSettings struct {
+	size    int64
+	workers int
+	spool   string
+}
+
+// parseSettings reads a filter's config. The error names every fault: fields
+// that are unknown, of a wrong type or out of range, with what is valid.
+func parseSettings(config map[string]any) (*settings, error) {
+	var errs []error
+	top, err := blockOf(config, &errs)
+	if err != nil {
+		return nil, fmt.Errorf("tcpcopy: %w", err)
+	}
+	s := &settings{capture: capture{sample: 1}}
+	if text := top.raw("strategy"); text != nil {
+		s.strategy = parseStrategy(text, &errs)
+	}
+	if b := top.block("capture"); b != nil {
+		s.capture = parseCapture(b)
+	}
+	if b := top.block("output"); b != nil {
+		s.output = parseOutput(b)
+	}
+	if b := top.block("buffer"); b != nil {
+		s.buffer = parseBuffer(b)
+	}
+	if word, ok := top.word("guard", "on", "on", "off"); ok {
+		on := word == "on"
+		s.guard = &on
+	}
+	top.unknown()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("tcpcopy: %w", err)
+	}
+	return s, nil
+}
+
+func parseStrategy(text json.RawMessage, errs *[]error) *model.DumpConfig {
+	c, err := model.ParseDumpConfig(text, model.LayerApp)
+	if err != nil {
+		*errs = append(*errs, inField("strategy", err)...)
+		return nil
+	}
+	return &c
+}
+
+// inField puts the name of the block before the fields that err names.
+func inField(name string, err error) []error {
+	var all []error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, inField(name, e)...)
+		}
+		return all
+	}
+	var field *model.FieldError
+	if errors.As(err, &field) {
+		return []error{&model.FieldError{Field: strings.TrimSuffix(name+"."+field.Field, "."), Value: field.Value, Valid: field.Valid}}
+	}
+	return []error{fmt.Errorf("%s: %w", name, err)}
+}
+
+func parseCapture(b *block) capture {
+	c := capture{sample: 1}
+	word, _ := b.word("direction", "request", "request", "both")
+	c.both = word == "both"
+	var peers []string
+	if b.value("peers", &peers, `a list of networks such as ["10.0.0.0/8", "192.0.2.7"]`) {
+		for _, text := range peers {
+			p, err := parseNetwork(text)
+			if err != nil {
+				b.bad("peers", text, "networks such as 10.0.0.0/8, 2001:db8::/32, or addresses such as 192.0.2.7")
+			}
+			c.peers = append(c.peers, p)
+		}
+	}
+	if b.value("sample", &c.sample, "a share of connections from 0 to 1") && !(c.sample >= 0 && c.sample <= 1) {
+		b.bad("sample", c.sample, "a share of connections from 0 to 1")
+	}
+	c.limit = uint64(b.size("max_bytes_per_connection", 0))
+	b.unknown()
+	return c
+}
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		return netip.ParsePrefix(text)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return a.Prefix(a.BitLen())
+}
+
+func parseOutput(b *block) *outputSettings {
+	d := persistence.DefaultConfig()
+	o := &outputSettings{formats: d.Formats, maxTotal: d.MaxTotal, minFree: d.MinFree}
+	if b.value("dir", &o.dir, "an absolute path") && !filepath.IsAbs(o.dir) {
+		b.bad("dir", o.dir, "an absolute path")
+	}
+	var formats []string
+	if b.value("formats", &formats, `a list of formats such as ["hex_meta", "pcapng"]`) {
+		o.formats = nil
+		for _, f := range formats {
+			o.formats = append(o.formats, persistence.Format(f))
+		}
+		check := d
+		check.Formats = o.formats
+		*b.errs = append(*b.errs, check.Validate()...)
+	}
+	var words string
+	if b.value("roll", &words, "roller words such as size=256 age=7 keep=10 compress=on") {
+		roll, err := persistence.ParseRoll(words)
+		if err != nil {
+			*b.errs = append(*b.errs, err)
+		}
+		o.roll = &roll
+	}
+	o.maxTotal = b.size("max_total", o.maxTotal)
+	var free json.RawMessage
+	if free = b.raw("min_free"); free != nil {
+		var err error
+		if o.minFree, err = persistence.ParseMinFree(scalarText(free)); err != nil {
+			b.bad("min_free", scalarText(free), err.Error())
+		}
+	}
+	b.unknown()
+	return o
+}
+
+func parseBuffer(b *block) *bufferSettings {
+	d := persistence.DefaultConfig()
+	s := &bufferSettings{size: d.BufferSize, workers: d.Workers, spool: d.Spool}
+	s.size = b.size("size", s.size)
+	b.value("workers", &s.workers, "a whole number, 0 means one per processor")
+	if b.value("spool", &s.spool, `"auto", "off" or the absolute path of a directory`) &&
+		s.spool != persistence.SpoolAuto && s.spool != persistence.SpoolOff && !filepath.IsAbs(s.spool) {
+		b.bad("spool", s.spool, `"auto", "off" or the absolute path of a directory`)
+	}
+	check := d
+	check.BufferSize, check.Workers = s.size, s.workers
+	*b.errs = append(*b.errs, check.Validate()...)
+	b.unknown()
+	return s
+}
+
+// storeConfig joins the blocks, of which both may be nil, into a store's
+// configuration. roll holds where the output block names none.
+func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (persistence.Config, error) {
+	c := persistence.DefaultConfig()
+	c.Roll = roll
+	dir := ""
+	if o != nil {
+		dir, c.Formats, c.MaxTotal, c.MinFree = o.dir, slices.Clone(o.formats), o.maxTotal, o.minFree
+		if o.roll != nil {
+			c.Roll = *o.roll
+		}
+	}
+	if b != nil {
+		c.BufferSize, c.Workers, c.Spool = b.size, b.workers, b.spool
+	}
+	if dir != "" {
+		c.Dir = filepath.Clean(dir)
+		return c, nil
+	}
+	var err error
+	c.Dir, err = defaultDir()
+	return c, err
+}
+
+// defaultDir is where Layotto's users look: under /home/admin, or under the
+// user's own home where that cannot be created.
+func defaultDir() (string, error) {
+	const shared = "/home/admin/logs/mosn/dump"
+	if err := os.MkdirAll(shared, 0o700); err == nil {
+		return shared, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("output.dir is not set, %s cannot be created, and there is no home directory: %w", shared, err)
+	}
+	return filepath.Join(home, "logs/mosn/dump"), nil
+}

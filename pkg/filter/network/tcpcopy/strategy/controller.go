@@ -1,0 +1,206 @@
+package strategy
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// MaxManual is the longest manual window.
+const MaxManual = time.Hour
+
+// What a Controller refuses, beside invalid configurations.
+var (
+	ErrForceOff   = errors.New("switch is FORCE_OFF")
+	ErrWindowOpen = errors.New("a window is open")
+	ErrNoWindow   = errors.New("no window is open")
+	ErrGuardDown  = errors.New("guard is down")
+	ErrClosed     = errors.New("strategy controller is closed")
+)
+
+// Logger takes what an operator should read. The loop calls it and waits for it.
+type Logger interface {
+	Infof(format string, args ...any)
+	Warnf(format string, args ...any)
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any) {}
+func (silent) Warnf(string, ...any) {}
+
+// Options are what a Controller needs.
+type Options struct {
+	Sink  Sink          // without one no window opens
+	Clock Clock         // nil means the system's
+	Meter Meter         // nil means SystemMeter
+	NewID func() string // nil means random UUIDs
+	Log   Logger        // nil means silent
+}
+
+// Controller owns the strategy of one process. Its methods may be called from any
+// goroutine; all but Open and Status pass through one goroutine, the loop, which
+// alone changes anything and alone calls the Sink.
+type Controller struct {
+	gate   atomic.Pointer[Window] // written by the loop
+	status atomic.Pointer[Status] // written by the loop
+
+	// Set by New.
+	sink     Sink
+	clock    Clock
+	newID    func() string
+	log      Logger
+	commands chan command
+	stop     chan struct{} // closed by Close, ends the loop
+	done     chan struct{} // closed by the loop, at its end
+	stopOnce sync.Once
+
+	// The loop's own from here on.
+	guard     *guard
+	layers    map[model.Layer]*layer
+	effective effective
+	window    *Window          // the open one
+	began     time.Time        // when its gate was opened
+	closes    time.Time        // when it is to be closed
+	held      bool             // the guard pauses it
+	waiting   time.Time        // when the wait for the next scheduled window began
+	manual    []*manualOpening // wait for the guard's first reading
+	verdict   verdict          // of the guard, by the last step
+	why       string           // its reason
+	warned    bool             // the log has the guard down
+	skipped   SkipStatus
+}
+
+// layer is one layer of the switch.
+type layer struct {
+	config model.DumpConfig
+	change *Change // the last attempt; never written to once it is here
+}
+
+// New returns a Controller with both layers at their defaults and the guard on,
+// and starts its loop; Close ends that.
+func New(o Options) *Controller {
+	c := &Controller{
+		sink:     o.Sink,
+		clock:    o.Clock,
+		newID:    o.NewID,
+		log:      o.Log,
+		commands: make(chan command),
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
+		layers: map[model.Layer]*layer{
+			model.LayerApp:    {config: model.DefaultDumpConfig()},
+			model.LayerGlobal: {config: model.DefaultDumpConfig()},
+		},
+	}
+	if c.sink == nil {
+		c.sink = noSink{}
+	}
+	if c.clock == nil {
+		c.clock = systemClock{}
+	}
+	if c.newID == nil {
+		c.newID = uuid.NewString
+	}
+	if c.log == nil {
+		c.log = silent{}
+	}
+	meter := o.Meter
+	if meter == nil {
+		meter = SystemMeter()
+	}
+	c.guard = newGuard(meter)
+	c.weigh()
+	c.step()
+	c.publish()
+	go c.loop()
+	return c
+}
+
+// Open is the gate: the open window, or nil when nothing is to be recorded. It
+// costs one atomic load. While the guard pauses a window it stays open and its
+// Tap is held.
+func (c *Controller) Open() *Window { return c.gate.Load() }
+
+// Status returns what the Controller was doing when last something changed. It
+// never waits, not for the Sink either.
+func (c *Controller) Status() Status { return *c.status.Load() }
+
+// Set puts cfg into force in a layer. An invalid one is refused whole, with an
+// error that names every fault. Turning the effective switch off closes the open
+// window, whatever opened it; when Set returns, its Tap is closed too. A change of
+// the schedule counts from when the wait or the window began. The source says who
+// asked, for status and log.
+func (c *Controller) Set(name model.Layer, cfg model.DumpConfig, source string) error {
+	if name != model.LayerApp && name != model.LayerGlobal {
+		return &model.FieldError{Field: "layer", Value: string(name), Valid: "app, global"}
+	}
+	if err := cfg.Validate(name); err != nil {
+		err = fmt.Errorf("dump config of layer %s from %s: %w", name, source, err)
+		c.Refuse(name, source, err)
+		return err
+	}
+	return c.do(func() { c.set(name, cfg, source) })
+}
+
+// Refuse notes in the status that source offered a configuration for the layer
+// which could not even be read, because of err. The one in force stays.
+func (c *Controller) Refuse(name model.Layer, source string, err error) {
+	// A closed Controller has nobody to show it to.
+	_ = c.do(func() {
+		if l := c.layers[name]; l != nil {
+			l.change = &Change{Source: source, Time: c.clock.Now(), Error: err.Error()}
+		}
+	})
+}
+
+// SetGuard enables the guard, as it is at the start, or disables it: then
+// recording goes on whatever the load.
+func (c *Controller) SetGuard(on bool) {
+	// A closed Controller records nothing either way.
+	_ = c.do(func() { c.guard.enabled = on })
+}
+
+// OpenManual opens a window for d, at most MaxManual, whatever the switch says
+// short of FORCE_OFF. It waits up to a second for the guard's first reading. The
+// errors are ErrForceOff, ErrWindowOpen, ErrGuardDown, ErrClosed, or the Sink's.
+func (c *Controller) OpenManual(d time.Duration) (model.Window, error) {
+	if d <= 0 || d > MaxManual {
+		return model.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
+	}
+	m := &manualOpening{length: d, answer: make(chan answer, 1)}
+	if err := c.do(func() { c.addManual(m) }); err != nil {
+		return model.Window{}, err
+	}
+	a := <-m.answer
+	return a.window, a.err
+}
+
+// CloseWindow closes the open window, whatever opened it, and returns it when its
+// Tap is closed; Closes then is the moment at which it was. The error is
+// ErrNoWindow or ErrClosed.
+func (c *Controller) CloseWindow() (model.Window, error) {
+	var w model.Window
+	err := ErrNoWindow
+	if stopped := c.do(func() {
+		if c.window != nil {
+			w, err = c.closeWindow("on demand"), nil
+		}
+	}); stopped != nil {
+		return model.Window{}, stopped
+	}
+	return w, err
+}
+
+// Close closes the open window, ends the loop and returns when both are done and
+// no reading is under way. It may be called more than once.
+func (c *Controller) Close() {
+	c.stopOnce.Do(func() { close(c.stop) })
+	<-c.done
+}

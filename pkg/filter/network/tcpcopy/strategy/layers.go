@@ -1,0 +1,35 @@
+package strategy
+
+import "mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+
+// effective is what the two layers come to.
+type effective struct {
+	on     bool
+	forced bool // off by FORCE_OFF, so that manual windows are refused too
+	// config has the schedule and the limits that hold. While the switch is off
+	// they are app's: a manual window is this application's own.
+	config model.DumpConfig
+}
+
+// weigh puts the layers together: FORCE_OFF beats everything, app's ON beats
+// global's OFF, and global's ON beats app's OFF.
+func weigh(app, global model.DumpConfig) effective {
+	switch {
+	case global.Switch == model.SwitchForceOff:
+		return effective{forced: true, config: app}
+	case app.Switch == model.SwitchOn:
+		return effective{on: true, config: app}
+	case global.Switch == model.SwitchOn:
+		return effective{on: true, config: global}
+	default:
+		return effective{config: app}
+	}
+}
+
+// String returns the effective switch: ON or OFF.
+func (e effective) String() string {
+	if e.on {
+		return model.SwitchOn
+	}
+	return model.SwitchOff
+}

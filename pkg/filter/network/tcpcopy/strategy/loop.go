@@ -1,0 +1,198 @@
+package strategy
+
+import (
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// command is work for the loop.
+type command struct {
+	run  func()
+	done chan struct{} // closed when it has run and the status shows it
+}
+
+// do has the loop run f and returns when it has, or ErrClosed.
+func (c *Controller) do(f func()) error {
+	cmd := command{run: f, done: make(chan struct{})}
+	select {
+	case c.commands <- cmd:
+		<-cmd.done
+		return nil
+	case <-c.done:
+		return ErrClosed
+	}
+}
+
+// loop owns the Controller's state until Close. What is due is decided by the
+// clock in step; the timer only sees to it that step is called in time, so it
+// does not matter what the loop was busy with when it fired.
+func (c *Controller) loop() {
+	defer close(c.done)
+	for {
+		var alarm <-chan time.Time
+		var timer Timer
+		if at := c.deadline(); !at.IsZero() {
+			timer = c.clock.TimerAt(at)
+			alarm = timer.C()
+		}
+		var cmd command
+		stopped := false
+		select {
+		case <-alarm:
+		case got := <-c.guard.results:
+			c.guard.take(got)
+		case cmd = <-c.commands:
+		case <-c.stop:
+			stopped = true
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if stopped {
+			c.shutdown()
+			return
+		}
+		if cmd.run != nil {
+			c.step() // what was due before the command comes first
+			cmd.run()
+		}
+		c.step()
+		c.publish()
+		if cmd.run != nil {
+			close(cmd.done)
+		}
+	}
+}
+
+// shutdown leaves nothing open and nobody waiting.
+func (c *Controller) shutdown() {
+	if c.window != nil {
+		c.closeWindow("shutdown")
+	}
+	for _, m := range c.manual {
+		m.answer <- answer{err: ErrClosed}
+	}
+	c.manual = nil
+	c.effective.on = false
+	c.guard.setRunning(false, c.clock.Now())
+	c.guard.wait()
+	c.publish()
+}
+
+// step does all that is due by now.
+func (c *Controller) step() {
+	now := c.clock.Now()
+	select { // a reading that came while the sink was busy is not late
+	case got := <-c.guard.results:
+		c.guard.take(got)
+	default:
+	}
+	if c.window != nil && !now.Before(c.closes) {
+		c.closeWindow("its time is over")
+	}
+	c.judge(now)
+	c.openManual(now)
+	c.openScheduled(now)
+	c.guard.setRunning(c.wantsReadings(), now)
+	c.guard.step(now)
+}
+
+// wantsReadings says whether anything depends on the guard.
+func (c *Controller) wantsReadings() bool {
+	return c.guard.enabled && (c.effective.on || c.window != nil || len(c.manual) > 0)
+}
+
+// deadline is when the next thing is due; zero when nothing is.
+func (c *Controller) deadline() time.Time {
+	at := c.guard.deadline(c.clock.Now())
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if c.window != nil {
+		sooner(c.closes)
+	}
+	sooner(c.nextOpening())
+	for _, m := range c.manual {
+		sooner(m.patience)
+	}
+	return at
+}
+
+// judge asks the guard and pauses or resumes the open window accordingly.
+func (c *Controller) judge(now time.Time) {
+	c.verdict, c.why = c.guard.judge(c.effective.config, now)
+	switch {
+	case c.verdict == verdictDown && !c.warned:
+		c.warned = true
+		c.log.Warnf("tcpcopy: guard is down, nothing is recorded: %s", c.why)
+	case c.verdict == verdictUp && c.warned:
+		c.warned = false
+		c.log.Infof("tcpcopy: guard is up again: %s", c.why)
+	}
+	if hold := c.verdict != verdictUp; c.window != nil && hold != c.held {
+		c.held = hold
+		if hold {
+			c.window.Tap.Hold(model.ReasonGuard)
+		} else {
+			c.window.Tap.Release(model.ReasonGuard)
+		}
+	}
+}
+
+// weigh puts the layers into effect.
+func (c *Controller) weigh() {
+	c.effective = weigh(c.layers[model.LayerApp].config, c.layers[model.LayerGlobal].config)
+}
+
+// set changes a layer to cfg, which is valid.
+func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) {
+	now := c.clock.Now()
+	l := c.layers[name]
+	l.change = &Change{Source: source, Time: now}
+	if l.config == cfg {
+		return
+	}
+	l.config = cfg
+	was := c.effective
+	c.weigh()
+	c.log.Infof("tcpcopy: %s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
+
+	if c.window != nil && (c.effective.forced || was.on && !c.effective.on) {
+		c.closeWindow("switched off")
+	}
+	if c.effective.on && !was.on {
+		c.waiting = now
+	}
+	if c.window != nil && c.window.Trigger == model.TriggerSchedule {
+		c.closes = c.began.Add(seconds(c.effective.config.Duration))
+	}
+}
+
+// publish shows the state to Status.
+func (c *Controller) publish() {
+	app, global := c.layers[model.LayerApp], c.layers[model.LayerGlobal]
+	verdict, why := c.guard.judge(c.effective.config, c.clock.Now())
+	s := &Status{
+		Switch: SwitchStatus{
+			Effective:    c.effective.String(),
+			App:          app.config,
+			Global:       global.config,
+			AppChange:    app.change,
+			GlobalChange: global.change,
+		},
+		Guard:   c.guard.status(verdict, why),
+		Skipped: c.skipped,
+	}
+	if w := c.window; w != nil {
+		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.held}
+	}
+	if next := c.nextOpening(); !next.IsZero() {
+		s.Next = &next
+	}
+	c.status.Store(s)
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

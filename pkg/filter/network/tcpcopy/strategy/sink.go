@@ -1,0 +1,44 @@
+package strategy
+
+import (
+	"errors"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Sink is where the records of windows go. A Controller calls it from one
+// goroutine, never twice at a time, and lets it take its time: the gate is closed
+// meanwhile.
+type Sink interface {
+	// OpenWindow prepares for the records of w. It is called before the gate
+	// opens; an error keeps the window closed.
+	OpenWindow(w model.Window) (Tap, error)
+}
+
+// Tap takes the records of one open window. Hold, Release and Close come from
+// one goroutine; a Tap that is held may be closed without a Release.
+type Tap interface {
+	// Hold pauses the recording: what passes from now on is a gap with reason r.
+	// Like Release it must not block.
+	Hold(r model.Reason)
+	// Release ends the pause that Hold(r) began.
+	Release(r model.Reason)
+	// Close is called once, after the gate was closed at the moment closed. It
+	// returns when the window's records are on disk and its index line is written.
+	Close(closed time.Time)
+}
+
+// Window is an open window as the hot path sees it. It does not change while it
+// is open: Closes is what was planned at the opening, Status has the plan in force.
+type Window struct {
+	model.Window
+	Tap Tap
+}
+
+// noSink stands where Options has no Sink.
+type noSink struct{}
+
+func (noSink) OpenWindow(model.Window) (Tap, error) {
+	return nil, errors.New("no sink for records")
+}

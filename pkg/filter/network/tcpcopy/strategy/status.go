@@ -1,0 +1,57 @@
+package strategy
+
+import (
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Status is what a Controller was doing at one moment.
+type Status struct {
+	Switch  SwitchStatus  `json:"switch"`
+	Window  *WindowStatus `json:"window"` // nil when none is open
+	Guard   GuardStatus   `json:"guard"`
+	Next    *time.Time    `json:"next,omitempty"` // planned opening; nil when none is planned
+	Skipped SkipStatus    `json:"skipped"`
+}
+
+// SwitchStatus has both layers and what they come to.
+type SwitchStatus struct {
+	Effective    string           `json:"effective"` // ON or OFF
+	App          model.DumpConfig `json:"app"`
+	Global       model.DumpConfig `json:"global"`
+	AppChange    *Change          `json:"app_change,omitempty"`    // nil before the first
+	GlobalChange *Change          `json:"global_change,omitempty"` // nil before the first
+}
+
+// Change is the last attempt to change a layer.
+type Change struct {
+	Source string    `json:"source"` // who asked, in words
+	Time   time.Time `json:"time"`
+	Error  string    `json:"error,omitempty"` // why it was refused; empty when it is in force
+}
+
+// WindowStatus is the open window.
+type WindowStatus struct {
+	ID      string        `json:"id"`
+	Trigger model.Trigger `json:"trigger"`
+	Opened  time.Time     `json:"opened"`
+	Closes  time.Time     `json:"closes"` // by the configuration in force
+	Paused  bool          `json:"paused"` // the guard is down
+}
+
+// GuardStatus is what the guard knows.
+type GuardStatus struct {
+	Enabled   bool    `json:"enabled"`
+	Available bool    `json:"available"`     // the guard lets record, or is not enabled
+	CPU       float64 `json:"cpu"`           // percent, 0 before a reading
+	Mem       float64 `json:"mem"`           // percent, 0 before a reading
+	Source    string  `json:"source"`        // which readings and limits decided, in words
+	Err       string  `json:"err,omitempty"` // why the last reading failed
+}
+
+// SkipStatus counts scheduled windows that stayed closed.
+type SkipStatus struct {
+	Windows uint64 `json:"windows"`
+	Reason  string `json:"reason,omitempty"` // of the last one
+}

@@ -1,0 +1,51 @@
+package test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// say writes text to conn.
+func say(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads as many bytes from conn as text has, which must be text.
+func hear(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(conn, got); err != nil {
+		t.Fatalf("read %d bytes: %v", len(text), err)
+	}
+	if string(got) != text {
+		t.Fatalf("read %q, want %q", got, text)
+	}
+}
+
+// sayHear sends text through a proxy to an echo server and waits for it to come back.
+func sayHear(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	say(t, conn, text)
+	hear(t, conn, text)
+}
+
+// closes counts the close lines that the flow log of an open window has so far.
+func closes(m *mosn) int { return bytes.Count(flowLog(m), []byte(" close] ")) }
+
+// flowLog returns the text of the flow log so far, of which the last line may not
+// be whole; nil while there is none.
+func flowLog(m *mosn) []byte {
+	m.t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.dump, "dump_tcp_copy.log"))
+	if err != nil && !os.IsNotExist(err) {
+		m.t.Fatal(err)
+	}
+	return text
+}
