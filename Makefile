@@ -21,6 +21,7 @@ demo: ## record real HTTP traffic through a real MOSN and show the recording
 
 run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until interrupted; CONFIG=tcp, tls, http, grpc, unix, udp
 	@mkdir -p logs
+	@echo "recording into the directory that http://127.0.0.1:34901/api/v1/tcpcopy tells; the proxy's log is logs/mosn.log"
 	bin/mosn start -c configs/$(CONFIG).json
 
 upstream: ## run the HTTP server that the configurations proxy to, in a second terminal

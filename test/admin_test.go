@@ -2,11 +2,13 @@ package test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,15 +134,42 @@ func TestATokenIsAskedForWhereOneIsConfigured(t *testing.T) {
 }
 
 // Metrics go through MOSN's own.
-func TestMetricsTellOfWindows(t *testing.T) {
+func TestMetricsAgreeWithTheIndex(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	m := start(t, base, configOf(upstream(t, echo),
 		mosnproc.NewListener("tcp", address, recorder(base), mosnproc.TCPProxy())))
-	m.window(func() { talk(t, address, "counted") })
-	eventually(t, "the metrics have the type tcpcopy", func() bool {
+	w := m.window(func() { talk(t, address, "counted") })
+	complete(t, w)
+	want := map[string]uint64{
+		"windows":           1,
+		"seen_bytes_in":     w.Seen.In,
+		"seen_bytes_out":    w.Seen.Out,
+		"written_bytes_in":  w.Written.In,
+		"written_bytes_out": w.Written.Out,
+		"lost_bytes_in":     0,
+		"records_in":        w.Records.In,
+		"window_open":       0,
+	}
+	eventually(t, "the metrics tell of the window", func() bool {
 		answer, err := m.Admin.Do(deadline(t), http.MethodGet, "/api/v1/stats", "", nil)
-		return err == nil && strings.Contains(string(answer), "tcpcopy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var types map[string]map[string]map[string]string // type, labels, name
+		if err := json.Unmarshal(answer, &types); err != nil {
+			t.Fatalf("%v: %s", err, answer)
+		}
+		var got map[string]string
+		for _, metrics := range types["tcpcopy"] { // it has one set of labels
+			got = metrics
+		}
+		for name, value := range want {
+			if got[name] != strconv.FormatUint(value, 10) {
+				return false
+			}
+		}
+		return true
 	})
 }
 

@@ -226,7 +226,7 @@ func recordsUDP(t *testing.T, path string) {
 	}
 	defer conn.Close()
 	w := m.window(func() {
-		if !askUDP(t, conn, "a datagram") {
+		if !askUDP(t, conn, "a datagram", patience) {
 			t.Fatal("the datagram got lost")
 		}
 	})

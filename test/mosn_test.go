@@ -33,7 +33,7 @@ type mosn struct {
 // Unix sockets.
 func newBase(t *testing.T) string {
 	t.Helper()
-	base, err := os.MkdirTemp("", "e2e-")
+	base, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // the paths of t.TempDir are too long for Unix sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func eventually(t *testing.T, what string, isSo func() bool) {
 	for ctx := deadline(t); !isSo(); {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited for %v until %s", patience, what)
+			t.Fatalf("waited %v in vain until %s", patience, what)
 		case <-tick.C:
 		}
 	}

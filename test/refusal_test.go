@@ -37,7 +37,7 @@ func badConfigs(base string) map[string]struct {
 		"switch in small":      {strategy("switch", "on"), []string{"strategy.switch", `"on"`, "ON, OFF"}},
 		"strategy a list":      {block{"strategy": []int{1}}, []string{"strategy"}},
 		"strategy's unknown":   {strategy("intervall", 30), []string{"intervall"}},
-		"unknown block":        {block{"startegy": block{"switch": "ON"}}, []string{"startegy"}},
+		"unknown block":        {block{"schedule": block{"switch": "ON"}}, []string{"schedule"}},
 		"unknown field":        {part("output", "directory", "/tmp"), []string{"output.directory"}},
 		"direction":            {part("capture", "direction", "sideways"), []string{"capture.direction", "sideways", "request, both"}},
 		"peers":                {part("capture", "peers", []string{"10.0.0.0/33"}), []string{"capture.peers", "10.0.0.0/33"}},

@@ -49,3 +49,13 @@ func flowLog(m *mosn) []byte {
 	}
 	return text
 }
+
+// mustRead returns the content of a file.
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -36,7 +36,7 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 	}
 
 	fmt.Fprintln(out, "\none recorded conversation:")
-	printConversation(out, lines, recorded[len(recorded)-1].Conn)
+	printConversation(out, lines, clients[0].LocalAddr().String())
 
 	fmt.Fprintf(out, "\nthe files:\n")
 	files, err := os.ReadDir(dump)
@@ -105,10 +105,15 @@ func compare(recorded []*oracle.Conversation, clients []*wiretap.Conn) error {
 	return nil
 }
 
-// printConversation writes the records of one connection in their order as escaped text.
-func printConversation(out io.Writer, lines []oracle.Line, conn string) {
+// printConversation writes the records of a client's connection in their order
+// as escaped text.
+func printConversation(out io.Writer, lines []oracle.Line, client string) {
 	const most = 12 // lines of one record
+	conn := ""
 	for _, l := range lines {
+		if l.Kind == oracle.Open && l.Client == client {
+			conn = l.Conn
+		}
 		if l.Conn != conn {
 			continue
 		}

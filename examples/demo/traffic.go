@@ -60,8 +60,8 @@ func sendOn(ctx context.Context, url string, i int) (*wiretap.Conn, error) {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	for j := range requests {
-		// From nothing to some 80 KiB, the last one more than one read of the proxy.
-		body := strings.Repeat("take-off and landing, ", i*j*j*j*20)
+		// From nothing to some 90 KB, more than one read of the proxy.
+		body := strings.Repeat("take-off and landing, ", (i+1)*j*j*j*16)
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("%s/flight/%d/%d", url, i, j), strings.NewReader(body))
 		if err != nil {
 			return nil, err

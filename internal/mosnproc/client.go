@@ -78,7 +78,7 @@ type Status struct {
 			} `json:"lost"`
 		} `json:"accounts"` // up to now
 	} `json:"window"` // nil when none is open
-	Guard  struct {
+	Guard struct {
 		Available bool `json:"available"`
 	} `json:"guard"`
 	Buffer struct {

@@ -36,12 +36,11 @@ type Connection struct {
 	Totals      Both // bytes of the connection in all
 	Legacy      bool // see Record
 
-	start     bool      // its beginning was seen, as the file says
-	from      [2]uint64 // offset of the first byte that the window has
-	next      [2]uint64 // offset behind the last
-	seen      [2]bool   // from and next hold
-	any       [2]bool   // there was data or a gap
-	anonymous bool
+	start bool      // its beginning was seen, as the file says
+	from  [2]uint64 // offset of the first byte that the window has
+	next  [2]uint64 // offset behind the last
+	seen  [2]bool   // from and next hold
+	any   [2]bool   // there was data or a gap
 }
 
 // Complete tells whether the window has all of the connection: its beginning,
@@ -97,10 +96,11 @@ func NewTracker(done func(*Connection)) *Tracker {
 	return &Tracker{done: done, conns: map[connKey]*Connection{}, open: map[string]string{}}
 }
 
-// Add takes a record in. It returns its connection, the gap in front of it that
-// no record tells of (Length 0 when there is none), and whether the record is
-// the connection's first. Bytes that were there before are cut off the front of r.
-func (t *Tracker) Add(r *Record) (c *Connection, missing Gap, first bool) {
+// Add takes a record in. It returns its connection, the gaps in front of it that
+// no record tells of, by direction (Length 0 where there is none), and whether
+// the record is the connection's first. Bytes that were there before are cut off
+// the front of r.
+func (t *Tracker) Add(r *Record) (c *Connection, missing [2]Gap, first bool) {
 	run, _, _ := strings.Cut(r.Conn, "-")
 	if t.open[run] != r.Window {
 		if len(t.open) >= maxKnown {
@@ -147,7 +147,7 @@ func (t *Tracker) Finish() {
 	clear(t.open)
 }
 
-func (c *Connection) add(r *Record) (missing Gap) {
+func (c *Connection) add(r *Record) (missing [2]Gap) {
 	if r.Time.After(c.Last) {
 		c.Last = r.Time
 	}
@@ -168,14 +168,14 @@ func (c *Connection) add(r *Record) (missing Gap) {
 			}
 		}
 	case KindData, KindGap:
-		return c.pass(r)
+		missing[r.Direction] = c.pass(r)
 	case KindClose:
 		c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
 		totals := [2]uint64{r.Totals.In, r.Totals.Out}
 		for _, dir := range []model.Direction{model.In, model.Out} {
 			if c.any[dir] && totals[dir] > c.next[dir] {
-				missing = Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: ReasonMissing}
-				c.lose(missing)
+				missing[dir] = Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: ReasonMissing}
+				c.lose(missing[dir])
 			}
 		}
 	}

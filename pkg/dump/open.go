@@ -213,11 +213,13 @@ func (d *Dump) Next() (*Record, error) {
 // pull reads a chain's next record and puts the chain where it belongs.
 func (d *Dump) pull(c *chain) {
 	rec, err := c.next()
-	var damage *DamageError
-	switch {
-	case err == nil:
+	if err == nil {
 		c.head = rec
 		heap.Push(&d.chains, c)
+		return
+	}
+	var damage *DamageError
+	switch {
 	case errors.Is(err, errIdle):
 		d.waiting = append(d.waiting, c)
 	case err == io.EOF:

@@ -18,6 +18,7 @@ type pcapngDecoder struct {
 	file    string
 	blocks  blockReader
 	section section
+	window  string // of the last connection that identified itself
 	flows   map[packetKey]*packetFlow
 	queue   [4]Record // what the last packet said and next has not given yet
 	queued  int
@@ -177,6 +178,7 @@ func (d *pcapngDecoder) restore(now time.Time, v packetView, direction uint32, c
 				f = d.begin(key, id)
 				d.push(now, KindOpen, f, Record{Start: id.start, Base: id.base, HasBase: true})
 			}
+			d.window = id.Window
 			f.next, f.seen = [2]uint64{id.base.In, id.base.Out}, [2]bool{true, true}
 		}
 	}
@@ -252,6 +254,7 @@ func (d *pcapngDecoder) unknown(key packetKey, comments []parsedComment) *parsed
 	for _, c := range comments {
 		id.Conn = c.conn
 	}
+	id.Window = d.window // a capture has one
 	return id
 }
 

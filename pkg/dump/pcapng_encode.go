@@ -94,10 +94,14 @@ func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset 
 // The other direction acknowledges them at once, which lets it follow the stream
 // past them.
 func (p *Pcapng) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+	return p.gap(dst, t, f, dir, offset, length, reason.String())
+}
+
+func (p *Pcapng) gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason string) []byte {
 	s := &f.pcapng
 	s.next[dir] = offset
 	end := offset + length
-	dst = p.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason.String()})
+	dst = p.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason})
 	s.next[dir] = end
 	f.Next[dir] = end
 	if !s.packets.udp {

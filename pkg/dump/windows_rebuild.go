@@ -50,8 +50,10 @@ func (w *Windows) Add(r *Record) {
 		line.Ports = append(line.Ports, r.Port)
 		slices.Sort(line.Ports)
 	}
-	if missing.Length > 0 {
-		line.lose(missing)
+	for _, gap := range missing {
+		if gap.Length > 0 {
+			line.lose(gap)
+		}
 	}
 	switch {
 	case r.Kind == KindData && r.Length > 0:

@@ -19,7 +19,8 @@ const (
 )
 
 // appendFile is a log file that takes whole chunks: a chunk is in the file
-// entirely or not at all, and never in two files. Several goroutines may append,
+// entirely or not at all, and never in two files. A batch of records is taken in
+// the same way as a chunk, see sink. Several goroutines may append,
 // and several processes too, as they do during a hot upgrade: the file is locked
 // for each chunk, and whoever finds that another has rolled it opens the new one.
 type appendFile struct {
@@ -31,26 +32,88 @@ type appendFile struct {
 	quota *quota
 	aside *rolled // deals with the files that have been rolled
 
-	mu      sync.Mutex // guards the rest
+	mu      sync.Mutex // guards the rest; held between begin and end
 	file    *os.File   // nil until the first chunk and after a failure
+	mem     []byte     // what batches are encoded into; nil out of sessions
+	blocks  *blockFile // file, while there is mem
 	born    time.Time  // when the first line of the file was written, about
 	backoff backoff
 	names   []string // base names that chunks have gone to since track
 }
 
-// append writes chunk, rolling the file before when it is due.
-func (a *appendFile) append(chunk []byte) error {
+// use gives the file memory for batches, which it has until it is given nil.
+func (a *appendFile) use(mem []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.closeLocked()
+	a.mem = mem
+}
+
+// begin implements sink.
+func (a *appendFile) begin() error {
+	a.mu.Lock()
 	now := a.now()
-	if !a.backoff.ready(now) {
-		return fmt.Errorf("%s: waiting after a failure", a.path)
-	}
-	if err := a.appendLocked(chunk, now); err != nil {
-		a.closeLocked()
-		if a.backoff.failed(now) {
-			a.alert("write", err)
+	err := errWaiting
+	if a.backoff.ready(now) {
+		if err = a.beginLocked(now); err != nil {
+			a.failLocked(now, err)
 		}
+	}
+	if err != nil {
+		a.mu.Unlock()
+	}
+	return err
+}
+
+// errWaiting says that a file is not tried because it has just failed.
+var errWaiting = errors.New("waiting after a failure")
+
+// beginLocked makes sure that a.blocks is the file at path, locked and looked at.
+func (a *appendFile) beginLocked(now time.Time) error {
+	size, err := a.lockLocked(now)
+	if err != nil {
+		return err
+	}
+	if a.blocks == nil {
+		if a.blocks, err = openBlocks(a.file, a.mem); err != nil {
+			return err
+		}
+		a.blocks.reserve = a.quota.reserve
+	}
+	if a.blocks.committed != size {
+		return a.blocks.seek(size)
+	}
+	return nil
+}
+
+// room implements sink. A file that is due is rolled before.
+func (a *appendFile) room(n int) (dst []byte, moved bool, err error) {
+	now := a.now()
+	if a.roll.due(a.blocks.size(), int64(n), a.born, now) {
+		if err := a.commit(); err != nil {
+			return nil, false, err
+		}
+		if err := a.rollLocked(now); err != nil {
+			return nil, false, err
+		}
+		if err := a.beginLocked(now); err != nil {
+			return nil, true, err
+		}
+		moved = true
+	}
+	dst, err = a.blocks.room(n)
+	return dst, moved, err
+}
+
+// put implements sink.
+func (a *appendFile) put(dst []byte) { a.blocks.put(dst) }
+
+// commit implements sink.
+func (a *appendFile) commit() error {
+	if a.blocks.size() != a.blocks.committed {
+		a.noteLocked(filepath.Base(a.path))
+	}
+	if err := a.blocks.commit(); err != nil {
 		return err
 	}
 	if a.backoff.worked() {
@@ -59,11 +122,46 @@ func (a *appendFile) append(chunk []byte) error {
 	return nil
 }
 
-// ready tells whether it is worth trying: false for a while after a failure.
-func (a *appendFile) ready() bool {
+// abort implements sink.
+func (a *appendFile) abort(err error) {
+	if a.blocks != nil {
+		err = errors.Join(err, a.blocks.rollback())
+	}
+	a.failLocked(a.now(), err)
+}
+
+// end implements sink.
+func (a *appendFile) end() {
+	if a.file != nil {
+		_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
+	}
+	a.mu.Unlock()
+}
+
+// failLocked closes the file until the next try.
+func (a *appendFile) failLocked(now time.Time, err error) {
+	a.closeLocked()
+	if a.backoff.failed(now) {
+		a.alert("write", err)
+	}
+}
+
+// append writes chunk, rolling the file before when it is due.
+func (a *appendFile) append(chunk []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.backoff.ready(a.now())
+	now := a.now()
+	if !a.backoff.ready(now) {
+		return fmt.Errorf("%s: %w", a.path, errWaiting)
+	}
+	if err := a.appendLocked(chunk, now); err != nil {
+		a.failLocked(now, err)
+		return err
+	}
+	if a.backoff.worked() {
+		a.info("%s is written again", a.path)
+	}
+	return nil
 }
 
 func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {
@@ -155,6 +253,10 @@ func (a *appendFile) rollLocked(now time.Time) error {
 // closeLocked closes the file, which also unlocks it.
 func (a *appendFile) closeLocked() {
 	if a.file != nil {
+		if a.blocks != nil {
+			a.blocks.closeDirect()
+			a.blocks = nil
+		}
 		_ = a.file.Close() // nothing is buffered that a failure could lose
 		a.file = nil
 	}

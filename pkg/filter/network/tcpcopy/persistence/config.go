@@ -81,13 +81,14 @@ func (c Config) TextFormat() Format {
 
 // Sizes of a worker's memory, in bytes.
 const (
-	minBatch  = 16 << 10
-	maxRecord = 1 << 20 // a longer read or write is kept as several records
+	minBatch   = 16 << 10
+	minEncoded = 16 << 10
+	maxRecord  = 1 << 20 // a longer read or write is kept as several records
 )
 
 // layout divides the buffer among the workers: how many there are, how large
 // each of the two batches of one is, the longest record and the room for encoded
-// text. Everything together stays below 1.25 times BufferSize.
+// text or blocks of one format. Everything together stays below 1.25 times BufferSize.
 type layout struct {
 	workers, batch, record, encoded int
 }
@@ -100,9 +101,10 @@ func (c Config) layout() layout {
 	workers = max(1, min(workers, int(c.BufferSize/(2*minBatch))))
 	l := layout{workers: workers}
 	l.batch = int(c.BufferSize) / (2 * workers) &^ (pageSize - 1)
-	// Hex text needs three bytes a byte and a line's fields.
-	l.encoded = min(l.batch/4, 4*maxRecord)
-	l.record = min(maxRecord, (l.encoded-2*lineRoom)/3)
+	l.encoded = max(minEncoded, min(int(c.BufferSize)/8, 4*maxRecord)) &^ (pageSize - 1)
+	// Hex text needs three bytes a byte and a line's fields; a part of a block may
+	// be in the memory already.
+	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3)
 	return l
 }
 

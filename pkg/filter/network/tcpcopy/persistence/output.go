@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,13 +10,21 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// sink is a file, or a series of files, that takes whole chunks.
+// sink is a file, or a series of files, that takes batches of records from
+// several workers. Between begin and end it belongs to one of them. What has been
+// put is in the file after commit, entirely; when room or commit fails, abort
+// makes the file end where it did at the last commit.
 type sink interface {
-	// ready tells whether it is worth trying: false for a while after a failure.
-	ready() bool
-	// append writes all of chunk, or leaves the file as it was and says why. It
-	// does not keep chunk.
-	append(chunk []byte) error
+	// begin fails, too, while it is not worth trying after a failure.
+	begin() error
+	// room returns memory to append up to n bytes to. moved says that another file
+	// has been begun, and all that was put before is committed.
+	room(n int) (dst []byte, moved bool, err error)
+	// put takes what has been appended to room's slice.
+	put(dst []byte)
+	commit() error
+	abort(err error)
+	end()
 }
 
 // output is one format of one worker: its encoder, the file, and what the file
@@ -26,12 +35,13 @@ type output struct {
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
-	buf     []byte  // encoded and not yet appended; never grows
-	limit   int     // bytes of buf after which it is appended
-	opening []*flow // flows whose opening is in buf
+	opening []*flow // flows whose opening has been put and not committed
+	// prepare is called before anything of a flow is encoded. It is false when it
+	// has put something itself.
+	prepare func(*flow) (ready bool, err error)
 
 	// behind holds what the sink lacks of each flow since it has failed. It is
-	// written as gaps once the sink takes chunks again.
+	// written as gaps once the sink takes records again.
 	behind map[*flow]*deficit
 }
 
@@ -41,22 +51,27 @@ type deficit struct {
 	end      *ending
 }
 
-// newOutput returns the output of one format, which encodes into mem.
-func newOutput(w *worker, index int, format Format, mem []byte) *output {
-	store := w.session.store
-	o := &output{worker: w, index: index, buf: mem[:0], limit: cap(mem), behind: map[*flow]*deficit{}}
+// newOutput returns the output of one format.
+func newOutput(w *worker, index int, format Format) *output {
+	session := w.session
+	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}}
+	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
-		segments := w.session.segments
-		o.encoder = dump.NewPcapng(segments.interfaceOf)
-		o.sink, o.bound = segments, boundPackets
+		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(w.current.iface) })
+		segment := uint32(1)
+		o.encoder, o.sink, o.bound = encoder, session.segments, boundPackets
+		o.prepare = func(f *flow) (bool, error) {
+			for ; segment < session.segments.number; segment++ {
+				encoder.NewSegment()
+			}
+			w.current = f
+			return session.segments.describe(f)
+		}
 	case FormatHexMeta:
-		o.encoder, o.sink, o.bound = dump.NewHexMeta(), store.flowLog, boundText
+		o.encoder, o.sink, o.bound = dump.NewHexMeta(), session.store.flowLog, boundText
 	default:
-		o.encoder, o.sink, o.bound = dump.NewHex(), store.flowLog, boundText
-	}
-	if size := store.config.Roll.Size; size > 0 {
-		o.limit = int(min(int64(o.limit), size))
+		o.encoder, o.sink, o.bound = dump.NewHex(), session.store.flowLog, boundText
 	}
 	return o
 }
@@ -81,88 +96,107 @@ func boundPackets(e *entry) int {
 	return n
 }
 
-// write encodes a batch's entries and appends them to the sink.
+// write encodes a batch's entries and has them written. What the sink does not
+// take is noted as missed.
 func (o *output) write(mem []byte) {
-	if !o.catchUp() {
+	if o.sink.begin() != nil {
 		o.miss(mem, 0, len(mem))
 		return
 	}
-	from := 0 // the first entry of the chunk in buf
-	for at := 0; at < len(mem); {
+	defer o.sink.end()
+	from := 0 // the first entry that is not committed
+	err := o.catchUp()
+	for at := 0; at < len(mem) && err == nil; {
 		e, rest, ok := readEntry(mem[at:])
 		if !ok {
 			break
 		}
 		next := len(mem) - len(rest)
-		if len(o.buf)+o.bound(&e) > o.limit {
-			if !o.flush() {
-				o.miss(mem, from, len(mem))
-				return
-			}
+		var moved bool
+		if moved, err = o.entry(&e); moved {
 			from = at
 		}
-		if !o.encode(&e) {
-			if !o.flush() {
-				o.miss(mem, from, len(mem))
-				return
-			}
+		if errors.Is(err, errEncoder) {
 			o.miss(mem, at, next)
-			from = next
+			err = nil
 		}
 		at = next
 	}
-	if !o.flush() {
-		o.miss(mem, from, len(mem))
+	if err == nil {
+		err = o.sink.commit()
 	}
-}
-
-// flush appends what is encoded. When that fails, the sink has nothing of it.
-func (o *output) flush() bool {
-	if len(o.buf) == 0 {
-		return true
-	}
-	err := o.sink.append(o.buf)
-	o.buf = o.buf[:0]
 	if err != nil {
-		for _, f := range o.opening {
-			f.opened &^= 1 << o.index
-		}
+		o.abort(err)
+		o.miss(mem, from, len(mem))
+		return
 	}
 	o.opening = o.opening[:0]
-	return err == nil
 }
 
-// encode appends e's text or blocks to buf. It is false, and buf as before, when
-// the encoder panics: a fault of ours must not end the worker.
-func (o *output) encode(e *entry) (ok bool) {
-	n := len(o.buf)
+// abort gives up what has been put since the last commit.
+func (o *output) abort(err error) {
+	o.sink.abort(err)
+	for _, f := range o.opening {
+		f.opened &^= 1 << o.index
+	}
+	o.opening = o.opening[:0]
+}
+
+// errEncoder is an encoder's fault with one entry.
+var errEncoder = errors.New("encoder failed")
+
+// entry encodes one entry. When moved is true, what was encoded before is
+// committed.
+func (o *output) entry(e *entry) (moved bool, err error) {
+	return o.encode(o.worker.flows[e.slot], e.time, o.bound(e), func(dst []byte, f *dump.Flow) []byte {
+		switch e.kind {
+		case kindData:
+			return o.encoder.Data(dst, e.time, f, e.dir, e.offset, e.payload)
+		case kindGap:
+			return o.encoder.Gap(dst, e.time, f, e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
+		case kindClose:
+			end := readEnding(e)
+			return o.encoder.Close(dst, e.time, f, end.reason, end.totals[model.In], end.totals[model.Out])
+		}
+		return dst // an intro is all in the opening
+	})
+}
+
+// encode has the sink take what render appends for f, at most bound bytes, and
+// f's opening before it where the sink does not have that.
+func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *dump.Flow) []byte) (moved bool, err error) {
+	var dst []byte
+	for ready := false; !ready; {
+		var m bool
+		if dst, m, err = o.sink.room(bound); err != nil {
+			return moved || m, err
+		}
+		if m {
+			moved = true
+			o.opening = o.opening[:0]
+		}
+		if ready, err = o.prepare(f); err != nil {
+			return moved, err
+		}
+	}
 	defer func() {
+		// A fault of ours must not end the worker.
 		if r := recover(); r != nil {
-			o.buf = o.buf[:n]
-			o.worker.session.store.alert("encode", fmt.Errorf("encoder of %s panicked: %v", o.worker.session.window.ID, r))
-			ok = false
+			err = errEncoder
+			o.worker.session.store.alert("encode", fmt.Errorf("%T panicked in window %s: %v", o.encoder, f.Window, r))
 		}
 	}()
-	f := o.worker.flows[e.slot]
-	o.open(f, e.time)
-	switch e.kind {
-	case kindData:
-		o.buf = o.encoder.Data(o.buf, e.time, &f.Flow, e.dir, e.offset, e.payload)
-	case kindGap:
-		o.buf = o.encoder.Gap(o.buf, e.time, &f.Flow, e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
-	case kindClose:
-		end := readEnding(e)
-		o.buf = o.encoder.Close(o.buf, e.time, &f.Flow, end.reason, end.totals[model.In], end.totals[model.Out])
+	bit := uint8(1) << o.index
+	opens := f.opened&bit == 0
+	if opens {
+		dst = o.encoder.Open(dst, t, &f.Flow)
 	}
-	return true
-}
-
-func (o *output) open(f *flow, t int64) {
-	if bit := uint8(1) << o.index; f.opened&bit == 0 {
+	o.sink.put(render(dst, &f.Flow))
+	if opens {
 		f.opened |= bit
 		o.opening = append(o.opening, f)
-		o.buf = o.encoder.Open(o.buf, t, &f.Flow)
 	}
+	return moved, nil
 }
 
 func readEnding(e *entry) *ending {
@@ -208,40 +242,41 @@ func (d *deficit) extend(dir model.Direction, offset, n uint64) {
 	d.to[dir] = offset + n
 }
 
-// catchUp tells whether the sink may be given more. After a failure it writes
-// first what the sink lacks: openings, gaps and ends.
-func (o *output) catchUp() bool {
-	if !o.sink.ready() {
-		return false
+// catchUp puts what the sink lacks since it has failed: openings, gaps and ends.
+func (o *output) catchUp() error {
+	if len(o.behind) == 0 {
+		return nil
 	}
 	t := o.worker.session.clock()
-	var done []*flow
-	settle := func() bool {
-		if !o.flush() {
-			return false
-		}
-		for _, f := range done {
-			delete(o.behind, f)
-		}
-		done = done[:0]
-		return true
-	}
 	for f, d := range o.behind {
-		if len(o.buf)+4*lineRoom > o.limit && !settle() {
-			return false
-		}
-		o.open(f, t)
-		for _, dir := range []model.Direction{model.In, model.Out} {
-			if n := d.to[dir] - d.from[dir]; n > 0 {
-				o.buf = o.encoder.Gap(o.buf, t, &f.Flow, dir, d.from[dir], n, model.ReasonWriteError)
+		_, err := o.encode(f, t, boundText(&entry{}), func(dst []byte, f *dump.Flow) []byte {
+			for _, dir := range []model.Direction{model.In, model.Out} {
+				if n := d.to[dir] - d.from[dir]; n > 0 {
+					dst = o.encoder.Gap(dst, t, f, dir, d.from[dir], n, model.ReasonWriteError)
+				}
 			}
+			if d.end != nil {
+				dst = o.encoder.Close(dst, t, f, d.end.reason, d.end.totals[model.In], d.end.totals[model.Out])
+			}
+			return dst
+		})
+		if err != nil {
+			return err
 		}
-		if d.end != nil {
-			o.buf = o.encoder.Close(o.buf, t, &f.Flow, d.end.reason, d.end.totals[model.In], d.end.totals[model.Out])
-		}
-		done = append(done, f)
 	}
-	return settle()
+	if err := o.sink.commit(); err != nil {
+		return err
+	}
+	o.opening = o.opening[:0]
+	clear(o.behind)
+	return nil
+}
+
+// finish makes a last try to write what the sink lacks.
+func (o *output) finish() {
+	if len(o.behind) > 0 {
+		o.write(nil)
+	}
 }
 
 // backoff spaces the tries of a sink that fails. It is guarded by the sink's lock.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
@@ -20,21 +20,23 @@ const defaultSegment = 1 << 30
 // itself, with a section header and the blocks of its interfaces. Only this
 // process writes them. The files appear with the first chunk.
 type segments struct {
-	dir     string
-	window  model.Window
-	run     string
-	limit   int64 // bytes after which the next segment begins
-	quota   *quota
-	now     func() time.Time
-	alert   func(what string, err error)
-	info    func(format string, args ...any)
-	current atomic.Uint32 // number of the segment that chunks go to, from 1
+	dir    string
+	window model.Window
+	run    string
+	limit  int64 // bytes after which the next segment begins
+	quota  *quota
+	now    func() time.Time
+	alert  func(what string, err error)
+	info   func(format string, args ...any)
+	mem    []byte // what batches are encoded into
 
-	mu         sync.Mutex // guards the rest
-	file       *os.File   // nil before the first chunk and after a failure
-	size       int64
-	described  int // interfaces whose block the file has
+	mu         sync.Mutex // guards the rest; held between begin and end
+	file       *os.File   // nil before the first batch and after a failure
+	blocks     *blockFile // file
+	start      int64      // its size without records
+	number     uint32     // of the segments begun so far, from 1
 	interfaces []*listenerStats
+	described  int // of them, how many the segment has
 	backoff    backoff
 	names      []string
 }
@@ -60,7 +62,7 @@ func (c *trafficCount) add(o *trafficCount) {
 	}
 }
 
-func newSegments(store *Store, w model.Window) *segments {
+func newSegments(store *Store, w model.Window, mem []byte) *segments {
 	limit := store.config.Roll.Size
 	if limit == 0 {
 		limit = defaultSegment
@@ -74,51 +76,86 @@ func newSegments(store *Store, w model.Window) *segments {
 		now:    store.host.Now,
 		alert:  store.alert,
 		info:   store.info,
+		mem:    mem,
 	}
 }
 
-// interfaceOf returns the number of the interface that stands for f's listener.
-func (s *segments) interfaceOf(f *dump.Flow) uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	description := f.Network + " " + f.Port
-	for i, l := range s.interfaces {
-		if l.name == f.Listener && l.description == description {
-			return uint32(i)
-		}
+// describe finds the interface that stands for f's listener. It puts the
+// interface's block into the current segment where that does not have it yet, and
+// is false then. The caller is between begin and end.
+func (s *segments) describe(f *flow) (had bool, err error) {
+	if f.describedIn == s.number {
+		return true, nil
 	}
-	s.interfaces = append(s.interfaces, &listenerStats{name: f.Listener, description: description})
-	return uint32(len(s.interfaces) - 1)
+	description := f.Network + " " + f.Port
+	f.iface = slices.IndexFunc(s.interfaces, func(l *listenerStats) bool {
+		return l.name == f.Listener && l.description == description
+	})
+	if f.iface < 0 {
+		f.iface = len(s.interfaces)
+		s.interfaces = append(s.interfaces, &listenerStats{name: f.Listener, description: description})
+	}
+	// A new segment begins with the interfaces that are known by then.
+	had = f.iface < s.described
+	if !had {
+		dst, err := s.blocks.room(interfaceRoom)
+		if err != nil {
+			return false, err
+		}
+		for _, l := range s.interfaces[s.described:] {
+			dst = dump.AppendInterface(dst, l.name, l.description)
+		}
+		s.blocks.put(dst)
+		s.described = len(s.interfaces)
+	}
+	f.describedIn = s.number
+	return had, nil
 }
 
 // count adds what a worker has counted for an interface.
-func (s *segments) count(number uint32, c *trafficCount) {
+func (s *segments) count(number int, c *trafficCount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.interfaces[number].counts.add(c)
 }
 
-func (s *segments) ready() bool {
+// begin implements sink.
+func (s *segments) begin() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.backoff.ready(s.now())
+	err := errWaiting
+	if s.backoff.ready(s.now()) {
+		if err = s.nextLocked(); err != nil {
+			s.failLocked(err)
+		}
+	}
+	if err != nil {
+		s.mu.Unlock()
+	}
+	return err
 }
 
-// append writes chunk to the current segment, behind the blocks of interfaces
-// that the segment does not have yet. A chunk that was encoded before another
-// worker began a new segment may go to the new one: its connections' identities
-// stand in the one before then.
-func (s *segments) append(chunk []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	if !s.backoff.ready(now) {
-		return fmt.Errorf("segment of window %s: waiting after a failure", s.window.ID)
-	}
-	if err := s.appendLocked(chunk); err != nil {
-		if s.backoff.failed(now) {
-			s.alert("write", err)
+// room implements sink. A segment that would grow too large is ended before.
+func (s *segments) room(n int) (dst []byte, moved bool, err error) {
+	if s.blocks.size()+int64(n) > s.limit && s.blocks.size() > s.start {
+		if err := s.commit(); err != nil {
+			return nil, false, err
 		}
+		s.closeLocked()
+		if err := s.nextLocked(); err != nil {
+			return nil, true, err
+		}
+		moved = true
+	}
+	dst, err = s.blocks.room(n)
+	return dst, moved, err
+}
+
+// put implements sink.
+func (s *segments) put(dst []byte) { s.blocks.put(dst) }
+
+// commit implements sink.
+func (s *segments) commit() error {
+	if err := s.blocks.commit(); err != nil {
 		return err
 	}
 	if s.backoff.worked() {
@@ -127,79 +164,97 @@ func (s *segments) append(chunk []byte) error {
 	return nil
 }
 
-func (s *segments) appendLocked(chunk []byte) error {
-	if s.file != nil && s.size+int64(len(chunk)) > s.limit {
+// abort implements sink. The segment ends as it was at the last commit, and the
+// next batch begins another one.
+func (s *segments) abort(err error) {
+	if s.file != nil {
+		err = errors.Join(err, s.blocks.rollback())
+		name := s.file.Name()
+		empty := s.blocks.committed == s.start
 		s.closeLocked()
-	}
-	if s.file == nil {
-		if err := s.beginLocked(); err != nil {
-			return err
+		if empty && os.Remove(name) == nil {
+			s.names = s.names[:len(s.names)-1]
 		}
 	}
-	if err := s.quota.reserve(len(chunk)); err != nil {
-		return err
-	}
-	size, described := s.size, s.described
-	err := s.describeLocked()
-	if err == nil {
-		err = s.writeLocked(chunk)
-	}
-	if err != nil {
-		s.size, s.described = size, described
-		return errors.Join(err, s.file.Truncate(size))
-	}
-	return nil
+	s.failLocked(err)
 }
 
-// beginLocked creates the next segment.
-func (s *segments) beginLocked() error {
+// end implements sink.
+func (s *segments) end() { s.mu.Unlock() }
+
+func (s *segments) failLocked(err error) {
+	if s.backoff.failed(s.now()) {
+		s.alert("write", err)
+	}
+}
+
+// nextLocked makes sure that there is a segment to write to.
+func (s *segments) nextLocked() error {
+	if s.file != nil {
+		return nil
+	}
 	if err := os.MkdirAll(s.dir, dirMode); err != nil {
 		return err
 	}
-	number := s.current.Load() + 1
-	name := fmt.Sprintf("%s_%.8s_%s_%03d%s", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run, number, dump.SegmentExtension)
-	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	name := fmt.Sprintf("%s_%.8s_%s_%03d%s", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run, len(s.names)+1, dump.SegmentExtension)
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
-	s.file, s.size, s.described = f, 0, 0
-	if err := s.writeLocked(dump.AppendSectionHeader(nil, application)); err != nil {
-		s.file = nil
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	s.quota.protect(name)
+	if err := s.beginSegmentLocked(f); err != nil {
+		s.closeLocked()
+		_ = os.Remove(f.Name()) // a segment without a header helps nobody
+		return err
 	}
 	s.names = append(s.names, name)
-	s.quota.protect(name)
-	s.current.Store(number)
+	s.number++
 	return nil
 }
+
+// beginSegmentLocked writes the blocks that a segment begins with.
+func (s *segments) beginSegmentLocked(f *os.File) (err error) {
+	s.file = f
+	if s.blocks, err = openBlocks(f, s.mem); err != nil {
+		return err
+	}
+	s.blocks.reserve = s.quota.reserve
+	head := dump.AppendSectionHeader(nil, application)
+	for _, l := range s.interfaces {
+		head = dump.AppendInterface(head, l.name, l.description)
+	}
+	dst, err := s.blocks.room(len(head))
+	if err != nil {
+		return err
+	}
+	s.blocks.put(append(dst, head...))
+	s.described = len(s.interfaces)
+	if err := s.blocks.commit(); err != nil {
+		return err
+	}
+	s.start = s.blocks.size()
+	return nil
+}
+
+// interfaceRoom bounds the blocks of an interface, its name and description.
+const interfaceRoom = 1 << 10
 
 // application is how the files name the program that wrote them.
 const application = "tcpcopy for MOSN"
 
-// describeLocked writes the blocks of the interfaces that are new.
-func (s *segments) describeLocked() error {
-	var blocks []byte
-	for _, l := range s.interfaces[s.described:] {
-		blocks = dump.AppendInterface(blocks, l.name, l.description)
-	}
-	s.described = len(s.interfaces)
-	return s.writeLocked(blocks)
-}
-
-func (s *segments) writeLocked(p []byte) error {
-	n, err := s.file.WriteAt(p, s.size)
-	s.size += int64(n)
-	return err
-}
-
 func (s *segments) closeLocked() {
-	if s.file != nil {
-		if err := s.file.Close(); err != nil {
-			s.alert("close", err)
-		}
-		s.quota.release(filepath.Base(s.file.Name()))
-		s.file = nil
+	if s.file == nil {
+		return
 	}
+	if s.blocks != nil {
+		s.blocks.closeDirect()
+		s.blocks = nil
+	}
+	if err := s.file.Close(); err != nil {
+		s.alert("close", err)
+	}
+	s.quota.release(filepath.Base(s.file.Name()))
+	s.file = nil
 }
 
 // finish writes the statistics of the interfaces and closes the last segment. It
@@ -207,22 +262,30 @@ func (s *segments) closeLocked() {
 func (s *segments) finish(closed time.Time) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.file != nil {
-		var blocks []byte
-		for i, l := range s.interfaces {
-			blocks = dump.AppendInterfaceStatistics(blocks, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
-				Window:   s.window.ID,
-				Opened:   s.window.Opened.UnixNano(),
-				Closed:   closed.UnixNano(),
-				Received: l.counts.records,
-				Dropped:  l.counts.dropped,
-				LostBy:   l.counts.lost,
-			})
-		}
-		if err := s.appendLocked(blocks); err != nil {
-			s.alert("write", fmt.Errorf("statistics of window %s: %w", s.window.ID, err))
-		}
-		s.closeLocked()
+	if s.file == nil {
+		return s.names
 	}
+	if err := s.statisticsLocked(closed); err != nil {
+		s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.rollback()))
+	}
+	s.closeLocked()
 	return s.names
+}
+
+func (s *segments) statisticsLocked(closed time.Time) error {
+	for i, l := range s.interfaces {
+		dst, err := s.blocks.room(interfaceRoom)
+		if err != nil {
+			return err
+		}
+		s.blocks.put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
+			Window:   s.window.ID,
+			Opened:   s.window.Opened.UnixNano(),
+			Closed:   closed.UnixNano(),
+			Received: l.counts.records,
+			Dropped:  l.counts.dropped,
+			LostBy:   l.counts.lost,
+		}))
+	}
+	return s.blocks.commit()
 }

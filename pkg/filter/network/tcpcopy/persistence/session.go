@@ -37,7 +37,7 @@ type Session struct {
 func startSession(store *Store, w model.Window) (*Session, error) {
 	l := store.config.layout()
 	outputs := len(store.config.Formats)
-	mem, err := newMemory(l.workers * (2*l.batch + outputs*l.encoded))
+	mem, err := newMemory(l.workers*2*l.batch + outputs*l.encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,10 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 		ports:     map[string]bool{},
 	}
 	if store.config.Has(FormatPcapng) {
-		s.segments = newSegments(store, w)
+		s.segments = newSegments(store, w, mem.take(l.encoded))
+	}
+	if store.config.TextFormat() != "" {
+		store.flowLog.use(mem.take(l.encoded))
 	}
 	for range l.workers {
 		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1}
@@ -63,7 +66,7 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 		s.shards = append(s.shards, sh)
 		w := &worker{session: s, shard: sh, spare: batch{mem: mem.take(l.batch)}}
 		for i, f := range store.config.Formats {
-			w.outputs = append(w.outputs, newOutput(w, i, f, mem.take(l.encoded)))
+			w.outputs = append(w.outputs, newOutput(w, i, f))
 		}
 		s.workers.Add(1)
 		go w.run()
@@ -166,6 +169,7 @@ func (s *Session) Close(closed time.Time) {
 	s.mu.Unlock()
 	close(s.stop)
 	s.workers.Wait()
+	s.store.flowLog.use(nil)
 	s.store.finish(s, closed)
 	s.memory.free()
 }

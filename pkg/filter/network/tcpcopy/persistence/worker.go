@@ -16,6 +16,10 @@ const flushEvery = 50 * time.Millisecond
 type flow struct {
 	dump.Flow
 	opened uint8 // bit i is set when output i has the flow's opening
+
+	// The flow's listener in the pcapng segments.
+	iface       int
+	describedIn uint32 // number of the segment that is known to have its block
 }
 
 // worker empties the batches of one shard into the outputs. Session.start runs
@@ -26,6 +30,7 @@ type worker struct {
 	spare   batch
 	flows   []*flow // by slot
 	outputs []*output
+	current *flow  // being encoded
 	missed  []span // parts of the batch that an output could not take
 	freed   []uint32
 }
@@ -99,7 +104,7 @@ func (w *worker) finish() {
 	}
 	w.drain()
 	for _, o := range w.outputs {
-		o.catchUp()
+		o.finish()
 	}
 }
 

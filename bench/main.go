@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mosn.io/tcpcopy/internal/mosnproc"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	sizes, connections []int
+	only               []string
+	rounds             int
+	warmup, length     time.Duration
+	out                string
+}
+
+func parseOptions() (options, error) {
+	var (
+		o           options
+		sizes       = flag.String("sizes", "64,1024,16384,262144", "message sizes, bytes")
+		connections = flag.String("connections", "1,8,256", "numbers of connections")
+		only        = flag.String("only", "", "variants to run besides the first, by name; all if empty")
+	)
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each variant has its turn")
+	flag.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "load before each measurement")
+	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each measurement")
+	flag.StringVar(&o.out, "out", "", "file that takes the table too")
+	flag.Parse()
+	var err error
+	if o.sizes, err = numbers("sizes", *sizes); err != nil {
+		return o, err
+	}
+	if o.connections, err = numbers("connections", *connections); err != nil {
+		return o, err
+	}
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	return o, nil
+}
+
+func numbers(flag, text string) ([]int, error) {
+	var all []int
+	for _, word := range strings.Split(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-%s %q: valid are numbers from 1 with commas between them", flag, text)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func run(ctx context.Context) error {
+	o, err := parseOptions()
+	if err != nil {
+		return err
+	}
+	base, err := os.MkdirTemp("", "tcpcopy-bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(base)
+	fmt.Fprintln(os.Stderr, "building cmd/mosn")
+	binary, err := mosnproc.Build(ctx, base, false)
+	if err != nil {
+		return err
+	}
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer echo.Close()
+	go serveEcho(echo)
+
+	var ports mosnproc.Ports
+	var proxies []*proxy
+	for i, v := range variants {
+		if i > 0 && o.only != nil && !slices.Contains(o.only, v.name) {
+			continue
+		}
+		if v.tcpdump {
+			if _, err := exec.LookPath("tcpdump"); err != nil {
+				fmt.Fprintln(os.Stderr, "tcpdump is not installed and is left out")
+				continue
+			}
+		}
+		p, err := v.start(ctx, binary, base, echo.Addr().String(), &ports)
+		if err != nil {
+			return fmt.Errorf("start MOSN for %q: %w", v.name, err)
+		}
+		defer p.process.Kill()
+		proxies = append(proxies, p)
+	}
+	t := newTable(o)
+	for _, n := range o.connections {
+		for _, size := range o.sizes {
+			c := cell{connections: n, size: size, turns: map[string][]measurement{}}
+			for round := range o.rounds {
+				fmt.Fprintf(os.Stderr, "%d connections, %d bytes, round %d of %d\n", n, size, round+1, o.rounds)
+				// Each round begins with another variant, so that none always
+				// follows the same one; the first is measured in each.
+				order := slices.Concat(proxies[:1], rotated(proxies[1:], round))
+				for _, p := range order {
+					m, err := p.measure(ctx, load{connections: n, size: size, warmup: o.warmup, length: o.length})
+					if err != nil {
+						return fmt.Errorf("%q with %d connections and %d bytes: %w", p.variant.name, n, size, err)
+					}
+					c.turns[p.variant.name] = append(c.turns[p.variant.name], m)
+				}
+			}
+			t.add(c)
+		}
+	}
+	text := t.String()
+	fmt.Print(text)
+	if o.out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, []byte(text), 0o644)
+}
+
+// rotated returns list with its first n elements, modulo its length, at the end.
+func rotated[T any](list []T, n int) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	n %= len(list)
+	return slices.Concat(list[n:], list[:n])
+}

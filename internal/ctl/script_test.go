@@ -1,0 +1,45 @@
+package ctl_test
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mosn.io/tcpcopy/internal/ctl"
+)
+
+func TestMain(m *testing.M) {
+	os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
+	os.Exit(testscript.RunMain(m, map[string]func() int{
+		"tcpcopyctl": func() int {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			defer stop()
+			return ctl.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		},
+	}))
+}
+
+// TestScripts runs the scripts in testdata/script. Besides the usual commands
+// they have
+//
+//	makedump DIR FORMAT…   writes the dump of makedump_test.go
+//	admin [STATE]          starts a server that answers as a recorder does
+//	code N COMMAND…        runs a command that must exit with N
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC")
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"makedump": makedump,
+			"admin":    startAdmin,
+			"code":     code,
+		},
+	})
+}

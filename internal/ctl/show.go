@@ -1,0 +1,149 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+func (t *tool) showCommand() *cobra.Command {
+	var stream string
+	var raw, hex, text, follow bool
+	cmd := &cobra.Command{
+		Use:   "show [DIR]",
+		Short: "Show what was recorded, or follow one conversation",
+		Long: `show prints the records of a dump in order of time, one a line. With
+--follow-stream it prints one connection as a conversation: what the client sent
+after ">", what the proxy answered after "<", gaps in their places. Payload is
+escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
+		Example: `  tcpcopyctl show --since 10m
+  tcpcopyctl show --follow-stream k3v9qa-17
+  tcpcopyctl show --follow-stream k3v9qa-17 --hex
+  tcpcopyctl show --conn k3v9qa-17 --direction in --raw > requests.bin
+  tcpcopyctl show -o json | jq -r 'select(.kind == "data") | .data' | base64 -d
+  tcpcopyctl show -f --port 8080              what is recorded now, as it comes`,
+		Args: atMost(1),
+	}
+	s := t.source(cmd)
+	o := addOutput(cmd)
+	f := cmd.Flags()
+	f.StringVar(&stream, "follow-stream", "", "show the conversation of this `connection`")
+	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
+	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
+	f.BoolVar(&text, "text", false, "show payload as text, in full")
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
+	cmd.MarkFlagsMutuallyExclusive("raw", "hex", "text")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if stream != "" {
+			if s.conn != "" && s.conn != stream {
+				return misused(cmd, "--conn is %q and --follow-stream is %q: give one of them", s.conn, stream)
+			}
+			s.conn = stream
+		}
+		options, err := s.options(cmd)
+		if err != nil {
+			return err
+		}
+		asJSON, err := o.json(cmd)
+		if err != nil {
+			return err
+		}
+		if asJSON && (raw || hex || text) {
+			return misused(cmd, "--output json has its own form of payload: leave --raw, --hex and --text out")
+		}
+		if follow {
+			options.Wait = t.poll(cmd.Context())
+		}
+		form := formPreview
+		switch {
+		case hex:
+			form = formHex
+		case text, stream != "":
+			form = formText
+		}
+		found := false
+		show := t.printer(o, asJSON, raw, form, stream != "")
+		err = s.each(cmd.Context(), args, options, func(r *dump.Record) error {
+			found = true
+			return show(r)
+		})
+		if err == nil && stream != "" && !found {
+			return fmt.Errorf("there are no records of connection %q", stream)
+		}
+		return err
+	}
+	return cmd
+}
+
+// pollEvery is how often files are looked at for more.
+const pollEvery = 200 * time.Millisecond
+
+// poll returns a function that shows what there is and waits a while for more,
+// for dump.Options.
+func (t *tool) poll(ctx context.Context) func() error {
+	return func() error {
+		if err := t.stdout.Flush(); err != nil {
+			return err
+		}
+		timer := time.NewTimer(pollEvery)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return nil
+		}
+	}
+}
+
+// printer returns the function that prints records in the form asked for, each
+// with the gaps in front of it that no record tells of.
+func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) func(*dump.Record) error {
+	tracker := dump.NewTracker(nil)
+	var print func(r *dump.Record) error
+	switch {
+	case asJSON:
+		print = newRowWriter(t.stdout).write
+	case raw:
+		print = t.rawPrinter()
+	case conversation:
+		print = newConversation(t.stdout, o, t.colours(), form).write
+	default:
+		print = newRecordList(t.stdout, o, t.colours(), form).write
+	}
+	return func(r *dump.Record) error {
+		duplicate := r.Kind == dump.KindData && r.Length > 0
+		_, missing, _ := tracker.Add(r)
+		for _, g := range missing {
+			if g.Length == 0 {
+				continue
+			}
+			if err := print(gapRecord(r, g)); err != nil {
+				return err
+			}
+		}
+		if duplicate && r.Length == 0 {
+			return nil
+		}
+		return print(r)
+	}
+}
+
+// rawPrinter writes payload to standard output and says on standard error where
+// some is missing.
+func (t *tool) rawPrinter() func(*dump.Record) error {
+	return func(r *dump.Record) error {
+		switch r.Kind {
+		case dump.KindData:
+			_, err := t.stdout.Write(r.Data)
+			return err
+		case dump.KindGap:
+			fmt.Fprintf(t.stderr, "tcpcopyctl: %s: %d bytes are missing at %s offset %d (%s)\n", printable(r.Conn), r.Length, r.Direction, r.Offset, printable(r.Reason))
+		}
+		return nil
+	}
+}

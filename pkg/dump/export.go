@@ -1,0 +1,144 @@
+package dump
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+// exportBuffer is how many bytes an Exporter collects before it writes.
+const exportBuffer = 256 << 10
+
+// maxExported bounds the connections that an Exporter keeps at once. Those of
+// windows that are over have no end; beyond the bound all identify themselves anew.
+const maxExported = 1 << 16
+
+// Exporter writes records as one pcapng file, whatever format they came from.
+// Call Flush after the last record.
+type Exporter struct {
+	w          io.Writer
+	buf        []byte
+	encoder    *Pcapng
+	interfaces map[string]uint32
+	flows      map[connKey]*exportFlow
+}
+
+// exportFlow is a connection of the file.
+type exportFlow struct {
+	Flow
+	opened bool
+	openAt int64 // of the opening that is not written yet
+	iface  uint32
+	based  bool // Next and FromStart are what the records' file says
+}
+
+// NewExporter returns an Exporter that writes to w; app is the name of the
+// program for the file's header.
+func NewExporter(w io.Writer, app string) *Exporter {
+	e := &Exporter{w: w, interfaces: map[string]uint32{}, flows: map[connKey]*exportFlow{}}
+	e.encoder = NewPcapng(func(f *Flow) uint32 { return e.interfaces[interfaceKey(f)] })
+	e.buf = AppendSectionHeader(make([]byte, 0, exportBuffer+maxBlock), app)
+	return e
+}
+
+func interfaceKey(f *Flow) string { return f.Network + " " + f.Port + " " + f.Listener }
+
+// Write adds a record. It does not keep r.
+func (e *Exporter) Write(r *Record) error {
+	key := connKey{r.Window, r.Conn}
+	f := e.flows[key]
+	if f == nil || r.Kind == KindOpen && f.opened {
+		if len(e.flows) >= maxExported {
+			clear(e.flows)
+		}
+		f = &exportFlow{Flow: flowOf(&r.Identity)}
+		e.flows[key] = f
+		e.describe(f)
+	}
+	t := r.Time.UnixNano()
+	if r.Kind == KindOpen {
+		f.openAt = t
+		if r.HasBase {
+			f.based, f.FromStart = true, r.Start
+			f.Next = [2]uint64{r.Base.In, r.Base.Out}
+		}
+		return e.settle()
+	}
+	if !f.opened {
+		e.open(f, r, t)
+	}
+	switch r.Kind {
+	case KindData:
+		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Data)
+	case KindGap:
+		e.buf = e.encoder.gap(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
+	case KindClose:
+		e.buf = e.encoder.Close(e.buf, t, &f.Flow, r.Reason, r.Totals.In, r.Totals.Out)
+		delete(e.flows, key)
+	}
+	return e.settle()
+}
+
+// open writes a connection's opening, which waited for its first bytes: hex_meta
+// lines do not say where in the connection the window begins.
+func (e *Exporter) open(f *exportFlow, r *Record, t int64) {
+	f.opened = true
+	if !f.based && (r.Kind == KindData || r.Kind == KindGap) {
+		f.Next[r.Direction] = r.Offset
+		f.FromStart = r.Offset == 0
+	}
+	if f.openAt == 0 {
+		f.openAt = t
+	}
+	e.buf = e.encoder.Open(e.buf, f.openAt, &f.Flow)
+}
+
+// describe writes the interface of a connection's listener, if it is new.
+func (e *Exporter) describe(f *exportFlow) {
+	key := interfaceKey(&f.Flow)
+	if _, known := e.interfaces[key]; known || len(e.interfaces) >= maxInterfaces {
+		return
+	}
+	e.interfaces[key] = uint32(len(e.interfaces))
+	name := f.Listener
+	if name == "" {
+		name = "port " + f.Port
+	}
+	e.buf = AppendInterface(e.buf, name, f.Network+" "+f.Port)
+}
+
+func (e *Exporter) settle() error {
+	if len(e.buf) < exportBuffer {
+		return nil
+	}
+	return e.Flush()
+}
+
+// Flush writes what is collected.
+func (e *Exporter) Flush() error {
+	_, err := e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// flowOf returns what an encoder needs to know of a decoded connection.
+func flowOf(id *Identity) Flow {
+	f := Flow{
+		Window: id.Window, Conn: id.Conn, Port: id.Port, Network: id.Network,
+		Client: id.Peer, Server: id.Listener, Listener: id.ListenerName,
+	}
+	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
+	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
+	switch {
+	case f.Network != "":
+	case strings.HasPrefix(id.Port, "/") || strings.HasPrefix(id.Port, "@"):
+		f.Network = "unix"
+	default:
+		f.Network = "tcp"
+	}
+	return f
+}
