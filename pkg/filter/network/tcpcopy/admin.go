@@ -52,6 +52,7 @@ type statusReply struct {
 	Buffer  bufferReply           `json:"buffer"`
 	Totals  totalsReply           `json:"totals"`
 	Output  outputReply           `json:"output"`
+	Watch   *watchStatus          `json:"watch,omitempty"`
 	Refused []refusal             `json:"refused"`
 	Panics  uint64                `json:"panics"`
 }
@@ -99,6 +100,10 @@ func (r *recorder) status() statusReply {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.watch != nil {
+		watched := r.watch.report()
+		out.Watch = &watched
+	}
 	config := persistence.DefaultConfig()
 	if r.store != nil {
 		config = r.store.Config()
@@ -149,7 +154,11 @@ func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
 	if err != nil {
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("body: %w, valid: a dump config of up to %d bytes", err, maxBody))
+		code, tooLarge := http.StatusBadRequest, (*http.MaxBytesError)(nil)
+		if errors.As(err, &tooLarge) {
+			code = http.StatusRequestEntityTooLarge
+		}
+		refuse(w, code, fmt.Errorf("body: %w, valid: a dump config of up to %d bytes", err, maxBody))
 		return
 	}
 	source := "admin request from " + req.RemoteAddr
@@ -249,8 +258,12 @@ func fromLoopback(req *http.Request) bool {
 			return false
 		}
 	}
-	return req.Header.Get("Origin") == "" && req.Header.Get("X-Forwarded-For") == ""
+	return !slices.ContainsFunc(foreignHeaders[:], func(name string) bool { return len(req.Header.Values(name)) > 0 })
 }
+
+// foreignHeaders are what browsers send for a page, and what proxies on this host
+// add to the requests that they pass on.
+var foreignHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
 
 // allow checks the method, and answers the request when it is not one of those.
 func allow(w http.ResponseWriter, req *http.Request, methods ...string) bool {
@@ -267,11 +280,10 @@ func refuse(w http.ResponseWriter, code int, err error) {
 }
 
 func reply(w http.ResponseWriter, code int, body any) {
-	text, err := json.MarshalIndent(body, "", "  ")
-	if err != nil {
-		code, text = http.StatusInternalServerError, []byte(`{"error":"the answer could not be encoded"}`)
-	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(text, '\n')) // the caller may have gone
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(body) // all bodies can be encoded; the caller may have gone
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
@@ -20,7 +21,7 @@ type block struct {
 
 func newBlock(path string, text json.RawMessage, errs *[]error) *block {
 	b := &block{path: path, errs: errs}
-	if err := json.Unmarshal(text, &b.fields); err != nil {
+	if err := json.Unmarshal(text, &b.fields); err != nil || b.fields == nil { // nil after null
 		b.bad("", scalarText(text), "a JSON object")
 	}
 	return b
@@ -82,10 +83,7 @@ func (b *block) value(field string, v any, valid string) bool {
 
 // word takes a field that is one of some words. ok tells whether the block has it.
 func (b *block) word(field, fallback string, valid ...string) (word string, ok bool) {
-	choice := fmt.Sprint(valid[0])
-	for _, v := range valid[1:] {
-		choice += ", " + v
-	}
+	choice := strings.Join(valid, ", ")
 	if !b.value(field, &word, choice) {
 		return fallback, false
 	}

@@ -3,6 +3,8 @@ package tcpcopy
 import (
 	"encoding/json"
 	"errors"
+	"math"
+	"strconv"
 	"sync/atomic"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -37,8 +39,9 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	}
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
 		c := r.poolConn(data.Port)
-		before := [2]uint64{model.In: c.passed.Add(uint64(n)) - uint64(n)}
+		before := [2]uint64{model.In: c.passed.Load()}
 		sessionOf(w).Data(&c.Conn, model.In, before, [][]byte{data.BinaryFlowData}, n)
+		c.passed.Add(uint64(n)) // not before, as in filter.recordWrite
 	}
 }
 
@@ -54,9 +57,10 @@ func (r *recorder) poolConn(port string) *poolConn {
 	c := r.pool[port]
 	if c == nil {
 		c = &poolConn{}
+		c.ID = math.MaxUint64 - uint64(len(r.pool)) // MOSN counts from 1
 		c.Describe = func() persistence.Endpoint {
 			return persistence.Endpoint{
-				Conn: r.run + "-" + port, Port: port, Listener: "work pool", Network: "unix", Client: "@", Server: "@",
+				Conn: r.run + "-" + strconv.FormatUint(c.ID, 10), Port: port, Listener: "work pool", Network: "unix", Client: "@", Server: "@",
 			}
 		}
 		r.pool[port] = c

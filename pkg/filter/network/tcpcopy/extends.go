@@ -12,9 +12,10 @@ import (
 
 // extension is the recorder's block among MOSN's extends:
 //
-//	{"type": "tcpcopy", "config": {"app": {…}, "global": {…}, "token_file": "/path"}}
+//	{"type": "tcpcopy", "config": {"app": {…}, "global": {…}, "watch": "/path", "token_file": "/path"}}
 type extension struct {
 	layers    map[model.Layer]model.DumpConfig
+	watch     string // path of the watched file, "" for none
 	tokenFile string
 }
 
@@ -23,6 +24,9 @@ func parseExtension(text json.RawMessage) (*extension, error) {
 	var errs []error
 	b := newBlock("", text, &errs)
 	e := &extension{layers: parseLayers(b)}
+	if b.value("watch", &e.watch, "the absolute path of a file") && !filepath.IsAbs(e.watch) {
+		b.bad("watch", e.watch, "the absolute path of a file")
+	}
 	if b.value("token_file", &e.tokenFile, "the absolute path of a file") {
 		if !filepath.IsAbs(e.tokenFile) {
 			b.bad("token_file", e.tokenFile, "the absolute path of a file")
@@ -65,10 +69,38 @@ func (r *recorder) extend(a *admin, text json.RawMessage) error {
 	if e.tokenFile != "" {
 		a.tokenFile.Store(&e.tokenFile)
 	}
-	for layer, config := range e.layers {
-		if err := r.controller.Set(layer, config, "extends"); err != nil {
-			return err
-		}
+	if err := r.setLayers(e.layers, "extends block"); err != nil {
+		return err
+	}
+	if e.watch != "" {
+		r.follow(e.watch)
 	}
 	return nil
+}
+
+// setLayers puts dump configurations that have been checked into force.
+func (r *recorder) setLayers(layers map[model.Layer]model.DumpConfig, source string) error {
+	var errs []error
+	for _, layer := range []model.Layer{model.LayerGlobal, model.LayerApp} {
+		if config, ok := layers[layer]; ok {
+			errs = append(errs, r.controller.Set(layer, config, source))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// follow watches the file at path instead of the one before, if any.
+func (r *recorder) follow(path string) {
+	w := startWatch(r, path)
+	r.mu.Lock()
+	old := r.watch
+	r.watch = w
+	closed := r.closed
+	r.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	if closed {
+		w.close()
+	}
 }

@@ -112,7 +112,7 @@ func (c *capture) wants(ctx context.Context) bool {
 
 // includes tells whether a client's address is in one of the networks.
 func (c *capture) includes(a netip.Addr) bool {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("")
 	for _, p := range c.peers {
 		if p.Contains(a) {
 			return true

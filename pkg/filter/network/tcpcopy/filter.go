@@ -26,7 +26,7 @@ type filter struct {
 
 	read  atomic.Uint64 // bytes that the connection has read
 	shown uint64        // of those, bytes that OnData has been shown; the read loop's
-	sent  atomic.Uint64 // bytes that the connection has sent
+	sent  atomic.Uint64 // bytes that the proxy has written to it; without OnWrite, that it has sent
 	ended atomic.Bool   // the connection has been closed
 }
 
@@ -50,7 +50,9 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 		f.read.Store(uint64(buf.Len()))
 	}
 	f.conn.AddBytesReadListener(func(n uint64) { f.read.Add(n) })
-	f.conn.AddBytesSentListener(func(n uint64) { f.sent.Add(n) })
+	if !f.listener.capture.both {
+		f.conn.AddBytesSentListener(func(n uint64) { f.sent.Add(n) })
+	}
 	f.conn.AddConnectionEventListener(f)
 }
 
@@ -88,14 +90,27 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	}
 }
 
-// OnWrite sees what the proxy is about to send. Out of a window it costs the load
-// of the gate: what has been sent is counted by the listener that MOSN calls
-// after the write.
+// OnWrite sees what the proxy is about to send. The bytes are counted here and
+// not when they have been sent: while one goroutine waits for the client to take
+// its bytes, others come to write theirs.
 func (f *filter) OnWrite(bufs []buffer.IoBuffer) api.FilterStatus {
 	if w := f.gate.Open(); w != nil {
 		f.recordWrite(w, bufs)
+	} else {
+		f.countWrite(bufs)
 	}
 	return api.Continue
+}
+
+func (f *filter) countWrite(bufs []buffer.IoBuffer) {
+	defer f.recorder.recoverPanic("OnWrite")
+	n := 0
+	for _, b := range bufs {
+		if b != nil {
+			n += b.Len()
+		}
+	}
+	f.sent.Add(uint64(n))
 }
 
 func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
@@ -117,6 +132,7 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	if n > 0 {
 		before := [2]uint64{model.In: f.read.Load(), model.Out: f.sent.Load()}
 		sessionOf(w).Data(&f.self, model.Out, before, pieces, n)
+		f.sent.Add(uint64(n)) // not before: of two at once, the first in the session is at the same offset
 	}
 }
 

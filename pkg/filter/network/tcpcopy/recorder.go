@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -56,9 +55,9 @@ type recorder struct {
 	parts     settings          // the parts in force
 	applied   *model.DumpConfig // the strategy that a listener has last put into force
 	store     *persistence.Store
-	past      dump.Accounts                // of stores that have been replaced
-	windows   uint64                       // likewise
+	past      persistence.Stats    // of stores that have been replaced
 	pool      map[string]*poolConn // by port
+	watch     *watch               // nil when no file is watched
 	closed    bool
 }
 
@@ -170,9 +169,9 @@ func (r *recorder) bindLocked(name, port string, s *settings) (_ *boundListener,
 
 // conflictLocked tells whether the listener brings the part, and joins an error
 // to err when it disagrees with the listener that has brought it.
-func (r *recorder) conflictLocked(name, part string, brings bool, new, inForce any, err *error) bool {
+func (r *recorder) conflictLocked(name, part string, brings bool, offered, inForce any, err *error) bool {
 	owner := r.owners[part]
-	if brings && owner != "" && owner != name && !reflect.DeepEqual(new, inForce) {
+	if brings && owner != "" && owner != name && !reflect.DeepEqual(offered, inForce) {
 		*err = errors.Join(*err, fmt.Errorf("%s differs from the one of listener %s; it is the process's: give it in one of the two, or alike in both", part, owner))
 	}
 	return brings && (owner == "" || owner == name)
@@ -244,12 +243,18 @@ func (r *recorder) retire(old *persistence.Store) {
 	if old.Stats().Window != nil {
 		_, _ = r.controller.CloseWindow() // it may have closed by itself meanwhile
 	}
-	stats := old.Stats()
 	old.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.past = r.past.Plus(stats.Accounts)
-	r.windows += stats.Windows
+	r.past = plus(r.past, old.Stats())
+}
+
+// plus adds up what two stores have done; b may still be at work.
+func plus(a, b persistence.Stats) persistence.Stats {
+	b.Windows += a.Windows
+	b.Faults += a.Faults
+	b.Accounts = a.Accounts.Plus(b.Accounts)
+	return b
 }
 
 // putIntoForce hands the strategy and the guard of a listener that has been
@@ -294,23 +299,27 @@ type tap struct {
 
 // OpenWindow begins the session of a window; it implements strategy.Sink.
 func (r *recorder) OpenWindow(w model.Window) (strategy.Tap, error) {
-	r.mu.Lock()
-	if r.store == nil && !r.closed {
-		if _, err := r.openStoreLocked(r.parts.output, r.parts.buffer); err != nil {
-			r.mu.Unlock()
-			return nil, err
-		}
-	}
-	store := r.store
-	r.mu.Unlock()
-	if store == nil {
-		return nil, errors.New("the process is stopping")
-	}
-	session, err := store.OpenWindow(w)
+	session, err := r.openSession(w)
 	if err != nil {
 		return nil, err
 	}
 	return &tap{Session: session, recorder: r, stop: r.publishWhile()}, nil
+}
+
+// openSession begins a session in the store that is in force. A store that is
+// being replaced has its session before or not at all.
+func (r *recorder) openSession(w model.Window) (*persistence.Session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errors.New("the process is stopping")
+	}
+	if r.store == nil {
+		if _, err := r.openStoreLocked(r.parts.output, r.parts.buffer); err != nil {
+			return nil, err
+		}
+	}
+	return r.store.OpenWindow(w)
 }
 
 // Close ends the session and has the metrics tell of it.
@@ -322,28 +331,32 @@ func (t *tap) Close(closed time.Time) {
 // close ends the recording: the open window is closed and its records are
 // written. It is idempotent.
 func (r *recorder) close() {
+	r.mu.Lock()
+	watch := r.watch
+	r.closed = true
+	r.mu.Unlock()
+	if watch != nil {
+		watch.close()
+	}
 	r.controller.Close()
 	r.mu.Lock()
-	store := r.store
-	r.closed, r.store = true, nil
-	r.mu.Unlock()
-	if store != nil {
-		store.Close()
+	defer r.mu.Unlock()
+	if r.store != nil {
+		r.store.Close()
+		r.past = plus(r.past, r.store.Stats())
+		r.store = nil
 	}
 }
 
 // stats adds up what all stores have done.
 func (r *recorder) stats() persistence.Stats {
 	r.mu.Lock()
-	store, past, windows := r.store, r.past, r.windows
-	r.mu.Unlock()
+	defer r.mu.Unlock()
 	var s persistence.Stats
-	if store != nil {
-		s = store.Stats()
+	if r.store != nil {
+		s = r.store.Stats()
 	}
-	s.Accounts = past.Plus(s.Accounts)
-	s.Windows += windows
-	return s
+	return plus(r.past, s)
 }
 
 // recoverPanic keeps a fault of the recorder from the connection, which MOSN

@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -36,6 +37,7 @@ type appendFile struct {
 	file    *os.File   // nil until the first chunk and after a failure
 	mem     []byte     // what batches are encoded into; nil out of sessions
 	blocks  *blockFile // file, while there is mem
+	checked bool       // the end of file has been looked at
 	born    time.Time  // when the first line of the file was written, about
 	backoff backoff
 	names   []string // base names that chunks have gone to since track
@@ -63,6 +65,13 @@ func (a *appendFile) begin() error {
 		a.mu.Unlock()
 	}
 	return err
+}
+
+// retry implements sink.
+func (a *appendFile) retry() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.backoff.next = time.Time{}
 }
 
 // errWaiting says that a file is not tried because it has just failed.
@@ -93,13 +102,13 @@ func (a *appendFile) room(n int) (dst []byte, moved bool, err error) {
 		if err := a.commit(); err != nil {
 			return nil, false, err
 		}
+		moved = true
 		if err := a.rollLocked(now); err != nil {
-			return nil, false, err
+			return nil, moved, err
 		}
 		if err := a.beginLocked(now); err != nil {
-			return nil, true, err
+			return nil, moved, err
 		}
-		moved = true
 	}
 	dst, err = a.blocks.room(n)
 	return dst, moved, err
@@ -205,11 +214,44 @@ func (a *appendFile) lockLocked(now time.Time) (size int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if there, err := os.Lstat(a.path); err == nil && os.SameFile(open, there) {
-			return open.Size(), nil
+		if isAt(a.file, a.path) {
+			if a.checked {
+				return open.Size(), nil
+			}
+			size, err := a.mendLocked(open.Size())
+			a.checked = err == nil
+			return size, err
 		}
 		a.closeLocked() // rolled by another process, or removed
 	}
+}
+
+// mendLocked cuts off the incomplete line at the end of the file, if there is one:
+// a process was killed while it wrote, or could not take back what it had written
+// of a chunk. It returns the size that remains.
+func (a *appendFile) mendLocked(size int64) (int64, error) {
+	const step = 64 << 10
+	end := size
+	for end > 0 {
+		from := max(0, end-step)
+		tail := make([]byte, end-from)
+		if _, err := a.file.ReadAt(tail, from); err != nil {
+			return 0, fmt.Errorf("read the last line of %s: %w", a.path, err)
+		}
+		if at := bytes.LastIndexByte(tail, '\n'); at >= 0 {
+			end = from + int64(at) + 1
+			break
+		}
+		end = from
+	}
+	if end == size {
+		return size, nil
+	}
+	if err := a.file.Truncate(end); err != nil {
+		return 0, fmt.Errorf("cut the incomplete last line off %s: %w", a.path, err)
+	}
+	a.info("%s: an incomplete last line of %d bytes is cut off", a.path, size-end)
+	return end, nil
 }
 
 func (a *appendFile) openLocked(now time.Time) error {
@@ -228,7 +270,7 @@ func (a *appendFile) openLocked(now time.Time) error {
 		_ = f.Close()
 		return err
 	}
-	a.file, a.born = f, now
+	a.file, a.born, a.checked = f, now, false
 	if info.Size() > 0 {
 		a.born = info.ModTime()
 	}
@@ -283,15 +325,15 @@ func (a *appendFile) track() []string {
 	return names
 }
 
-// holds tells whether the next chunk goes behind others in the same file: false
-// when the file is empty, missing or due to be rolled.
-func (a *appendFile) holds(now time.Time) bool {
+// holds returns the size of the file, and whether the next chunk goes behind others
+// in it: false when the file is empty, missing or due to be rolled.
+func (a *appendFile) holds(now time.Time) (size int64, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	size, err := a.lockLocked(now)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
-	return size > 0 && !a.roll.due(size, 0, a.born, now)
+	return size, size > 0 && !a.roll.due(size, 0, a.born, now)
 }

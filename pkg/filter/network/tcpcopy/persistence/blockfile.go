@@ -94,8 +94,14 @@ func (b *blockFile) room(n int) ([]byte, error) {
 	return b.mem[:b.n], nil
 }
 
-// put takes what the caller has appended to room's slice.
-func (b *blockFile) put(extended []byte) { b.n = len(extended) }
+// put takes what the caller has appended to room's slice. It panics when that is
+// more than there was room for, because the rest of it is elsewhere by then.
+func (b *blockFile) put(extended []byte) {
+	if len(extended) > len(b.mem) {
+		panic(fmt.Sprintf("%d bytes put where there was room for %d", len(extended)-b.n, len(b.mem)-b.n))
+	}
+	b.n = len(extended)
+}
 
 // commit writes all that has been put. When it fails, the caller rolls back.
 func (b *blockFile) commit() error {

@@ -45,6 +45,7 @@ const (
 	DefaultBufferSize = 64 << 20
 	MaxWorkers        = 256
 	DefaultMaxTotal   = 10 << 30
+	MinMaxTotal       = 1 << 20
 )
 
 // DefaultConfig is what a configuration block that says nothing means, but for
@@ -98,13 +99,18 @@ func (c Config) layout() layout {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	workers = max(1, min(workers, int(c.BufferSize/(2*minBatch))))
+	encoded := max(minEncoded, min(c.BufferSize/8, 4*maxRecord)) &^ (pageSize - 1)
+	batches := min(c.BufferSize, c.BufferSize/4*5-int64(len(c.Formats))*encoded)
+	workers = max(1, int(min(int64(workers), batches/(2*minBatch))))
 	l := layout{workers: workers}
-	l.batch = int(c.BufferSize) / (2 * workers) &^ (pageSize - 1)
-	l.encoded = max(minEncoded, min(int(c.BufferSize)/8, 4*maxRecord)) &^ (pageSize - 1)
+	l.batch = int(batches) / (2 * workers) &^ (pageSize - 1)
+	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
 	// be in the memory already.
 	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3)
+	if c.MaxTotal > 0 {
+		l.record = int(min(int64(l.record), c.MaxTotal/32)) // as text it fits into a rolled file
+	}
 	return l
 }
 
@@ -115,6 +121,16 @@ const (
 	pageSize = 4096
 	lineRoom = 1 << 10 // what the fields of a line may take besides the bytes
 )
+
+// rolling is how files are rolled: as Roll says, and small enough that retention
+// always finds some that are not being written.
+func (c Config) rolling() Roll {
+	r := c.Roll
+	if limit := c.MaxTotal / 8; limit > 0 && (r.Size == 0 || r.Size > limit) {
+		r.Size = limit
+	}
+	return r
+}
 
 // Validate reports every fault at once, as *model.FieldError values.
 func (c Config) Validate() []error {
@@ -137,6 +153,9 @@ func (c Config) Validate() []error {
 	}
 	if seen[FormatHex] && seen[FormatHexMeta] {
 		bad("output.formats", "hex, hex_meta", "one of the two, because they share a file")
+	}
+	if c.MaxTotal < 0 || c.MaxTotal > 0 && c.MaxTotal < MinMaxTotal {
+		bad("output.max_total", c.MaxTotal, "0 (no limit), or 1MiB at least")
 	}
 	if c.BufferSize < MinBufferSize || c.BufferSize > MaxBufferSize {
 		bad("buffer.size", c.BufferSize, "64KiB … 64GiB")

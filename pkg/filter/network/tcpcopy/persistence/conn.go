@@ -40,11 +40,11 @@ type Conn struct {
 	// The rest is of session and guarded by the lock of the shard there.
 	session *Session
 	slot    uint32
-	batch   uint64 // number of the batch that has introduced the connection
-	named   bool   // any batch has
-	gapped  bool   // it is in the shard's list of gapped connections
-	ended   bool   // its close event has come
-	closing *ending
+	batch   uint64  // number of the batch that has introduced the connection
+	named   bool    // any batch has
+	gapped  int     // its place in the shard's list of gapped connections, from 1; 0 when it is not there
+	ended   bool    // its close event has come
+	closing *ending // its close event, while that waits for room
 	streams [2]stream
 }
 
@@ -59,7 +59,7 @@ type stream struct {
 	reason model.Reason
 }
 
-// ending is a close event that found no room in its batch.
+// ending is a connection's close event.
 type ending struct {
 	reason string
 	totals [2]uint64
@@ -81,15 +81,16 @@ func appendEndpoint(dst []byte, e Endpoint) []byte {
 	client, _ := e.ClientAddr.MarshalBinary()
 	server, _ := e.ServerAddr.MarshalBinary()
 	for _, s := range []string{e.Conn, e.Port, e.Listener, e.Network, e.Client, e.Server, string(client), string(server)} {
-		s = s[:min(len(s), 1<<10)]
+		s = s[:min(len(s), maxText)]
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(s)))
 		dst = append(dst, s...)
 	}
 	return dst
 }
 
-// maxEndpoint bounds what appendEndpoint appends.
-const maxEndpoint = 8 * (2 + 1<<10)
+// maxText bounds each text of a description, in bytes: paths of Unix sockets and
+// names of listeners are shorter.
+const maxText = 256
 
 // decodeEndpoint fills in the description that an intro entry carries. ok is
 // false when data is not one.

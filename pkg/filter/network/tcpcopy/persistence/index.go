@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// markRemoved notes in the index which of the windows' files are gone. A log has
-// had another name when the line was written if it was rolled later: a window
-// that closed before the removed file's last change had its lines there.
+// markRemoved notes in the index which of the windows' files are gone. A log that
+// was rolled later had another name when the line was written: a window that
+// closed before then had its lines there, or in a file rolled earlier.
 func markRemoved(index *appendFile, removed []dumpFile) error {
 	return index.rewrite(func(text []byte) []byte {
 		var out []byte
@@ -36,7 +37,7 @@ func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
 		for i, own := range w.Files {
 			if own == f.name || own == name {
 				// the line names the file
-			} else if isRolled(name, own) && !w.Closed.After(f.modified) {
+			} else if rolledSince(name, own, w.Closed) {
 				w.Files[i] = name
 			} else {
 				continue
@@ -57,11 +58,10 @@ func trimGzip(name string) string {
 	return name
 }
 
-// isRolled tells whether name is a rolled form of the log.
-func isRolled(name, log string) bool {
-	ext := filepath.Ext(log)
-	base := log[:len(log)-len(ext)] + "-"
-	return len(name) > len(base)+len(ext) && name[:len(base)] == base && filepath.Ext(name) == ext
+// rolledSince tells whether name is what the log has been rolled to, at t or later.
+func rolledSince(name, log string, t time.Time) bool {
+	at, ok := rolledAt(name, log)
+	return ok && !at.Before(t.Truncate(time.Millisecond)) // the name tells no more
 }
 
 // rewrite replaces the file by what change makes of its text. The file is locked

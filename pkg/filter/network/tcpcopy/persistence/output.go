@@ -17,6 +17,8 @@ import (
 type sink interface {
 	// begin fails, too, while it is not worth trying after a failure.
 	begin() error
+	// retry makes the next begin try even so.
+	retry()
 	// room returns memory to append up to n bytes to. moved says that another file
 	// has been begun, and all that was put before is committed.
 	room(n int) (dst []byte, moved bool, err error)
@@ -43,7 +45,13 @@ type output struct {
 	// behind holds what the sink lacks of each flow since it has failed. It is
 	// written as gaps once the sink takes records again.
 	behind map[*flow]*deficit
+	ended  int // of them, how many have ended
 }
+
+// maxEnded is how many connections that have ended a worker remembers while a
+// sink fails. The log does not mention what the sink lacks of more; the accounts
+// do.
+const maxEnded = 1 << 14
 
 // deficit is what a sink lacks of one flow.
 type deficit struct {
@@ -104,33 +112,56 @@ func (o *output) write(mem []byte) {
 		return
 	}
 	defer o.sink.end()
-	from := 0 // the first entry that is not committed
-	err := o.catchUp()
-	for at := 0; at < len(mem) && err == nil; {
+	if from, err := o.pour(mem); err != nil {
+		o.abort(err)
+		o.miss(mem, from, len(mem))
+	}
+}
+
+// pour encodes a batch's entries and commits them. When it fails, the entries
+// before from are committed and the others are not.
+func (o *output) pour(mem []byte) (from int, err error) {
+	defer func() {
+		// A fault of ours must not end the process.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%T panicked in window %s: %v", o.sink, o.worker.session.window.ID, r)
+		}
+	}()
+	if err := o.catchUp(); err != nil {
+		return from, err
+	}
+	for at := 0; at < len(mem); {
 		e, rest, ok := readEntry(mem[at:])
 		if !ok {
 			break
 		}
 		next := len(mem) - len(rest)
-		var moved bool
-		if moved, err = o.entry(&e); moved {
+		moved, err := o.entry(&e)
+		if moved {
 			from = at
 		}
 		if errors.Is(err, errEncoder) {
-			o.miss(mem, at, next)
-			err = nil
+			// The gap has its place before the flow's next record.
+			if err = o.commit(); err == nil {
+				o.miss(mem, at, next)
+				from, err = next, o.catchUp()
+			}
+		}
+		if err != nil {
+			return from, err
 		}
 		at = next
 	}
-	if err == nil {
-		err = o.sink.commit()
-	}
-	if err != nil {
-		o.abort(err)
-		o.miss(mem, from, len(mem))
-		return
+	return from, o.commit()
+}
+
+// commit has the sink keep what has been put.
+func (o *output) commit() error {
+	if err := o.sink.commit(); err != nil {
+		return err
 	}
 	o.opening = o.opening[:0]
+	return nil
 }
 
 // abort gives up what has been put since the last commit.
@@ -219,6 +250,12 @@ func (o *output) miss(mem []byte, from, to int) {
 		}
 		at = len(mem) - len(rest)
 		f := o.worker.flows[e.slot]
+		if e.kind == kindClose {
+			if o.ended++; o.ended > maxEnded {
+				delete(o.behind, f)
+				continue
+			}
+		}
 		d := o.behind[f]
 		if d == nil {
 			d = &deficit{}
@@ -242,14 +279,22 @@ func (d *deficit) extend(dir model.Direction, offset, n uint64) {
 	d.to[dir] = offset + n
 }
 
-// catchUp puts what the sink lacks since it has failed: openings, gaps and ends.
+// catchUp puts what the sink lacks since it has failed, openings, gaps and ends,
+// and commits it.
 func (o *output) catchUp() error {
 	if len(o.behind) == 0 {
 		return nil
 	}
 	t := o.worker.session.clock()
+	var put []*flow // and not yet committed
+	settle := func() {
+		for _, f := range put {
+			delete(o.behind, f)
+		}
+		put = put[:0]
+	}
 	for f, d := range o.behind {
-		_, err := o.encode(f, t, boundText(&entry{}), func(dst []byte, f *dump.Flow) []byte {
+		moved, err := o.encode(f, t, boundPackets(&entry{}), func(dst []byte, f *dump.Flow) []byte {
 			for _, dir := range []model.Direction{model.In, model.Out} {
 				if n := d.to[dir] - d.from[dir]; n > 0 {
 					dst = o.encoder.Gap(dst, t, f, dir, d.from[dir], n, model.ReasonWriteError)
@@ -260,15 +305,19 @@ func (o *output) catchUp() error {
 			}
 			return dst
 		})
-		if err != nil {
+		if moved {
+			settle()
+		}
+		if err != nil && !errors.Is(err, errEncoder) {
 			return err
 		}
+		put = append(put, f) // what cannot be encoded stays out of the file
 	}
-	if err := o.sink.commit(); err != nil {
+	if err := o.commit(); err != nil {
 		return err
 	}
-	o.opening = o.opening[:0]
-	clear(o.behind)
+	settle()
+	o.ended = 0
 	return nil
 }
 

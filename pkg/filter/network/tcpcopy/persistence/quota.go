@@ -20,17 +20,17 @@ import (
 type quota struct {
 	dir   string
 	max   int64
-	age   time.Duration // of segments; rolled logs have their own
 	alert func(what string, err error)
 	index *appendFile
 
 	mu      sync.Mutex // guards the rest
-	used    int64      // bytes of all files, about; -1 before the first look
-	writing map[string]bool
+	used    int64      // bytes of all files, as far as this process knows
+	trust   int64      // bytes that may be reserved before the next look at the directory
+	writing map[string]int
 }
 
 func newQuota(c Config, alert func(string, error)) *quota {
-	return &quota{dir: c.Dir, max: c.MaxTotal, age: c.Roll.Age, alert: alert, used: -1, writing: map[string]bool{}}
+	return &quota{dir: c.Dir, max: c.MaxTotal, alert: alert, writing: map[string]int{}}
 }
 
 // protect says that the file of that name is being written, release that it is
@@ -38,13 +38,15 @@ func newQuota(c Config, alert func(string, error)) *quota {
 func (q *quota) protect(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.writing[name] = true
+	q.writing[name]++
 }
 
 func (q *quota) release(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.writing, name)
+	if q.writing[name]--; q.writing[name] == 0 {
+		delete(q.writing, name)
+	}
 }
 
 // reserve makes room for n bytes. It fails when everything that may be removed
@@ -55,15 +57,69 @@ func (q *quota) reserve(n int) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.used >= 0 && q.used+int64(n) <= q.max {
-		q.used += int64(n)
-		return nil
-	}
-	if err := q.makeRoomLocked(int64(n)); err != nil {
-		return err
+	// Another process may write to the directory too, during a hot upgrade.
+	if q.trust < int64(n) || q.used+int64(n) > q.max {
+		if err := q.makeRoomLocked(int64(n)); err != nil {
+			return err
+		}
+		q.trust = max(q.max/64, int64(n))
 	}
 	q.used += int64(n)
+	q.trust -= int64(n)
 	return nil
+}
+
+// note says that the files have grown by n bytes without a reservation, or shrunk
+// when n is negative.
+func (q *quota) note(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used += n
+}
+
+// gone says that files have been removed and has the index tell of it.
+func (q *quota) gone(removed []dumpFile) error {
+	if len(removed) == 0 {
+		return nil
+	}
+	for _, f := range removed {
+		q.note(-f.size)
+	}
+	return markRemoved(q.index, removed)
+}
+
+// expire removes the files of that extension, compressed ones included, that have
+// not changed since t.
+func (q *quota) expire(extension string, t time.Time) error {
+	files, err := dumpFiles(q.dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	var removed []dumpFile
+	for _, f := range files {
+		if strings.HasSuffix(trimGzip(f.name), extension) && f.modified.Before(t) {
+			if err := os.Remove(filepath.Join(q.dir, f.name)); err == nil {
+				removed = append(removed, f)
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(append(errs, q.gone(removed))...)
+}
+
+// quotaWriter writes to a file what the quota has room for.
+type quotaWriter struct {
+	quota *quota
+	file  *os.File
+}
+
+func (w *quotaWriter) Write(p []byte) (int, error) {
+	if err := w.quota.reserve(len(p)); err != nil {
+		return 0, err
+	}
+	return w.file.Write(p)
 }
 
 // dumpFile is a file of the directory.
@@ -89,7 +145,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.used+n <= q.max {
 			break
 		}
-		if q.writing[f.name] || !removable(f.name) || time.Since(f.modified) < inUse && strings.HasSuffix(f.name, dump.SegmentExtension) {
+		if q.writing[f.name] > 0 || !removable(f.name) || time.Since(f.modified) < inUse && strings.HasSuffix(f.name, dump.SegmentExtension) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

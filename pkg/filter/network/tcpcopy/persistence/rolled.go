@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
@@ -21,6 +23,7 @@ import (
 // and waits for.
 type rolled struct {
 	alert func(what string, err error)
+	quota *quota
 	ctx   context.Context
 	stop  context.CancelFunc
 
@@ -28,32 +31,25 @@ type rolled struct {
 	work sync.WaitGroup
 }
 
-func newRolled(alert func(string, error)) *rolled {
-	r := &rolled{alert: alert}
+func newRolled(quota *quota, alert func(string, error)) *rolled {
+	r := &rolled{quota: quota, alert: alert}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r
 }
 
 // take renames the file at path to its rolled name, base-<time>.ext in local
-// time, and returns that. Names that exist are never taken again.
+// time, and returns that. The caller has locked the file, so nobody else renames
+// one of that path meanwhile. Names that exist are never taken again.
 func (r *rolled) take(path string, now time.Time) (string, error) {
 	ext := filepath.Ext(path)
 	base := strings.TrimSuffix(path, ext)
 	for {
 		name := base + "-" + now.Local().Format(dump.RolledTimeFormat) + ext
-		// A hard link fails where the name exists, which a rename does not.
-		err := os.Link(path, name)
-		if errors.Is(err, os.ErrExist) || exists(name+".gz") {
-			if err == nil {
-				_ = os.Remove(name)
-			}
+		if exists(name) || exists(name+".gz") {
 			now = now.Add(time.Millisecond)
 			continue
 		}
-		if err != nil {
-			return "", fmt.Errorf("roll %s: %w", path, err)
-		}
-		if err := os.Remove(path); err != nil {
+		if err := os.Rename(path, name); err != nil {
 			return "", fmt.Errorf("roll %s: %w", path, err)
 		}
 		return name, nil
@@ -85,6 +81,7 @@ func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
 		return err
 	}
 	var errs []error
+	var removed []dumpFile
 	for i, name := range names { // newest first
 		info, err := os.Stat(name)
 		if err != nil {
@@ -94,47 +91,65 @@ func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
 		tooMany := roll.Keep > 0 && i >= roll.Keep
 		switch {
 		case tooOld || tooMany:
-			errs = append(errs, os.Remove(name))
+			if err := os.Remove(name); err == nil {
+				removed = append(removed, dumpFile{filepath.Base(name), info.Size(), info.ModTime()})
+			} else if !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		case roll.Compress && !strings.HasSuffix(name, ".gz"):
-			errs = append(errs, compress(r.ctx, name))
+			errs = append(errs, r.compressNow(name))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.quota.gone(removed))...)
 }
 
-// compress compresses files of dir in the background.
-func (r *rolled) compress(dir string, names []string) {
+// tidySegments removes the segments of dir that are too old, whichever window they
+// are of, and compresses those of that name where that is wanted, in the background.
+func (r *rolled) tidySegments(dir string, roll Roll, names []string) {
 	r.work.Add(1)
 	go func() {
 		defer r.work.Done()
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		var errs []error
+		if roll.Age > 0 {
+			errs = append(errs, r.quota.expire(dump.SegmentExtension, time.Now().Add(-roll.Age)))
+		}
 		for _, name := range names {
-			if err := compress(r.ctx, filepath.Join(dir, name)); err != nil && r.ctx.Err() == nil && !errors.Is(err, os.ErrNotExist) {
-				r.alert("compress", err)
+			if roll.Compress {
+				errs = append(errs, r.compressNow(filepath.Join(dir, name)))
 			}
+		}
+		if err := errors.Join(errs...); err != nil && r.ctx.Err() == nil {
+			r.alert("roll", err)
 		}
 	}()
 }
 
+// rolledAt returns when the log was rolled to the file of that name; ok is false
+// when the name is no rolled form of log.
+func rolledAt(name, log string) (t time.Time, ok bool) {
+	ext := filepath.Ext(log)
+	stamp, ok := strings.CutPrefix(name, strings.TrimSuffix(log, ext)+"-")
+	if !ok {
+		return t, false
+	}
+	if stamp, ok = strings.CutSuffix(stamp, ext); !ok {
+		return t, false
+	}
+	t, err := time.ParseInLocation(dump.RolledTimeFormat, stamp, time.Local)
+	return t, err == nil
+}
+
 // rolledFiles returns the files that path has been rolled to, newest first.
 func rolledFiles(path string) ([]string, error) {
-	ext := filepath.Ext(path)
-	base := filepath.Base(strings.TrimSuffix(path, ext)) + "-"
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		stamp, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".gz"), base)
-		if !ok {
-			continue
-		}
-		if stamp, ok = strings.CutSuffix(stamp, ext); !ok {
-			continue
-		}
-		if _, err := time.Parse(dump.RolledTimeFormat, stamp); err == nil {
+		if _, ok := rolledAt(strings.TrimSuffix(e.Name(), ".gz"), filepath.Base(path)); ok {
 			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
@@ -143,40 +158,66 @@ func rolledFiles(path string) ([]string, error) {
 	return names, nil
 }
 
-// compress replaces the file by its gzip form, name.gz. The old one stays when
-// that fails or ctx ends.
-func compress(ctx context.Context, name string) (err error) {
+// compressNow replaces the file by its gzip form, name.gz. The old one stays when
+// that fails or close is called; nothing happens when it is gone, or when another
+// process is at it, as during a hot upgrade.
+func (r *rolled) compressNow(name string) error {
+	partial := name + ".gz.tmp"
+	r.quota.protect(filepath.Base(name))
+	r.quota.protect(filepath.Base(partial))
+	defer r.quota.release(filepath.Base(name))
+	defer r.quota.release(filepath.Base(partial))
 	in, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	// Who has the lock and the name that goes with it is alone with the file.
+	if unix.Flock(int(out.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !isAt(out, partial) {
+		return nil
+	}
+	if err := r.gzip(in, out); err != nil {
+		_ = os.Remove(partial)
+		return fmt.Errorf("compress %s: %w", name, err)
+	}
 	info, err := in.Stat()
 	if err != nil {
 		return err
 	}
-	partial := name + ".gz.tmp"
-	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(partial)
-		}
-	}()
-	zip := gzip.NewWriter(out)
-	_, err = io.Copy(zip, &cancelReader{ctx, in})
-	err = errors.Join(err, zip.Close(), out.Close())
-	if err != nil {
-		return fmt.Errorf("compress %s: %w", name, err)
-	}
 	// The age of the records counts, not that of the compressing.
-	err = errors.Join(os.Chtimes(partial, info.ModTime(), info.ModTime()), os.Rename(partial, name+".gz"))
-	if err != nil {
+	if err := errors.Join(os.Chtimes(partial, info.ModTime(), info.ModTime()), os.Rename(partial, name+".gz"), os.Remove(name)); err != nil {
 		return err
 	}
-	return os.Remove(name)
+	r.quota.note(-info.Size())
+	return nil
+}
+
+// gzip writes in to out, compressed, as far as the quota lets it.
+func (r *rolled) gzip(in, out *os.File) error {
+	if err := out.Truncate(0); err != nil {
+		return err
+	}
+	zip := gzip.NewWriter(&quotaWriter{r.quota, out})
+	_, err := io.Copy(zip, &cancelReader{r.ctx, in})
+	return errors.Join(err, zip.Close())
+}
+
+// isAt tells whether path is the name of file.
+func isAt(file *os.File, path string) bool {
+	open, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(open, there)
 }
 
 // cancelReader reads from r until ctx ends.

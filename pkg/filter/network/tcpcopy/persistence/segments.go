@@ -63,7 +63,7 @@ func (c *trafficCount) add(o *trafficCount) {
 }
 
 func newSegments(store *Store, w model.Window, mem []byte) *segments {
-	limit := store.config.Roll.Size
+	limit := store.config.rolling().Size
 	if limit == 0 {
 		limit = defaultSegment
 	}
@@ -134,6 +134,13 @@ func (s *segments) begin() error {
 	return err
 }
 
+// retry implements sink.
+func (s *segments) retry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backoff.next = time.Time{}
+}
+
 // room implements sink. A segment that would grow too large is ended before.
 func (s *segments) room(n int) (dst []byte, moved bool, err error) {
 	if s.blocks.size()+int64(n) > s.limit && s.blocks.size() > s.start {
@@ -191,7 +198,10 @@ func (s *segments) failLocked(err error) {
 // nextLocked makes sure that there is a segment to write to.
 func (s *segments) nextLocked() error {
 	if s.file != nil {
-		return nil
+		if isAt(s.file, s.file.Name()) {
+			return nil
+		}
+		s.closeLocked() // removed
 	}
 	if err := os.MkdirAll(s.dir, dirMode); err != nil {
 		return err

@@ -73,7 +73,7 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 	}
 	s.workers.Add(2)
 	go s.writePortraits()
-	go s.watchSpace()
+	go s.watchSpace(s.lookAtSpace(false)) // the first look before the first byte
 	return s, nil
 }
 
@@ -84,24 +84,15 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 // returns before the caller may reuse the bytes. It changes the slice pieces, but
 // not what its elements point to.
 func (s *Session) Data(c *Conn, dir model.Direction, before [2]uint64, pieces [][]byte, n int) {
-	t := s.clock()
-	sh := s.shard(c)
-	sh.mu.Lock()
-	if sh.closed || !sh.takesPartLocked(c, dir, before) {
-		sh.mu.Unlock()
-		return
-	}
-	sh.offerLocked(c, dir, pieces, n, t)
-	wake := !sh.woken && sh.active.n >= s.layout.wakeAt()
-	sh.woken = sh.woken || wake
-	sh.mu.Unlock()
-	if wake {
+	c.describe() // not under the lock: it asks the proxy
+	if sh := s.shard(c); sh.data(c, dir, before, pieces, n, s.clock()) {
 		sh.wake()
 	}
 }
 
 // Skip counts n bytes that have passed on c without Data being able to see them.
 func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, reason model.Reason) {
+	c.describe()
 	t := s.clock()
 	sh := s.shard(c)
 	sh.mu.Lock()
@@ -113,7 +104,8 @@ func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, re
 	sh.loseLocked(c, dir, n, reason, t)
 }
 
-// End says that c has ended, after totals bytes in each direction. A connection
+// End says that c has ended, after totals bytes in each direction: those of them
+// that a direction of this session has not been told of are a gap. A connection
 // that has had no bytes in this session is not mentioned in its records.
 func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
 	t := s.clock()
@@ -124,12 +116,19 @@ func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
 		return
 	}
 	c.ended = true
-	for d := range totals {
-		// What has been offered for writing may not have been sent yet.
-		totals[d] = max(totals[d], c.streams[d].next)
+	for _, dir := range []model.Direction{model.In, model.Out} {
+		st := &c.streams[dir]
+		totals[dir] = max(totals[dir], st.next)
+		if n := totals[dir] - st.next; n > 0 && st.begun {
+			sh.tally.seen[dir] += n
+			sh.loseLocked(c, dir, int(n), model.ReasonUnseen, t)
+		}
 	}
-	sh.endLocked(c, &ending{reason: reason, totals: totals}, t)
+	sh.endLocked(c, &ending{reason: reason[:min(len(reason), maxReason)], totals: totals}, t)
 }
+
+// maxReason bounds the reason of a close event, in bytes.
+const maxReason = 256
 
 // Hold pauses recording for reason r: what passes meanwhile is a gap.
 func (s *Session) Hold(r model.Reason) { s.setHeld(func(held uint32) uint32 { return held | 1<<r }) }

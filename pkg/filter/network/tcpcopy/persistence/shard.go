@@ -22,7 +22,8 @@ type shard struct {
 	woken  bool   // full has been signalled for the active batch
 	slots  uint32 // slots given out so far
 	free   []uint32
-	gapped []*Conn // connections with a gap or an end that found no room
+	gapped []*Conn // connections with a gap that has no entry yet, in any order
+	ending []*Conn // connections whose end has found no room, in any order
 	tally  tally
 }
 
@@ -50,7 +51,7 @@ func (t *tally) add(o *tally) {
 // joinLocked lets c take part in the session. before says what passed earlier.
 func (sh *shard) joinLocked(c *Conn, before [2]uint64) {
 	c.session = sh.session
-	c.batch, c.named, c.gapped, c.ended, c.closing = 0, false, false, false, nil
+	c.batch, c.named, c.gapped, c.ended, c.closing = 0, false, 0, false, nil
 	c.streams = [2]stream{{next: before[model.In]}, {next: before[model.Out]}}
 	if n := len(sh.free); n > 0 {
 		c.slot, sh.free = sh.free[n-1], sh.free[:n-1]
@@ -59,6 +60,22 @@ func (sh *shard) joinLocked(c *Conn, before [2]uint64) {
 		sh.slots++
 	}
 	sh.tally.connections++
+}
+
+// data is Session.Data for the connections of the shard. It tells whether the
+// worker is to be woken.
+func (sh *shard) data(c *Conn, dir model.Direction, before [2]uint64, pieces [][]byte, n int, t int64) (wake bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.closed || !sh.takesPartLocked(c, dir, before) {
+		return false
+	}
+	sh.offerLocked(c, dir, pieces, n, t)
+	if sh.woken || sh.active.n < sh.session.layout.wakeAt() {
+		return false
+	}
+	sh.woken = true
+	return true
 }
 
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.
@@ -72,6 +89,9 @@ func (sh *shard) offerLocked(c *Conn, dir model.Direction, pieces [][]byte, n in
 	keep := n
 	if c.Limit > 0 {
 		keep = int(min(uint64(n), c.Limit-min(c.Limit, st.kept)))
+		if keep < n && c.Datagrams {
+			keep = 0
+		}
 	}
 	for left := keep; left > 0; {
 		k := min(left, sh.session.layout.record)
@@ -119,29 +139,34 @@ func heldReason(held uint32) model.Reason {
 
 // loseLocked counts n bytes, the next of dir, as lost.
 func (sh *shard) loseLocked(c *Conn, dir model.Direction, n int, reason model.Reason, t int64) {
-	sh.tally.lost[dir][reason] += uint64(n)
 	st := &c.streams[dir]
 	// A gap has one reason. Where there is no room to write down the one before,
-	// the two become one with the first reason: its place and length stay right,
-	// and so do the accounts.
+	// the two become one with the first reason, in the accounts too.
 	if st.gap > 0 && st.reason != reason && sh.eventRoomLocked(c, 0) {
 		sh.catchUpLocked(c, dir, t)
 	}
 	if st.gap == 0 {
 		st.reason = reason
 	}
+	sh.tally.lost[dir][st.reason] += uint64(n)
 	st.gap += uint64(n)
 	st.next += uint64(n)
-	sh.rememberLocked(c)
+	if c.gapped == 0 {
+		sh.gapped = append(sh.gapped, c)
+		c.gapped = len(sh.gapped)
+	}
 }
 
-// rememberLocked puts c into the list of those that have something to say when
-// the session ends.
-func (sh *shard) rememberLocked(c *Conn) {
-	if !c.gapped {
-		c.gapped = true
-		sh.gapped = append(sh.gapped, c)
+// forgetLocked takes c out of the list of gapped connections.
+func (sh *shard) forgetLocked(c *Conn) {
+	if c.gapped == 0 {
+		return
 	}
+	end := len(sh.gapped) - 1
+	last := sh.gapped[end]
+	sh.gapped[c.gapped-1], last.gapped = last, c.gapped
+	sh.gapped[end], c.gapped = nil, 0
+	sh.gapped = sh.gapped[:end]
 }
 
 // eventRoomLocked tells whether there is room for an entry of c of that size and
@@ -166,6 +191,9 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 		sh.active.commit(8)
 		st.gap = 0
 	}
+	if c.streams[model.In].gap == 0 && c.streams[model.Out].gap == 0 {
+		sh.forgetLocked(c)
+	}
 }
 
 func (sh *shard) introduceLocked(c *Conn, t int64) {
@@ -187,12 +215,20 @@ func (c *Conn) firstOffset(dir model.Direction) uint64 {
 	return c.streams[dir].next - c.streams[dir].gap
 }
 
-// endLocked writes the close event of c, or remembers it when there is no room.
+// maxEnding is how many connections of a shard may wait for room for their end.
+// Of more, while nothing can be written, the log has no last gap and no end: they
+// would keep the connections' memory for as long as the disk hangs.
+const maxEnding = 1 << 14
+
+// endLocked writes the close event of c, or lets it wait when there is no room.
 func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	n := 16 + len(end.reason)
 	if !sh.eventRoomLocked(c, entrySize(n)) {
-		c.closing = end
-		sh.rememberLocked(c)
+		sh.forgetLocked(c)
+		if len(sh.ending) < maxEnding {
+			c.closing = end
+			sh.ending = append(sh.ending, c)
+		}
 		return
 	}
 	sh.catchUpLocked(c, model.In, t)
@@ -204,4 +240,39 @@ func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	copy(p[16:], end.reason)
 	sh.active.commit(n)
 	c.closing = nil
+}
+
+// endWaitingLocked writes up to most of the close events that have found no room,
+// as long as there is some. It tells whether it was enough for all.
+func (sh *shard) endWaitingLocked(most int, t int64) bool {
+	for ; len(sh.ending) > 0; most-- {
+		last := len(sh.ending) - 1
+		c := sh.ending[last]
+		if most == 0 {
+			return false
+		}
+		sh.ending[last] = nil
+		sh.ending = sh.ending[:last]
+		if sh.endLocked(c, c.closing, t); c.closing != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// settleLocked writes all ends and gaps that wait, as long as there is room. It
+// tells whether there was enough.
+func (sh *shard) settleLocked(t int64) bool {
+	if !sh.endWaitingLocked(len(sh.ending), t) {
+		return false
+	}
+	for len(sh.gapped) > 0 {
+		c := sh.gapped[len(sh.gapped)-1]
+		if !sh.eventRoomLocked(c, 0) {
+			return false
+		}
+		sh.catchUpLocked(c, model.In, t)
+		sh.catchUpLocked(c, model.Out, t)
+	}
+	return true
 }

@@ -23,8 +23,8 @@ type snapshots struct {
 	file *appendFile
 	load func() ([]byte, error) // nil when there is no such configuration
 
-	last [md5.Size]byte // of the configuration written last
-	read bool           // last has been looked up in the file
+	last [md5.Size]byte // of the configuration that the file has last
+	end  int64          // size of the file for which last holds
 }
 
 // write writes the line of a window: the configuration with its secrets masked
@@ -48,11 +48,12 @@ func (s *snapshots) write(window string, now time.Time) error {
 	}
 	masked = oneLine.Bytes()
 
-	if !s.read {
-		s.last, s.read = lastSnapshot(s.file.path), true
+	size, more := s.file.holds(now)
+	if more && size != s.end { // an earlier process has written, or one beside us
+		s.last = lastSnapshot(s.file.path)
 	}
 	sum := md5.Sum(masked)
-	same := sum == s.last && s.file.holds(now)
+	same := more && sum == s.last
 	line := dump.AppendLinePrefix(nil, now)
 	line = fmt.Appendf(line, "[%s]", window)
 	if same {
@@ -60,10 +61,14 @@ func (s *snapshots) write(window string, now time.Time) error {
 	} else {
 		line = append(line, masked...)
 	}
-	if err := s.file.append(append(line, '\n')); err != nil {
+	line = append(line, '\n')
+	if err := s.file.append(line); err != nil {
 		return err
 	}
-	s.last = sum
+	if !more {
+		size = 0
+	}
+	s.last, s.end = sum, size+int64(len(line))
 	return nil
 }
 

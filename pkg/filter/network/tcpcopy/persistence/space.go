@@ -13,32 +13,39 @@ import (
 const spaceEvery = time.Second
 
 // watchSpace is the goroutine that pauses a session while the file system has
-// less free space than Config.MinFree. Close ends it.
-func (s *Session) watchSpace() {
+// less free space than Config.MinFree; held is what the first look has come to.
+// Close ends it.
+func (s *Session) watchSpace(held bool) {
 	defer s.workers.Done()
 	ticker := time.NewTicker(spaceEvery)
 	defer ticker.Stop()
-	held := false
 	for {
-		short, err := s.store.config.shortOfSpace()
-		switch {
-		case err != nil:
-			// The writes themselves tell what is wrong with the directory.
-		case short != "" && !held:
-			s.Hold(model.ReasonDisk)
-			held = true
-			s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
-		case short == "" && held:
-			s.Release(model.ReasonDisk)
-			held = false
-			s.store.info("%s has space again, recording goes on", s.store.config.Dir)
-		}
 		select {
 		case <-ticker.C:
+			held = s.lookAtSpace(held)
 		case <-s.stop:
 			return
 		}
 	}
+}
+
+// lookAtSpace pauses the session when too little space is free, or lets it go on.
+// It tells whether the session is held for that reason, as held says it was.
+func (s *Session) lookAtSpace(held bool) bool {
+	short, err := s.store.config.shortOfSpace()
+	switch {
+	case err != nil:
+		// The writes themselves tell what is wrong with the directory.
+	case short != "" && !held:
+		s.Hold(model.ReasonDisk)
+		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
+		return true
+	case short == "" && held:
+		s.Release(model.ReasonDisk)
+		s.store.info("%s has space again, recording goes on", s.store.config.Dir)
+		return false
+	}
+	return held
 }
 
 // shortOfSpace says what is missing when less space is free than is asked for.

@@ -43,6 +43,10 @@ type Store struct {
 	static    *snapshots
 	quota     *quota
 
+	// unindexed are lines that the index lacks because it could not be written;
+	// the goroutine that closes windows has it, and Close after that.
+	unindexed []byte
+
 	faults atomic.Uint64 // alerts
 
 	mu      sync.Mutex // guards the rest
@@ -65,13 +69,14 @@ func Open(config Config, host Host) (*Store, error) {
 	if s.host.Now == nil {
 		s.host.Now = time.Now
 	}
-	s.rolled = newRolled(s.alert)
 	s.quota = newQuota(config, s.alert)
-	s.flowLog = s.logFile(dump.FlowLog, config.Roll)
-	s.portraits = s.logFile(dump.PortraitLog, config.Roll)
+	s.rolled = newRolled(s.quota, s.alert)
+	roll := config.rolling()
+	s.flowLog = s.logFile(dump.FlowLog, roll)
+	s.portraits = s.logFile(dump.PortraitLog, roll)
 	s.index = s.logFile(dump.Index, Roll{}) // the index stays whole
-	s.effective = &snapshots{file: s.logFile(dump.EffectiveConfigs, config.Roll), load: host.Effective}
-	s.static = &snapshots{file: s.logFile(dump.StaticConfigs, config.Roll), load: host.Static}
+	s.effective = &snapshots{file: s.logFile(dump.EffectiveConfigs, roll), load: host.Effective}
+	s.static = &snapshots{file: s.logFile(dump.StaticConfigs, roll), load: host.Static}
 	s.index.quota = nil // it must not wait for itself
 	s.quota.index = s.index
 	return s, nil
@@ -137,20 +142,18 @@ func (s *Store) finish(session *Session, closed time.Time) {
 	var files []string
 	if session.segments != nil {
 		files = session.segments.finish(closed)
-		if s.config.Roll.Compress {
-			s.rolled.compress(s.config.Dir, files)
-		}
+		s.rolled.tidySegments(s.config.Dir, s.config.Roll, files)
 	}
-	if accounts.Seen != (dump.Both{}) {
+	files = append(files, s.flowLog.track()...)
+	portraits := s.portraits.track()
+	files = append(files, portraits...)
+	if accounts.Written != (dump.Both{}) || len(portraits) > 0 {
 		for _, snap := range []*snapshots{s.effective, s.static} {
 			if err := snap.write(session.window.ID, s.host.Now()); err != nil {
 				s.alert("snapshot", err)
 			}
 			files = append(files, snap.file.track()...)
 		}
-	}
-	for _, f := range []*appendFile{s.flowLog, s.portraits} {
-		files = append(files, f.track()...)
 	}
 	line := dump.WindowLine{
 		Window:   session.window.ID,
@@ -162,9 +165,7 @@ func (s *Store) finish(session *Session, closed time.Time) {
 		Accounts: accounts,
 		Files:    append([]string{}, files...),
 	}
-	if err := s.index.append(line.AppendJSON(nil)); err != nil {
-		s.alert("index", err)
-	}
+	s.writeIndex(line.AppendJSON(nil))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,6 +173,24 @@ func (s *Store) finish(session *Session, closed time.Time) {
 	s.windows++
 	t := session.tally()
 	s.totals.add(&t)
+}
+
+// maxUnindexed bounds the lines of the index that wait for being written.
+const maxUnindexed = 1 << 20
+
+// writeIndex writes a line of the index, behind those that could not be written
+// before. It is called from one goroutine at a time.
+func (s *Store) writeIndex(line []byte) {
+	if len(s.unindexed)+len(line) <= maxUnindexed {
+		s.unindexed = append(s.unindexed, line...)
+	}
+	s.index.retry()
+	if err := s.index.append(s.unindexed); err != nil {
+		s.alert("index", err)
+		return
+	}
+	s.quota.note(int64(len(s.unindexed)))
+	s.unindexed = nil
 }
 
 // Stats is what a store has done up to now.
@@ -204,8 +223,12 @@ func (s *Store) Stats() Stats {
 // must have been closed. It is idempotent.
 func (s *Store) Close() {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	s.mu.Unlock()
+	if !again && len(s.unindexed) > 0 {
+		s.writeIndex(nil)
+	}
 	s.rolled.close()
 	for _, f := range []*appendFile{s.flowLog, s.portraits, s.index, s.effective.file, s.static.file} {
 		f.close()

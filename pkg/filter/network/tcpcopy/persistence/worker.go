@@ -50,12 +50,19 @@ func (w *worker) run() {
 		case <-ticker.C:
 			w.drain()
 		case <-w.session.stop:
+			for _, o := range w.outputs {
+				o.sink.retry() // the last chance
+			}
 			w.drain()
 			w.finish()
 			return
 		}
 	}
 }
+
+// endsAtOnce is how many ends that found no room are written at a swap, under the
+// shard's lock.
+const endsAtOnce = 1 << 10
 
 // drain swaps the shard's batches and writes out the full one.
 func (w *worker) drain() {
@@ -68,6 +75,7 @@ func (w *worker) drain() {
 	sh.active, w.spare = w.spare, sh.active
 	sh.number++
 	sh.woken = false
+	sh.endWaitingLocked(endsAtOnce, w.session.clock())
 	sh.mu.Unlock()
 
 	w.process(w.spare.mem[:w.spare.n])
@@ -78,38 +86,17 @@ func (w *worker) drain() {
 // nothing else changes it or its connections' part in it.
 func (w *worker) finish() {
 	sh := w.shard
-	sh.mu.Lock()
-	gapped := sh.gapped
-	sh.gapped = nil
-	sh.mu.Unlock()
-	t := w.session.clock()
-	for _, c := range gapped {
+	for settled := false; !settled; {
 		sh.mu.Lock()
-		room := sh.eventRoomLocked(c, entrySize(endRoom))
+		settled = sh.settleLocked(w.session.clock())
 		sh.mu.Unlock()
-		if !room {
-			w.drain()
-		}
-		sh.mu.Lock()
-		if c.closing != nil {
-			sh.endLocked(c, c.closing, t)
-		} else {
-			for _, dir := range []model.Direction{model.In, model.Out} {
-				if c.streams[dir].gap > 0 {
-					sh.catchUpLocked(c, dir, t)
-				}
-			}
-		}
-		sh.mu.Unlock()
+		w.drain()
 	}
 	w.drain()
 	for _, o := range w.outputs {
 		o.finish()
 	}
 }
-
-// endRoom bounds the payload of a close entry.
-const endRoom = 256
 
 // process hands the entries of a batch to the outputs and accounts for them.
 func (w *worker) process(mem []byte) {
