@@ -95,24 +95,26 @@ func (a *appendFile) beginLocked(now time.Time) error {
 	return nil
 }
 
-// room implements sink. A file that is due is rolled before.
-func (a *appendFile) room(n int) (dst []byte, moved bool, err error) {
-	now := a.now()
-	if a.roll.due(a.blocks.size(), int64(n), a.born, now) {
-		if err := a.commit(); err != nil {
-			return nil, false, err
-		}
-		moved = true
-		if err := a.rollLocked(now); err != nil {
-			return nil, moved, err
-		}
-		if err := a.beginLocked(now); err != nil {
-			return nil, moved, err
-		}
+// room implements sink.
+func (a *appendFile) room(n int) (dst []byte, full bool, err error) {
+	if a.roll.due(a.blocks.size(), int64(n), a.born, a.now()) {
+		return nil, true, nil
 	}
 	dst, err = a.blocks.room(n)
-	return dst, moved, err
+	return dst, false, err
 }
+
+// next implements sink: it rolls the file.
+func (a *appendFile) next() error {
+	now := a.now()
+	if err := a.rollLocked(now); err != nil {
+		return err
+	}
+	return a.beginLocked(now)
+}
+
+// place implements sink.
+func (a *appendFile) place() (inode, size uint64) { return a.blocks.inode, uint64(a.blocks.committed) }
 
 // put implements sink.
 func (a *appendFile) put(dst []byte) { a.blocks.put(dst) }
@@ -125,9 +127,6 @@ func (a *appendFile) commit() error {
 	if err := a.blocks.commit(); err != nil {
 		return err
 	}
-	if a.backoff.worked() {
-		a.info("%s is written again", a.path)
-	}
 	return nil
 }
 
@@ -139,10 +138,25 @@ func (a *appendFile) abort(err error) {
 	a.failLocked(a.now(), err)
 }
 
+// takeBack implements sink. Rolled files are whole: they were committed before.
+func (a *appendFile) takeBack(inode, size uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !exists(a.path) {
+		return nil
+	}
+	if _, err := a.lockLocked(a.now()); err != nil {
+		return err
+	}
+	defer a.closeLocked()
+	return truncate(a.file, inode, size)
+}
+
 // end implements sink.
 func (a *appendFile) end() {
-	if a.file != nil {
+	if a.file != nil { // not aborted
 		_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
+		a.workedLocked()
 	}
 	a.mu.Unlock()
 }
@@ -167,10 +181,16 @@ func (a *appendFile) append(chunk []byte) error {
 		a.failLocked(now, err)
 		return err
 	}
+	a.workedLocked()
+	return nil
+}
+
+// workedLocked notes a success. A commit alone is none: where the gaps since a
+// failure find room, the batch behind them may not.
+func (a *appendFile) workedLocked() {
 	if a.backoff.worked() {
 		a.info("%s is written again", a.path)
 	}
-	return nil
 }
 
 func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {

@@ -55,8 +55,9 @@ type entry struct {
 // batch is append-only memory. The shard's lock guards the active one; the
 // worker owns the other.
 type batch struct {
-	mem []byte
-	n   int // bytes in use
+	mem   []byte
+	n     int         // bytes in use
+	state *batchState // what a recovery knows of it
 }
 
 // entrySize is the room that an entry with a payload of n bytes takes.
@@ -82,8 +83,14 @@ func (b *batch) append(e *entry, n int) []byte {
 }
 
 // commit makes the entry that append began, with a payload of n bytes, part of
-// the batch.
-func (b *batch) commit(n int) { b.n += entrySize(n) }
+// the batch. From then on it outlives the process, where there is a spool.
+func (b *batch) commit(n int) {
+	b.n += entrySize(n)
+	b.state.used.Store(uint64(b.n))
+}
+
+// entries returns the memory that is in use.
+func (b *batch) entries() []byte { return b.mem[:b.n] }
 
 // readEntry decodes the entry at the start of mem and returns the rest. ok is
 // false when mem does not start with a whole entry.

@@ -72,7 +72,7 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 	b.StopTimer()
 	session.Close(time.Now())
 	gigabytes := float64(b.N) * float64(size) / 1e9
-	b.ReportMetric((cpuTime(b) - before).Seconds()/gigabytes, "cpu-s/GB")
+	b.ReportMetric((cpuTime(b)-before).Seconds()/gigabytes, "cpu-s/GB")
 	lost := store.Stats().Accounts.Lost
 	b.ReportMetric(100*float64(lost.In)/float64(b.N*size), "%lost")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,7 @@ const directMin = 256 << 10
 // one user at a time.
 type blockFile struct {
 	file   *os.File
+	inode  uint64
 	direct *os.File // the same file, opened for direct I/O; nil where that is refused
 
 	mem    []byte // page-aligned; mem[:n] stands for the file from base on
@@ -58,6 +60,9 @@ func openBlocks(file *os.File, mem []byte) (*blockFile, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		b.inode = st.Ino
 	}
 	return b, b.seek(info.Size())
 }
@@ -171,4 +176,16 @@ func (b *blockFile) closeDirect() {
 		_ = b.direct.Close() // nothing is buffered
 		b.direct = nil
 	}
+}
+
+// truncate makes f no longer than size if it is the file of that inode.
+func truncate(f *os.File, inode, size uint64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Ino != inode || uint64(info.Size()) <= size {
+		return nil
+	}
+	return f.Truncate(int64(size))
 }

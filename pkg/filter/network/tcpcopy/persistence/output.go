@@ -19,21 +19,30 @@ type sink interface {
 	begin() error
 	// retry makes the next begin try even so.
 	retry()
-	// room returns memory to append up to n bytes to. moved says that another file
-	// has been begun, and all that was put before is committed.
-	room(n int) (dst []byte, moved bool, err error)
+	// room returns memory to append up to n bytes to. full says that the file is
+	// to be ended first: the caller commits and calls next.
+	room(n int) (dst []byte, full bool, err error)
+	// next begins another file. All is committed.
+	next() error
+	// place tells which file it is and how large at the last commit.
+	place() (inode, size uint64)
 	// put takes what has been appended to room's slice.
 	put(dst []byte)
 	commit() error
 	abort(err error)
 	end()
+	// takeBack makes the file of that inode, if there is one, no longer than size:
+	// a killed process has not committed what lies behind.
+	takeBack(inode, size uint64) error
 }
 
 // output is one format of one worker: its encoder, the file, and what the file
 // lacks since it failed.
 type output struct {
 	worker  *worker
-	index   int // place among the worker's outputs
+	state   *outputState // of the batch that is being written; nil without one
+	at      int          // byte of it where the entry begins that is being encoded
+	index   int          // place among the worker's outputs
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
@@ -106,36 +115,60 @@ func boundPackets(e *entry) int {
 
 // write encodes a batch's entries and has them written. What the sink does not
 // take is noted as missed.
-func (o *output) write(mem []byte) {
+//
+// The entries before from are in the sink already. b is nil for what is behind
+// alone.
+func (o *output) write(b *batch, from int) {
+	o.state = nil
+	var mem []byte
+	if b != nil {
+		o.state, mem = &b.state.outputs[o.index], b.entries()
+	}
 	if o.sink.begin() != nil {
-		o.miss(mem, 0, len(mem))
+		o.miss(mem, from, len(mem))
 		return
 	}
 	defer o.sink.end()
-	if from, err := o.pour(mem); err != nil {
+	o.note(phaseBegun, from)
+	from, err := o.pour(mem, from)
+	if err != nil {
 		o.abort(err)
 		o.miss(mem, from, len(mem))
+		return
+	}
+	o.note(phaseDone, len(mem))
+}
+
+// note stores for a recovery how far the batch has got: the entries from the byte
+// from on are not in the file as it was at the last commit.
+func (o *output) note(phase outputPhase, from int) {
+	if o.state != nil {
+		inode, size := o.sink.place()
+		o.state.set(phase, filePlace{from: uint64(from), inode: inode, size: size})
 	}
 }
 
 // pour encodes a batch's entries and commits them. When it fails, the entries
 // before from are committed and the others are not.
-func (o *output) pour(mem []byte) (from int, err error) {
+func (o *output) pour(mem []byte, start int) (from int, err error) {
+	from = start
 	defer func() {
 		// A fault of ours must not end the process.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%T panicked in window %s: %v", o.sink, o.worker.session.window.ID, r)
 		}
 	}()
+	o.at = from
 	if err := o.catchUp(); err != nil {
 		return from, err
 	}
-	for at := 0; at < len(mem); {
+	for at := from; at < len(mem); {
 		e, rest, ok := readEntry(mem[at:])
 		if !ok {
 			break
 		}
 		next := len(mem) - len(rest)
+		o.at = at
 		moved, err := o.entry(&e)
 		if moved {
 			from = at
@@ -144,7 +177,9 @@ func (o *output) pour(mem []byte) (from int, err error) {
 			// The gap has its place before the flow's next record.
 			if err = o.commit(); err == nil {
 				o.miss(mem, at, next)
-				from, err = next, o.catchUp()
+				o.at, from = next, next
+				o.note(phaseBegun, from)
+				err = o.catchUp()
 			}
 		}
 		if err != nil {
@@ -198,13 +233,21 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *dump.Flow) []byte) (moved bool, err error) {
 	var dst []byte
 	for ready := false; !ready; {
-		var m bool
-		if dst, m, err = o.sink.room(bound); err != nil {
-			return moved || m, err
+		var full bool
+		if dst, full, err = o.sink.room(bound); err != nil {
+			return moved, err
 		}
-		if m {
+		if full {
+			if err := o.commit(); err != nil {
+				return moved, err
+			}
 			moved = true
-			o.opening = o.opening[:0]
+			o.note(phaseBegun, o.at)
+			if err := o.sink.next(); err != nil {
+				return moved, err
+			}
+			o.note(phaseBegun, o.at)
+			continue
 		}
 		if ready, err = o.prepare(f); err != nil {
 			return moved, err
@@ -324,7 +367,7 @@ func (o *output) catchUp() error {
 // finish makes a last try to write what the sink lacks.
 func (o *output) finish() {
 	if len(o.behind) > 0 {
-		o.write(nil)
+		o.write(nil, 0)
 	}
 }
 

@@ -141,34 +141,30 @@ func (s *segments) retry() {
 	s.backoff.next = time.Time{}
 }
 
-// room implements sink. A segment that would grow too large is ended before.
-func (s *segments) room(n int) (dst []byte, moved bool, err error) {
+// room implements sink.
+func (s *segments) room(n int) (dst []byte, full bool, err error) {
 	if s.blocks.size()+int64(n) > s.limit && s.blocks.size() > s.start {
-		if err := s.commit(); err != nil {
-			return nil, false, err
-		}
-		s.closeLocked()
-		if err := s.nextLocked(); err != nil {
-			return nil, true, err
-		}
-		moved = true
+		return nil, true, nil
 	}
 	dst, err = s.blocks.room(n)
-	return dst, moved, err
+	return dst, false, err
 }
+
+// next implements sink: it begins another segment.
+func (s *segments) next() error {
+	s.closeLocked()
+	return s.nextLocked()
+}
+
+// place implements sink.
+func (s *segments) place() (inode, size uint64) { return s.blocks.inode, uint64(s.blocks.committed) }
 
 // put implements sink.
 func (s *segments) put(dst []byte) { s.blocks.put(dst) }
 
 // commit implements sink.
 func (s *segments) commit() error {
-	if err := s.blocks.commit(); err != nil {
-		return err
-	}
-	if s.backoff.worked() {
-		s.info("segments of window %s are written again", s.window.ID)
-	}
-	return nil
+	return s.blocks.commit()
 }
 
 // abort implements sink. The segment ends as it was at the last commit, and the
@@ -186,8 +182,45 @@ func (s *segments) abort(err error) {
 	s.failLocked(err)
 }
 
+// takeBack implements sink.
+func (s *segments) takeBack(inode, size uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range s.names {
+		f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR, 0)
+		if err != nil {
+			continue // retention has removed it, or it is compressed and complete
+		}
+		errs = append(errs, truncate(f, inode, size), f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// resume makes the segments that a killed process has begun those before the next.
+func (s *segments) resume() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	paths, err := filepath.Glob(filepath.Join(s.dir, s.prefix()+"*"+dump.SegmentExtension+"*"))
+	slices.Sort(paths)
+	for _, p := range paths {
+		s.names = append(s.names, trimGzip(filepath.Base(p)))
+	}
+	return err
+}
+
+// prefix is what the names of the window's segments begin with.
+func (s *segments) prefix() string {
+	return fmt.Sprintf("%s_%.8s_%s_", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run)
+}
+
 // end implements sink.
-func (s *segments) end() { s.mu.Unlock() }
+func (s *segments) end() {
+	if s.file != nil && s.backoff.worked() { // not aborted
+		s.info("segments of window %s are written again", s.window.ID)
+	}
+	s.mu.Unlock()
+}
 
 func (s *segments) failLocked(err error) {
 	if s.backoff.failed(s.now()) {
@@ -206,7 +239,7 @@ func (s *segments) nextLocked() error {
 	if err := os.MkdirAll(s.dir, dirMode); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s_%.8s_%s_%03d%s", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run, len(s.names)+1, dump.SegmentExtension)
+	name := fmt.Sprintf("%s%03d%s", s.prefix(), len(s.names)+1, dump.SegmentExtension)
 	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err

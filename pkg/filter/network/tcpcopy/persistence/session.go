@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -16,8 +17,10 @@ type Session struct {
 	store  *Store
 	window model.Window
 	layout layout
-	memory *memory
+	memory *memory // what the encoders work in
+	spool  *spool  // what the batches are in
 	shards []*shard
+	crew   []*worker // one a shard
 	base   time.Time // the opening, with its monotonic reading: times count from it
 	baseNS int64     // base, nanoseconds since the Unix epoch
 
@@ -36,17 +39,42 @@ type Session struct {
 // Session.Close ends them.
 func startSession(store *Store, w model.Window) (*Session, error) {
 	l := store.config.layout()
-	outputs := len(store.config.Formats)
-	mem, err := newMemory(l.workers*2*l.batch + outputs*l.encoded)
+	spool, fault, err := newSpool(store.config, spoolHeader{
+		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened,
+		Formats: store.config.Formats, Workers: l.workers, Batch: l.batch,
+	})
 	if err != nil {
 		return nil, err
 	}
+	if fault != nil {
+		store.alert("spool", fmt.Errorf("a killed process will lose what is in its buffers: %w", fault))
+	}
+	mem, err := newMemory(len(store.config.Formats) * l.encoded)
+	if err != nil {
+		spool.remove()
+		return nil, err
+	}
+	s := newSession(store, w, l, mem, spool)
+	for i, sh := range s.shards {
+		sh.active.state.begin(sh.number)
+		s.workers.Add(1)
+		go s.crew[i].run()
+	}
+	s.workers.Add(2)
+	go s.writePortraits()
+	go s.watchSpace(s.lookAtSpace(false)) // the first look before the first byte
+	return s, nil
+}
+
+// newSession makes a session that works in mem and spool, without goroutines.
+func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spool) *Session {
 	now := time.Now()
 	s := &Session{
 		store:     store,
 		window:    w,
 		layout:    l,
 		memory:    mem,
+		spool:     spool,
 		base:      now,
 		baseNS:    now.UnixNano(),
 		stop:      make(chan struct{}),
@@ -60,21 +88,17 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 	if store.config.TextFormat() != "" {
 		store.flowLog.use(mem.take(l.encoded))
 	}
-	for range l.workers {
+	for i, state := range spool.states {
 		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1}
-		sh.active.mem = mem.take(l.batch)
-		s.shards = append(s.shards, sh)
-		w := &worker{session: s, shard: sh, spare: batch{mem: mem.take(l.batch)}}
+		sh.active = batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]}
+		w := &worker{session: s, shard: sh, state: state}
+		w.spare = batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}
 		for i, f := range store.config.Formats {
 			w.outputs = append(w.outputs, newOutput(w, i, f))
 		}
-		s.workers.Add(1)
-		go w.run()
+		s.shards, s.crew = append(s.shards, sh), append(s.crew, w)
 	}
-	s.workers.Add(2)
-	go s.writePortraits()
-	go s.watchSpace(s.lookAtSpace(false)) // the first look before the first byte
-	return s, nil
+	return s
 }
 
 // Data takes copies of the n bytes that pieces hold, which have just passed on c
@@ -169,8 +193,9 @@ func (s *Session) Close(closed time.Time) {
 	close(s.stop)
 	s.workers.Wait()
 	s.store.flowLog.use(nil)
-	s.store.finish(s, closed)
+	s.store.finish(s, closed, false)
 	s.memory.free()
+	s.spool.remove()
 }
 
 // Accounts returns what has become of the window's traffic up to now. Bytes in

@@ -47,7 +47,8 @@ type Store struct {
 	// the goroutine that closes windows has it, and Close after that.
 	unindexed []byte
 
-	faults atomic.Uint64 // alerts
+	faults     atomic.Uint64  // alerts
+	recovering sync.WaitGroup // Open's goroutine
 
 	mu      sync.Mutex // guards the rest
 	session *Session   // the open one
@@ -58,7 +59,37 @@ type Store struct {
 
 // Open prepares a store. The directory is created; the files appear when there
 // is something to write.
+//
+// What killed processes have left is recovered in the background; a window waits
+// for that.
 func Open(config Config, host Host) (*Store, error) {
+	s, err := open(config, host)
+	if err != nil {
+		return nil, err
+	}
+	s.recovering.Add(1)
+	go s.recoverLeft()
+	return s, nil
+}
+
+// recoverLeft is a goroutine of Open's, for which OpenWindow and Close wait.
+func (s *Store) recoverLeft() {
+	defer s.recovering.Done()
+	all, err := Recover(s.config, s.host)
+	if err != nil {
+		s.alert("recover", err)
+	}
+	for _, r := range all {
+		if r.Err != nil {
+			s.alert("recover", fmt.Errorf("%s: %w", r.Spool, r.Err))
+			continue
+		}
+		s.info("recovered window %s of run %s: %d bytes in, %d bytes out", r.Window.Window, r.Window.Run, r.Window.Written.In, r.Window.Written.Out)
+	}
+}
+
+// open is Open without the recovery.
+func open(config Config, host Host) (*Store, error) {
 	if err := errors.Join(config.Validate()...); err != nil {
 		return nil, err
 	}
@@ -120,6 +151,7 @@ func (s *Store) Config() Config { return s.config }
 
 // OpenWindow begins the session of a window.
 func (s *Store) OpenWindow(w model.Window) (*Session, error) {
+	s.recovering.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -137,7 +169,7 @@ func (s *Store) OpenWindow(w model.Window) (*Session, error) {
 }
 
 // finish ends what the store has of a session whose workers are done.
-func (s *Store) finish(session *Session, closed time.Time) {
+func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.WindowLine {
 	accounts := session.Accounts()
 	var files []string
 	if session.segments != nil {
@@ -164,6 +196,8 @@ func (s *Store) finish(session *Session, closed time.Time) {
 		Ports:    session.portList(),
 		Accounts: accounts,
 		Files:    append([]string{}, files...),
+
+		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
 
@@ -173,6 +207,7 @@ func (s *Store) finish(session *Session, closed time.Time) {
 	s.windows++
 	t := session.tally()
 	s.totals.add(&t)
+	return line
 }
 
 // maxUnindexed bounds the lines of the index that wait for being written.
@@ -229,6 +264,7 @@ func (s *Store) Close() {
 	if !again && len(s.unindexed) > 0 {
 		s.writeIndex(nil)
 	}
+	s.recovering.Wait()
 	s.rolled.close()
 	for _, f := range []*appendFile{s.flowLog, s.portraits, s.index, s.effective.file, s.static.file} {
 		f.close()

@@ -16,6 +16,7 @@ const flushEvery = 50 * time.Millisecond
 type flow struct {
 	dump.Flow
 	opened uint8 // bit i is set when output i has the flow's opening
+	again  bool  // an earlier batch has introduced it, which a recovery may not see
 
 	// The flow's listener in the pcapng segments.
 	iface       int
@@ -27,6 +28,7 @@ type flow struct {
 type worker struct {
 	session *Session
 	shard   *shard
+	state   *shardState // what a recovery knows of the shard
 	spare   batch
 	flows   []*flow // by slot
 	outputs []*output
@@ -74,11 +76,12 @@ func (w *worker) drain() {
 	}
 	sh.active, w.spare = w.spare, sh.active
 	sh.number++
+	sh.active.state.begin(sh.number)
 	sh.woken = false
 	sh.endWaitingLocked(endsAtOnce, w.session.clock())
 	sh.mu.Unlock()
 
-	w.process(w.spare.mem[:w.spare.n])
+	w.process(&w.spare)
 	w.spare.n = 0
 }
 
@@ -99,13 +102,14 @@ func (w *worker) finish() {
 }
 
 // process hands the entries of a batch to the outputs and accounts for them.
-func (w *worker) process(mem []byte) {
-	w.introduce(mem)
+func (w *worker) process(b *batch) {
+	w.introduce(b.entries())
 	w.missed = w.missed[:0]
 	for _, o := range w.outputs {
-		o.write(mem)
+		o.write(b, 0)
 	}
-	w.account(mem)
+	t := w.account(b.entries())
+	w.state.settle(b.state.number.Load(), &t)
 }
 
 // introduce enters the batch's new connections into the table.
@@ -127,7 +131,8 @@ func (w *worker) introduce(mem []byte) {
 		}
 		f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
 		f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
-		f.FromStart = e.flags&flagRepeat == 0 && f.Next == [2]uint64{}
+		f.again = e.flags&flagRepeat != 0
+		f.FromStart = !f.again && f.Next == [2]uint64{}
 		if !decodeEndpoint(e.payload[8:], &f.Flow) {
 			f.Conn = "?"
 		}
@@ -137,8 +142,8 @@ func (w *worker) introduce(mem []byte) {
 }
 
 // account takes each byte of the batch to written or lost, and frees the slots
-// of the connections that have ended.
-func (w *worker) account(mem []byte) {
+// of the connections that have ended. It returns what the shard has counted.
+func (w *worker) account(mem []byte) tally {
 	var t tally
 	w.freed = w.freed[:0]
 	for at := 0; at < len(mem); {
@@ -163,9 +168,10 @@ func (w *worker) account(mem []byte) {
 	}
 	sh := w.shard
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	sh.tally.add(&t)
 	sh.free = append(sh.free, w.freed...)
-	sh.mu.Unlock()
+	return sh.tally
 }
 
 // isMissed tells whether an output lacks the entry that begins at byte at.

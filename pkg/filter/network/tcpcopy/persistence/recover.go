@@ -1,0 +1,197 @@
+package persistence
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Recovered is what one killed process had left.
+type Recovered struct {
+	Spool  string          // its file
+	Window dump.WindowLine // the line that the index has now
+	Err    error           // why nothing, or not all, could be written
+}
+
+// Recover writes what killed processes have left of config's directory: the
+// records that they had accepted and not yet written, and the index lines of the
+// windows that were open. Spools of processes that are alive are left alone, and
+// so are those that cannot be written now.
+func Recover(config Config, host Host) ([]Recovered, error) {
+	pointers, err := filepath.Glob(filepath.Join(config.Dir, pointerPrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Recovered
+	for _, pointer := range pointers {
+		r, found := recoverSpool(config, host, pointer)
+		if found {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// recoverSpool recovers one spool. found is false when there is nothing to say.
+func recoverSpool(config Config, host Host, pointer string) (r Recovered, found bool) {
+	s, err := openSpool(pointer)
+	switch {
+	case errors.Is(err, errSpoolBusy):
+		return r, false
+	case errors.Is(err, os.ErrNotExist):
+		_ = os.Remove(pointer) // the machine was started anew, or somebody tidied up
+		return Recovered{Spool: pointer, Err: fmt.Errorf("its spool is gone: %w", err)}, true
+	case err != nil:
+		return Recovered{Spool: pointer, Err: err}, true
+	}
+	r = Recovered{Spool: s.file.Name()}
+	config.Formats, config.Spool, host.Run = s.header.Formats, SpoolOff, s.header.Run
+	host.Effective, host.Static = nil, nil // they are not the ones of that time
+	store, err := open(config, host)
+	if err != nil {
+		s.leave()
+		r.Err = err
+		return r, true
+	}
+	defer store.Close()
+	session, err := resumeSession(store, s)
+	if err != nil {
+		s.leave()
+		r.Err = err
+		return r, true
+	}
+	var last int64
+	for i := range s.states {
+		t, err := session.resume(i)
+		last, r.Err = max(last, t), errors.Join(r.Err, err)
+	}
+	closed := s.header.Opened
+	if last > 0 {
+		closed = time.Unix(0, last)
+	}
+	r.Window = store.finish(session, closed, true)
+	session.memory.free()
+	s.remove()
+	return r, true
+}
+
+// resumeSession makes a session of what a spool holds, without goroutines.
+func resumeSession(store *Store, s *spool) (*Session, error) {
+	l := store.config.layout()
+	l.workers, l.batch = s.header.Workers, s.header.Batch
+	l.encoded = max(l.encoded, 4*maxRecord) // its records may be longer than ours
+	mem, err := newMemory(len(store.config.Formats) * l.encoded)
+	if err != nil {
+		return nil, err
+	}
+	w := model.Window{ID: s.header.Window, Trigger: s.header.Trigger, Opened: s.header.Opened}
+	session := newSession(store, w, l, mem, s)
+	if session.segments != nil {
+		err = session.segments.resume()
+	}
+	return session, err
+}
+
+// resume deals with the batches of one shard that were not done, and returns the
+// time of its last entry, nanoseconds since the Unix epoch.
+func (s *Session) resume(shard int) (last int64, err error) {
+	w, state := s.crew[shard], s.spool.states[shard]
+	account := state.account()
+	w.shard.tally = account.tally
+	for _, i := range pendingBatches(state, account.number) {
+		b := &batch{mem: s.spool.batchMemory(shard, i), state: &state.batches[i]}
+		used := int(min(b.state.used.Load(), uint64(len(b.mem))))
+		b.n, last = wholeEntries(b.mem[:used])
+		if b.n < used {
+			err = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.window.ID, b.n, used)
+		}
+		w.resume(b)
+	}
+	// What was lost without an entry is known from the last account alone.
+	t := &w.shard.tally
+	for d := range t.seen {
+		t.seen[d] = t.written[d]
+		for _, n := range t.lost[d] {
+			t.seen[d] += n
+		}
+	}
+	return last, err
+}
+
+// resume takes a batch to where the outputs do not have it yet.
+func (w *worker) resume(b *batch) {
+	w.introduce(b.entries())
+	for _, f := range w.flows {
+		if f == nil || !f.again {
+			continue
+		}
+		for i, format := range w.session.store.config.Formats {
+			if format != FormatPcapng {
+				f.opened |= 1 << i // the log has its opening from the earlier batch
+			}
+		}
+	}
+	w.missed = w.missed[:0]
+	for i, o := range w.outputs {
+		phase, place := b.state.outputs[i].get()
+		switch phase {
+		case phaseDone:
+			continue
+		case phaseBegun:
+			if err := o.sink.takeBack(place.inode, place.size); err != nil {
+				w.session.store.alert("recover", err)
+			}
+		}
+		o.write(b, int(min(place.from, uint64(b.n))))
+	}
+	t := w.account(b.entries())
+	w.state.settle(b.state.number.Load(), &t)
+}
+
+// wholeEntries returns how many bytes of mem are entries that can be encoded, and
+// the time of the last one.
+func wholeEntries(mem []byte) (n int, last int64) {
+	introduced := map[uint32]bool{}
+	for rest := mem; len(rest) > 0; {
+		e, next, ok := readEntry(rest)
+		if !ok || e.dir > model.Out || e.reason >= model.NumReasons || e.slot > maxSlots {
+			break
+		}
+		if e.kind == kindIntro {
+			introduced[e.slot] = len(e.payload) >= 8
+		}
+		if !introduced[e.slot] || len(e.payload) < leastPayload[e.kind] {
+			break
+		}
+		rest = next
+		n, last = len(mem)-len(rest), e.time
+	}
+	return n, last
+}
+
+// maxSlots bounds the connections of a shard at a time that a recovery believes.
+const maxSlots = 1 << 24
+
+// leastPayload is how many bytes the payload of a kind has at least.
+var leastPayload = [256]int{kindIntro: 8, kindData: 1, kindGap: 8, kindClose: 16}
+
+// pendingBatches returns which batches of a shard are not accounted for, in order.
+func pendingBatches(state *shardState, done uint64) []int {
+	var which []int
+	for i := range state.batches {
+		if b := &state.batches[i]; b.number.Load() > done && b.used.Load() > 0 {
+			which = append(which, i)
+		}
+	}
+	slices.SortFunc(which, func(a, b int) int {
+		return cmp.Compare(state.batches[a].number.Load(), state.batches[b].number.Load())
+	})
+	return which
+}

@@ -1,0 +1,245 @@
+package persistence
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// rig is a store in a directory of its own with what the tests ask of it.
+type rig struct {
+	t     *testing.T
+	store *Store
+	dir   string
+	run   string
+	clock *steppingClock
+
+	mu     sync.Mutex // guards the rest
+	alerts []string
+}
+
+// steppingClock goes on by more than the longest pause after a failure at each
+// reading, so that no test has to wait for one.
+type steppingClock struct {
+	mu   sync.Mutex // guards the rest
+	now  time.Time
+	step time.Duration
+}
+
+func newSteppingClock() *steppingClock {
+	return &steppingClock{now: time.Now(), step: lastRetry + time.Second}
+}
+
+func (c *steppingClock) read() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(c.step)
+	return c.now
+}
+
+// advance moves the clock on and makes it stand still from then on.
+func (c *steppingClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.step = c.now.Add(d), 0
+}
+
+// testConfig is a small store of exact logs without limits.
+func testConfig(dir string) Config {
+	return Config{Dir: dir, Formats: []Format{FormatHexMeta}, BufferSize: 1 << 20, Workers: 2, Spool: SpoolOff}
+}
+
+// newRig opens a store in a new directory. change may change its configuration,
+// and host its host; both may be nil.
+func newRig(t *testing.T, change func(*Config), host func(*Host)) *rig {
+	t.Helper()
+	return openRig(t, t.TempDir(), "aaaaaa", change, host)
+}
+
+// openRig is newRig for a directory that other stores may use too.
+func openRig(t *testing.T, dir, run string, change func(*Config), host func(*Host)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, run: run, clock: newSteppingClock()}
+	c := testConfig(dir)
+	if change != nil {
+		change(&c)
+	}
+	h := Host{Run: run, Now: r.clock.read, Alert: r.alert}
+	if host != nil {
+		host(&h)
+	}
+	var err error
+	if r.store, err = Open(c, h); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.store.Close)
+	return r
+}
+
+func (r *rig) alert(what string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alerts = append(r.alerts, fmt.Sprintf("%s: %v", what, err))
+}
+
+// alerted returns the alerts up to now.
+func (r *rig) alerted() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.alerts)
+}
+
+// quiet fails the test when something has been alerted.
+func (r *rig) quiet() {
+	r.t.Helper()
+	if a := r.alerted(); len(a) > 0 {
+		r.t.Errorf("alerts: %q", a)
+	}
+}
+
+// windowID is the UUID of the n-th window of a test.
+func windowID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+func (r *rig) open(n int) *Session {
+	r.t.Helper()
+	s, err := r.store.OpenWindow(model.Window{ID: windowID(n), Trigger: model.TriggerManual, Opened: time.Now()})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s
+}
+
+// window opens a window, lets f talk, closes it, and returns its index line.
+func (r *rig) window(n int, f func(*Session)) oracle.Window {
+	r.t.Helper()
+	s := r.open(n)
+	f(s)
+	s.Close(time.Now())
+	return r.indexed(n)
+}
+
+func (r *rig) indexed(n int) oracle.Window {
+	r.t.Helper()
+	w, err := oracle.FindWindow(r.dir, windowID(n))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return w
+}
+
+// conversations returns what the flow logs have, which must be exact.
+func (r *rig) conversations() []*oracle.Conversation {
+	r.t.Helper()
+	lines, err := oracle.ReadMeta(r.dir)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	all, err := oracle.Conversations(lines)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+// agrees checks the index line of a window against the log.
+func (r *rig) agrees(w oracle.Window) {
+	r.t.Helper()
+	if err := w.Agrees(r.conversations()); err != nil {
+		r.t.Errorf("window %s: %v", w.Window, err)
+	}
+}
+
+// peer is a connection as its two ends know it: all bytes of both directions
+// from its start, whether a window was open or not.
+type peer struct {
+	Conn
+	id string
+
+	mu     sync.Mutex // guards the rest
+	passed [2][]byte
+	seen   map[*Session]oracle.Both // what the session has to account for
+	gone   *Session                 // has been told of the end
+}
+
+func newPeer(run string, id int) *peer {
+	p := &peer{id: fmt.Sprintf("%s-%d", run, id), seen: map[*Session]oracle.Both{}}
+	p.ID = uint64(id)
+	p.Describe = func() Endpoint {
+		client := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(10000+id%50000))
+		server := netip.MustParseAddrPort("198.51.100.1:2045")
+		return Endpoint{
+			Conn: p.id, Port: "2045", Listener: "test", Network: "tcp",
+			Client: client.String(), Server: server.String(), ClientAddr: client, ServerAddr: server,
+		}
+	}
+	return p
+}
+
+// before is what the filter tells with each record.
+func (p *peer) before() [2]uint64 {
+	return [2]uint64{uint64(len(p.passed[model.In])), uint64(len(p.passed[model.Out]))}
+}
+
+// pass notes that data passes and returns what passed before.
+func (p *peer) pass(s *Session, dir model.Direction, data []byte) (before [2]uint64) {
+	before = p.before()
+	p.passed[dir] = append(p.passed[dir], data...)
+	if s != nil && p.gone != s {
+		seen := p.seen[s]
+		if dir == model.In {
+			seen.In += uint64(len(data))
+		} else {
+			seen.Out += uint64(len(data))
+		}
+		p.seen[s] = seen
+	}
+	return before
+}
+
+// say lets data pass, out of a window when s is nil.
+func (p *peer) say(s *Session, dir model.Direction, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.pass(s, dir, data)
+	if s == nil {
+		return
+	}
+	pieces := [][]byte{data}
+	if k := len(data) / 3; k > 0 { // as a write of headers and body comes
+		pieces = [][]byte{data[:k], data[k:]}
+	}
+	s.Data(&p.Conn, dir, before, pieces, len(data))
+}
+
+// slip lets data pass that the filter does not see.
+func (p *peer) slip(s *Session, dir model.Direction, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Skip(&p.Conn, dir, p.pass(s, dir, data), len(data), model.ReasonUnseen)
+}
+
+// hangUp ends the connection.
+func (p *peer) hangUp(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen[s] != (oracle.Both{}) {
+		p.gone = s // a session that knows nothing of the connection is not told
+	}
+	s.End(&p.Conn, "RemoteClose", p.before())
+}
+
+// compare checks a conversation's bytes against those that passed.
+func (p *peer) compare(t *testing.T, c *oracle.Conversation) {
+	t.Helper()
+	for _, err := range []error{c.In.Agrees(p.passed[model.In]), c.Out.Agrees(p.passed[model.Out])} {
+		if err != nil {
+			t.Errorf("connection %s, window %s: %v", p.id, c.Window, err)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// A spool is the memory of a session's batches as a file that outlives the
+// process, so that what was accepted is not lost when the process is killed. The
+// batches are used as they are; beside them lie a few words, the states, which
+// say how far their entries have got. Each word is written after what it speaks
+// of, and a killed process leaves its stores in the order of the program.
+//
+//	   0  magic, length of the header, header as JSON
+//	4096  a shardState for each shard
+//	   …  two batches for each shard, page-aligned
+//
+// The file is locked while its process lives. The dump directory has a pointer
+// file with its path, because it lies elsewhere, in memory, by default.
+type spool struct {
+	file    *os.File // nil for plain memory
+	pointer string   // path of the pointer file
+	header  spoolHeader
+	mem     []byte // the whole mapping
+	states  []*shardState
+}
+
+// spoolHeader is what a recovery must know of the session.
+type spoolHeader struct {
+	Version int           `json:"version"`
+	Dir     string        `json:"dir"` // the dump directory
+	Run     string        `json:"run"`
+	Window  string        `json:"window"`
+	Trigger model.Trigger `json:"trigger"`
+	Opened  time.Time     `json:"opened"`
+	Formats []Format      `json:"formats"`
+	Workers int           `json:"workers"`
+	Batch   int           `json:"batch"` // bytes of one batch
+}
+
+const (
+	spoolVersion = 1
+	spoolMagic   = "TCSPOOL\n"
+	// pointerPrefix begins the names of pointer files.
+	pointerPrefix = ".spool-"
+)
+
+// shardState is how far the batches of a shard have got.
+type shardState struct {
+	batches [2]batchState
+	// settled counts the accounts that were stored; the last one is in
+	// accounts[settled%2].
+	settled  atomic.Uint64
+	accounts [2]spoolAccount
+}
+
+// batchState is how far one batch has got.
+type batchState struct {
+	used    atomic.Uint64 // bytes of whole entries
+	number  atomic.Uint64 // its place in the order of the shard's batches
+	outputs [maxFormats]outputState
+}
+
+// maxFormats is how many formats there can be: one text format and pcapng.
+const maxFormats = 2
+
+// outputState is how far a batch has got into one format's file.
+type outputState struct {
+	// phase is an outputPhase, and in its lowest bit which of the places holds.
+	phase  atomic.Uint64
+	places [2]filePlace
+}
+
+type outputPhase uint64
+
+const (
+	phaseUntouched outputPhase = iota
+	phaseBegun                 // the file may hold a part of it, behind the place
+	phaseDone                  // the file holds it
+)
+
+// filePlace is where the entries of a batch begin in a file: what lies behind in
+// that file is from them.
+type filePlace struct {
+	from  uint64 // byte of the batch where the entries begin that are not in the file
+	inode uint64
+	size  uint64 // of the file without them
+}
+
+// spoolAccount is what a shard had counted when a batch was done.
+type spoolAccount struct {
+	number uint64 // of the batch
+	tally  tally
+}
+
+// set stores a phase and its place.
+func (o *outputState) set(phase outputPhase, p filePlace) {
+	next := (o.phase.Load() + 1) & 1
+	o.places[next] = p
+	o.phase.Store(uint64(phase)<<1 | next)
+}
+
+func (o *outputState) get() (outputPhase, filePlace) {
+	v := o.phase.Load()
+	return outputPhase(v >> 1), o.places[v&1]
+}
+
+// begin makes the state that of a new, empty batch.
+func (b *batchState) begin(number uint64) {
+	b.used.Store(0)
+	for i := range b.outputs {
+		b.outputs[i].set(phaseUntouched, filePlace{})
+	}
+	b.number.Store(number)
+}
+
+// settle stores that the batch of that number is done, and what was counted.
+func (s *shardState) settle(number uint64, t *tally) {
+	n := s.settled.Load() + 1
+	s.accounts[n%2] = spoolAccount{number: number, tally: *t}
+	s.settled.Store(n)
+}
+
+// account returns what was settled last.
+func (s *shardState) account() spoolAccount { return s.accounts[s.settled.Load()%2] }
+
+// spoolSize returns the size of a spool and where its batches begin.
+func spoolSize(workers, batch int) (size, batches int) {
+	states := workers * int(unsafe.Sizeof(shardState{}))
+	batches = pageSize + (states+pageSize-1)&^(pageSize-1)
+	return batches + 2*workers*batch, batches
+}
+
+// newSpool returns the memory for a session's batches: a file where the
+// configuration wants one, otherwise plain memory. What went wrong with the file
+// is returned beside the memory, which is plain then.
+func newSpool(c Config, h spoolHeader) (s *spool, fault, err error) {
+	h.Version = spoolVersion
+	s = &spool{header: h}
+	size, _ := spoolSize(h.Workers, h.Batch)
+	if dir := c.spoolDir(size); dir != "" {
+		if fault = s.create(dir, size); fault != nil {
+			s.remove()
+		}
+	}
+	if s.file == nil {
+		s.mem, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			return nil, fault, fmt.Errorf("map %d bytes of buffer: %w", size, err)
+		}
+	}
+	s.overlay()
+	return s, fault, nil
+}
+
+// spoolDir returns the directory for spools, "" for plain memory.
+func (c Config) spoolDir(size int) string {
+	switch c.Spool {
+	case SpoolOff:
+		return ""
+	case SpoolAuto:
+		// Twice the size, so that others who use the memory keep some.
+		var fs unix.Statfs_t
+		if unix.Statfs(sharedMemory, &fs) != nil || fs.Bavail*uint64(fs.Bsize) < 2*uint64(size) {
+			return ""
+		}
+		return filepath.Join(sharedMemory, fmt.Sprintf("tcpcopy-%d", os.Getuid()))
+	default:
+		return c.Spool
+	}
+}
+
+// sharedMemory is the file system of Linux that lies in memory.
+const sharedMemory = "/dev/shm"
+
+// create makes the file, and the pointer to it in the dump directory.
+func (s *spool) create(dir string, size int) error {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	if err := ownersOnly(dir); err != nil {
+		return err
+	}
+	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
+	f, err := os.OpenFile(filepath.Join(dir, name+".spool"), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	s.file = f
+	// All blocks now: a write to a mapping whose file system is full kills.
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size)); err != nil {
+		return fmt.Errorf("reserve %d bytes in %s: %w", size, dir, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	if s.mem, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return fmt.Errorf("map %s: %w", f.Name(), err)
+	}
+	text, err := json.Marshal(s.header)
+	if err != nil || len(text) > pageSize-12 {
+		return fmt.Errorf("header of %d bytes: %w", len(text), errors.Join(err, errSpool))
+	}
+	binary.LittleEndian.PutUint32(s.mem[8:], uint32(len(text)))
+	copy(s.mem[12:], text)
+	copy(s.mem, spoolMagic)
+	s.pointer = filepath.Join(s.header.Dir, pointerPrefix+name)
+	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
+}
+
+// ownersOnly makes sure that nobody else can put files into dir.
+func ownersOnly(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return err
+	}
+	if !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a directory that only this user may write", dir)
+	}
+	return nil
+}
+
+// overlay finds the states in the mapping.
+func (s *spool) overlay() {
+	s.states = make([]*shardState, s.header.Workers)
+	for i := range s.states {
+		at := pageSize + i*int(unsafe.Sizeof(shardState{}))
+		s.states[i] = (*shardState)(unsafe.Pointer(&s.mem[at]))
+	}
+}
+
+// batchMemory returns the memory of one of the two batches of a shard.
+func (s *spool) batchMemory(shard, which int) []byte {
+	_, at := spoolSize(s.header.Workers, s.header.Batch)
+	at += (2*shard + which) * s.header.Batch
+	return s.mem[at : at+s.header.Batch : at+s.header.Batch]
+}
+
+// remove gives the memory back and removes the files. It is for a session whose
+// entries are all dealt with.
+func (s *spool) remove() {
+	if s.mem != nil {
+		_ = unix.Munmap(s.mem) // fails only for an address that is not a mapping's
+		s.mem, s.states = nil, nil
+	}
+	if s.file != nil {
+		_ = os.Remove(s.file.Name())
+		_ = s.file.Close() // which unlocks it
+		s.file = nil
+	}
+	if s.pointer != "" {
+		_ = os.Remove(s.pointer)
+		s.pointer = ""
+	}
+}
+
+// errSpool says that a file is not a spool that can be read.
+var errSpool = errors.New("not a spool of this version")
+
+// errSpoolBusy says that the process that writes a spool is alive.
+var errSpoolBusy = errors.New("its process is alive")
+
+// openSpool opens what a killed process has left, by its pointer file.
+func openSpool(pointer string) (s *spool, err error) {
+	text, err := os.ReadFile(pointer)
+	if err != nil {
+		return nil, err
+	}
+	path := strings.TrimSpace(string(text))
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	s = &spool{file: f, pointer: pointer}
+	defer func() {
+		if err != nil {
+			s.leave()
+		}
+	}()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errSpoolBusy
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() < pageSize || info.Size() > 2*MaxBufferSize {
+		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errSpool)
+	}
+	if s.mem, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("map %s: %w", path, err)
+	}
+	if err := s.readHeader(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s.overlay()
+	return s, nil
+}
+
+// readHeader reads and checks the header, which decides what is where.
+func (s *spool) readHeader() error {
+	n := int(binary.LittleEndian.Uint32(s.mem[8:]))
+	if string(s.mem[:8]) != spoolMagic || n > pageSize-12 {
+		return errSpool
+	}
+	if err := json.Unmarshal(s.mem[12:12+n], &s.header); err != nil {
+		return errors.Join(errSpool, err)
+	}
+	h := s.header
+	if h.Version != spoolVersion || h.Workers < 1 || h.Workers > MaxWorkers || h.Batch < 1 || h.Batch > MaxBufferSize ||
+		h.Batch%pageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxFormats || h.Window == "" {
+		return fmt.Errorf("%w: header %+v", errSpool, h)
+	}
+	if size, _ := spoolSize(h.Workers, h.Batch); size != len(s.mem) {
+		return fmt.Errorf("%w: %d bytes, its header says %d", errSpool, len(s.mem), size)
+	}
+	return nil
+}
+
+// leave closes a spool and lets its files be.
+func (s *spool) leave() {
+	if s.mem != nil {
+		_ = unix.Munmap(s.mem)
+		s.mem, s.states = nil, nil
+	}
+	_ = s.file.Close()
+}

@@ -1,0 +1,171 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/wiretap"
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// A killed process loses nothing that it had accepted: the next one writes it.
+func TestNothingAcceptedIsLostByAKill(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		t.Skipf("no memory file system for the spool: %v", err)
+	}
+	kills := 10
+	if testing.Short() || raceEnabled {
+		kills = 3
+	}
+	for _, format := range []string{"hex_meta", "pcapng"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			server := upstream(t, answerExchanges)
+			base := newBase(t)
+			output := block{"output": block{"dir": dumpDir(base), "formats": []string{format}, "roll": "size=8 keep=1000"}}
+			next := func() (*mosn, string) {
+				address := freeAddress(t)
+				filter := recorder(base, output, block{"buffer": block{"size": "256MiB"}})
+				return start(t, base, configOf(server, mosnproc.NewListener("tcp", address, filter, mosnproc.TCPProxy()))), address
+			}
+			m, address := next()
+			random := rand.New(rand.NewSource(int64(len(format))))
+			for kill := range kills {
+				id := m.open()
+				taps := startTalking(t, address, 64, int64(kill))
+				// Any moment will do; it is not one at which something is to be done.
+				moment := time.NewTimer(time.Duration(20+random.Intn(300)) * time.Millisecond)
+				<-moment.C
+				if err := m.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				taps.wait()
+				m, address = next()
+				eventually(t, "the killed process's window is in the index", func() bool {
+					w, err := dump.ReadIndex(dumpDir(base) + "/" + dump.Index)
+					return err == nil && len(w) > 0 && w[len(w)-1].Window == id
+				})
+				w := m.indexed(id)
+				if !w.Recovered || w.Seen.In != w.Written.In+w.Lost.In || w.Seen.Out != w.Written.Out+w.Lost.Out {
+					t.Errorf("kill %d: index line %+v", kill, w)
+				}
+				taps.compare(t, recordedStreams(t, m.dump, id))
+			}
+		})
+	}
+}
+
+// talkers are clients that talk until their connections break.
+type talkers struct {
+	taps     []*wiretap.Conn
+	answered []atomic.Int64 // bytes written of each whose answers have come back whole
+	running  sync.WaitGroup
+}
+
+func startTalking(t *testing.T, address string, n int, seed int64) *talkers {
+	t.Helper()
+	all := &talkers{answered: make([]atomic.Int64, n)}
+	for i := range n {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tap := wiretap.New(conn)
+		all.taps = append(all.taps, tap)
+		all.running.Add(1)
+		go func() { // ends when the proxy is killed
+			defer all.running.Done()
+			defer conn.Close()
+			random := rand.New(rand.NewSource(seed<<16 + int64(i)))
+			for {
+				request, answer := random.Int63n(20000), 1+random.Int63n(20000)
+				message := append(encodeAnnouncement(request, answer, random.Int63()), randomBytes(random.Int63(), request)...)
+				if _, err := tap.Write(message); err != nil {
+					return
+				}
+				if _, err := io.ReadFull(tap, make([]byte, answer)); err != nil {
+					return
+				}
+				all.answered[i].Store(int64(len(tap.Written())))
+			}
+		}()
+	}
+	return all
+}
+
+func (a *talkers) wait() { a.running.Wait() }
+
+// compare checks that the recording of each connection is a prefix of what passed
+// that reaches as far as the client knows that the proxy has got.
+func (a *talkers) compare(t *testing.T, recorded map[string]*[2]bytes.Buffer) {
+	t.Helper()
+	for i, tap := range a.taps {
+		streams := recorded[tap.LocalAddr().String()]
+		if streams == nil {
+			if a.answered[i].Load() > 0 {
+				t.Errorf("connection of %s is not recorded", tap.LocalAddr())
+			}
+			continue
+		}
+		in, out, written, read := streams[model.In].Bytes(), streams[model.Out].Bytes(), tap.Written(), tap.WasRead()
+		if int64(len(in)) < a.answered[i].Load() || !bytes.HasPrefix(written, in) {
+			t.Errorf("in: %d bytes recorded of %d that were sent and %d that were answered, a prefix: %t",
+				len(in), len(written), a.answered[i].Load(), bytes.HasPrefix(written, in))
+		}
+		if !bytes.HasPrefix(out, read) {
+			t.Errorf("out: %d bytes recorded do not begin with the %d that were received", len(out), len(read))
+		}
+	}
+}
+
+// recordedStreams joins a window's records by client. It refuses records that are
+// torn, doubled or out of order.
+func recordedStreams(t *testing.T, dir, window string) map[string]*[2]bytes.Buffer {
+	t.Helper()
+	d, err := dump.Open([]string{dir}, dump.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	streams := map[string]*[2]bytes.Buffer{}
+	clients := map[string]string{}
+	for {
+		r, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			return streams
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Window != window {
+			continue
+		}
+		switch r.Kind {
+		case dump.KindOpen:
+			clients[r.Conn] = r.Peer
+			if streams[r.Peer] == nil {
+				streams[r.Peer] = &[2]bytes.Buffer{}
+			}
+		case dump.KindData:
+			s := streams[clients[r.Conn]]
+			if s == nil || r.Offset != uint64(s[r.Direction].Len()) {
+				t.Fatal(fmt.Errorf("connection %s %v: record at %d, expected elsewhere", r.Conn, r.Direction, r.Offset))
+			}
+			s[r.Direction].Write(r.Data)
+		case dump.KindGap:
+			t.Errorf("connection %s has a gap at %d: %s", r.Conn, r.Offset, r.Reason)
+		}
+	}
+}
