@@ -26,6 +26,10 @@ func NewClient(port int) *Client {
 	}
 }
 
+// URL is where a path of the admin server is, for requests that Do is not made
+// for.
+func (c *Client) URL(path string) string { return c.base + path }
+
 // StatusError is an answer that refuses the request.
 type StatusError struct {
 	Request string // method and path
@@ -85,6 +89,9 @@ type Status struct {
 		Used int64 `json:"used"` // bytes
 		Size int64 `json:"size"` // bytes
 	} `json:"buffer"`
+	Live struct {
+		Lost uint64 `json:"lost"` // bytes that live streams have missed
+	} `json:"live"`
 	Refused []struct {
 		Listener string `json:"listener"`
 		Error    string `json:"error"`

@@ -27,6 +27,7 @@ const (
 	statusPath = "/api/v1/tcpcopy"
 	configPath = "/api/v1/tcpcopy/config"
 	windowPath = "/api/v1/tcpcopy/window"
+	streamPath = "/api/v1/tcpcopy/stream"
 )
 
 // maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
@@ -50,6 +51,7 @@ type statusReply struct {
 	Next    *time.Time            `json:"next,omitempty"`
 	Skipped strategy.SkipStatus   `json:"skipped"`
 	Buffer  bufferReply           `json:"buffer"`
+	Live    liveReply             `json:"live"`
 	Totals  totalsReply           `json:"totals"`
 	Output  outputReply           `json:"output"`
 	Watch   *watchStatus          `json:"watch,omitempty"`
@@ -65,6 +67,11 @@ type windowReply struct {
 type bufferReply struct {
 	Used int64 `json:"used"` // bytes
 	Size int64 `json:"size"` // bytes
+}
+
+type liveReply struct {
+	Streams int    `json:"streams"`
+	Lost    uint64 `json:"lost"` // bytes of payload that their readers were too slow for
 }
 
 type totalsReply struct {
@@ -94,6 +101,7 @@ func (r *recorder) status() statusReply {
 		Run: r.run, Switch: s.Switch, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
 		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, Accounts: stats.Accounts},
 		Panics: r.panics.Load(),
+		Live:   liveReply{Streams: stats.Live, Lost: stats.LiveLost},
 	}
 	if s.Window != nil {
 		out.Window = &windowReply{WindowStatus: *s.Window, Accounts: stats.Window}
@@ -201,6 +209,35 @@ func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{"window": opened.ID, "closes": opened.Closes})
+}
+
+// stream answers GET /api/v1/tcpcopy/stream with pcapng for as long as the caller
+// reads. It loses records when it reads slowly; see persistence.Live.
+func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
+	if !allow(w, req, http.MethodGet) || !a.authorized(w, req) {
+		return
+	}
+	live, err := a.recorder.subscribe()
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer live.Close()
+	w.Header().Set("Content-Type", "application/x-pcapng")
+	w.WriteHeader(http.StatusOK)
+	flusher, _ := w.(http.Flusher)
+	for {
+		chunk, err := live.Next(req.Context())
+		if err != nil {
+			return // the caller has gone, or the process is stopping
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+		if flusher != nil {
+			flusher.Flush()
+		}
+	}
 }
 
 // statusOf tells what kind of refusal err is.

@@ -81,6 +81,7 @@ func (r *recorder) publish() {
 		m.count(name+"_in", both.In)
 		m.count(name+"_out", both.Out)
 	}
+	m.count("live_lost_bytes", stats.LiveLost)
 	for reason, n := range stats.Accounts.LostBy {
 		m.count("lost_bytes_"+reason, n)
 	}

@@ -348,6 +348,21 @@ func (r *recorder) close() {
 	}
 }
 
+// subscribe begins a live stream.
+func (r *recorder) subscribe() (*persistence.Live, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.store == nil && !r.closed {
+		if _, err := r.openStoreLocked(r.parts.output, r.parts.buffer); err != nil {
+			return nil, err
+		}
+	}
+	if r.store == nil {
+		return nil, errors.New("the process is stopping")
+	}
+	return r.store.Subscribe()
+}
+
 // stats adds up what all stores have done.
 func (r *recorder) stats() persistence.Stats {
 	r.mu.Lock()

@@ -47,6 +47,7 @@ func init() {
 	mosnadmin.RegisterAdminHandleFunc(statusPath, a.status)
 	mosnadmin.RegisterAdminHandleFunc(configPath, a.config)
 	mosnadmin.RegisterAdminHandleFunc(windowPath, a.window)
+	mosnadmin.RegisterAdminHandleFunc(streamPath, a.stream)
 	if err := v2.RegisterParseExtendConfig(filterType, func(config json.RawMessage) error {
 		return process.extend(a, config)
 	}); err != nil {

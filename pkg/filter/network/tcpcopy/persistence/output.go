@@ -54,7 +54,11 @@ type output struct {
 	// behind holds what the sink lacks of each flow since it has failed. It is
 	// written as gaps once the sink takes records again.
 	behind map[*flow]*deficit
-	ended  int // of them, how many have ended
+	ended  int          // of them, how many have ended
+	reason model.Reason // why the sink lacks it
+
+	live      *Live // nil for files
+	liveFlows map[*flow]*liveFlow
 }
 
 // maxEnded is how many connections that have ended a worker remembers while a
@@ -71,7 +75,7 @@ type deficit struct {
 // newOutput returns the output of one format.
 func newOutput(w *worker, index int, format Format) *output {
 	session := w.session
-	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}}
+	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}, reason: model.ReasonWriteError}
 	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
@@ -122,7 +126,10 @@ func (o *output) write(b *batch, from int) {
 	o.state = nil
 	var mem []byte
 	if b != nil {
-		o.state, mem = &b.state.outputs[o.index], b.entries()
+		mem = b.entries()
+	}
+	if b != nil && o.live == nil {
+		o.state = &b.state.outputs[o.index]
 	}
 	if o.sink.begin() != nil {
 		o.miss(mem, from, len(mem))
@@ -203,7 +210,7 @@ func (o *output) commit() error {
 func (o *output) abort(err error) {
 	o.sink.abort(err)
 	for _, f := range o.opening {
-		f.opened &^= 1 << o.index
+		f.opened &^= 1 << o.index // only files fail
 	}
 	o.opening = o.opening[:0]
 }
@@ -260,17 +267,33 @@ func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *
 			o.worker.session.store.alert("encode", fmt.Errorf("%T panicked in window %s: %v", o.encoder, f.Window, r))
 		}
 	}()
-	bit := uint8(1) << o.index
-	opens := f.opened&bit == 0
-	if opens {
-		dst = o.encoder.Open(dst, t, &f.Flow)
+	view, opened := o.view(f)
+	if !opened {
+		dst = o.encoder.Open(dst, t, view)
 	}
-	o.sink.put(render(dst, &f.Flow))
-	if opens {
-		f.opened |= bit
+	o.sink.put(render(dst, view))
+	if !opened {
+		o.setOpened(f)
 		o.opening = append(o.opening, f)
 	}
 	return moved, nil
+}
+
+// view returns f as the output sees it, and whether the output has its opening.
+func (o *output) view(f *flow) (view *dump.Flow, opened bool) {
+	if o.live != nil {
+		v := o.liveFlow(f)
+		return &v.Flow, v.opened
+	}
+	return &f.Flow, f.opened&(1<<o.index) != 0
+}
+
+func (o *output) setOpened(f *flow) {
+	if o.live != nil {
+		o.liveFlow(f).opened = true
+		return
+	}
+	f.opened |= 1 << o.index
 }
 
 func readEnding(e *entry) *ending {
@@ -285,7 +308,9 @@ func (o *output) miss(mem []byte, from, to int) {
 	if from == to {
 		return
 	}
-	o.worker.missed = append(o.worker.missed, span{from, to})
+	if o.live == nil {
+		o.worker.missed = append(o.worker.missed, span{from, to})
+	}
 	for at := from; at < to; {
 		e, rest, ok := readEntry(mem[at:])
 		if !ok {
@@ -307,6 +332,9 @@ func (o *output) miss(mem []byte, from, to int) {
 		switch e.kind {
 		case kindData:
 			d.extend(e.dir, e.offset, uint64(len(e.payload)))
+			if o.live != nil {
+				o.live.miss(len(e.payload))
+			}
 		case kindGap:
 			d.extend(e.dir, e.offset, binary.LittleEndian.Uint64(e.payload))
 		case kindClose:
@@ -332,6 +360,9 @@ func (o *output) catchUp() error {
 	var put []*flow // and not yet committed
 	settle := func() {
 		for _, f := range put {
+			if o.behind[f].end != nil {
+				delete(o.liveFlows, f)
+			}
 			delete(o.behind, f)
 		}
 		put = put[:0]
@@ -340,7 +371,7 @@ func (o *output) catchUp() error {
 		moved, err := o.encode(f, t, boundPackets(&entry{}), func(dst []byte, f *dump.Flow) []byte {
 			for _, dir := range []model.Direction{model.In, model.Out} {
 				if n := d.to[dir] - d.from[dir]; n > 0 {
-					dst = o.encoder.Gap(dst, t, f, dir, d.from[dir], n, model.ReasonWriteError)
+					dst = o.encoder.Gap(dst, t, f, dir, d.from[dir], n, o.reason)
 				}
 			}
 			if d.end != nil {

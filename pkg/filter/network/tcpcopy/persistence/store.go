@@ -47,8 +47,10 @@ type Store struct {
 	// the goroutine that closes windows has it, and Close after that.
 	unindexed []byte
 
-	faults     atomic.Uint64  // alerts
-	recovering sync.WaitGroup // Open's goroutine
+	faults     atomic.Uint64           // alerts
+	live       atomic.Pointer[[]*Live] // replaced under mu, never changed
+	liveLost   atomic.Uint64           // bytes of payload that live streams have missed
+	recovering sync.WaitGroup          // Open's goroutine
 
 	mu      sync.Mutex // guards the rest
 	session *Session   // the open one
@@ -235,6 +237,8 @@ type Stats struct {
 	Window   *dump.Accounts
 	Buffered int64  // bytes of the batches in use
 	Faults   uint64 // alerts raised
+	Live     int    // live streams
+	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
 }
 
 // Stats returns a consistent picture of one moment.
@@ -242,7 +246,7 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.totals
-	stats := Stats{Windows: s.windows, Faults: s.faults.Load()}
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load()}
 	if s.session != nil {
 		open := s.session.tally()
 		accounts := open.accounts()
@@ -263,6 +267,9 @@ func (s *Store) Close() {
 	s.mu.Unlock()
 	if !again && len(s.unindexed) > 0 {
 		s.writeIndex(nil)
+	}
+	for _, l := range s.subscribers() {
+		l.finish()
 	}
 	s.recovering.Wait()
 	s.rolled.close()

@@ -26,15 +26,17 @@ type flow struct {
 // worker empties the batches of one shard into the outputs. Session.start runs
 // it and Session.Close ends it. Only its goroutine uses its fields.
 type worker struct {
-	session *Session
-	shard   *shard
-	state   *shardState // what a recovery knows of the shard
-	spare   batch
-	flows   []*flow // by slot
-	outputs []*output
-	current *flow  // being encoded
-	missed  []span // parts of the batch that an output could not take
-	freed   []uint32
+	session   *Session
+	shard     *shard
+	state     *shardState // what a recovery knows of the shard
+	spare     batch
+	flows     []*flow // by slot
+	outputs   []*output
+	live      []*output // one a live stream
+	liveKnown *[]*Live  // the live streams that live is for
+	current   *flow     // being encoded
+	missed    []span    // parts of the batch that an output could not take
+	freed     []uint32
 }
 
 // span is the range of bytes of a batch in which entries begin.
@@ -105,6 +107,10 @@ func (w *worker) finish() {
 func (w *worker) process(b *batch) {
 	w.introduce(b.entries())
 	w.missed = w.missed[:0]
+	w.syncLive()
+	for _, o := range w.live { // first, because they see flows as they were before the batch
+		o.write(b, 0)
+	}
 	for _, o := range w.outputs {
 		o.write(b, 0)
 	}
@@ -160,7 +166,15 @@ func (w *worker) account(mem []byte) tally {
 				t.written[e.dir] += n
 				t.records[e.dir]++
 			}
+			w.flows[e.slot].Next[e.dir] = e.offset + n
+		case kindGap:
+			w.flows[e.slot].Next[e.dir] = e.offset + binary.LittleEndian.Uint64(e.payload)
 		case kindClose:
+			for _, o := range w.live {
+				if o.behind[w.flows[e.slot]] == nil {
+					delete(o.liveFlows, w.flows[e.slot])
+				}
+			}
 			w.flows[e.slot] = nil
 			w.freed = append(w.freed, e.slot)
 		}
