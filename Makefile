@@ -4,6 +4,7 @@
 GO         ?= go
 CONFIG     ?= http
 BENCHTIME  ?= 1s
+BENCHFLAGS ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -36,8 +37,9 @@ test: ## go vet and all tests, the end-to-end ones included
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./...
 
-bench: ## benchmarks of the recording paths
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+bench: ## benchmarks of the paths, then what recording costs end to end, into bench/results.md
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./pkg/... ./internal/...
+	$(GO) run ./bench -out bench/results.md $(BENCHFLAGS)
 
 lint: ## formatting and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*')); \

@@ -25,6 +25,7 @@ missing in between.`,
 		Args: atMost(1),
 	}
 	s := t.source(cmd)
+	s.streams = true
 	o := addOutput(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if a connection has gaps")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -53,6 +53,12 @@ func (c *conversation) write(r *dump.Record) error {
 	return err
 }
 
+// end ends the last line. Call it after the last record.
+func (c *conversation) end() error {
+	_, err := c.w.Write(c.endLine(c.buf[:0]))
+	return err
+}
+
 func (c *conversation) appendHeading(b []byte, r *dump.Record) []byte {
 	b = fmt.Appendf(b, "=== %s", printable(r.Conn))
 	if r.Peer != "" || r.Listener != "" {

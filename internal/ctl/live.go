@@ -35,7 +35,6 @@ keep up it loses records, not the proxy.`,
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
-	cmd.MarkFlagsMutuallyExclusive("raw", "hex", "text", "write")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		options, err := s.options(cmd)
 		if err != nil {
@@ -43,6 +42,9 @@ keep up it loses records, not the proxy.`,
 		}
 		asJSON, err := o.json(cmd)
 		if err != nil {
+			return err
+		}
+		if err := exclusive(cmd, "raw", "hex", "text", "write"); err != nil {
 			return err
 		}
 		if path == "-" && isTerminal(t.screen) {
@@ -65,7 +67,8 @@ keep up it loses records, not the proxy.`,
 			form = formText
 		}
 		if path == "" {
-			err = t.show(cmd.Context(), stream, options, t.printer(o, asJSON, raw, form, false))
+			show, end := t.printer(o, asJSON, raw, form, false)
+			err = errors.Join(t.show(cmd.Context(), stream, options, show), end())
 		} else {
 			err = t.save(cmd.Context(), stream, options, path)
 		}
@@ -128,7 +131,7 @@ func (t *tool) save(ctx context.Context, stream io.Reader, o dump.Options, path 
 		return fmt.Errorf("read stream: %w", err)
 	}
 	defer d.Close()
-	return t.drain(ctx, d, e.Write)
+	return errors.Join(t.drain(ctx, d, e.Write), e.Flush())
 }
 
 // readerFunc is an io.Reader that is a function.

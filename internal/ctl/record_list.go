@@ -67,9 +67,9 @@ func (l *recordList) write(r *dump.Record) error {
 
 func (l *recordList) appendPayload(b []byte, r *dump.Record) []byte {
 	colour := l.colour.of(r.Direction)
-	b = append(b, "  "...)
 	switch l.form {
 	case formPreview:
+		b = append(b, "  "...)
 		b = append(b, colour...)
 		b = appendEscaped(b, r.Data[:min(len(r.Data), previewBytes)], false)
 		b = append(b, l.colour.reset...)

@@ -18,8 +18,8 @@ type recordRow struct {
 	Peer      string     `json:"peer,omitempty"`
 	Listener  string     `json:"listener,omitempty"`
 	Direction string     `json:"direction,omitempty"` // of data and gaps
-	Offset    uint64     `json:"offset"`              // of data and gaps
-	Length    uint64     `json:"length"`              // of data and gaps, in bytes
+	Offset    *uint64    `json:"offset,omitempty"`    // of data and gaps
+	Length    *uint64    `json:"length,omitempty"`    // of data and gaps, in bytes
 	Data      []byte     `json:"data,omitempty"`      // of data; base64
 	Reason    string     `json:"reason,omitempty"`    // of gaps and closes
 	Totals    *dump.Both `json:"totals,omitempty"`    // of closes
@@ -41,7 +41,7 @@ func (w rowWriter) write(r *dump.Record) error {
 	}
 	switch r.Kind {
 	case dump.KindData, dump.KindGap:
-		row.Direction, row.Offset, row.Length = r.Direction.String(), r.Offset, r.Length
+		row.Direction, row.Offset, row.Length = r.Direction.String(), &r.Offset, &r.Length
 	case dump.KindClose:
 		row.Totals = &r.Totals
 	}

@@ -150,3 +150,17 @@ func atMost(n int) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// exclusive checks that at most one of these flags is set.
+func exclusive(cmd *cobra.Command, names ...string) error {
+	var set []string
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			set = append(set, "--"+name)
+		}
+	}
+	if len(set) > 1 {
+		return misused(cmd, "%s exclude each other: give one of them", strings.Join(set, " and "))
+	}
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"testing"
+	_ "time/tzdata" // for scripts that set TZ
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -12,7 +13,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
+	if os.Getenv("CTL_SCRIPT") == "" { // the commands of scripts have their own
+		os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
+	}
 	os.Exit(testscript.RunMain(m, map[string]func() int{
 		"tcpcopyctl": func() int {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -32,6 +35,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("CTL_SCRIPT", "1")
 			e.Setenv("TZ", "UTC")
 			e.Setenv("HOME", e.WorkDir)
 			return nil

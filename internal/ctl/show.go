@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,6 +30,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		Args: atMost(1),
 	}
 	s := t.source(cmd)
+	s.streams = true
 	o := addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVar(&stream, "follow-stream", "", "show the conversation of this `connection`")
@@ -36,7 +38,6 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
-	cmd.MarkFlagsMutuallyExclusive("raw", "hex", "text")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if stream != "" {
 			if s.conn != "" && s.conn != stream {
@@ -50,6 +51,9 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		}
 		asJSON, err := o.json(cmd)
 		if err != nil {
+			return err
+		}
+		if err := exclusive(cmd, "raw", "hex", "text"); err != nil {
 			return err
 		}
 		if asJSON && (raw || hex || text) {
@@ -66,11 +70,12 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 			form = formText
 		}
 		found := false
-		show := t.printer(o, asJSON, raw, form, stream != "")
+		show, end := t.printer(o, asJSON, raw, form, stream != "")
 		err = s.each(cmd.Context(), args, options, func(r *dump.Record) error {
 			found = true
 			return show(r)
 		})
+		err = errors.Join(err, end())
 		if err == nil && stream != "" && !found {
 			return fmt.Errorf("there are no records of connection %q", stream)
 		}
@@ -101,22 +106,25 @@ func (t *tool) poll(ctx context.Context) func() error {
 }
 
 // printer returns the function that prints records in the form asked for, each
-// with the gaps in front of it that no record tells of.
-func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) func(*dump.Record) error {
+// with the gaps in front of it that no record tells of, and the one to call after
+// the last record.
+func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*dump.Record) error, end func() error) {
 	tracker := dump.NewTracker(nil)
 	var print func(r *dump.Record) error
+	end = func() error { return nil }
 	switch {
 	case asJSON:
 		print = newRowWriter(t.stdout).write
 	case raw:
 		print = t.rawPrinter()
 	case conversation:
-		print = newConversation(t.stdout, o, t.colours(), form).write
+		c := newConversation(t.stdout, o, t.colours(), form)
+		print, end = c.write, c.end
 	default:
 		print = newRecordList(t.stdout, o, t.colours(), form).write
 	}
-	return func(r *dump.Record) error {
-		duplicate := r.Kind == dump.KindData && r.Length > 0
+	show = func(r *dump.Record) error {
+		had := r.Kind == dump.KindData && r.Length > 0
 		_, missing, _ := tracker.Add(r)
 		for _, g := range missing {
 			if g.Length == 0 {
@@ -126,11 +134,12 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 				return err
 			}
 		}
-		if duplicate && r.Length == 0 {
-			return nil
+		if had && r.Length == 0 {
+			return nil // all of it was there before
 		}
 		return print(r)
 	}
+	return show, end
 }
 
 // rawPrinter writes payload to standard output and says on standard error where

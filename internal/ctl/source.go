@@ -30,6 +30,8 @@ type source struct {
 	until     string
 	direction string
 	format    string
+
+	streams bool // rows are printed while records are read
 }
 
 // source adds the common filters to a command.
@@ -145,7 +147,8 @@ func (s *source) each(ctx context.Context, args []string, o dump.Options, f func
 		return fmt.Errorf("read dump: %w", err)
 	}
 	defer d.Close()
-	if o.Wait == nil {
+	// A bar between rows on the same terminal would tear them.
+	if o.Wait == nil && !(s.streams && isTerminal(s.t.screen)) {
 		p := startProgress(ctx, s.t.stderr, "reading", d.Progress)
 		defer p.end()
 	}

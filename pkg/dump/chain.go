@@ -3,6 +3,7 @@ package dump
 import (
 	"errors"
 	"io"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 )
@@ -76,13 +77,19 @@ func (c *chain) advance() error {
 	if err != nil {
 		return &DamageError{File: path, Err: err}
 	}
-	f.tail = c.tail != nil && len(c.paths) == 0
+	f.tail = c.tail != nil && len(c.paths) == 0 && mayGrow(path)
 	c.open = f
 	if err := c.begin(f, path); err != nil {
 		c.closeFile()
 		return &DamageError{File: path, Err: err}
 	}
 	return nil
+}
+
+// mayGrow tells whether a file of that name may still be written to.
+func mayGrow(path string) bool {
+	_, rolled := rolledTime(filepath.Base(path))
+	return !rolled && trimGzip(path) == path
 }
 
 // begin sets the decoder that fits src.

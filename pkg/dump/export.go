@@ -10,10 +10,6 @@ import (
 // exportBuffer is how many bytes an Exporter collects before it writes.
 const exportBuffer = 256 << 10
 
-// maxExported bounds the connections that an Exporter keeps at once. Those of
-// windows that are over have no end; beyond the bound all identify themselves anew.
-const maxExported = 1 << 16
-
 // Exporter writes records as one pcapng file, whatever format they came from.
 // Call Flush after the last record.
 type Exporter struct {
@@ -21,7 +17,8 @@ type Exporter struct {
 	buf        []byte
 	encoder    *Pcapng
 	interfaces map[string]uint32
-	flows      map[connKey]*exportFlow
+	young, old map[connKey]*exportFlow // see identityTable
+	windows    recentWindows
 }
 
 // exportFlow is a connection of the file.
@@ -36,7 +33,7 @@ type exportFlow struct {
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, interfaces: map[string]uint32{}, flows: map[connKey]*exportFlow{}}
+	e := &Exporter{w: w, interfaces: map[string]uint32{}}
 	e.encoder = NewPcapng(func(f *Flow) uint32 { return e.interfaces[interfaceKey(f)] })
 	e.buf = AppendSectionHeader(make([]byte, 0, exportBuffer+maxBlock), app)
 	return e
@@ -47,13 +44,10 @@ func interfaceKey(f *Flow) string { return f.Network + " " + f.Port + " " + f.Li
 // Write adds a record. It does not keep r.
 func (e *Exporter) Write(r *Record) error {
 	key := connKey{r.Window, r.Conn}
-	f := e.flows[key]
+	f := e.find(key)
 	if f == nil || r.Kind == KindOpen && f.opened {
-		if len(e.flows) >= maxExported {
-			clear(e.flows)
-		}
 		f = &exportFlow{Flow: flowOf(&r.Identity)}
-		e.flows[key] = f
+		e.add(key, f)
 		e.describe(f)
 	}
 	t := r.Time.UnixNano()
@@ -75,9 +69,30 @@ func (e *Exporter) Write(r *Record) error {
 		e.buf = e.encoder.gap(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
 	case KindClose:
 		e.buf = e.encoder.Close(e.buf, t, &f.Flow, r.Reason, r.Totals.In, r.Totals.Out)
-		delete(e.flows, key)
+		delete(e.young, key)
+		delete(e.old, key)
 	}
 	return e.settle()
+}
+
+// find returns a connection of the file, or nil.
+func (e *Exporter) find(key connKey) *exportFlow {
+	f := e.young[key]
+	if f == nil {
+		if f = e.old[key]; f != nil {
+			e.add(key, f)
+		}
+	}
+	return f
+}
+
+// add keeps a connection. One that has been forgotten and goes on identifies
+// itself anew.
+func (e *Exporter) add(key connKey, f *exportFlow) {
+	if e.windows.begins(key.window) || len(e.young) >= maxKnown/2 {
+		e.young, e.old = map[connKey]*exportFlow{}, e.young
+	}
+	e.young[key] = f
 }
 
 // open writes a connection's opening, which waited for its first bytes: hex_meta

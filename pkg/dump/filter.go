@@ -39,6 +39,12 @@ func (f *Filter) Match(r *Record) bool {
 	return f.matchPeer(r.Peer)
 }
 
+// wantsCapture tells whether c can hold records that are wanted.
+func (f *Filter) wantsCapture(c *capture) bool {
+	n := min(len(c.window), len(f.Window))
+	return c.window[:n] == f.Window[:n] && (f.Until.IsZero() || c.opened.Before(f.Until))
+}
+
 func (f *Filter) matchPeer(peer string) bool {
 	if !f.Peer.IsValid() && f.PeerPort == 0 {
 		return true

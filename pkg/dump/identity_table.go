@@ -1,10 +1,13 @@
 package dump
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // maxKnown bounds the connections that a decoder remembers, whatever a file
-// contains. Beyond it all are forgotten, which costs their addresses.
-const maxKnown = 1 << 18
+// contains.
+const maxKnown = 1 << 16
 
 // knownFlow is what a decoder remembers of a connection between its records.
 type knownFlow struct {
@@ -13,11 +16,15 @@ type knownFlow struct {
 }
 
 // identityTable remembers connections by the text that names them in a line, so
-// that decoding a line allocates nothing for a connection that is known.
+// that decoding a line allocates nothing for a connection that is known. Many have
+// no end in their window, and are never heard of again: it keeps two generations,
+// of which the older one goes when another window begins or there are too many.
+// Forgetting a connection that is still in use costs its addresses.
 type identityTable struct {
-	flows   map[string]*knownFlow
-	lastKey []byte
-	last    *knownFlow // of lastKey; nil when there is none
+	young, old map[string]*knownFlow
+	windows    recentWindows
+	lastKey    []byte
+	last       *knownFlow // of lastKey; nil when there is none
 }
 
 // find returns the connection with that key, or nil.
@@ -25,18 +32,23 @@ func (t *identityTable) find(key []byte) *knownFlow {
 	if t.last != nil && bytes.Equal(key, t.lastKey) {
 		return t.last
 	}
-	f := t.flows[string(key)]
-	if f != nil {
-		t.remember(key, f)
+	f := t.young[string(key)]
+	if f == nil {
+		if f = t.old[string(key)]; f == nil {
+			return nil
+		}
+		t.add(key, f)
 	}
+	t.remember(key, f)
 	return f
 }
 
+// add remembers a connection.
 func (t *identityTable) add(key []byte, f *knownFlow) {
-	if t.flows == nil || len(t.flows) >= maxKnown {
-		t.flows = map[string]*knownFlow{}
+	if t.windows.begins(f.Window) || len(t.young) >= maxKnown/2 {
+		t.young, t.old = map[string]*knownFlow{}, t.young
 	}
-	t.flows[string(key)] = f
+	t.young[string(key)] = f
 	t.remember(key, f)
 }
 
@@ -46,6 +58,21 @@ func (t *identityTable) remember(key []byte, f *knownFlow) {
 
 // remove forgets a connection that has ended.
 func (t *identityTable) remove(key []byte) {
-	delete(t.flows, string(key))
+	delete(t.young, string(key))
+	delete(t.old, string(key))
 	t.last = nil
+}
+
+// recentWindows are the windows that began last. Processes that overlap have one
+// each.
+type recentWindows [4]string
+
+// begins tells whether a window is not among them, and puts it there.
+func (r *recentWindows) begins(window string) bool {
+	if slices.Contains(r[:], window) {
+		return false
+	}
+	copy(r[1:], r[:])
+	r[0] = window
+	return true
 }

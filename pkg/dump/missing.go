@@ -6,9 +6,9 @@ import (
 )
 
 // missingFiles names the captures' files that ought to be in the directory and
-// are not, of windows that begin with window. What retention has removed is
-// marked in the index, and not missing.
-func (l *listing) missingFiles(window string) []string {
+// are not, of windows that f can want. What retention has removed is marked in
+// the index, and not missing.
+func (l *listing) missingFiles(f *Filter) []string {
 	present := map[string]bool{}
 	for i := range l.captures {
 		for _, s := range l.captures[i].segments {
@@ -21,13 +21,16 @@ func (l *listing) missingFiles(window string) []string {
 		lines, _ := ReadIndex(filepath.Join(l.dir, Index)) // its own damage is for those who list windows
 		for _, line := range lines {
 			indexed[line.Window[:min(len(line.Window), capturePrefix)]] = true
+			if !strings.HasPrefix(line.Window, f.Window) || line.Closed.Before(f.Since) || !f.Until.IsZero() && line.Opened.After(f.Until) {
+				continue
+			}
 			removed := map[string]bool{}
 			for _, name := range line.Removed {
 				removed[trimGzip(name)] = true
 			}
 			for _, name := range line.Files {
 				name = trimGzip(name)
-				if strings.HasSuffix(name, SegmentExtension) && !present[name] && !removed[name] && strings.HasPrefix(line.Window, window) {
+				if strings.HasSuffix(name, SegmentExtension) && !present[name] && !removed[name] {
 					missing = append(missing, filepath.Join(l.dir, name))
 				}
 			}
@@ -35,8 +38,7 @@ func (l *listing) missingFiles(window string) []string {
 	}
 	for i := range l.captures {
 		c := &l.captures[i]
-		n := min(len(c.window), len(window))
-		if indexed[c.window] || c.window[:n] != window[:n] {
+		if indexed[c.window] || !f.wantsCapture(c) {
 			continue
 		}
 		for _, name := range c.missing() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -48,14 +49,15 @@ type Dump struct {
 	options  Options
 	paths    []string
 	chains   chainHeap
-	sleeping []*chain        // not opened: their records are later than all others'
+	sleeping []*chain        // not opened yet, by the earliest time of their records
 	waiting  []*chain        // at the end of what is there
-	last     *chain          // whose record Next has given
+	last     *chain          // whose record Next has given, the first of chains
+	damaged  *chain          // that goes on behind the damage that is being told
 	damage   []error         // found while looking for files
 	names    map[string]bool // captures that have a chain
 	serial   int
 	read     atomic.Int64
-	total    int64
+	total    atomic.Int64
 }
 
 var _ Reader = (*Dump)(nil)
@@ -84,7 +86,7 @@ func (d *Dump) add(path string) error {
 		if err := c.begin(d.options.Stdin, "-"); err != nil {
 			return &DamageError{File: "-", Err: err}
 		}
-		d.sleeping = append(d.sleeping, c)
+		d.sleep(c)
 		return nil
 	}
 	info, err := os.Stat(path)
@@ -94,11 +96,11 @@ func (d *Dump) add(path string) error {
 	if !info.IsDir() {
 		c := d.chain()
 		c.paths = []string{path}
-		d.total += info.Size()
+		d.total.Add(info.Size())
 		if d.options.Wait != nil {
 			c.tail = followFile(path)
 		}
-		d.sleeping = append(d.sleeping, c)
+		d.sleep(c)
 		return nil
 	}
 	l, err := list(path)
@@ -111,7 +113,7 @@ func (d *Dump) add(path string) error {
 	d.addCaptures(l)
 	d.addFlowLog(l)
 	if d.options.Format != FormatHex {
-		for _, name := range l.missingFiles(d.options.Filter.Window) {
+		for _, name := range l.missingFiles(&d.options.Filter) {
 			d.damage = append(d.damage, &DamageError{File: name, Err: ErrMissing})
 		}
 	}
@@ -131,8 +133,7 @@ func (d *Dump) addCaptures(l *listing) {
 	for i := range l.captures {
 		capture := &l.captures[i]
 		key := filepath.Join(l.dir, capture.name)
-		late := !d.options.Filter.Until.IsZero() && !capture.opened.Before(d.options.Filter.Until)
-		if d.names[key] || late || !d.options.wantsWindow(capture.window) {
+		if d.names[key] || !d.options.Filter.wantsCapture(capture) {
 			continue
 		}
 		d.names[key] = true
@@ -141,20 +142,13 @@ func (d *Dump) addCaptures(l *listing) {
 		c.begins = capture.opened
 		for _, s := range capture.segments {
 			c.paths = append(c.paths, s.path)
-			d.total += sizeOf(s.path)
+			d.total.Add(max(sizeOf(s.path), 0))
 		}
 		if d.options.Wait != nil {
 			c.tail = followCapture(l.dir, capture)
 		}
-		d.sleeping = append(d.sleeping, c)
+		d.sleep(c)
 	}
-}
-
-// wantsWindow tells whether records of a window that begins with prefix can be
-// wanted.
-func (o *Options) wantsWindow(prefix string) bool {
-	n := min(len(prefix), len(o.Filter.Window))
-	return prefix[:n] == o.Filter.Window[:n]
 }
 
 // addFlowLog adds a chain for the flow log.
@@ -172,51 +166,62 @@ func (d *Dump) addFlowLog(l *listing) {
 			continue
 		}
 		c.paths = append(c.paths, path)
-		d.total += sizeOf(path)
+		d.total.Add(max(sizeOf(path), 0))
 	}
 	if d.options.Wait != nil {
 		c.tail = followLog(l)
 	}
-	d.sleeping = append(d.sleeping, c)
+	d.sleep(c)
 }
 
 // Next implements Reader.
 func (d *Dump) Next() (*Record, error) {
 	for {
-		if len(d.damage) > 0 {
+		switch c := d.last; {
+		case len(d.damage) > 0:
 			err := d.damage[0]
 			d.damage = d.damage[1:]
 			return nil, err
-		}
-		if c := d.last; c != nil {
+		case c != nil:
 			d.last = nil
-			d.pull(c)
-			continue
-		}
-		if d.wake() {
-			continue
-		}
-		if len(d.chains) > 0 {
-			c := heap.Pop(&d.chains).(*chain)
-			d.last = c
-			return c.head, nil
-		}
-		if d.options.Wait == nil || len(d.waiting) == 0 && len(d.paths) == 0 {
+			if d.pull(c) {
+				heap.Fix(&d.chains, 0)
+			} else {
+				heap.Pop(&d.chains)
+			}
+		case d.damaged != nil:
+			c, d.damaged = d.damaged, nil
+			d.take(c)
+		case len(d.sleeping) > 0 && (len(d.chains) == 0 || !d.sleeping[0].begins.After(d.chains[0].head.Time)):
+			c, d.sleeping = d.sleeping[0], d.sleeping[1:]
+			d.take(c)
+		case len(d.chains) > 0:
+			d.last = d.chains[0]
+			return d.last.head, nil
+		case d.options.Wait == nil:
 			return nil, io.EOF
-		}
-		if err := d.wait(); err != nil {
-			return nil, err
+		default:
+			if err := d.wait(); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-// pull reads a chain's next record and puts the chain where it belongs.
-func (d *Dump) pull(c *chain) {
+// take puts a chain among those that have a record, if it has one.
+func (d *Dump) take(c *chain) {
+	if d.pull(c) {
+		heap.Push(&d.chains, c)
+	}
+}
+
+// pull reads a chain's next record. When there is none it puts the chain where it
+// belongs, and is false.
+func (d *Dump) pull(c *chain) bool {
 	rec, err := c.next()
 	if err == nil {
 		c.head = rec
-		heap.Push(&d.chains, c)
-		return
+		return true
 	}
 	var damage *DamageError
 	switch {
@@ -226,24 +231,23 @@ func (d *Dump) pull(c *chain) {
 		c.closeFile()
 	case errors.As(err, &damage):
 		d.damage = append(d.damage, err)
-		d.last = c // pulled again once the damage is told
+		d.damaged = c
 	default:
 		c.closeFile()
 		d.damage = append(d.damage, err)
 	}
+	return false
 }
 
-// wake pulls one of the chains whose records may be the next ones.
-func (d *Dump) wake() bool {
-	for i, c := range d.sleeping {
-		if len(d.chains) > 0 && c.begins.After(d.chains[0].head.Time) {
-			continue
+// sleep adds a chain that is opened when its records may be the next ones.
+func (d *Dump) sleep(c *chain) {
+	at, _ := slices.BinarySearchFunc(d.sleeping, c, func(a, b *chain) int {
+		if n := a.begins.Compare(b.begins); n != 0 {
+			return n
 		}
-		d.sleeping = append(d.sleeping[:i], d.sleeping[i+1:]...)
-		d.pull(c)
-		return true
-	}
-	return false
+		return a.serial - b.serial
+	})
+	d.sleeping = slices.Insert(d.sleeping, at, c)
 }
 
 // wait waits for more to read and looks for new files.
@@ -251,8 +255,11 @@ func (d *Dump) wait() error {
 	if err := d.options.Wait(); err != nil {
 		return err
 	}
-	d.sleeping = append(d.sleeping, d.waiting...)
+	waiting := d.waiting
 	d.waiting = nil
+	for _, c := range waiting {
+		d.sleep(c)
+	}
 	for _, path := range d.paths {
 		if info, err := os.Stat(path); err != nil || !info.IsDir() {
 			continue
@@ -268,20 +275,21 @@ func (d *Dump) wait() error {
 
 // Close implements Reader.
 func (d *Dump) Close() error {
-	for _, chains := range [][]*chain{d.chains, d.sleeping, d.waiting, {d.last}} {
+	for _, chains := range [][]*chain{d.chains, d.sleeping, d.waiting, {d.damaged}} {
 		for _, c := range chains {
 			if c != nil {
 				c.closeFile()
 			}
 		}
 	}
-	d.chains, d.sleeping, d.waiting, d.last = nil, nil, nil, nil
+	d.chains, d.sleeping, d.waiting, d.last, d.damaged = nil, nil, nil, nil, nil
+	d.options.Wait = nil
 	return nil
 }
 
 // Progress tells how many bytes of files have been read, and how many there are.
 // Standard input counts as nothing. It may be called from any goroutine.
-func (d *Dump) Progress() (read, total int64) { return d.read.Load(), d.total }
+func (d *Dump) Progress() (read, total int64) { return d.read.Load(), d.total.Load() }
 
 // chainHeap orders chains by the time of their records, and chains with records
 // of the same time by their serial numbers.

@@ -46,7 +46,10 @@ const (
 	optInterfaceDescription = 3
 	optInterfaceResolution  = 9
 
-	optPacketFlags = 2
+	optPacketFlags   = 2
+	optPacketDropped = 4
+	optPacketID      = 5
+	optPacketQueue   = 6
 
 	optStatisticsStart    = 2
 	optStatisticsEnd      = 3

@@ -12,7 +12,7 @@ import (
 const maxBlock = 192 << 10
 
 // blockBuffer holds a block and what is needed to look for the next one.
-const blockBuffer = 1 << 20
+const blockBuffer = 3 * maxBlock
 
 // blockReader cuts a stream into pcapng blocks.
 type blockReader struct {

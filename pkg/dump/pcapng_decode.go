@@ -28,10 +28,12 @@ type pcapngDecoder struct {
 
 // section is what a section's header and interface blocks have said.
 type section struct {
-	begun bool
 	links []uint16 // link types by interface
-	names []string
 }
+
+// maxCaptured bounds the connections of a capture that are remembered, whatever a
+// file contains. A capture is of one window.
+const maxCaptured = 1 << 18
 
 // maxInterfaces bounds the interfaces of a section, whatever a file contains.
 const maxInterfaces = 1 << 12
@@ -95,36 +97,60 @@ func (d *pcapngDecoder) block(b block) error {
 		if len(b.body) < 16 || binary.LittleEndian.Uint32(b.body) != byteOrderMagic {
 			return fmt.Errorf("%w: section header of an unknown byte order", ErrMalformed)
 		}
-		d.section = section{begun: true}
+		d.section = section{}
 	case blockInterface:
 		if len(b.body) < 8 || len(d.section.links) >= maxInterfaces {
 			return fmt.Errorf("%w: interface block", ErrMalformed)
 		}
 		d.section.links = append(d.section.links, binary.LittleEndian.Uint16(b.body))
-		name := ""
-		for code, value := range options(b.body[8:]) {
-			if code == optInterfaceName {
-				name = string(value)
-			}
-		}
-		d.section.names = append(d.section.names, name)
 	case blockPacket:
 		return d.packet(b.body)
 	}
 	return nil
 }
 
-// options goes through the options in b, as far as they are intact.
-func options(b []byte) func(yield func(uint16, []byte) bool) {
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= 4 {
-			code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
-			if code == optEnd || 4+n > len(b) || !yield(code, b[4:4+n]) {
-				return
+// packetOptions are the options of a packet that say something of a connection.
+type packetOptions struct {
+	direction uint32
+	comments  [4]parsedComment
+	n         int // comments
+}
+
+// parse reads the options in b. Only what the recorder writes, and what tools
+// that copy captures add, is taken for intact.
+func (o *packetOptions) parse(b []byte) error {
+	for len(b) >= 4 {
+		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
+		padded := 4 + (n+3)&^3
+		if padded > len(b) {
+			break
+		}
+		value := b[4 : 4+n]
+		b = b[padded:]
+		switch {
+		case code == optEnd && n == 0 && len(b) == 0:
+			return nil
+		case code == optPacketFlags && n == 4:
+			o.direction = binary.LittleEndian.Uint32(value) & 3
+		case code == optComment && o.n < len(o.comments):
+			text := string(value)
+			c, ok := parseComment(text)
+			switch {
+			case ok:
+				o.comments[o.n] = c
+				o.n++
+			case resemblesOurs(text):
+				return fmt.Errorf("%w: a comment that reads %.80q", ErrMalformed, value)
 			}
-			b = b[min(len(b), 4+(n+3)&^3):]
+		case code == optPacketDropped && n == 8, code == optPacketID && n == 8, code == optPacketQueue && n == 4:
+		default:
+			return fmt.Errorf("%w: packet option %d of %d bytes", ErrMalformed, code, n)
 		}
 	}
+	if len(b) > 0 {
+		return fmt.Errorf("%w: packet options", ErrMalformed)
+	}
+	return nil
 }
 
 // packet decodes the body of an Enhanced Packet Block and queues what it says.
@@ -138,33 +164,21 @@ func (d *pcapngDecoder) packet(body []byte) error {
 	if captured < 0 || captured > maxBlock || fixed+padded > len(body) {
 		return fmt.Errorf("%w: %d bytes in a packet block of %d", ErrMalformed, captured, len(body))
 	}
-	iface := binary.LittleEndian.Uint32(body)
-	if d.section.begun && int64(iface) < int64(len(d.section.links)) && d.section.links[iface] != linkTypeRaw {
-		return fmt.Errorf("%w: link type %d, not the recorder's", ErrMalformed, d.section.links[iface])
-	}
 	view, err := parsePacket(body[fixed : fixed+captured])
 	if err != nil {
+		iface := binary.LittleEndian.Uint32(body)
+		if int64(iface) < int64(len(d.section.links)) && d.section.links[iface] != linkTypeRaw {
+			return fmt.Errorf("%w: link type %d, not the recorder's", ErrMalformed, d.section.links[iface])
+		}
 		return err
 	}
 	now := time.Unix(0, int64(uint64(binary.LittleEndian.Uint32(body[4:]))<<32|uint64(binary.LittleEndian.Uint32(body[8:]))))
 
-	var direction uint32
-	var comments [4]parsedComment
-	n := 0
-	for code, value := range options(body[fixed+padded:]) {
-		switch {
-		case code == optPacketFlags && len(value) == 4:
-			direction = binary.LittleEndian.Uint32(value) & 3
-		case code == optComment && n < len(comments):
-			c, ok := parseComment(string(value))
-			if !ok {
-				return fmt.Errorf("%w: a comment that reads %.80q", ErrMalformed, value)
-			}
-			comments[n] = c
-			n++
-		}
+	var o packetOptions
+	if err := o.parse(body[fixed+padded:]); err != nil {
+		return err
 	}
-	return d.restore(now, view, direction, comments[:n])
+	return d.restore(now, view, o.direction, o.comments[:o.n])
 }
 
 // restore queues the records of one packet.
@@ -230,7 +244,7 @@ func (d *pcapngDecoder) orient(v packetView, direction uint32) (packetKey, model
 
 // begin remembers a connection.
 func (d *pcapngDecoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
-	if len(d.flows) >= maxKnown {
+	if len(d.flows) >= maxCaptured {
 		clear(d.flows)
 	}
 	f := &packetFlow{Identity: id.Identity}

@@ -36,6 +36,13 @@ func parseComment(text string) (c parsedComment, ok bool) {
 	return c, false
 }
 
+// resemblesOurs tells whether a text that parseComment refuses is a damaged
+// comment of the recorder, and not one that somebody has added.
+func resemblesOurs(text string) bool {
+	return strings.Contains(text, "conn=") || strings.Contains(text, " window=") ||
+		strings.HasPrefix(text, "gap ") || strings.HasPrefix(text, "close ")
+}
+
 func parseIdentityComment(text string) (c parsedComment, ok bool) {
 	id := &parsedIdentity{}
 	for text != "" {
@@ -122,6 +129,9 @@ func cutWords(text string, words []string) bool {
 // for itself, where value may be quoted as appendValue does. Of a word without a
 // value, key and value are the word.
 func cutWord(text string) (key, value, rest string, ok bool) {
+	if text == "" {
+		return "", "", "", false
+	}
 	end := strings.IndexAny(text, " =\"")
 	if end > 0 && text[end] == '=' {
 		key, text = text[:end], text[end+1:]
@@ -151,5 +161,5 @@ func cutWord(text string) (key, value, rest string, ok bool) {
 		}
 		rest = rest[1:]
 	}
-	return key, value, rest, value != "" || key != ""
+	return key, value, rest, true
 }

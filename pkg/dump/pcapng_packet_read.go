@@ -33,7 +33,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 	case 4:
 		header := int(b[0]&15) * 4
 		total := int(binary.BigEndian.Uint16(b[2:]))
-		if header < ipv4Header || total < header || total > len(b) {
+		if header < ipv4Header || total < header || total != len(b) {
 			return bad("IPv4 lengths")
 		}
 		if inetFold(inetSum(0, b[:header])) != 0 {
@@ -47,7 +47,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 			return bad("a packet without an IPv6 header")
 		}
 		total := ipv6Header + int(binary.BigEndian.Uint16(b[4:]))
-		if total > len(b) {
+		if total != len(b) {
 			return bad("IPv6 length")
 		}
 		protocol, transport = b[6], b[ipv6Header:total]

@@ -177,3 +177,53 @@ func TestTsharkReadsInterfaceAndStatistics(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
+	const conns = 64
+	encoder := dump.NewHexMeta()
+	var lines []byte
+	var flows [conns]*dump.Flow
+	var sent [conns][2][]byte
+	for i := range flows {
+		flows[i] = newFlow("tcp", i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "10.9.9.9:8080")
+	}
+	for round := range 5 {
+		for i, f := range flows {
+			now := testTime + int64(round*1000+i)*1000
+			if round == 0 {
+				lines = encoder.Open(lines, now, f)
+			}
+			for dir := range model.Direction(2) {
+				data := bytes.Repeat([]byte{byte(i), byte(round), byte(dir)}, 1+i*700)
+				lines = encoder.Data(lines, now, f, dir, uint64(len(sent[i][dir])), data)
+				sent[i][dir] = append(sent[i][dir], data...)
+			}
+		}
+	}
+	for i, f := range flows {
+		lines = encoder.Close(lines, testTime+1e9, f, "RemoteClose", uint64(len(sent[i][0])), uint64(len(sent[i][1])))
+	}
+	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(lines)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var file bytes.Buffer
+	exporter := dump.NewExporter(&file, "test")
+	for r, err := d.Next(); err == nil; r, err = d.Next() {
+		if err := exporter.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := exporter.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := tshark(t, file.Bytes(), "-Y", complaints); got != "" {
+		t.Errorf("tshark complains of\n%s", got)
+	}
+	for _, i := range []int{0, 31, 63} {
+		if in, out := follow(t, file.Bytes(), i); !bytes.Equal(in, sent[i][0]) || !bytes.Equal(out, sent[i][1]) {
+			t.Errorf("stream %d: %d and %d bytes, want %d and %d", i, len(in), len(out), len(sent[i][0]), len(sent[i][1]))
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (f *file) Read(p []byte) (int, error) {
 // by in the meantime.
 func openFile(path string, read *atomic.Int64) (*file, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, ".gz") {
+	if errors.Is(err, os.ErrNotExist) && trimGzip(path) == path {
 		if zipped, errZipped := os.Open(path + ".gz"); errZipped == nil {
 			f, err = zipped, nil
 		}
@@ -66,16 +66,21 @@ func sniff(r io.Reader) (content io.Reader, head []byte, err error) {
 	return content, head, nil
 }
 
-// peek returns up to the first four bytes of r, and r as it was. What keeps it
+// headBytes is how much of a file tells its format.
+const headBytes = 12
+
+// peek returns up to the first headBytes of r, and r as it was. What keeps it
 // from reading them, the next Read of r tells again.
 func peek(r io.Reader) (io.Reader, []byte) {
-	head := make([]byte, 4)
+	head := make([]byte, headBytes)
 	n, _ := io.ReadFull(r, head)
 	return io.MultiReader(bytes.NewReader(head[:n]), r), head[:n]
 }
 
-// isPcapng tells whether a file with that name and first bytes is a capture.
+// isPcapng tells whether a file with that name and first bytes is a capture. One
+// of the two words that begin a section header may be damaged.
 func isPcapng(name string, head []byte) bool {
-	return strings.HasSuffix(strings.TrimSuffix(name, ".gz"), SegmentExtension) ||
-		len(head) == 4 && binary.LittleEndian.Uint32(head) == blockSection
+	return strings.HasSuffix(trimGzip(name), SegmentExtension) ||
+		len(head) >= 4 && binary.LittleEndian.Uint32(head) == blockSection ||
+		len(head) == headBytes && binary.LittleEndian.Uint32(head[8:]) == byteOrderMagic
 }

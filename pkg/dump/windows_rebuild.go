@@ -3,6 +3,7 @@ package dump
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Windows rebuilds the lines of an index from records, for directories whose
@@ -12,6 +13,7 @@ type Windows struct {
 	tracker *Tracker
 	lines   map[windowKey]*WindowLine
 	order   []*WindowLine
+	last    *WindowLine // that was added to
 }
 
 // windowKey names a window of a process: a UUID is drawn for each, but files may
@@ -29,12 +31,10 @@ func (w *Windows) Add(r *Record) {
 	if r.Legacy {
 		run = ""
 	}
-	key := windowKey{r.Window, run}
-	line := w.lines[key]
-	if line == nil {
-		line = &WindowLine{Window: r.Window, Run: run, Opened: r.Time, Closed: r.Time, Accounts: Accounts{LostBy: map[string]uint64{}}}
-		w.lines[key] = line
-		w.order = append(w.order, line)
+	line := w.last
+	if line == nil || line.Window != r.Window || line.Run != run {
+		line = w.line(windowKey{r.Window, run}, r.Time)
+		w.last = line
 	}
 	if r.Time.Before(line.Opened) {
 		line.Opened = r.Time
@@ -63,6 +63,17 @@ func (w *Windows) Add(r *Record) {
 	case r.Kind == KindGap && r.Length > 0:
 		line.lose(Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
 	}
+}
+
+// line returns the line of a window, a new one from t on if there is none.
+func (w *Windows) line(key windowKey, t time.Time) *WindowLine {
+	line := w.lines[key]
+	if line == nil {
+		line = &WindowLine{Window: key.window, Run: key.run, Opened: t, Closed: t, Accounts: Accounts{LostBy: map[string]uint64{}}}
+		w.lines[key] = line
+		w.order = append(w.order, line)
+	}
+	return line
 }
 
 // maxPorts bounds a window's list of ports, whatever a file contains.
