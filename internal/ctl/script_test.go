@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 			defer stop()
 			return ctl.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 		},
+		"killedrecorder": killedRecorder,
 	}))
 }
 
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 //	makedump DIR FORMAT…   writes the dump of makedump_test.go
 //	admin [STATE]          starts a server that answers as a recorder does
 //	code N COMMAND…        runs a command that must exit with N
+//	killedrecorder DIR     records five bytes in a window and is killed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",

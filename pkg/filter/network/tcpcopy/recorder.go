@@ -329,8 +329,12 @@ func (t *tap) Close(closed time.Time) {
 }
 
 // close ends the recording: the open window is closed and its records are
-// written. It is idempotent.
-func (r *recorder) close() {
+// written. moved says that another process goes on with the connections that are
+// still open. It is idempotent.
+func (r *recorder) close(moved bool) {
+	if w := r.controller.Open(); w != nil && moved {
+		sessionOf(w).EndAll(movedReason)
+	}
 	r.mu.Lock()
 	watch := r.watch
 	r.closed = true
@@ -362,6 +366,12 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 	}
 	return r.store.Subscribe()
 }
+
+// movedReason is the reason in the close event of a connection that a hot upgrade
+// has handed to another process, or that ends with this one. The other process
+// has it under an identity of its own, with the same client address: MOSN hands
+// over a socket and no name (pkg/network/transfer.go).
+const movedReason = "moved"
 
 // stats adds up what all stores have done.
 func (r *recorder) stats() persistence.Stats {

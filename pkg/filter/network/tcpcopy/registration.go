@@ -53,10 +53,16 @@ func init() {
 	}); err != nil {
 		log.StartLogger.Errorf("[tcpcopy] extends block: %v", err)
 	}
+	upgrading := false
 	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
-		// All connections are closed by then (pkg/stagemanager/stage_manager.go).
-		if s == stagemanager.AfterStop {
-			process.close()
+		switch s {
+		case stagemanager.Upgrading:
+			upgrading = true
+		case stagemanager.Running: // again: the upgrade has failed
+			upgrading = false
+		case stagemanager.AfterStop:
+			// The listeners are closed by then (pkg/stagemanager/stage_manager.go).
+			process.close(upgrading)
 		}
 	})
 }

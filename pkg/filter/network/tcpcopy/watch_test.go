@@ -20,7 +20,7 @@ const (
 func watching(t *testing.T, path string) (r *recorder, appInterval func(want int)) {
 	t.Helper()
 	r = newRecorder("watch0", testHost(t))
-	t.Cleanup(r.close)
+	t.Cleanup(func() { r.close(false) })
 	r.follow(path)
 	return r, func(want int) {
 		t.Helper()

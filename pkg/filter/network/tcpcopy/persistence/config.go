@@ -106,8 +106,8 @@ func (c Config) layout() layout {
 	l.batch = int(batches) / (2 * workers) &^ (pageSize - 1)
 	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
-	// be in the memory already.
-	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3)
+	// be in the memory already. A batch has room for more than one record.
+	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3, l.batch/2)
 	if c.MaxTotal > 0 {
 		l.record = int(min(int64(l.record), c.MaxTotal/32)) // as text it fits into a rolled file
 	}

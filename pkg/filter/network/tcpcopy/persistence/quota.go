@@ -139,6 +139,9 @@ func (q *quota) makeRoomLocked(n int64) error {
 	q.used = 0
 	for _, f := range files {
 		q.used += f.size
+		if f.name == dump.Index {
+			q.used += f.size // to mark lines, it is written anew beside itself
+		}
 	}
 	var removed []dumpFile
 	for _, f := range files { // oldest first

@@ -104,7 +104,7 @@ func resumeSession(store *Store, s *spool) (*Session, error) {
 func (s *Session) resume(shard int) (last int64, err error) {
 	w, state := s.crew[shard], s.spool.states[shard]
 	account := state.account()
-	w.shard.tally = account.tally
+	w.shard.tally, w.known = account.tally, account.tally.connections
 	for _, i := range pendingBatches(state, account.number) {
 		b := &batch{mem: s.spool.batchMemory(shard, i), state: &state.batches[i]}
 		used := int(min(b.state.used.Load(), uint64(len(b.mem))))
@@ -116,6 +116,7 @@ func (s *Session) resume(shard int) (last int64, err error) {
 	}
 	// What was lost without an entry is known from the last account alone.
 	t := &w.shard.tally
+	t.connections = w.known
 	for d := range t.seen {
 		t.seen[d] = t.written[d]
 		for _, n := range t.lost[d] {
@@ -152,6 +153,7 @@ func (w *worker) resume(b *batch) {
 		o.write(b, int(min(place.from, uint64(b.n))))
 	}
 	t := w.account(b.entries())
+	t.connections = w.known
 	w.state.settle(b.state.number.Load(), &t)
 }
 

@@ -43,11 +43,11 @@ func (c *steppingClock) read() time.Time {
 	return c.now
 }
 
-// advance moves the clock on and makes it stand still from then on.
-func (c *steppingClock) advance(d time.Duration) {
+// set makes the clock stand still at t.
+func (c *steppingClock) set(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now, c.step = c.now.Add(d), 0
+	c.now, c.step = t, 0
 }
 
 // testConfig is a small store of exact logs without limits.
@@ -104,7 +104,7 @@ func (r *rig) quiet() {
 }
 
 // windowID is the UUID of the n-th window of a test.
-func windowID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+func windowID(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n) }
 
 func (r *rig) open(n int) *Session {
 	r.t.Helper()

@@ -184,20 +184,31 @@ func (r *rolled) compressNow(name string) error {
 	if unix.Flock(int(out.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !isAt(out, partial) {
 		return nil
 	}
-	if err := r.gzip(in, out); err != nil {
+	if err := r.replace(in, out); err != nil {
 		_ = os.Remove(partial)
 		return fmt.Errorf("compress %s: %w", name, err)
+	}
+	return nil
+}
+
+// replace writes in to out, compressed, and puts that in its place.
+func (r *rolled) replace(in, out *os.File) error {
+	if err := r.gzip(in, out); err != nil {
+		return err
 	}
 	info, err := in.Stat()
 	if err != nil {
 		return err
 	}
 	// The age of the records counts, not that of the compressing.
-	if err := errors.Join(os.Chtimes(partial, info.ModTime(), info.ModTime()), os.Rename(partial, name+".gz"), os.Remove(name)); err != nil {
+	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
+		return err
+	}
+	if err := os.Rename(out.Name(), in.Name()+".gz"); err != nil {
 		return err
 	}
 	r.quota.note(-info.Size())
-	return nil
+	return os.Remove(in.Name())
 }
 
 // gzip writes in to out, compressed, as far as the quota lets it.

@@ -89,7 +89,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 		store.flowLog.use(mem.take(l.encoded))
 	}
 	for i, state := range spool.states {
-		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1}
+		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1, joined: map[*Conn]struct{}{}}
 		sh.active = batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]}
 		w := &worker{session: s, shard: sh, state: state}
 		w.spare = batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}
@@ -136,10 +136,29 @@ func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
 	sh := s.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.closed || c.session != s || c.ended {
+	sh.partLocked(c, reason, totals, t)
+}
+
+// EndAll says of all connections which have had bytes in this session and have
+// not ended that they end for that reason: they live on, but not in this process.
+func (s *Session) EndAll(reason string) {
+	t := s.clock()
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		for c := range sh.joined {
+			sh.partLocked(c, reason, [2]uint64{}, t)
+		}
+		sh.mu.Unlock()
+	}
+}
+
+// partLocked is End under the shard's lock.
+func (sh *shard) partLocked(c *Conn, reason string, totals [2]uint64, t int64) {
+	if sh.closed || c.session != sh.session || c.ended {
 		return
 	}
 	c.ended = true
+	delete(sh.joined, c)
 	for _, dir := range []model.Direction{model.In, model.Out} {
 		st := &c.streams[dir]
 		totals[dir] = max(totals[dir], st.next)

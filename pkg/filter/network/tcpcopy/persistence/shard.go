@@ -18,9 +18,10 @@ type shard struct {
 	closed bool       // the window is over: nothing is taken any more
 	held   uint32     // bit r is set while recording pauses for reason r
 	active batch
-	number uint64 // of the active batch, from 1
-	woken  bool   // full has been signalled for the active batch
-	slots  uint32 // slots given out so far
+	number uint64             // of the active batch, from 1
+	woken  bool               // full has been signalled for the active batch
+	joined map[*Conn]struct{} // connections that take part and have not ended
+	slots  uint32             // slots given out so far
 	free   []uint32
 	gapped []*Conn // connections with a gap that has no entry yet, in any order
 	ending []*Conn // connections whose end has found no room, in any order
@@ -59,6 +60,7 @@ func (sh *shard) joinLocked(c *Conn, before [2]uint64) {
 		c.slot = sh.slots
 		sh.slots++
 	}
+	sh.joined[c] = struct{}{}
 	sh.tally.connections++
 }
 

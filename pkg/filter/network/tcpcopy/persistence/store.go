@@ -3,7 +3,6 @@ package persistence
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -113,27 +112,6 @@ func open(config Config, host Host) (*Store, error) {
 	s.index.quota = nil // it must not wait for itself
 	s.quota.index = s.index
 	return s, nil
-}
-
-// prepareDir creates the dump directory and makes sure that it can be written.
-func prepareDir(dir string) error {
-	bad := func(err error) error {
-		return fmt.Errorf("output.dir %q, valid: a directory that this process may create and write: %w", dir, err)
-	}
-	if !filepath.IsAbs(dir) {
-		return bad(errors.New("not an absolute path"))
-	}
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return bad(err)
-	}
-	probe, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return bad(err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return bad(err)
-	}
-	return nil
 }
 
 func (s *Store) logFile(name string, roll Roll) *appendFile {

@@ -37,6 +37,7 @@ type worker struct {
 	current   *flow     // being encoded
 	missed    []span    // parts of the batch that an output could not take
 	freed     []uint32
+	known     uint64 // connections that the batches so far have introduced
 }
 
 // span is the range of bytes of a batch in which entries begin.
@@ -115,6 +116,7 @@ func (w *worker) process(b *batch) {
 		o.write(b, 0)
 	}
 	t := w.account(b.entries())
+	t.connections = w.known // the others are known by the batches to come
 	w.state.settle(b.state.number.Load(), &t)
 }
 
@@ -137,7 +139,9 @@ func (w *worker) introduce(mem []byte) {
 		}
 		f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
 		f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
-		f.again = e.flags&flagRepeat != 0
+		if f.again = e.flags&flagRepeat != 0; !f.again {
+			w.known++
+		}
 		f.FromStart = !f.again && f.Next == [2]uint64{}
 		if !decodeEndpoint(e.payload[8:], &f.Flow) {
 			f.Conn = "?"

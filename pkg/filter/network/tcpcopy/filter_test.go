@@ -1,0 +1,309 @@
+package tcpcopy
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"mosn.io/api"
+	"mosn.io/pkg/buffer"
+
+	"mosn.io/tcpcopy/internal/oracle"
+)
+
+var both = object{"capture": object{"direction": "both"}}
+
+// text is a direction of a conversation: the bytes, a record between bars, and
+// the gaps as their lengths and reasons in brackets.
+func text(s oracle.Stream) string {
+	var parts []string
+	for _, p := range s.Pieces {
+		if p.Kind == oracle.Gap {
+			parts = append(parts, "["+strings.Repeat("-", int(p.Length))+" "+p.Reason+"]")
+		} else {
+			parts = append(parts, string(p.Payload))
+		}
+	}
+	return strings.Join(parts, "|")
+}
+
+func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		talk    func(*rig, *fakeConn)
+		in, out string
+	}{
+		"two equal messages": {func(_ *rig, c *fakeConn) {
+			c.receive("hello")
+			c.receive("hello")
+			c.send("well")
+			c.send("well")
+		}, "hello|hello", "well|well"},
+		"a message in three reads": {func(_ *rig, c *fakeConn) {
+			whole := 0
+			c.after = func(b buffer.IoBuffer) {
+				if whole = b.Len(); whole == 9 {
+					b.Drain(9)
+				}
+			}
+			c.receive("one")
+			c.receive("two")
+			c.receive("333")
+			c.receive("4")
+		}, "one|two|333|4", ""},
+		"half of it drained": {func(_ *rig, c *fakeConn) {
+			c.after = func(b buffer.IoBuffer) { b.Drain(b.Len() / 2) }
+			c.receive("abcd")
+			c.receive("efgh")
+			c.receive("ij")
+		}, "abcd|efgh|ij", ""},
+		"a write of several buffers": {func(_ *rig, c *fakeConn) {
+			c.send("head", "", "body")
+			c.send(strings.Split("1 2 3 4 5 6 7 8 9 10", " ")...)
+			c.send()
+			c.send("")
+		}, "", "headbody|12345678910"},
+		"taken by an earlier filter": {func(_ *rig, c *fakeConn) {
+			c.early = func(b buffer.IoBuffer) { b.Drain(2) }
+			c.receive("abcde")
+			c.early = func(b buffer.IoBuffer) { b.Drain(b.Len()) }
+			c.receive("all of it")
+			c.early = nil
+			c.receive("f")
+		}, "[-- unseen]|cde|[--------- unseen]|f", ""},
+		"shown again without new bytes": {func(_ *rig, c *fakeConn) {
+			c.after = func(buffer.IoBuffer) {}
+			c.receive("abc")
+			c.show()
+			c.show()
+		}, "abc", ""},
+		"read while reading is disabled": {func(_ *rig, c *fakeConn) {
+			c.after = func(buffer.IoBuffer) {}
+			c.receive("a")
+			for _, text := range []string{"b", "c"} { // MOSN tells its listeners, and no filter
+				_, _ = c.buf.Write([]byte(text))
+				for _, f := range c.read {
+					f(1)
+				}
+			}
+			c.show()
+		}, "a|bc", ""},
+		"after the end": {func(_ *rig, c *fakeConn) {
+			c.receive("in time")
+			c.send("in time")
+			c.end(api.OnReadTimeout) // is not an end
+			c.receive("still")
+			c.end(api.RemoteClose)
+			c.offer("late")
+			c.end(api.LocalClose)
+			c.receive("late")
+		}, "in time|still", "in time"},
+		"read and never shown": {func(_ *rig, c *fakeConn) {
+			c.receive("abc")
+			for _, f := range c.read {
+				f(4)
+			}
+			c.end(api.OnReadErrClose)
+		}, "abc|[---- unseen]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, both)
+			w := r.window(func() { c.talk(r, r.connect(r.factory)) })
+			all := r.conversations()
+			if len(all) != 1 {
+				t.Fatalf("%d conversations", len(all))
+			}
+			if in, out := text(all[0].In), text(all[0].Out); in != c.in || out != c.out {
+				t.Errorf("in %q, want %q; out %q, want %q", in, c.in, out, c.out)
+			}
+			if err := w.Agrees(all); err != nil {
+				t.Error(err)
+			}
+			if n := r.recorder.panics.Load(); n > 0 {
+				t.Errorf("%d panics", n)
+			}
+		})
+	}
+}
+
+// Offsets count from the connection's start, whether a window was open or not.
+func TestOffsetsCountOutOfWindows(t *testing.T) {
+	r := newRig(t, both)
+	c := r.connect(r.factory)
+	c.receive("12")
+	c.send("123", "4")
+	r.window(func() {
+		c.receive("345")
+		c.send("567")
+	})
+	c.receive("6")
+	c.send("89")
+	r.window(func() {
+		c.send("abc")
+		c.receive("7")
+		c.end(api.RemoteClose)
+	})
+	all := r.conversations()
+	if len(all) != 2 {
+		t.Fatalf("%d conversations", len(all))
+	}
+	for _, c := range all {
+		for _, err := range []error{c.In.Agrees([]byte("1234567")), c.Out.Agrees([]byte("123456789abc"))} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if all[0].In.Begin() != 2 || all[0].Out.Begin() != 4 || all[1].In.Begin() != 6 || all[1].Out.Begin() != 9 {
+		t.Errorf("offsets %+v, %+v", all[0], all[1])
+	}
+	if end := all[1].Closed; end == nil || end.Reason != "RemoteClose" || end.TotalIn != 7 || end.TotalOut != 12 {
+		t.Errorf("close %+v", end)
+	}
+}
+
+// While one goroutine waits for the client to take its bytes, a window opens and
+// another writes: its bytes come behind those that wait.
+func TestBytesThatWaitToBeSentCount(t *testing.T) {
+	r := newRig(t, both)
+	c := r.connect(r.factory)
+	n := c.offer("waiting")
+	r.window(func() {
+		c.offer("next")
+		for _, f := range c.sent {
+			f(uint64(n))
+		}
+		c.end(api.LocalClose)
+	})
+	all := r.conversations()
+	if len(all) != 1 || all[0].Out.Begin() != 7 || all[0].Closed.TotalOut != 11 {
+		t.Errorf("conversation %+v", all[0])
+	}
+}
+
+// A connection that a process has handed over, or a datagram's, has bytes already.
+func TestBytesThatAreThereAtTheStart(t *testing.T) {
+	r := newRig(t, both)
+	r.window(func() {
+		c := &fakeConn{id: 7, buf: buffer.NewIoBufferString("handed over"), local: &net.TCPAddr{Port: 1}, remote: &net.TCPAddr{Port: 2}}
+		c.join(r.factory)
+		c.show()
+		c.receive("and more")
+	})
+	all := r.conversations()
+	if got := text(all[0].In); got != "handed over|and more" || all[0].In.Begin() != 0 {
+		t.Errorf("log %q", got)
+	}
+}
+
+// Out of a window nothing is copied, and no file changes.
+func TestOutOfAWindowNothingHappens(t *testing.T) {
+	r := newRig(t, both)
+	c := r.connect(r.factory)
+	c.receive("unheard")
+	c.send("unheard")
+	c.end(api.RemoteClose)
+	if c := r.recorder.stats().Accounts; c.Connections > 0 || c.Seen.In+c.Seen.Out > 0 {
+		t.Errorf("accounts %+v", c)
+	}
+	if lines, err := oracle.ReadMeta(r.dir); err != nil || len(lines) > 0 {
+		t.Errorf("log %v, %v", lines, err)
+	}
+}
+
+// badBuffer is a buffer that panics.
+type badBuffer struct{ buffer.IoBuffer }
+
+func (badBuffer) Bytes() []byte { panic("no bytes") }
+func (badBuffer) Len() int      { panic("no length") }
+
+// A fault of the filter stays the filter's: it is counted, alerted once, and the
+// connection goes on.
+func TestPanicsAreRecovered(t *testing.T) {
+	r := newRig(t, both)
+	c := r.connect(r.factory)
+	tap := c.readers[0].(*filter)
+	if tap.OnWrite([]api.IoBuffer{badBuffer{}}) != api.Continue {
+		t.Error("OnWrite out of a window stops")
+	}
+	r.window(func() {
+		tap.read.Add(3)
+		if tap.OnData(badBuffer{}) != api.Continue || tap.OnWrite([]api.IoBuffer{nil, badBuffer{}}) != api.Continue {
+			t.Error("a filter stops")
+		}
+		c.local = nil
+		c.receive("abc")
+	})
+	if n := r.recorder.panics.Load(); n != 3 {
+		t.Errorf("%d panics are counted", n)
+	}
+	if got := text(r.conversations()[0].In); got != "[--- unseen]|abc" {
+		t.Errorf("log %q", got)
+	}
+	if n := r.recorder.status().Panics; n != 3 {
+		t.Errorf("the status has %d panics", n)
+	}
+}
+
+// A connection that cannot be described does not stop others of its shard.
+func TestADescriptionThatPanicsHoldsNothing(t *testing.T) {
+	r := newRig(t, object{"capture": object{"direction": "both"}, "buffer": object{"workers": 1}})
+	bad, good := r.connect(r.factory), r.connect(r.factory)
+	bad.readers[0].(*filter).self.Describe = nil
+	r.window(func() {
+		bad.receive("bad")
+		good.receive("good")
+		bad.end(api.RemoteClose)
+		good.end(api.RemoteClose)
+	})
+	all := r.conversations()
+	if len(all) != 1 || text(all[0].In) != "good" || r.recorder.panics.Load() != 1 {
+		t.Errorf("log %+v", all)
+	}
+}
+
+// With requests only, responses are not recorded; the close event has their
+// number all the same.
+func TestRequestsOnly(t *testing.T) {
+	r := newRig(t, object{})
+	w := r.window(func() {
+		c := r.connect(r.factory)
+		if len(c.writers) > 0 {
+			t.Error("there is a write filter")
+		}
+		c.receive("request")
+		c.send("response")
+		c.end(api.LocalClose)
+	})
+	c := r.conversations()[0]
+	if w.Seen.Out > 0 || len(c.Out.Pieces) > 0 || c.Closed.TotalOut != 8 {
+		t.Errorf("index %+v, conversation %+v", w, c)
+	}
+}
+
+func TestTheDescriptionOfAConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		local, remote  net.Addr
+		client, server string
+	}{
+		"IPv4":             {&net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 80}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9}, "192.0.2.1:9", "198.51.100.1:80"},
+		"IPv6":             {&net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 80}, &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 9}, "[fe80::1%eth0]:9", "[2001:db8::1]:80"},
+		"a Unix socket":    {&net.UnixAddr{Name: "/run/x.sock", Net: "unix"}, &net.UnixAddr{Net: "unix"}, "@", "/run/x.sock"},
+		"no address":       {nil, nil, "@", "@"},
+		"UDP":              {&net.UDPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 53}, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9}, "192.0.2.1:9", "198.51.100.1:53"},
+		"a typed nil":      {(*net.TCPAddr)(nil), (*net.TCPAddr)(nil), "<nil>", "<nil>"},
+		"a missing number": {&net.TCPAddr{}, &net.TCPAddr{}, ":0", ":0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, both)
+			r.window(func() {
+				conn := &fakeConn{id: 1, buf: buffer.NewIoBuffer(10), local: c.local, remote: c.remote}
+				conn.join(r.factory)
+				conn.receive("x")
+			})
+			got := r.conversations()
+			if len(got) != 1 || got[0].Client != c.client || got[0].Server != c.server || got[0].Conn != "aaaaaa-1" || got[0].Port != "2045" {
+				t.Errorf("log %+v", got[0])
+			}
+		})
+	}
+}

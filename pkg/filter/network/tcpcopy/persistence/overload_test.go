@@ -1,0 +1,162 @@
+package persistence
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// hang makes the flow log's file hang, as a disk does that has gone away, until
+// resume is called.
+func hang(r *rig) (resume func()) {
+	r.store.flowLog.mu.Lock()
+	return r.store.flowLog.mu.Unlock
+}
+
+// While no worker gets anywhere, a hundred times the buffer passes: that this test
+// ends is its first result, because Data is called with the disk still away.
+func TestOverloadNeverBlocks(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 2 }, nil)
+	const connections, each = 16, 100 * MinBufferSize / 16
+	var peers []*peer
+	s := r.open(1)
+	resume := hang(r)
+	var talk sync.WaitGroup
+	for i := range connections {
+		p := newPeer(r.run, i+1)
+		peers = append(peers, p)
+		talk.Add(1)
+		go func() {
+			defer talk.Done()
+			data := make([]byte, 1+i*700)
+			for passed := 0; passed < each; passed += len(data) {
+				for k := range data {
+					data[k] = byte(passed + k)
+				}
+				p.say(s, model.Direction(passed/7%2), data)
+			}
+			if i%2 == 0 {
+				p.hangUp(s)
+			}
+		}()
+	}
+	talk.Wait()
+	if n := s.Buffered(); n > MinBufferSize {
+		t.Errorf("%d bytes are buffered", n)
+	}
+	a := s.Accounts()
+	if a.Written.In+a.Written.Out > 0 || a.LostBy["buffer_full"] != a.Lost.In+a.Lost.Out || a.Lost.In == 0 {
+		t.Errorf("while the disk is away: %+v", a)
+	}
+	resume()
+	s.Close(time.Now())
+	w := r.indexed(1)
+	if w.Written == (oracle.Both{}) {
+		t.Error("nothing is written")
+	}
+	r.agrees(w)
+	all := r.conversations()
+	if len(all) != connections {
+		t.Errorf("the log has %d connections of %d", len(all), connections)
+	}
+	for _, c := range all {
+		for _, p := range peers {
+			if p.id == c.Conn {
+				p.compare(t, c)
+			}
+		}
+	}
+	r.quiet()
+}
+
+// The memory of a session is 1.25 times the buffer at most, however small that is.
+func TestMemoryIsBounded(t *testing.T) {
+	for _, size := range []int64{MinBufferSize, MinBufferSize + 1, 100_000, 130 << 10, 1 << 20, DefaultBufferSize, 1 << 30} {
+		for _, workers := range []int{0, 1, 2, 3, 7, MaxWorkers} {
+			for _, formats := range [][]Format{{FormatHex}, {FormatHexMeta}, {FormatPcapng}, {FormatHexMeta, FormatPcapng}} {
+				c := Config{BufferSize: size, Workers: workers, Formats: formats, MaxTotal: DefaultMaxTotal}
+				l := c.layout()
+				total := l.workers*2*l.batch + len(formats)*l.encoded
+				name := fmt.Sprintf("%d bytes, %d workers, %v: %+v", size, workers, formats, l)
+				if total > int(size)/4*5 {
+					t.Errorf("%s: %d bytes", name, total)
+				}
+				if l.workers < 1 || l.batch < minBatch || l.batch%pageSize != 0 || l.encoded%pageSize != 0 {
+					t.Errorf("%s: bad layout", name)
+				}
+				// The longest record finds room in empty memory.
+				e := &entry{kind: kindData, payload: make([]byte, l.record)}
+				intro := entrySize(8+8*(2+maxText)) + 2*entrySize(8)
+				if l.record < 100 || intro+entrySize(l.record) > l.batch || pageSize+max(boundText(e), boundPackets(e)) > l.encoded {
+					t.Errorf("%s: a record of %d bytes does not fit", name, l.record)
+				}
+			}
+		}
+	}
+}
+
+// Connections that come and go while nothing can be written leave nothing behind
+// but a bounded number of ends that wait.
+func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
+	s := r.open(1)
+	resume := hang(r)
+	const connections = maxEnding + 5000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range connections {
+		p := newPeer(r.run, i+1)
+		p.say(s, model.In, []byte("a record of some length, so that the batches are soon full"))
+		p.hangUp(s)
+	}
+	sh := s.shards[0]
+	if n := len(sh.ending); n > maxEnding {
+		t.Errorf("%d ends wait", n)
+	}
+	if n := len(sh.gapped); n > 0 {
+		t.Errorf("%d connections that have ended are remembered for their gaps", n)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	resume()
+	s.Close(time.Now())
+	w := r.indexed(1)
+	if w.Connections != connections || w.Seen.In != w.Written.In+w.Lost.In {
+		t.Errorf("index %+v", w)
+	}
+}
+
+// A gap that is written down in time does not keep the connection.
+func TestConnectionsWithGapsAreForgotten(t *testing.T) {
+	r := newRig(t, nil, nil)
+	s := r.open(1)
+	for i := range 100 {
+		p := newPeer(r.run, i+1)
+		p.Limit = 3
+		p.say(s, model.In, []byte("beyond the limit"))
+		p.slip(s, model.Out, []byte("and unseen"))
+		if i%2 == 0 {
+			p.hangUp(s)
+		}
+	}
+	remembered := 0
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		remembered += len(sh.gapped) + len(sh.ending)
+		sh.mu.Unlock()
+	}
+	if remembered != 50 {
+		t.Errorf("%d connections are remembered, of 50 that go on", remembered)
+	}
+	s.Close(time.Now())
+	r.agrees(r.indexed(1))
+}

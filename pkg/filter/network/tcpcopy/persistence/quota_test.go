@@ -1,0 +1,237 @@
+package persistence
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// usage returns what the files of dir take together.
+func usage(t *testing.T, dir string) (total int64) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			total += info.Size()
+		}
+	}
+	return total
+}
+
+// watchUsage looks at the size of the directory again and again until stop is
+// called, which returns the most that was found.
+func watchUsage(r *rig) (stop func() int64) {
+	end, most := make(chan struct{}), make(chan int64)
+	go func() { // ends with stop
+		var found int64
+		for {
+			select {
+			case <-end:
+				most <- found
+				return
+			default:
+				r.store.quota.mu.Lock() // so that no file goes between two looks
+				found = max(found, usage(r.t, r.dir))
+				r.store.quota.mu.Unlock()
+				runtime.Gosched()
+			}
+		}
+	}()
+	return func() int64 {
+		close(end)
+		return <-most
+	}
+}
+
+// The directory never takes more than max_total: the oldest files go, and the
+// index says so. A log of the default roller, which rolls once a day, is rolled
+// often enough for that.
+func TestTheDirectoryKeepsToItsSize(t *testing.T) {
+	for _, roll := range []Roll{{}, {Size: 256 << 20, Compress: true}} {
+		const limit = 2 << 20
+		r := newRig(t, func(c *Config) {
+			c.BufferSize, c.MaxTotal, c.Roll = 8<<20, limit, roll
+			c.Formats = []Format{FormatHexMeta, FormatPcapng}
+		}, nil)
+		// Another program's file is not the recorder's business.
+		foreign := filepath.Join(r.dir, "notes.txt")
+		if err := os.WriteFile(foreign, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stop := watchUsage(r)
+		p := newPeer(r.run, 1)
+		const windows = 6
+		for n := range windows {
+			w := r.window(n, func(s *Session) { talkMuch(s, p, 1<<20) })
+			if w.Lost != (oracle.Both{}) {
+				t.Errorf("window %d: %+v", n, w)
+			}
+			// A segment may be another process's until it is a while old.
+			old := time.Now().Add(-time.Minute)
+			for _, name := range w.Files {
+				if strings.HasSuffix(name, dump.SegmentExtension) {
+					_ = os.Chtimes(filepath.Join(r.dir, name), old, old)
+				}
+			}
+		}
+		r.store.rolled.work.Wait()
+		if most := stop(); most > limit+4096 { // the index is written in any case
+			t.Errorf("the files took up to %d bytes of %d", most, limit)
+		}
+		marked := 0
+		for n := range windows {
+			w := r.indexed(n)
+			marked += len(w.Removed)
+			for _, f := range w.Files {
+				there := exists(filepath.Join(r.dir, f)) || exists(filepath.Join(r.dir, f+".gz"))
+				if there == slices.Contains(w.Removed, f) {
+					t.Errorf("window %d: %s is there: %v, removed: %q", n, f, there, w.Removed)
+				}
+			}
+		}
+		if marked == 0 || !exists(foreign) {
+			t.Errorf("%d files are marked, the foreign one is there: %v", marked, exists(foreign))
+		}
+		r.quiet()
+		r.store.Close()
+		// A restart finds what there is.
+		next := openRig(t, r.dir, "bbbbbb", func(c *Config) { c.BufferSize, c.MaxTotal = 8<<20, limit/2 }, nil)
+		q := newPeer(next.run, 1)
+		next.window(windows, func(s *Session) { talkMuch(s, q, 1<<17) })
+		if got := usage(t, r.dir); got > limit/2+4096 {
+			t.Errorf("after a restart with half the limit the files take %d bytes", got)
+		}
+		next.quiet()
+	}
+}
+
+// What two processes write during a hot upgrade counts for both.
+func TestTheQuotaSeesOtherProcesses(t *testing.T) {
+	dir := t.TempDir()
+	config := testConfig(dir)
+	config.MaxTotal = 1 << 20
+	q := newQuota(config, nil)
+	if err := q.reserve(100); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
+	if err := os.WriteFile(other, make([]byte, 1<<20), fileMode); err != nil {
+		t.Fatal(err)
+	}
+	q.index = &appendFile{path: filepath.Join(dir, dump.Index)}
+	for range 40 {
+		if err := q.reserve(1 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if exists(other) {
+		t.Error("the other process's file has not been noticed")
+	}
+}
+
+// When nothing more may be removed, what comes is lost, and the file that is
+// being written stays.
+func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
+	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), fileMode); err != nil {
+		t.Fatal(err)
+	}
+	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("no room")) })
+	if w.LostBy["write_error"] != 7 {
+		t.Errorf("index %+v", w)
+	}
+	if a := r.alerted(); len(a) != 1 || !strings.Contains(a[0], "max_total") {
+		t.Errorf("alerts: %q", a)
+	}
+}
+
+func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
+	rolled := "dump_tcp_copy-" + at.Format(dump.RolledTimeFormat) + ".log"
+	for name, c := range map[string]struct {
+		closed  time.Time
+		files   []string
+		gone    string
+		removed []string
+	}{
+		"by its name":              {at.Add(time.Hour), []string{rolled}, rolled, []string{rolled}},
+		"compressed":               {at.Add(time.Hour), []string{rolled}, rolled + ".gz", []string{rolled}},
+		"rolled later":             {at.Add(-time.Hour), []string{dump.FlowLog}, rolled, []string{rolled}},
+		"rolled at once":           {at.Add(999 * time.Microsecond), []string{dump.FlowLog}, rolled + ".gz", []string{rolled}},
+		"rolled before":            {at.Add(time.Hour), []string{dump.FlowLog}, rolled, nil},
+		"another log's":            {at.Add(-time.Hour), []string{dump.PortraitLog}, rolled, nil},
+		"no time in the name":      {at.Add(-time.Hour), []string{dump.FlowLog}, "dump_tcp_copy-x.log", nil},
+		"a segment":                {at, []string{"a.pcapng", "b.pcapng"}, "b.pcapng.gz", []string{"b.pcapng"}},
+		"a segment of another one": {at, []string{"a.pcapng"}, "b.pcapng", nil},
+	} {
+		w := dump.WindowLine{Closed: c.closed, Files: c.files}
+		for range 2 {
+			markLine(&w, []dumpFile{{name: c.gone}})
+		}
+		if !slices.Equal(w.Removed, c.removed) {
+			t.Errorf("%s: removed %q, want %q", name, w.Removed, c.removed)
+		}
+		for _, f := range w.Removed {
+			if !slices.Contains(w.Files, f) {
+				t.Errorf("%s: %s is removed but not among %q", name, f, w.Files)
+			}
+		}
+	}
+}
+
+// Lines of the index that cannot be read stay as they are when others are marked.
+func TestMarkingKeepsForeignLines(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+	path := filepath.Join(r.dir, dump.Index)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := "not JSON\n" + string(text) + "{\"half\":"
+	if err := os.WriteFile(path, []byte(damaged), fileMode); err != nil {
+		t.Fatal(err)
+	}
+	if err := markRemoved(r.store.index, []dumpFile{{name: dump.FlowLog}}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(after); !strings.HasPrefix(s, "not JSON\n") || !strings.Contains(s, `"removed":["dump_tcp_copy.log"]`) || strings.Count(s, "\n") != 2 {
+		t.Errorf("index %q", s)
+	}
+}
+
+func TestOldSegmentsGo(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Formats, c.Roll.Age = []Format{FormatPcapng}, 24*time.Hour
+	}, nil)
+	p := newPeer(r.run, 1)
+	first := r.window(1, func(s *Session) { p.say(s, model.In, []byte("x")) })
+	r.store.rolled.work.Wait()
+	old := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(filepath.Join(r.dir, first.Files[0]), old, old); err != nil {
+		t.Fatal(err)
+	}
+	second := r.window(2, func(s *Session) { p.say(s, model.In, []byte("x")) })
+	r.store.rolled.work.Wait()
+	if first = r.indexed(1); !slices.Equal(first.Removed, first.Files) || exists(filepath.Join(r.dir, first.Files[0])) {
+		t.Errorf("first window: %+v", first)
+	}
+	if !exists(filepath.Join(r.dir, second.Files[0])) {
+		t.Errorf("second window: %+v", second)
+	}
+}

@@ -1,0 +1,336 @@
+package persistence
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// logs returns the base names of the flow logs in dir, the current one last.
+func logs(t *testing.T, dir string) []string {
+	t.Helper()
+	rolled, err := rolledFiles(filepath.Join(dir, dump.FlowLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(rolled)
+	var names []string
+	for _, path := range rolled {
+		names = append(names, filepath.Base(path))
+	}
+	if exists(filepath.Join(dir, dump.FlowLog)) {
+		names = append(names, dump.FlowLog)
+	}
+	return names
+}
+
+// talkMuch lets about n bytes of log lines pass, for which there must be room.
+func talkMuch(s *Session, p *peer, n int) {
+	data := make([]byte, 50_000)
+	for range n/(3*len(data)) + 1 {
+		p.say(s, model.In, data)
+	}
+}
+
+func TestFilesAreRolledBySize(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll.Size = 8<<20, 1<<20 }, nil)
+	p := newPeer(r.run, 1)
+	w := r.window(1, func(s *Session) {
+		for range 5 {
+			p.say(s, model.In, make([]byte, 300_000)) // a line of 900 kB each
+		}
+	})
+	names := logs(t, r.dir)
+	if len(names) != 5 || !slices.Equal(names, w.Files) {
+		t.Errorf("the logs are %q, the index has %q", names, w.Files)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(r.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 1<<20 || len(text) == 0 || text[len(text)-1] != '\n' || strings.Count(string(text), "> ") < 1 {
+			t.Errorf("%s has %d bytes, not whole lines of less than 1 MiB", name, len(text))
+		}
+	}
+	r.agrees(w)
+	r.quiet()
+}
+
+func TestFilesAreRolledByTime(t *testing.T) {
+	change := func(c *Config) { c.Roll.Every = time.Hour }
+	r := newRig(t, change, nil)
+	path := filepath.Join(r.dir, dump.FlowLog)
+	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
+	window := func(r *rig, n int, at time.Duration) {
+		t.Helper()
+		r.clock.set(start.Add(at))
+		r.window(n, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("now")) })
+		if err := os.Chtimes(path, start.Add(at), start.Add(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, at := range []time.Duration{0, 29 * time.Minute, 30 * time.Minute, 89 * time.Minute, 90 * time.Minute} {
+		window(r, n, at)
+	}
+	want := []string{"dump_tcp_copy-2024-05-06T08-00-00.000.log", "dump_tcp_copy-2024-05-06T09-00-00.000.log", dump.FlowLog}
+	if names := logs(t, r.dir); !slices.Equal(names, want) {
+		t.Errorf("the logs are %q, want %q", names, want)
+	}
+	// A file that the process before has left is as old as its last line.
+	r.store.Close()
+	next := openRig(t, r.dir, "bbbbbb", change, nil)
+	window(next, 5, 91*time.Minute)
+	window(next, 6, 24*time.Hour+91*time.Minute)
+	if names := logs(t, r.dir); len(names) != 4 || names[2] != "dump_tcp_copy-2024-05-07T09-01-00.000.log" {
+		t.Errorf("after the restart the logs are %q", names)
+	}
+}
+
+func TestOldRolledFilesGo(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Keep: 2} }, nil)
+	p := newPeer(r.run, 1)
+	for n := range 4 {
+		r.window(n, func(s *Session) { talkMuch(s, p, 1<<20) })
+	}
+	r.store.rolled.work.Wait()
+	names := logs(t, r.dir)
+	if len(names) != 3 {
+		t.Errorf("with keep=2 the logs are %q", names)
+	}
+	// The index says of each window which of its files are gone.
+	for n := range 4 {
+		w := r.indexed(n)
+		for _, f := range w.Files {
+			gone := !exists(filepath.Join(r.dir, f))
+			if gone != slices.Contains(w.Removed, f) {
+				t.Errorf("window %d: %s is gone: %v; removed %q", n, f, gone, w.Removed)
+			}
+		}
+	}
+	if first := r.indexed(0); len(first.Removed) == 0 {
+		t.Errorf("nothing of the first window has been removed: %+v", first)
+	}
+	// By age.
+	old := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(filepath.Join(r.dir, names[0]), old, old); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(r.dir, dump.FlowLog)
+	if err := r.store.rolled.tidyNow(path, Roll{Age: 24 * time.Hour}, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if after := logs(t, r.dir); !slices.Equal(after, names[1:]) {
+		t.Errorf("with age=1 of %q remain %q", names, after)
+	}
+	r.quiet()
+}
+
+func TestRolledFilesAreCompressed(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }, nil)
+	p := newPeer(r.run, 1)
+	w := r.window(1, func(s *Session) { talkMuch(s, p, 3<<20) })
+	r.store.rolled.work.Wait()
+	names := logs(t, r.dir)
+	for i, name := range names {
+		if strings.HasSuffix(name, ".gz") != (i < len(names)-1) {
+			t.Errorf("log %d of %d is %s", i, len(names), name)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(r.dir, "*.tmp")); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+	r.agrees(w)
+	r.quiet()
+}
+
+// Of two processes that compress a file at once, one does.
+func TestOneCompressesAFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
+	text := strings.Repeat("a line\n", 200_000)
+	if err := os.WriteFile(path, []byte(text), fileMode); err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	for range 4 {
+		work.Add(1)
+		go func() {
+			defer work.Done()
+			r := newRolled(newQuota(testConfig(dir), nil), nil)
+			defer r.close()
+			if err := r.compressNow(path); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	work.Wait()
+	f, err := os.Open(path + ".gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(zip); err != nil || string(got) != text {
+		t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left over: %v, %v", entries, err)
+	}
+}
+
+// A file that cannot be compressed stays, and so does one whose compressing is
+// stopped.
+func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
+	if err := os.WriteFile(path, []byte("text\n"), fileMode); err != nil {
+		t.Fatal(err)
+	}
+	r := newRolled(newQuota(testConfig(dir), nil), nil)
+	r.close()
+	r.close()
+	if err := r.compressNow(path); err == nil || !exists(path) || exists(path+".gz") {
+		t.Errorf("stopped: %v", err)
+	}
+	if err := r.compressNow(filepath.Join(dir, "gone.log")); err != nil {
+		t.Errorf("a file that is gone: %v", err)
+	}
+	r = newRolled(newQuota(testConfig(dir), nil), nil)
+	defer r.close()
+	if err := os.MkdirAll(filepath.Join(path+".gz", "in the way"), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.compressNow(path); err == nil || !exists(path) || exists(path+".gz.tmp") {
+		t.Errorf("with its name taken: %v", err)
+	}
+}
+
+// Names of rolled files are never taken again, not even within a millisecond.
+func TestRolledNamesAreNew(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, dump.FlowLog)
+	r := newRolled(newQuota(testConfig(dir), nil), nil)
+	defer r.close()
+	now := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
+	for i := range 3 {
+		if err := os.WriteFile(path, []byte{byte(i)}, fileMode); err != nil {
+			t.Fatal(err)
+		}
+		name, err := r.take(path, now)
+		want := filepath.Join(dir, fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log", 2*i))
+		if err != nil || name != want {
+			t.Errorf("%s, %v, want %s", name, err, want)
+		}
+		taken := filepath.Join(dir, fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log.gz", 2*i+1))
+		if err := os.WriteFile(taken, nil, fileMode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// During a hot upgrade two processes write to one directory: both roll and
+// compress, and neither loses or tears a line of the other.
+func TestTwoStoresShareADirectory(t *testing.T) {
+	dir := t.TempDir()
+	change := func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }
+	var rigs []*rig
+	var talk sync.WaitGroup
+	peers := map[string]*peer{}
+	for i, run := range []string{"aaaaaa", "bbbbbb"} {
+		r := openRig(t, dir, run, change, func(h *Host) { h.Now = time.Now })
+		rigs = append(rigs, r)
+		p := newPeer(run, 1)
+		peers[p.id] = p
+		talk.Add(1)
+		go func() {
+			defer talk.Done()
+			s := r.open(i)
+			for k := range 200 {
+				p.say(s, model.In, []byte(strings.Repeat(fmt.Sprint(i, k), 1000)))
+				if k%50 == 49 {
+					settle(t, s)
+				}
+			}
+			s.Close(time.Now())
+		}()
+	}
+	talk.Wait()
+	for _, r := range rigs {
+		r.store.Close()
+		r.quiet()
+	}
+	for i, r := range rigs {
+		w := rigs[0].indexed(i)
+		if w.Lost != (oracle.Both{}) {
+			t.Errorf("store %d: %+v", i, w)
+		}
+		r.agrees(w)
+	}
+	if n := len(logs(t, dir)); n < 4 {
+		t.Errorf("only %d logs", n)
+	}
+	for _, c := range rigs[0].conversations() {
+		peers[c.Conn].compare(t, c)
+	}
+}
+
+// What is created is its owner's alone, whatever the process's mask.
+func TestFilesAreTheOwnersOnly(t *testing.T) {
+	defer umask(0)()
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	r := openRig(t, dir, "aaaaaa", func(c *Config) {
+		c.Formats, c.Roll = []Format{FormatHexMeta, FormatPcapng}, Roll{Size: 1 << 20, Keep: 1, Compress: true}
+		c.BufferSize, c.MaxTotal = 8<<20, 16<<20
+	}, func(h *Host) {
+		h.Effective = func() ([]byte, error) { return []byte(`{"a":1}`), nil }
+		h.Static = h.Effective
+	})
+	p := newPeer(r.run, 1)
+	for n := range 3 {
+		r.window(n, func(s *Session) {
+			talkMuch(s, p, 1<<20)
+			if taken, err := s.Portrait(model.RPC, "2045", func() ([]byte, error) { return []byte("{}"), nil }); !taken || err != nil {
+				t.Error(taken, err)
+			}
+		})
+	}
+	r.store.rolled.work.Wait()
+	seen := map[string]bool{}
+	err := filepath.WalkDir(filepath.Dir(dir), func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		want := os.FileMode(fileMode)
+		if e.IsDir() {
+			want = os.ModeDir | dirMode
+		}
+		if info.Mode() != want {
+			t.Errorf("%s: %v, want %v", path, info.Mode(), want)
+		}
+		seen[strings.TrimSuffix(filepath.Ext(path), "ng")] = true
+		return nil
+	})
+	if err != nil || !seen[".gz"] || !seen[".log"] || !seen[".jsonl"] {
+		t.Errorf("%v, %v", seen, err)
+	}
+	r.quiet()
+}

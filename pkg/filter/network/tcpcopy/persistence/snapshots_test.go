@@ -1,0 +1,161 @@
+package persistence
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// snapshotsOf returns what the lines of a snapshot file say, each with the number
+// of its window.
+func snapshotsOf(t *testing.T, dir, name string) (said []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.SplitAfter(string(text), "\n") {
+		if line == "" {
+			continue
+		}
+		_, rest, ok := strings.Cut(line, " [INFO] [")
+		window, config, ok2 := strings.Cut(rest, "]")
+		if !ok || !ok2 || !strings.HasSuffix(config, "\n") {
+			t.Errorf("%s: %q", name, line)
+			continue
+		}
+		said = append(said, strings.TrimLeft(window[:8], "0")+" "+strings.TrimSuffix(config, "\n"))
+	}
+	return said
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+// A configuration is written when it has changed since the last one in the file,
+// across restarts, and each window in which anything was recorded has a line.
+func TestSnapshotsAreWrittenOnce(t *testing.T) {
+	effective := `{"a": 1}`
+	load := func(h *Host) {
+		h.Effective = func() ([]byte, error) { return []byte(effective), nil }
+	}
+	r := newRig(t, nil, load)
+	talk := func(r *rig, n int) {
+		t.Helper()
+		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, model.In, []byte("x")) })
+	}
+	want := []string{`1 {"a":1}`, `2 no_change`}
+	talk(r, 1)
+	talk(r, 2)
+	r.window(3, func(*Session) {})
+	r.window(4, func(s *Session) {
+		s.Hold(model.ReasonGuard)
+		newPeer(r.run, 4).say(s, model.In, []byte("nothing of this is recorded"))
+	})
+	same(t, "one process", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+
+	effective = "{\n\"a\": 2}"
+	talk(r, 5)
+	want = append(want, `5 {"a":2}`)
+	r.store.Close()
+	next := openRig(t, r.dir, "bbbbbb", nil, load)
+	talk(next, 6)
+	want = append(want, `6 no_change`)
+	same(t, "after a restart", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+
+	// During a hot upgrade two processes write to the file.
+	other := openRig(t, r.dir, "cccccc", nil, func(h *Host) {
+		h.Effective = func() ([]byte, error) { return []byte(`{"a":3}`), nil }
+	})
+	talk(other, 7)
+	talk(next, 8)
+	talk(next, 9)
+	want = append(want, `7 {"a":3}`, `8 {"a":2}`, `9 no_change`)
+	same(t, "two processes", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+
+	// A file that is gone, or rolled, begins with the configuration.
+	if err := os.Remove(filepath.Join(r.dir, dump.EffectiveConfigs)); err != nil {
+		t.Fatal(err)
+	}
+	talk(next, 10)
+	same(t, "a new file", snapshotsOf(t, r.dir, dump.EffectiveConfigs), []string{`10 {"a":2}`})
+	if got := snapshotsOf(t, r.dir, dump.StaticConfigs); got != nil {
+		t.Errorf("there is no static configuration: %q", got)
+	}
+	r.quiet()
+	next.quiet()
+}
+
+func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
+	load := func(h *Host) {
+		h.Static = func() ([]byte, error) { return []byte(`{"a":1}`), nil }
+	}
+	r := newRig(t, func(c *Config) { c.Roll.Every = time.Hour }, load)
+	path := filepath.Join(r.dir, dump.StaticConfigs)
+	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
+	for n, at := range []time.Duration{0, time.Minute, time.Hour, time.Hour + time.Minute} {
+		r.clock.set(start.Add(at))
+		r.window(n+1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+		if err := os.Chtimes(path, start.Add(at), start.Add(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "rolled", snapshotsOf(t, r.dir, "dump_static_conf-2024-05-06T08-30-00.000.log"), []string{`1 {"a":1}`, `2 no_change`})
+	same(t, "current", snapshotsOf(t, r.dir, dump.StaticConfigs), []string{`3 {"a":1}`, `4 no_change`})
+}
+
+// A portrait is something that was recorded.
+func TestAPortraitAloneMakesASnapshot(t *testing.T) {
+	r := newRig(t, nil, func(h *Host) {
+		h.Effective = func() ([]byte, error) { return []byte(`{}`), nil }
+	})
+	w := r.window(1, func(s *Session) {
+		if taken, err := s.Portrait(model.STATE, "", func() ([]byte, error) { return []byte(`1`), nil }); !taken || err != nil {
+			t.Error(taken, err)
+		}
+	})
+	same(t, "snapshots", snapshotsOf(t, r.dir, dump.EffectiveConfigs), []string{`1 {}`})
+	same(t, "files", w.Files, []string{dump.PortraitLog, dump.EffectiveConfigs})
+}
+
+// Secrets do not reach the disk, and what cannot be masked is not written.
+func TestSnapshotsAreMasked(t *testing.T) {
+	text := `{"tls": {"private_key": "hunter2", "ca": "-----BEGIN PRIVATE KEY-----\nhunter2\n"}, "url": "redis://u:hunter2@h", "n": 1}`
+	fails := errors.New("cannot be loaded")
+	loadErr := error(nil)
+	r := newRig(t, nil, func(h *Host) {
+		h.Effective = func() ([]byte, error) { return []byte(text), loadErr }
+	})
+	talk := func(n int) {
+		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, model.In, []byte("x")) })
+	}
+	talk(1)
+	said := snapshotsOf(t, r.dir, dump.EffectiveConfigs)
+	if len(said) != 1 || strings.Contains(said[0], "hunter2") || !strings.Contains(said[0], `"n":1`) || !json.Valid([]byte(strings.TrimPrefix(said[0], "1 "))) {
+		t.Errorf("snapshot %q", said)
+	}
+	text = `{"password": "hunter2"`
+	talk(2)
+	text, loadErr = `{}`, fails
+	talk(3)
+	if got := snapshotsOf(t, r.dir, dump.EffectiveConfigs); len(got) != 1 {
+		t.Errorf("snapshots %q", got)
+	}
+	if a := r.alerted(); len(a) != 2 || !strings.Contains(a[0], "mask") || !strings.Contains(a[1], fails.Error()) || strings.Contains(a[0], "hunter2") {
+		t.Errorf("alerts: %q", a)
+	}
+}
