@@ -150,9 +150,6 @@ func parseOutput(b *block) *outputSettings {
 		for _, f := range formats {
 			o.formats = append(o.formats, persistence.Format(f))
 		}
-		check := d
-		check.Formats = o.formats
-		*b.errs = append(*b.errs, check.Validate()...)
 	}
 	var words string
 	if b.value("roll", &words, "roller words such as size=256 age=7 keep=10 compress=on") {
@@ -163,6 +160,9 @@ func parseOutput(b *block) *outputSettings {
 		o.roll = &roll
 	}
 	o.maxTotal = b.size("max_total", o.maxTotal)
+	check := d
+	check.Formats, check.MaxTotal = o.formats, o.maxTotal
+	*b.errs = append(*b.errs, check.Validate()...)
 	var free json.RawMessage
 	if free = b.raw("min_free"); free != nil {
 		var err error

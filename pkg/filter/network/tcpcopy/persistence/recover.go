@@ -114,6 +114,7 @@ func (s *Session) resume(shard int) (last int64, err error) {
 		}
 		w.resume(b)
 	}
+	w.tellTraffic()
 	// What was lost without an entry is known from the last account alone.
 	t := &w.shard.tally
 	t.connections = w.known

@@ -37,7 +37,8 @@ type worker struct {
 	current   *flow     // being encoded
 	missed    []span    // parts of the batch that an output could not take
 	freed     []uint32
-	known     uint64 // connections that the batches so far have introduced
+	traffic   []trafficCount // by the interface of the segments
+	known     uint64         // connections that the batches so far have introduced
 }
 
 // span is the range of bytes of a batch in which entries begin.
@@ -102,6 +103,7 @@ func (w *worker) finish() {
 	for _, o := range w.outputs {
 		o.finish()
 	}
+	w.tellTraffic()
 }
 
 // process hands the entries of a batch to the outputs and accounts for them.
@@ -166,13 +168,17 @@ func (w *worker) account(mem []byte) tally {
 			n := uint64(len(e.payload))
 			if w.isMissed(at) {
 				t.lost[e.dir][model.ReasonWriteError] += n
+				w.count(w.flows[e.slot], model.ReasonWriteError, n)
 			} else {
+				w.count(w.flows[e.slot], model.ReasonNone, n)
 				t.written[e.dir] += n
 				t.records[e.dir]++
 			}
 			w.flows[e.slot].Next[e.dir] = e.offset + n
 		case kindGap:
-			w.flows[e.slot].Next[e.dir] = e.offset + binary.LittleEndian.Uint64(e.payload)
+			n := binary.LittleEndian.Uint64(e.payload)
+			w.flows[e.slot].Next[e.dir] = e.offset + n
+			w.count(w.flows[e.slot], e.reason, n)
 		case kindClose:
 			for _, o := range w.live {
 				if o.behind[w.flows[e.slot]] == nil {
@@ -190,6 +196,29 @@ func (w *worker) account(mem []byte) tally {
 	sh.tally.add(&t)
 	sh.free = append(sh.free, w.freed...)
 	return sh.tally
+}
+
+// count counts one record of f, or its loss, for the statistics of the segments.
+func (w *worker) count(f *flow, reason model.Reason, n uint64) {
+	if f.describedIn == 0 {
+		return // no segment has the listener
+	}
+	for f.iface >= len(w.traffic) {
+		w.traffic = append(w.traffic, trafficCount{})
+	}
+	c := &w.traffic[f.iface]
+	c.records++
+	if reason != model.ReasonNone {
+		c.dropped++
+		c.lost[reason] += n
+	}
+}
+
+// tellTraffic hands what was counted to the segments.
+func (w *worker) tellTraffic() {
+	for iface := range w.traffic {
+		w.session.segments.count(iface, &w.traffic[iface])
+	}
 }
 
 // isMissed tells whether an output lacks the entry that begins at byte at.
