@@ -127,10 +127,10 @@ func (c *Controller) judge(now time.Time) {
 	switch {
 	case c.verdict == verdictDown && !c.warned:
 		c.warned = true
-		c.log.Warnf("tcpcopy: guard is down, nothing is recorded: %s", c.why)
+		c.log.Warnf("guard is down, nothing is recorded: %s", c.why)
 	case c.verdict == verdictUp && c.warned:
 		c.warned = false
-		c.log.Infof("tcpcopy: guard is up again: %s", c.why)
+		c.log.Infof("guard is up again: %s", c.why)
 	}
 	if hold := c.verdict != verdictUp; c.window != nil && hold != c.held {
 		c.held = hold
@@ -158,7 +158,7 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	l.config = cfg
 	was := c.effective
 	c.weigh()
-	c.log.Infof("tcpcopy: %s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
+	c.log.Infof("%s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
 
 	if c.window != nil && (c.effective.forced || was.on && !c.effective.on) {
 		c.closeWindow("switched off")

@@ -75,7 +75,7 @@ func (c *Controller) openScheduled(now time.Time) {
 	if _, err := c.openWindow(model.TriggerSchedule, seconds(c.effective.config.Duration)); err != nil {
 		c.skipped.Windows++
 		c.skipped.Reason = err.Error()
-		c.log.Warnf("tcpcopy: %v; next try in %d s", err, c.effective.config.Interval)
+		c.log.Warnf("%v; next try in %d s", err, c.effective.config.Interval)
 	}
 }
 
@@ -95,7 +95,7 @@ func (c *Controller) openWindow(trigger model.Trigger, length time.Duration) (mo
 	c.window = &Window{Window: w, Tap: tap}
 	c.gate.Store(c.window)
 	c.publish()
-	c.log.Infof("tcpcopy: %s window %s is open for %v", trigger, w.ID, length)
+	c.log.Infof("%s window %s is open for %v", trigger, w.ID, length)
 	return w, nil
 }
 
@@ -109,7 +109,7 @@ func (c *Controller) closeWindow(why string) model.Window {
 	c.window, c.held, c.waiting = nil, false, closed
 	c.publish()
 	w.Tap.Close(closed)
-	c.log.Infof("tcpcopy: %s window %s is closed: %s", w.Trigger, w.ID, why)
+	c.log.Infof("%s window %s is closed: %s", w.Trigger, w.ID, why)
 	result := w.Window
 	result.Closes = closed
 	return result
