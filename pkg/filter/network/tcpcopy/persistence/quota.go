@@ -20,6 +20,7 @@ import (
 type quota struct {
 	dir   string
 	max   int64
+	run   string // this process's part of the segments' names
 	alert func(what string, err error)
 	index *appendFile
 
@@ -148,7 +149,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.used+n <= q.max {
 			break
 		}
-		if q.writing[f.name] > 0 || !removable(f.name) || time.Since(f.modified) < inUse && strings.HasSuffix(f.name, dump.SegmentExtension) {
+		if q.writing[f.name] > 0 || !removable(f.name) || q.foreignSegment(f.name) && time.Since(f.modified) < inUse {
 			continue
 		}
 		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -172,6 +173,11 @@ func (q *quota) makeRoomLocked(n int64) error {
 // inUse is how long after its last change a segment may still be another
 // process's open one, during a hot upgrade.
 const inUse = 2 * time.Second
+
+// foreignSegment tells whether a file is a segment of another process.
+func (q *quota) foreignSegment(name string) bool {
+	return strings.HasSuffix(name, dump.SegmentExtension) && !strings.Contains(name, "_"+q.run+"_")
+}
 
 // removable tells whether retention may take a file: rolled logs and segments,
 // never a log that is being written or the index.

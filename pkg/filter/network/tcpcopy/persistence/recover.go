@@ -31,17 +31,39 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	}
 	var all []Recovered
 	for _, pointer := range pointers {
-		r, found := recoverSpool(config, host, pointer)
-		if found {
+		s, err := openSpool(pointer)
+		if r, found := recoverSpool(config, host, s, pointer, err); found {
+			all = append(all, r)
+		}
+	}
+	// A pointer goes with a directory that somebody removes; the spool does not.
+	dir := config.spoolDir(0)
+	if dir == "" {
+		return all, nil
+	}
+	orphans, err := filepath.Glob(filepath.Join(dir, "*"+spoolExtension))
+	if err != nil {
+		return all, err
+	}
+	for _, path := range orphans {
+		s, err := openSpoolFile(path, "")
+		if err != nil {
+			continue // another directory's business, or that of a process which is alive
+		}
+		if s.header.Dir != config.Dir {
+			s.leave()
+			continue
+		}
+		if r, found := recoverSpool(config, host, s, path, nil); found {
 			all = append(all, r)
 		}
 	}
 	return all, nil
 }
 
-// recoverSpool recovers one spool. found is false when there is nothing to say.
-func recoverSpool(config Config, host Host, pointer string) (r Recovered, found bool) {
-	s, err := openSpool(pointer)
+// recoverSpool recovers the spool s, which pointer stands for, unless err says why
+// it cannot be read. found is false when there is nothing to say.
+func recoverSpool(config Config, host Host, s *spool, pointer string, err error) (r Recovered, found bool) {
 	switch {
 	case errors.Is(err, errSpoolBusy):
 		return r, false

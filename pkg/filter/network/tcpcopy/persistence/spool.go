@@ -55,6 +55,8 @@ const (
 	spoolMagic   = "TCSPOOL\n"
 	// pointerPrefix begins the names of pointer files.
 	pointerPrefix = ".spool-"
+	// spoolExtension ends the names of spools.
+	spoolExtension = ".spool"
 )
 
 // shardState is how far the batches of a shard have got.
@@ -194,7 +196,7 @@ func (s *spool) create(dir string, size int) error {
 		return err
 	}
 	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
-	f, err := os.OpenFile(filepath.Join(dir, name+".spool"), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := os.OpenFile(filepath.Join(dir, name+spoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
@@ -277,20 +279,24 @@ var errSpool = errors.New("not a spool of this version")
 var errSpoolBusy = errors.New("its process is alive")
 
 // openSpool opens what a killed process has left, by its pointer file.
-func openSpool(pointer string) (s *spool, err error) {
+func openSpool(pointer string) (*spool, error) {
 	text, err := os.ReadFile(pointer)
 	if err != nil {
 		return nil, err
 	}
-	path := strings.TrimSpace(string(text))
+	return openSpoolFile(strings.TrimSpace(string(text)), pointer)
+}
+
+// openSpoolFile opens the spool at path, whose pointer may be gone.
+func openSpoolFile(path, pointer string) (s *spool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	s = &spool{file: f, pointer: pointer}
+	opened := &spool{file: f, pointer: pointer}
 	defer func() {
 		if err != nil {
-			s.leave()
+			opened.leave()
 		}
 	}()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -303,14 +309,14 @@ func openSpool(pointer string) (s *spool, err error) {
 	if info.Size() < pageSize || info.Size() > 2*MaxBufferSize {
 		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errSpool)
 	}
-	if s.mem, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if opened.mem, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
-	if err := s.readHeader(); err != nil {
+	if err := opened.readHeader(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s.overlay()
-	return s, nil
+	opened.overlay()
+	return opened, nil
 }
 
 // readHeader reads and checks the header, which decides what is where.

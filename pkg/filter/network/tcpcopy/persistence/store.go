@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,8 @@ type Store struct {
 	// the goroutine that closes windows has it, and Close after that.
 	unindexed []byte
 
+	alerting   sync.Mutex
+	alerted    map[string]time.Time    // when there was an alert of that kind; guarded by alerting
 	faults     atomic.Uint64           // alerts
 	live       atomic.Pointer[[]*Live] // replaced under mu, never changed
 	liveLost   atomic.Uint64           // bytes of payload that live streams have missed
@@ -76,6 +79,12 @@ func Open(config Config, host Host) (*Store, error) {
 // recoverLeft is a goroutine of Open's, for which OpenWindow and Close wait.
 func (s *Store) recoverLeft() {
 	defer s.recovering.Done()
+	defer func() {
+		// What a killed process has left must not end this one.
+		if r := recover(); r != nil {
+			s.alert("recover", fmt.Errorf("panicked: %v\n%s", r, debug.Stack()))
+		}
+	}()
 	all, err := Recover(s.config, s.host)
 	if err != nil {
 		s.alert("recover", err)
@@ -97,11 +106,12 @@ func open(config Config, host Host) (*Store, error) {
 	if err := prepareDir(config.Dir); err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, host: host}
+	s := &Store{config: config, host: host, alerted: map[string]time.Time{}}
 	if s.host.Now == nil {
 		s.host.Now = time.Now
 	}
 	s.quota = newQuota(config, s.alert)
+	s.quota.run = host.Run
 	s.rolled = newRolled(s.quota, s.alert)
 	roll := config.rolling()
 	s.flowLog = s.logFile(dump.FlowLog, roll)
@@ -176,6 +186,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		Ports:    session.portList(),
 		Accounts: accounts,
 		Files:    append([]string{}, files...),
+		Removed:  s.missing(files),
 
 		Recovered: recovered,
 	}
@@ -256,11 +267,35 @@ func (s *Store) Close() {
 	}
 }
 
+// alertPause is how long alerts of one kind keep silent after one: a fault of the
+// disk shows in many places at once.
+const alertPause = 10 * time.Second
+
 func (s *Store) alert(what string, err error) {
 	s.faults.Add(1)
-	if s.host.Alert != nil {
+	s.alerting.Lock()
+	now := s.host.Now()
+	last, known := s.alerted[what]
+	silent := known && now.Sub(last) < alertPause && !now.Before(last)
+	if !silent {
+		s.alerted[what] = now
+	}
+	s.alerting.Unlock()
+	if s.host.Alert != nil && !silent {
 		s.host.Alert(what, err)
 	}
+}
+
+// missing returns those of the files that are gone: retention has been faster
+// than the window's end.
+func (s *Store) missing(files []string) (gone []string) {
+	for _, name := range files {
+		path := filepath.Join(s.config.Dir, name)
+		if !exists(path) && !exists(path+".gz") {
+			gone = append(gone, name)
+		}
+	}
+	return gone
 }
 
 func (s *Store) info(format string, args ...any) {
