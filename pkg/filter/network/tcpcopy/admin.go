@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +32,9 @@ const (
 
 // maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
 const maxBody = 64 << 10
+
+// maxToken bounds the token file, bytes.
+const maxToken = 4 << 10
 
 // admin answers the requests of MOSN's admin server. Methods are checked here
 // and not in patterns, which hosts with an old go line do not have.
@@ -135,17 +138,15 @@ func (r *recorder) status() statusReply {
 // disagree with another one, and those whose block could not be read, which are
 // found in MOSN's configuration because a factory that fails is not told of them.
 func (r *recorder) refusedLocked() []refusal {
-	all := []refusal{}
-	for _, f := range r.refused {
-		all = append(all, f)
-	}
+	byName := maps.Clone(r.refused)
 	if r.host.listeners != nil {
 		for name, config := range r.host.listeners() {
 			if _, err := parseSettings(config); err != nil {
-				all = append(all, refusal{Listener: name, Error: err.Error()})
+				byName[name] = refusal{Listener: name, Error: err.Error()}
 			}
 		}
 	}
+	all := slices.AppendSeq([]refusal{}, maps.Values(byName))
 	slices.SortFunc(all, func(a, b refusal) int { return strings.Compare(a.Listener, b.Listener) })
 	return all
 }
@@ -172,6 +173,7 @@ func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 	source := "admin request from " + req.RemoteAddr
 	config, err := model.ParseDumpConfig(body, layer)
 	if err != nil {
+		a.recorder.countRefusal()
 		a.recorder.controller.Refuse(layer, source, err)
 		refuse(w, http.StatusBadRequest, err)
 		return
@@ -257,13 +259,13 @@ func statusOf(err error) int {
 func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	file := a.tokenFile.Load()
 	if file == nil {
-		if fromLoopback(req) {
-			return true
+		if why := foreign(req); why != "" {
+			refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
+			return false
 		}
-		refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", req.RemoteAddr))
-		return false
+		return true
 	}
-	want, err := os.ReadFile(*file)
+	want, err := readSmall(*file, maxToken)
 	token := strings.TrimSpace(string(want))
 	if err != nil || token == "" {
 		refuse(w, http.StatusForbidden, errors.New("the configured token file cannot be read or is empty"))
@@ -278,12 +280,12 @@ func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	return true
 }
 
-// fromLoopback tells whether the request comes from this host, and not through a
-// browser that a foreign page or a forged name has sent here.
-func fromLoopback(req *http.Request) bool {
+// foreign says why the request does not come from this host, or comes through a
+// browser that a foreign page or a forged name has sent here; "" when it does.
+func foreign(req *http.Request) (why string) {
 	peer, err := netip.ParseAddrPort(req.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return false
+		return req.RemoteAddr
 	}
 	host := req.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -292,10 +294,15 @@ func fromLoopback(req *http.Request) bool {
 	if host != "localhost" && host != "" {
 		a, err := netip.ParseAddr(strings.Trim(host, "[]"))
 		if err != nil || !a.Unmap().IsLoopback() {
-			return false
+			return fmt.Sprintf("one that asks the host %q", req.Host)
 		}
 	}
-	return !slices.ContainsFunc(foreignHeaders[:], func(name string) bool { return len(req.Header.Values(name)) > 0 })
+	for _, name := range foreignHeaders {
+		if len(req.Header.Values(name)) > 0 {
+			return "through a browser or proxy, which the header " + name + " tells of"
+		}
+	}
+	return ""
 }
 
 // foreignHeaders are what browsers send for a page, and what proxies on this host

@@ -12,13 +12,20 @@
 // in package persistence, what the files look like in package dump. This package
 // alone knows MOSN; it joins the others:
 //
-//	settings.go      a listener's configuration block, read and checked
-//	factory.go       MOSN's factories: network filter and portrait stream filter
-//	recorder.go      the process-wide recorder that all listeners share
-//	filter.go        one connection
-//	portrait.go      what applications report about themselves
-//	admin.go         the requests of MOSN's admin server
-//	extends.go       MOSN's extends block
-//	metrics.go       what Prometheus sees
-//	registration.go  the only package-level state, where MOSN's registration forces it
+//	settings.go         a listener's configuration block, read and checked
+//	block.go            a JSON object taken apart so that all its faults are found
+//	factory.go          MOSN's factory, one a listener
+//	recorder.go         the process-wide recorder that all listeners share
+//	filter.go           one connection
+//	portrait.go         what applications report about themselves
+//	portrait_stream.go  the stream filter that reports request headers
+//	admin.go            the requests of MOSN's admin server
+//	extends.go          MOSN's extends block
+//	watch.go            the watched file
+//	metrics.go          what Prometheus sees
+//	doors.go            what code written for the first implementation finds
+//	registration.go     the only package-level state, where MOSN's registration forces it
+//
+// README.md tells how to use it, docs/design.md why it is as it is, and
+// docs/format.md what the files hold.
 package tcpcopy

@@ -34,7 +34,7 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 			return portraitJSON(json.RawMessage(data.PortraitData))
 		})
 		if err != nil {
-			r.host.log.Warnf("[tcpcopy] portrait of %s is not taken: %v", data.BusinessType, err)
+			r.host.log.Warnf("portrait of %s is not taken: %v", data.BusinessType, err)
 		}
 	}
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {

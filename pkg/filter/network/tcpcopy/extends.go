@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -30,7 +29,7 @@ func parseExtension(text json.RawMessage) (*extension, error) {
 	if b.value("token_file", &e.tokenFile, "the absolute path of a file") {
 		if !filepath.IsAbs(e.tokenFile) {
 			b.bad("token_file", e.tokenFile, "the absolute path of a file")
-		} else if _, err := os.ReadFile(e.tokenFile); err != nil {
+		} else if _, err := readSmall(e.tokenFile, maxToken); err != nil {
 			b.bad("token_file", e.tokenFile, fmt.Sprintf("a file that can be read: %v", err))
 		}
 	}
@@ -63,7 +62,9 @@ func parseLayers(b *block) map[model.Layer]model.DumpConfig {
 func (r *recorder) extend(a *admin, text json.RawMessage) error {
 	e, err := parseExtension(text)
 	if err != nil {
-		r.countRefusal()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.refuseLocked(extendsBlock, err) // in the status too: MOSN tells its start log alone
 		return err
 	}
 	if e.tokenFile != "" {
@@ -77,6 +78,9 @@ func (r *recorder) extend(a *admin, text json.RawMessage) error {
 	}
 	return nil
 }
+
+// extendsBlock stands for a listener in the list of what was refused.
+const extendsBlock = "(extends block)"
 
 // setLayers puts dump configurations that have been checked into force.
 func (r *recorder) setLayers(layers map[model.Layer]model.DumpConfig, source string) error {

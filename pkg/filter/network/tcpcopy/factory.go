@@ -23,8 +23,9 @@ type factory struct {
 	recorder *recorder
 	settings *settings
 
-	mu       sync.Mutex
-	listener *boundListener // nil before Init, guarded by mu
+	mu       sync.Mutex     // guards the rest
+	tried    bool           // to bind the listener
+	listener *boundListener // nil before, and when it has been refused
 }
 
 var (
@@ -55,36 +56,35 @@ func (f *factory) Init(param any) error {
 func (f *factory) bind(name, port string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.listener != nil {
+	if f.tried {
 		return nil
 	}
+	f.tried = true
 	l, err := f.recorder.bind(name, port, f.settings)
-	if err != nil {
-		return err
-	}
 	f.listener = l
-	return nil
+	return err
 }
 
-// bound returns the listener, nil before Init.
-func (f *factory) bound() *boundListener {
+// bound returns the listener, nil when it has been refused; tried is false before
+// Init.
+func (f *factory) bound() (l *boundListener, tried bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.listener
+	return f.listener, f.tried
 }
 
 // CreateFilterChain adds the filter to a connection that is to be recorded.
 func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFilterChainFactoryCallbacks) {
 	defer f.recorder.recoverPanic("CreateFilterChain")
-	l := f.bound()
-	if l == nil {
+	l, tried := f.bound()
+	if !tried {
 		// A host that does not call Init names the listener in the context.
-		if f.bind(contextText(ctx, types.VariableListenerName), contextPort(ctx)) != nil {
-			return
+		if err := f.bind(contextText(ctx, types.VariableListenerName), contextPort(ctx)); err != nil {
+			f.recorder.host.log.Warnf("%v", err)
 		}
-		l = f.bound()
+		l, _ = f.bound()
 	}
-	if !l.capture.wants(ctx) {
+	if l == nil || !l.capture.wants(ctx) {
 		return
 	}
 	tap := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l}

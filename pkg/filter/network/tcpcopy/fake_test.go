@@ -2,6 +2,7 @@ package tcpcopy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"mosn.io/pkg/variable"
 
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
 
 // object is a JSON object of a configuration.
@@ -228,3 +230,17 @@ func (c *fakeConn) end(e api.ConnectionEvent) {
 		l.OnEvent(e)
 	}
 }
+
+// brokenMeter says that it cannot read.
+type brokenMeter struct{}
+
+func (brokenMeter) Read(context.Context) (strategy.Reading, error) {
+	return strategy.Reading{}, errors.New("out of order")
+}
+
+// silentLog is for tests that log without end.
+type silentLog struct{}
+
+func (silentLog) Infof(string, ...any)          {}
+func (silentLog) Warnf(string, ...any)          {}
+func (silentLog) Alertf(string, string, ...any) {}

@@ -16,13 +16,16 @@ type metricSource interface {
 	gauge(name string) func(v int64)
 }
 
-// publishEvery is how often the metrics are brought up to date in a window.
+// publishEvery is how often the metrics are brought up to date.
 const publishEvery = time.Second
 
 // meters bring MOSN's metrics up to date with what the recorder has counted. The
 // recorder counts in its own places, without a shared counter on the hot path.
 type meters struct {
-	source metricSource
+	source   metricSource
+	stopOnce sync.Once
+	stop     chan struct{} // closed to end the goroutine
+	done     chan struct{} // closed at its end
 
 	mu       sync.Mutex // guards the rest
 	counters map[string]func(int64)
@@ -31,7 +34,7 @@ type meters struct {
 }
 
 func newMeters(source metricSource) *meters {
-	return &meters{source: source, counters: map[string]func(int64){}, gauges: map[string]func(int64){}, last: map[string]uint64{}}
+	return &meters{source: source, stop: make(chan struct{}), done: make(chan struct{}), counters: map[string]func(int64){}, gauges: map[string]func(int64){}, last: map[string]uint64{}}
 }
 
 // count raises a counter to total.
@@ -98,26 +101,33 @@ func truth(b bool) int64 {
 	return 0
 }
 
-// publishWhile keeps the metrics up to date until the function that it returns is
-// called, which waits for the goroutine and publishes once more.
-func (r *recorder) publishWhile() (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(publishEvery)
-		defer ticker.Stop()
-		for {
-			r.publish()
-			select {
-			case <-ticker.C:
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-		r.publish()
+// startPublishing keeps the metrics up to date from now on, until close.
+func (r *recorder) startPublishing() {
+	if r.host.metrics == nil {
+		return
 	}
+	r.publishing.Do(func() { go r.meters.run(r.publish) })
+}
+
+// run is the goroutine that brings the metrics up to date; close ends it.
+func (m *meters) run(publish func()) {
+	defer close(m.done)
+	ticker := time.NewTicker(publishEvery)
+	defer ticker.Stop()
+	for {
+		publish()
+		select {
+		case <-ticker.C:
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+// stopPublishing ends the goroutine of startPublishing, if there is one, and waits
+// for it. It may be called again.
+func (r *recorder) stopPublishing() {
+	r.publishing.Do(func() { close(r.meters.done) }) // never started, and never will be
+	r.meters.stopOnce.Do(func() { close(r.meters.stop) })
+	<-r.meters.done
 }

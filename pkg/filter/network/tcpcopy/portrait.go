@@ -25,7 +25,7 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 	}
 	taken, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
 	if err != nil {
-		r.host.log.Warnf("[tcpcopy] portrait of %s is not taken: %v", business, err)
+		r.host.log.Warnf("portrait of %s is not taken: %v", business, err)
 	}
 	return taken
 }

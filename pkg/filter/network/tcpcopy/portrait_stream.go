@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mosn.io/api"
@@ -42,7 +43,7 @@ func newPortraitFactory(r *recorder, config map[string]any) (api.StreamFilterCha
 			errs = append(errs, err)
 		}
 	}
-	exclude := privateHeaders[:]
+	exclude := slices.Clone(privateHeaders[:]) // decoding writes into what it is given
 	b.value("exclude_headers", &exclude, `a list of header names such as ["authorization", "cookie"]`)
 	for _, name := range exclude {
 		f.exclude[strings.ToLower(name)] = true

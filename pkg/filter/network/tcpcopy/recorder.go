@@ -46,6 +46,7 @@ type recorder struct {
 	controller *strategy.Controller
 	panics     atomic.Uint64
 	meters     *meters
+	publishing sync.Once
 
 	mu        sync.Mutex // guards the rest
 	listeners map[string]*boundListener
@@ -70,9 +71,9 @@ type boundListener struct {
 
 // refusal is a configuration that was refused.
 type refusal struct {
-	Listener string    `json:"listener"`
-	Time     time.Time `json:"time"`
-	Error    string    `json:"error"`
+	Listener string     `json:"listener"`
+	Time     *time.Time `json:"time,omitempty"` // nil for a block that could not be read
+	Error    string     `json:"error"`
 }
 
 func newRecorder(run string, h host) *recorder {
@@ -113,6 +114,7 @@ func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) 
 		return nil, err
 	}
 	r.retire(old)
+	r.startPublishing()
 	if err := r.putIntoForce(name, s); err != nil {
 		return nil, err
 	}
@@ -209,7 +211,7 @@ func (r *recorder) directionsLocked(name string, s *settings, output *outputSett
 // when it fails, the old one stays.
 func (r *recorder) openStoreLocked(o *outputSettings, b *bufferSettings) (old *persistence.Store, err error) {
 	roll := persistence.DefaultRoll()
-	if words := strings.TrimSpace(r.host.roller()); words != "" {
+	if words := strings.TrimSpace(r.host.roller()); words != "" && (o == nil || o.roll == nil) {
 		if roll, err = persistence.ParseRoll(words); err != nil {
 			return nil, fmt.Errorf("global_log_roller: %w", err)
 		}
@@ -225,8 +227,8 @@ func (r *recorder) openStoreLocked(o *outputSettings, b *bufferSettings) (old *p
 		Run:       r.run,
 		Effective: r.host.effective,
 		Static:    r.host.static,
-		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "[tcpcopy] %s: %v", what, err) },
-		Info:      func(format string, args ...any) { r.host.log.Infof("[tcpcopy] "+format, args...) },
+		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
+		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
 	})
 	if err != nil {
 		return nil, err
@@ -253,6 +255,7 @@ func (r *recorder) retire(old *persistence.Store) {
 func plus(a, b persistence.Stats) persistence.Stats {
 	b.Windows += a.Windows
 	b.Faults += a.Faults
+	b.LiveLost += a.LiveLost
 	b.Accounts = a.Accounts.Plus(b.Accounts)
 	return b
 }
@@ -286,15 +289,15 @@ func (r *recorder) countRefusal() {
 }
 
 func (r *recorder) refuseLocked(listener string, err error) {
+	now := time.Now()
 	r.refusals++
-	r.refused[listener] = refusal{Listener: listener, Time: time.Now(), Error: err.Error()}
+	r.refused[listener] = refusal{Listener: listener, Time: &now, Error: err.Error()}
 }
 
 // tap is a window's session with what goes on beside it.
 type tap struct {
 	*persistence.Session
 	recorder *recorder
-	stop     func() // ends the metrics' updates
 }
 
 // OpenWindow begins the session of a window; it implements strategy.Sink.
@@ -303,7 +306,8 @@ func (r *recorder) OpenWindow(w model.Window) (strategy.Tap, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tap{Session: session, recorder: r, stop: r.publishWhile()}, nil
+	r.startPublishing()
+	return &tap{Session: session, recorder: r}, nil
 }
 
 // openSession begins a session in the store that is in force. A store that is
@@ -325,7 +329,7 @@ func (r *recorder) openSession(w model.Window) (*persistence.Session, error) {
 // Close ends the session and has the metrics tell of it.
 func (t *tap) Close(closed time.Time) {
 	t.Session.Close(closed)
-	t.stop()
+	t.recorder.publish()
 }
 
 // close ends the recording: the open window is closed and its records are
@@ -343,6 +347,7 @@ func (r *recorder) close(moved bool) {
 		watch.close()
 	}
 	r.controller.Close()
+	r.stopPublishing()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.store != nil {
@@ -389,7 +394,7 @@ func (r *recorder) stats() persistence.Stats {
 func (r *recorder) recoverPanic(where string) {
 	if p := recover(); p != nil {
 		if r.panics.Add(1) == 1 {
-			r.host.log.Alertf(alertKey, "[tcpcopy] panic in %s: %v\n%s", where, p, debug.Stack())
+			r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, debug.Stack())
 		}
 	}
 }

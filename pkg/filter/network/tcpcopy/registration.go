@@ -51,7 +51,7 @@ func init() {
 	if err := v2.RegisterParseExtendConfig(filterType, func(config json.RawMessage) error {
 		return process.extend(a, config)
 	}); err != nil {
-		log.StartLogger.Errorf("[tcpcopy] extends block: %v", err)
+		log.StartLogger.Errorf(logPrefix+"extends block: %v", err)
 	}
 	upgrading := false
 	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
@@ -105,10 +105,13 @@ func mosnHost() host {
 // mosnLog writes to MOSN's default log, which is replaced while MOSN starts.
 type mosnLog struct{}
 
-func (mosnLog) Infof(format string, args ...any) { log.DefaultLogger.Infof(format, args...) }
-func (mosnLog) Warnf(format string, args ...any) { log.DefaultLogger.Warnf(format, args...) }
+// logPrefix is how operators find the recorder's lines.
+const logPrefix = "[tcpcopy] "
+
+func (mosnLog) Infof(format string, args ...any) { log.DefaultLogger.Infof(logPrefix+format, args...) }
+func (mosnLog) Warnf(format string, args ...any) { log.DefaultLogger.Warnf(logPrefix+format, args...) }
 func (mosnLog) Alertf(alert, format string, args ...any) {
-	log.DefaultLogger.Alertf(alert, format, args...)
+	log.DefaultLogger.Alertf(alert, logPrefix+format, args...)
 }
 
 // mosnMetrics makes metrics in MOSN's store.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
@@ -215,15 +217,15 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 }
 
 // defaultDir is where Layotto's users look: under /home/admin, or under the
-// user's own home where that cannot be created.
+// user's own home where that cannot be created or belongs to somebody else.
 func defaultDir() (string, error) {
 	const shared = "/home/admin/logs/mosn/dump"
-	if err := os.MkdirAll(shared, 0o700); err == nil {
+	if os.MkdirAll(shared, 0o700) == nil && unix.Access(shared, unix.W_OK) == nil {
 		return shared, nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("output.dir is not set, %s cannot be created, and there is no home directory: %w", shared, err)
+		return "", fmt.Errorf("output.dir is not set, %s cannot be created or written, and there is no home directory: %w", shared, err)
 	}
 	return filepath.Join(home, "logs/mosn/dump"), nil
 }

@@ -114,7 +114,7 @@ func (w *watch) look() {
 	if errors.Is(err, os.ErrNotExist) {
 		if !w.missing {
 			w.missing = true
-			w.recorder.host.log.Warnf("[tcpcopy] watched file %s is missing, what is in force stays", w.path)
+			w.recorder.host.log.Warnf("watched file %s is missing, what is in force stays", w.path)
 		}
 		return
 	}
@@ -151,10 +151,10 @@ func (w *watch) handle(layers map[model.Layer]model.DumpConfig, err error) {
 	}
 	w.note(err)
 	if err != nil {
-		w.recorder.host.log.Alertf(alertKey, "[tcpcopy] %s is refused, what is in force stays: %v", source, err)
+		w.recorder.host.log.Alertf(alertKey, "%s is refused, what is in force stays: %v", source, err)
 		return
 	}
-	w.recorder.host.log.Infof("[tcpcopy] %s is in force", source)
+	w.recorder.host.log.Infof("%s is in force", source)
 }
 
 func (w *watch) note(err error) {

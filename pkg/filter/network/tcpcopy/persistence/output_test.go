@@ -278,7 +278,7 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 		p := newPeer(r.run, i+1)
 		b.say(p, model.In, []byte("x"))
 		b.end(p)
-		if i%100 == 0 {
+		if i%1000 == 0 {
 			b.drain()
 		}
 	}

@@ -1,0 +1,139 @@
+package tcpcopy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mosn.io/api"
+	"mosn.io/pkg/buffer"
+)
+
+// steady is a connection whose filter sees the same record again and again, as a
+// proxy's loops do that use their buffers again.
+type steady struct {
+	*filter
+	rig  *rig
+	data buffer.IoBuffer
+	out  []api.IoBuffer
+}
+
+// newSteady makes one with records of size bytes, in a window or out of one. What
+// is recorded goes to real files, whose number is bounded.
+func newSteady(tb testing.TB, size int, window bool) *steady {
+	tb.Helper()
+	r := &rig{dir: tb.TempDir(), recorder: newRecorder("aaaaaa", host{log: silentLog{}, roller: func() string { return "" }, meter: idleMeter{}})}
+	tb.Cleanup(func() { r.recorder.close(false) })
+	config := r.into(object{"capture": object{"direction": "both"}, "guard": "off", "output": object{"max_total": "256MiB"}})
+	f, err := r.tryBind("test", config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if window {
+		if _, err := r.recorder.controller.OpenManual(time.Hour); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	c := r.connect(f)
+	text := strings.Repeat("x", size)
+	return &steady{
+		filter: c.readers[0].(*filter),
+		rig:    r,
+		data:   buffer.NewIoBufferString(text),
+		out:    []api.IoBuffer{buffer.NewIoBufferString(text[:size/4]), buffer.NewIoBufferString(text[size/4:])},
+	}
+}
+
+// receive has one record arrive.
+func (s *steady) receive() {
+	s.read.Add(uint64(s.data.Len()))
+	s.OnData(s.data)
+}
+
+// send has one record written.
+func (s *steady) send() { s.OnWrite(s.out) }
+
+// settle waits until the files have what has been recorded.
+func (s *steady) settle() {
+	for s.rig.recorder.stats().Buffered > 0 {
+		<-time.After(time.Millisecond)
+	}
+}
+
+// run measures f, which lets one record of size bytes pass. The files get the time
+// that they need, which does not count: what is measured is the copy that the
+// proxy's loops wait for.
+func (s *steady) run(b *testing.B, size int, f func()) {
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	room := max(1, (8<<20)/size)
+	b.ResetTimer()
+	for i := range b.N {
+		f()
+		if i%room == room-1 {
+			b.StopTimer()
+			s.settle()
+			b.StartTimer()
+		}
+	}
+	b.StopTimer()
+	stats := s.rig.recorder.stats().Accounts
+	if seen := stats.Seen.In + stats.Seen.Out; seen > 0 {
+		b.ReportMetric(100*float64(stats.Lost.In+stats.Lost.Out)/float64(seen), "%lost")
+	}
+}
+
+var sizes = []int{1 << 10, 16 << 10}
+
+// Out of a window the filter costs the load of the gate.
+func BenchmarkOnDataOutOfWindow(b *testing.B) {
+	s := newSteady(b, 1<<10, false)
+	b.ReportAllocs()
+	for range b.N {
+		s.receive()
+	}
+}
+
+func BenchmarkOnDataInWindow(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s := newSteady(b, size, true)
+			s.run(b, size, s.receive)
+		})
+	}
+}
+
+func BenchmarkOnWriteOutOfWindow(b *testing.B) {
+	s := newSteady(b, 1<<10, false)
+	b.ReportAllocs()
+	for range b.N {
+		s.send()
+	}
+}
+
+func BenchmarkOnWriteInWindow(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s := newSteady(b, size, true)
+			s.run(b, size, s.send)
+		})
+	}
+}
+
+// In steady state nothing is allocated, in windows and out of them.
+func TestRecordingDoesNotAllocate(t *testing.T) {
+	for _, window := range []bool{false, true} {
+		for _, size := range sizes {
+			s := newSteady(t, size, window)
+			s.receive() // the first record of a connection describes it
+			s.send()
+			for name, f := range map[string]func(){"OnData": s.receive, "OnWrite": s.send} {
+				if n := testing.AllocsPerRun(200, f); n > 0 {
+					t.Errorf("%s of %d bytes, window %v: %v allocations", name, size, window, n)
+				}
+			}
+			s.rig.recorder.close(false)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package tcpcopy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mosn.io/api"
+	"mosn.io/mosn/pkg/protocol"
+	"mosn.io/mosn/pkg/types"
+	"mosn.io/pkg/variable"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// portraits returns the lines of the portrait log without time and window.
+func (r *rig) portraits() (lines []string) {
+	r.t.Helper()
+	log, err := os.ReadFile(filepath.Join(r.dir, dump.PortraitLog))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSuffix(string(log), "\n"), "\n") {
+		_, rest, _ := strings.Cut(line, " [INFO] [")
+		_, rest, ok := strings.Cut(rest, "]")
+		if !ok {
+			r.t.Errorf("line %q", line)
+		}
+		lines = append(lines, rest)
+	}
+	return lines
+}
+
+// streamContext is MOSN's context of a stream.
+func streamContext(port int) context.Context {
+	ctx := variable.NewVariableContext(context.Background())
+	_ = variable.Set(ctx, types.VariableListenerPort, port)
+	return ctx
+}
+
+type panickingMarshaler struct{}
+
+func (panickingMarshaler) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+type brokenHeaders struct{ api.HeaderMap }
+
+func TestPortraitsAreRendered(t *testing.T) {
+	for name, c := range map[string]struct {
+		data any
+		ctx  context.Context
+		want string // "" when it is not taken
+	}{
+		"a header map":   {protocol.CommonHeader{"a": "1", "b": "<2>"}, streamContext(2045), `[RPC][2045]{"a":"1","b":"<2>"}`},
+		"a struct":       {struct{ N int }{7}, streamContext(2045), `[RPC][2045]{"N":7}`},
+		"text":           {"one\ntwo", streamContext(2045), `[RPC][2045]"one\ntwo"`},
+		"nothing":        {nil, streamContext(2045), `[RPC][2045]null`},
+		"no context":     {1, nil, `[RPC][]1`},
+		"a bare context": {1, context.Background(), `[RPC][]1`},
+		"a Unix socket":  {1, streamContext(0), `[RPC][]1`},
+		"raw lines":      {json.RawMessage("{\n \"a\":\r\n 1}\n"), nil, `[RPC][]{"a":1}`},
+		"raw nonsense":   {json.RawMessage("{"), nil, ""},
+		"no JSON":        {func() {}, nil, ""},
+		"a panic":        {panickingMarshaler{}, nil, ""},
+		"a typed nil":    {(*protocol.CommonHeader)(nil), nil, ""},
+		"broken headers": {brokenHeaders{}, nil, ""},
+	} {
+		r := newRig(t, object{})
+		r.window(func() {
+			taken := r.recorder.uploadPortrait(model.RPC, c.data, c.ctx)
+			if taken != (c.want != "") {
+				t.Errorf("%s: taken is %v", name, taken)
+			}
+			// What could not be rendered has not taken the place.
+			if again := r.recorder.uploadPortrait(model.RPC, "again", nil); again == taken {
+				t.Errorf("%s: a second one is taken: %v", name, again)
+			}
+		})
+		want := c.want
+		if want == "" {
+			want = `[RPC][]"again"`
+		}
+		if got := r.portraits(); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		r.recorder.close(false)
+	}
+}
+
+func TestPortraitsOutOfAWindow(t *testing.T) {
+	r := newRig(t, object{})
+	if r.recorder.uploadPortrait(model.RPC, 1, nil) {
+		t.Error("taken before a window")
+	}
+	r.window(func() {})
+	if r.recorder.uploadPortrait(model.RPC, 1, nil) || r.portraits() != nil {
+		t.Error("taken after a window")
+	}
+	r.window(func() {
+		if r.recorder.uploadPortrait("a b", 1, nil) {
+			t.Error("a bad type is taken")
+		}
+	})
+}
+
+// streamFilters collects what a factory adds to a stream.
+type streamFilters struct {
+	api.StreamFilterChainFactoryCallbacks
+	filters []api.StreamReceiverFilter
+}
+
+func (s *streamFilters) AddStreamReceiverFilter(f api.StreamReceiverFilter, _ api.ReceiverFilterPhase) {
+	s.filters = append(s.filters, f)
+}
+
+// upload sends a stream's headers through the filter of that configuration.
+func (r *rig) upload(config object, headers map[string]string) {
+	r.t.Helper()
+	f, err := newPortraitFactory(r.recorder, config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s := &streamFilters{}
+	f.CreateFilterChain(context.Background(), s)
+	if len(s.filters) != 1 {
+		r.t.Fatalf("%d filters", len(s.filters))
+	}
+	s.filters[0].SetReceiveFilterHandler(nil)
+	if status := s.filters[0].OnReceive(streamContext(80), protocol.CommonHeader(headers), nil, nil); status != api.StreamFilterContinue {
+		r.t.Errorf("status %v", status)
+	}
+	if status := s.filters[0].OnReceive(nil, nil, nil, nil); status != api.StreamFilterContinue {
+		r.t.Errorf("status %v", status)
+	}
+	s.filters[0].OnDestroy()
+}
+
+// What authenticates a caller stays out of portraits, unless the configuration
+// names other headers; and that of one listener changes nothing for others.
+func TestPrivateHeadersStayOut(t *testing.T) {
+	r := newRig(t, object{})
+	headers := map[string]string{"Accept": "*/*", "x": "1"}
+	for _, name := range privateHeaders {
+		headers[name] = "secret"
+	}
+	headers["Authorization"], headers["COOKIE"] = "secret", "secret"
+	delete(headers, "authorization")
+	delete(headers, "cookie")
+	before := slices.Clone(privateHeaders[:])
+	r.window(func() {
+		r.upload(object{"exclude_headers": []string{"X"}, "business_type": "STATE"}, map[string]string{"a": "1", "x": "1"})
+		r.upload(nil, headers)
+		r.upload(object{"exclude_headers": []string{}, "business_type": "MINE"}, map[string]string{"cookie": "shown"})
+	})
+	got := r.portraits()
+	want := []string{`[STATE][80]{"a":"1"}`, `[RPC][80]{"Accept":"*/*","x":"1"}`, `[MINE][80]{"cookie":"shown"}`}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if !slices.Equal(before, privateHeaders[:]) {
+		t.Errorf("a configuration has changed the default to %q", privateHeaders)
+	}
+}
+
+func TestBadPortraitFilters(t *testing.T) {
+	for config, words := range map[string][]string{
+		`{"business_type": "a b"}`:                  {"business_type", `"a b"`},
+		`{"business_type": 1}`:                      {"business_type"},
+		`{"exclude_headers": "cookie"}`:             {"exclude_headers", "list"},
+		`{"exclude_headers": null}`:                 {"exclude_headers"},
+		`{"headers": []}`:                           {"headers", "no field of that name"},
+		`{"headers": [], "business_type": "[RPC]"}`: {"headers", "business_type"},
+	} {
+		_, err := newPortraitFactory(nil, configOf(t, config))
+		for _, word := range append(words, "tcpcopy_portrait") {
+			if err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: %v does not name %s", config, err, word)
+			}
+		}
+	}
+}
+
+// Names of headers are a portrait's alone: they reach no format.
+func TestPortraitsWithOddNames(t *testing.T) {
+	r := newRig(t, object{})
+	r.window(func() {
+		r.upload(object{}, map[string]string{"a\nb": "c\nd", "%s": "%d"})
+	})
+	got := r.portraits()
+	var decoded map[string]string
+	if len(got) != 1 || json.Unmarshal([]byte(strings.TrimPrefix(got[0], "[RPC][80]")), &decoded) != nil || decoded["a\nb"] != "c\nd" {
+		t.Errorf("%q", fmt.Sprint(got))
+	}
+}
