@@ -91,7 +91,7 @@ func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 			sum.latencies = append(sum.latencies, r.latencies...)
 		}()
 	}
-	time.Sleep(time.Until(begin))
+	<-time.After(time.Until(begin))
 	measuring()
 	wg.Wait()
 	sum.elapsed = time.Since(begin)

@@ -81,7 +81,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(base)
+	defer func() { _ = os.RemoveAll(base) }() // what stays lies in the folder for such
 	fmt.Fprintln(os.Stderr, "building cmd/mosn")
 	binary, err := mosnproc.Build(ctx, base, false)
 	if err != nil {
@@ -110,7 +110,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("start MOSN for %q: %w", v.name, err)
 		}
-		defer p.process.Kill()
+		defer func() { _ = p.process.Kill() }() // it has ended, or will with us
 		proxies = append(proxies, p)
 	}
 	t := newTable(o)

@@ -113,7 +113,7 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 		if capture, err = startTcpdump(p.port, filepath.Join(p.dump, "capture.pcap")); err != nil {
 			return m, err
 		}
-		defer capture.stop()
+		defer func() { _, _, _ = capture.stop() }() // the figures are asked for before
 	}
 	if p.variant.window {
 		if _, err := p.process.Admin.OpenWindow(ctx, 10*time.Minute); err != nil {

@@ -31,7 +31,7 @@ type fakeAdmin struct {
 
 // startAdmin starts a server for the script and sets TCPCOPY_ADMIN. The state is
 // "", force_off, guard_down, window_open, token or gone.
-func startAdmin(ts *testscript.TestScript, neg bool, args []string) {
+func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 	a := &fakeAdmin{dir: ts.MkAbs("dump"), app: model.DefaultDumpConfig(), global: model.DefaultDumpConfig()}
 	state := strings.Join(args, " ")
 	switch state {

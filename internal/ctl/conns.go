@@ -37,21 +37,21 @@ missing in between.`,
 		if err != nil {
 			return err
 		}
-		var print func(*dump.Connection) error
+		var put func(*dump.Connection) error
 		var tab *table
 		if asJSON {
 			e := json.NewEncoder(t.stdout)
 			e.SetEscapeHTML(false)
-			print = func(c *dump.Connection) error { return e.Encode(connRowOf(c)) }
+			put = func(c *dump.Connection) error { return e.Encode(connRowOf(c)) }
 		} else {
 			tab = newTable(t.stdout, "CONN", "WINDOW", "PEER", "LISTENER", "FIRST", "LAST", ">IN", ">OUT", ">GAPS", "COMPLETE")
-			print = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
+			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
 		gaps := 0
 		var failed error
 		tracker := dump.NewTracker(func(c *dump.Connection) {
 			gaps += len(c.Gaps) + c.MoreGaps
-			if err := print(c); failed == nil {
+			if err := put(c); failed == nil {
 				failed = err
 			}
 		})

@@ -81,14 +81,14 @@ keep up it loses records, not the proxy.`,
 }
 
 // show prints the records of a stream, each as soon as it is there.
-func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, print func(*dump.Record) error) error {
+func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, put func(*dump.Record) error) error {
 	o.Stdin = &flushingReader{t, stream}
 	d, err := dump.Open([]string{"-"}, o)
 	if err != nil {
 		return fmt.Errorf("read stream: %w", err)
 	}
 	defer d.Close()
-	return t.drain(ctx, d, print)
+	return t.drain(ctx, d, put)
 }
 
 // flushingReader shows what has been printed before it waits for more.

@@ -161,8 +161,8 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 func zipped(b []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	z.Write(b)
-	z.Close()
+	_, _ = z.Write(b) // into memory
+	_ = z.Close()
 	return out.Bytes()
 }
 

@@ -104,7 +104,7 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	for range lineTries {
 		rows, err := src.indexed(s.Output.Dir, &dump.Filter{Window: id})
 		if err != nil {
-			break // such as a directory on another host
+			break // such as a directory on another host: said below
 		}
 		if len(rows) > 0 {
 			return t.printWindows(cmd, o, rows)

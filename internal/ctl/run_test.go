@@ -30,7 +30,7 @@ func start(ctx context.Context, args ...string) *running {
 	run := &running{lines: bufio.NewScanner(r), stderr: &bytes.Buffer{}, code: make(chan int, 1)}
 	go func() { // ends with the command
 		code := ctl.Run(ctx, args, strings.NewReader(""), w, run.stderr)
-		w.Close()
+		_ = w.Close()
 		run.code <- code
 	}()
 	return run
@@ -44,11 +44,11 @@ func (r *running) wantLine(t *testing.T, text string) {
 	}
 }
 
-// wantCode checks that the command ends with that exit code and without a word.
-func (r *running) wantCode(t *testing.T, want int) {
+// endsWell checks that the command ends with exit code 0 and without a word.
+func (r *running) endsWell(t *testing.T) {
 	t.Helper()
-	if got := <-r.code; got != want || r.stderr.Len() > 0 {
-		t.Fatalf("exit code %d, want %d, standard error %q", got, want, r.stderr)
+	if got := <-r.code; got != 0 || r.stderr.Len() > 0 {
+		t.Fatalf("exit code %d, want 0, standard error %q", got, r.stderr)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestShowFollowsWhatIsWritten(t *testing.T) {
 	write("6]74 68 72 65 65")
 	run.wantLine(t, "three")
 	cancel()
-	run.wantCode(t, 0)
+	run.endsWell(t)
 }
 
 func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
@@ -110,7 +110,7 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 		run.wantLine(t, text)
 	}
 	cancel()
-	run.wantCode(t, 0)
+	run.endsWell(t)
 }
 
 func TestRecordClosesTheWindowWhenInterrupted(t *testing.T) {
@@ -148,5 +148,5 @@ func TestReadingEndsWhenInterrupted(t *testing.T) {
 	if run.lines.Scan() {
 		t.Errorf("printed %q", run.lines.Text())
 	}
-	run.wantCode(t, 0)
+	run.endsWell(t)
 }

@@ -110,18 +110,18 @@ func (t *tool) poll(ctx context.Context) func() error {
 // the last record.
 func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*dump.Record) error, end func() error) {
 	tracker := dump.NewTracker(nil)
-	var print func(r *dump.Record) error
+	var put func(r *dump.Record) error
 	end = func() error { return nil }
 	switch {
 	case asJSON:
-		print = newRowWriter(t.stdout).write
+		put = newRowWriter(t.stdout).write
 	case raw:
-		print = t.rawPrinter()
+		put = t.rawPrinter()
 	case conversation:
 		c := newConversation(t.stdout, o, t.colours(), form)
-		print, end = c.write, c.end
+		put, end = c.write, c.end
 	default:
-		print = newRecordList(t.stdout, o, t.colours(), form).write
+		put = newRecordList(t.stdout, o, t.colours(), form).write
 	}
 	show = func(r *dump.Record) error {
 		had := r.Kind == dump.KindData && r.Length > 0
@@ -130,14 +130,14 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 			if g.Length == 0 {
 				continue
 			}
-			if err := print(gapRecord(r, g)); err != nil {
+			if err := put(gapRecord(r, g)); err != nil {
 				return err
 			}
 		}
 		if had && r.Length == 0 {
 			return nil // all of it was there before
 		}
-		return print(r)
+		return put(r)
 	}
 	return show, end
 }

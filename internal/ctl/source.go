@@ -165,7 +165,7 @@ func (t *tool) drain(ctx context.Context, r dump.Reader, f func(*dump.Record) er
 		rec, err := r.Next()
 		var damaged *dump.DamageError
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && ctx.Err() != nil:
 			return ctx.Err()

@@ -41,7 +41,7 @@ func (c *chain) next() (*Record, error) {
 		}
 		rec, err := c.decoder.next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			c.closeFile()
 			continue
 		case errors.Is(err, errIdle):

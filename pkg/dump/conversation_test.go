@@ -190,7 +190,7 @@ func readBytes(file []byte) ([]dump.Record, []*dump.DamageError, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return collect(d)
 }
 

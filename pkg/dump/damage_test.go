@@ -40,7 +40,7 @@ func TestEveryPrefixIsReadUpToItsEnd(t *testing.T) {
 	for _, format := range []string{"hex_meta", "pcapng"} {
 		file := smallDump(format)
 		whole := readAll(t, file)
-		for n := range len(file) {
+		for n := range file {
 			records, damage, err := readBytes(file[:n])
 			if err != nil {
 				t.Fatalf("%s, %d bytes: %v", format, n, err)
@@ -191,8 +191,8 @@ func TestGzipCutShort(t *testing.T) {
 	}
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
-	z.Write(file)
-	z.Close()
+	_, _ = z.Write(file) // into memory
+	_ = z.Close()
 	name := filepath.Join(t.TempDir(), "dump_tcp_copy-2024-05-06T07-08-09.000.log.gz")
 	if err := os.WriteFile(name, zipped.Bytes()[:zipped.Len()/2], 0o600); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestGzipCutShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	records, damage, err := collect(d)
 	if err != nil || len(records) < 2000 || len(damage) == 0 || damage[0].File != name || damage[0].Offset == 0 {
 		t.Errorf("%d records, damage %v, error %v", len(records), damage, err)
@@ -248,7 +248,7 @@ func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -26,8 +26,7 @@ type exportFlow struct {
 	Flow
 	opened bool
 	openAt int64 // of the opening that is not written yet
-	iface  uint32
-	based  bool // Next and FromStart are what the records' file says
+	based  bool  // Next and FromStart are what the records' file says
 }
 
 // NewExporter returns an Exporter that writes to w; app is the name of the

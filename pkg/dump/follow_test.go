@@ -54,27 +54,27 @@ func TestFollowLogThroughRolls(t *testing.T) {
 	dir := t.TempDir()
 	active := filepath.Join(dir, dump.FlowLog)
 	rolled := func(n string) string { return filepath.Join(dir, "dump_tcp_copy-2024-05-06T10-00-00.00"+n+".log") }
-	put(t, dir, filepath.Base(rolled("0"))+".gz", line(windowA, 1, 0, 0, "zero"))
-	two := line(windowA, 1, 2, 0, "two")
+	put(t, dir, filepath.Base(rolled("0"))+".gz", line(windowA, 0, 0, "zero"))
+	two := line(windowA, 2, 0, "two")
 	got := followed(t, dir,
-		func() { appendTo(t, active, line(windowA, 1, 1, 0, "one")) },
+		func() { appendTo(t, active, line(windowA, 1, 0, "one")) },
 		func() { appendTo(t, active, two[:30]) },
 		func() { appendTo(t, active, two[30:]) },
 		func() { // rolled with lines that were not read yet
-			appendTo(t, active, line(windowA, 1, 3, 0, "three"))
+			appendTo(t, active, line(windowA, 3, 0, "three"))
 			rename(t, active, rolled("1"))
-			appendTo(t, active, line(windowA, 1, 4, 0, "four"))
+			appendTo(t, active, line(windowA, 4, 0, "four"))
 		},
 		func() { // rolled twice, and the first one compressed
-			appendTo(t, active, line(windowA, 1, 5, 0, "five"))
+			appendTo(t, active, line(windowA, 5, 0, "five"))
 			rename(t, active, rolled("2"))
-			put(t, dir, filepath.Base(rolled("2"))+".gz", slices.Concat(line(windowA, 1, 4, 0, "four"), line(windowA, 1, 5, 0, "five")))
+			put(t, dir, filepath.Base(rolled("2"))+".gz", slices.Concat(line(windowA, 4, 0, "four"), line(windowA, 5, 0, "five")))
 			if err := os.Remove(rolled("2")); err != nil {
 				t.Fatal(err)
 			}
-			appendTo(t, rolled("3"), line(windowA, 1, 6, 0, "six"))
+			appendTo(t, rolled("3"), line(windowA, 6, 0, "six"))
 		},
-		func() { appendTo(t, active, line(windowA, 1, 7, 0, "seven")) },
+		func() { appendTo(t, active, line(windowA, 7, 0, "seven")) },
 	)
 	if want := []string{"zero", "one", "two", "three", "four", "five", "six", "seven"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -90,7 +90,7 @@ func TestFollowCaptures(t *testing.T) {
 		func() {
 			appendTo(t, name(windowA, 0, 1), one[len(one)-10:])
 			// The same window as lines is not shown again.
-			appendTo(t, filepath.Join(dir, dump.FlowLog), line(windowA, 1, 1, 0, "one"))
+			appendTo(t, filepath.Join(dir, dump.FlowLog), line(windowA, 1, 0, "one"))
 		},
 		func() { appendTo(t, name(windowA, 0, 2), segment(windowA, 1, 2, 3, "two")) },
 		func() { appendTo(t, name(windowB, 9, 1), segment(windowB, 1, 10, 0, "three")) },
@@ -103,13 +103,13 @@ func TestFollowCaptures(t *testing.T) {
 
 func TestFollowOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "some.log")
-	appendTo(t, path, line(windowA, 1, 1, 0, "one"))
+	appendTo(t, path, line(windowA, 1, 0, "one"))
 	got := followed(t, path,
-		func() { appendTo(t, path, line(windowA, 1, 2, 0, "two")) },
+		func() { appendTo(t, path, line(windowA, 2, 0, "two")) },
 		func() {
-			appendTo(t, path, line(windowA, 1, 3, 0, "three"))
+			appendTo(t, path, line(windowA, 3, 0, "three"))
 			rename(t, path, path+".old")
-			appendTo(t, path, line(windowA, 1, 4, 0, "four"))
+			appendTo(t, path, line(windowA, 4, 0, "four"))
 		},
 	)
 	if want := []string{"one", "two", "three", "four"}; !slices.Equal(got, want) {

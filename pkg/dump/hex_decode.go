@@ -105,7 +105,7 @@ func (d *hexDecoder) begin(p linePart) (*Record, int, error) {
 	if at >= len(p.text) || p.text[at] != '[' {
 		return nil, at, lineError(p, "no port")
 	}
-	for tries := 0; tries < 8; tries++ {
+	for range 8 {
 		end := bytes.IndexByte(p.text[at:min(len(p.text), portAt+maxField)], ']')
 		if end < 0 {
 			break

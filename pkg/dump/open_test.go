@@ -24,7 +24,7 @@ func put(t *testing.T, dir, name string, content []byte) {
 	if strings.HasSuffix(name, ".gz") {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
-		z.Write(content)
+		_, _ = z.Write(content) // into memory
 		if err := z.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -35,9 +35,9 @@ func put(t *testing.T, dir, name string, content []byte) {
 	}
 }
 
-// line returns a hex_meta line of connection id in window, after seconds.
-func line(window string, id int, seconds int, offset uint64, text string) []byte {
-	f := newFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
+// line returns a hex_meta line of connection 1 in window, after seconds.
+func line(window string, seconds int, offset uint64, text string) []byte {
+	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window = window
 	return dump.NewHexMeta().Data(nil, testTime+int64(seconds)*1e9, f, model.In, offset, []byte(text))
 }
@@ -45,7 +45,7 @@ func line(window string, id int, seconds int, offset uint64, text string) []byte
 // segment returns a capture with the same content.
 func segment(window string, id int, seconds int, offset uint64, text string) []byte {
 	file, encoder := newCapture()
-	f := newFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
+	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window, f.FromStart, f.Next[model.In] = window, false, offset
 	now := testTime + int64(seconds)*1e9
 	return encoder.Data(encoder.Open(file, now, f), now, f, model.In, offset, []byte(text))
@@ -84,13 +84,13 @@ const (
 
 func TestRolledFilesAreOneStream(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "dump_tcp_copy.log", line(windowA, 1, 5, 9, "five"))
-	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.001.log", line(windowA, 1, 4, 7, "four"))
-	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.000.log.gz", line(windowA, 1, 3, 5, "three"))
-	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.001.log.gz", line(windowA, 1, 4, 7, "four")) // being compressed
+	put(t, dir, "dump_tcp_copy.log", line(windowA, 5, 9, "five"))
+	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.001.log", line(windowA, 4, 7, "four"))
+	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.000.log.gz", line(windowA, 3, 5, "three"))
+	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.001.log.gz", line(windowA, 4, 7, "four")) // being compressed
 	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.002.log.gz.tmp", []byte("half"))
-	put(t, dir, "dump_tcp_copy.log.2024-05-01", line(windowA, 1, 1, 0, "one"))
-	put(t, dir, "dump_tcp_copy.log.2024-05-01_15", line(windowA, 1, 2, 3, "two"))
+	put(t, dir, "dump_tcp_copy.log.2024-05-01", line(windowA, 1, 0, "one"))
+	put(t, dir, "dump_tcp_copy.log.2024-05-01_15", line(windowA, 2, 3, "two"))
 	put(t, dir, "dump_portrait_data.log", []byte("[w][RPC][8080]{}\n"))
 	got, damage := payloads(t, dump.Options{}, dir)
 	if want := []string{"one", "two", "three", "four", "five"}; !slices.Equal(got, want) || len(damage) > 0 {
@@ -103,7 +103,7 @@ func TestCapturesAreMergedByTime(t *testing.T) {
 	put(t, dir, segmentName(windowA, 0, 1), segment(windowA, 1, 1, 0, "one"))
 	put(t, dir, segmentName(windowA, 0, 2)+".gz", segment(windowA, 1, 4, 3, "four"))
 	put(t, dir, segmentName(windowB, 2, 1), append(segment(windowB, 1, 3, 0, "three"), segment(windowB, 2, 5, 0, "five")...))
-	put(t, dir, "dump_tcp_copy.log", line("cccccccc-0", 1, 2, 0, "two"))
+	put(t, dir, "dump_tcp_copy.log", line("cccccccc-0", 2, 0, "two"))
 	got, damage := payloads(t, dump.Options{}, dir)
 	if want := []string{"one", "two", "three", "four", "five"}; !slices.Equal(got, want) || len(damage) > 0 {
 		t.Errorf("got %q, want %q, damage %v", got, want, damage)
@@ -116,7 +116,7 @@ func TestCapturesAreMergedByTime(t *testing.T) {
 
 func TestWindowThatIsThereTwiceIsReadOnce(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "dump_tcp_copy.log", slices.Concat(line(windowA, 1, 1, 0, "A in lines"), line(windowB, 1, 3, 0, "B in lines")))
+	put(t, dir, "dump_tcp_copy.log", slices.Concat(line(windowA, 1, 0, "A in lines"), line(windowB, 3, 0, "B in lines")))
 	put(t, dir, segmentName(windowA, 0, 1), segment(windowA, 1, 1, 0, "A captured"))
 	put(t, dir, segmentName(windowB, 2, 2), segment(windowB, 1, 4, 0, "B's second segment"))
 	for _, c := range []struct {
@@ -229,7 +229,7 @@ func TestFilter(t *testing.T) {
 
 func TestProgressReachesTheEnd(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "dump_tcp_copy.log", line(windowA, 1, 5, 9, "five"))
+	put(t, dir, "dump_tcp_copy.log", line(windowA, 5, 9, "five"))
 	d, err := dump.Open([]string{dir}, dump.Options{})
 	if err != nil {
 		t.Fatal(err)

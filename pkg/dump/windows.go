@@ -24,7 +24,7 @@ func ReadIndex(path string) ([]WindowLine, error) {
 	for {
 		p, err := r.next()
 		if err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				errs = append(errs, &DamageError{File: path, Offset: r.offset, Err: err})
 			}
 			return lines, errors.Join(errs...)

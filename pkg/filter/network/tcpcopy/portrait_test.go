@@ -138,7 +138,7 @@ func (r *rig) upload(config object, headers map[string]string) {
 	if status := s.filters[0].OnReceive(streamContext(80), protocol.CommonHeader(headers), nil, nil); status != api.StreamFilterContinue {
 		r.t.Errorf("status %v", status)
 	}
-	if status := s.filters[0].OnReceive(nil, nil, nil, nil); status != api.StreamFilterContinue {
+	if status := s.filters[0].OnReceive(context.Background(), nil, nil, nil); status != api.StreamFilterContinue {
 		r.t.Errorf("status %v", status)
 	}
 	s.filters[0].OnDestroy()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ghodss/yaml"
 
@@ -53,16 +54,16 @@ func init() {
 	}); err != nil {
 		log.StartLogger.Errorf(logPrefix+"extends block: %v", err)
 	}
-	upgrading := false
+	var upgrading atomic.Bool // states change in several of MOSN's goroutines
 	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
 		switch s {
 		case stagemanager.Upgrading:
-			upgrading = true
+			upgrading.Store(true)
 		case stagemanager.Running: // again: the upgrade has failed
-			upgrading = false
+			upgrading.Store(false)
 		case stagemanager.AfterStop:
 			// The listeners are closed by then (pkg/stagemanager/stage_manager.go).
-			process.close(upgrading)
+			process.close(upgrading.Load())
 		}
 	})
 }

@@ -83,7 +83,7 @@ func (w *watch) follow() {
 	var events <-chan fsnotify.Event
 	var faults <-chan error
 	if w.events != nil {
-		defer w.events.Close()
+		defer func() { _ = w.events.Close() }() // nothing is written to it
 		events, faults = w.events.Events, w.events.Errors
 	}
 	settled := time.NewTimer(watchSettle)

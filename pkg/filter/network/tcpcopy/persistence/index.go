@@ -35,12 +35,12 @@ func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
 	for _, f := range removed {
 		name := trimGzip(f.name)
 		for i, own := range w.Files {
-			if own == f.name || own == name {
-				// the line names the file
-			} else if rolledSince(name, own, w.Closed) {
-				w.Files[i] = name
-			} else {
+			named := own == f.name || own == name
+			if !named && !rolledSince(name, own, w.Closed) {
 				continue
+			}
+			if !named {
+				w.Files[i] = name
 			}
 			if !slices.Contains(w.Removed, name) {
 				w.Removed = append(w.Removed, name)

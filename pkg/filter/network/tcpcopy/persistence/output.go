@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -400,32 +399,4 @@ func (o *output) finish() {
 	if len(o.behind) > 0 {
 		o.write(nil, 0)
 	}
-}
-
-// backoff spaces the tries of a sink that fails. It is guarded by the sink's lock.
-type backoff struct {
-	next time.Time
-	wait time.Duration
-}
-
-const (
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 5 * time.Second
-)
-
-func (b *backoff) ready(now time.Time) bool { return b.wait == 0 || !now.Before(b.next) }
-
-// failed notes a failure and tells whether it is the first in a row.
-func (b *backoff) failed(now time.Time) (first bool) {
-	first = b.wait == 0
-	b.wait = min(max(2*b.wait, firstRetry), lastRetry)
-	b.next = now.Add(b.wait)
-	return first
-}
-
-// worked notes a success and tells whether it ends a row of failures.
-func (b *backoff) worked() (recovered bool) {
-	recovered = b.wait > 0
-	*b = backoff{}
-	return recovered
 }

@@ -134,11 +134,11 @@ func TestEverythingAtOnce(t *testing.T) {
 			}()
 		}
 		data := make([]byte, 300)
-		start(func(i int) { s.Data(&p.Conn, model.In, [2]uint64{}, [][]byte{data}, len(data)) })
-		start(func(i int) { s.Data(&p.Conn, model.Out, [2]uint64{}, [][]byte{data}, len(data)) })
-		start(func(i int) { s.Skip(&p.Conn, model.Out, [2]uint64{}, 7, model.ReasonUnseen) })
-		start(func(i int) { s.Hold(model.ReasonGuard); s.Release(model.ReasonGuard) })
-		start(func(i int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
+		start(func(int) { s.Data(&p.Conn, model.In, [2]uint64{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Data(&p.Conn, model.Out, [2]uint64{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Skip(&p.Conn, model.Out, [2]uint64{}, 7, model.ReasonUnseen) })
+		start(func(int) { s.Hold(model.ReasonGuard); s.Release(model.ReasonGuard) })
+		start(func(int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
 				s.End(&p.Conn, "LocalClose", [2]uint64{1, 1})

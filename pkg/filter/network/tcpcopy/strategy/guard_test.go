@@ -51,8 +51,8 @@ func TestGuardIsLoggedOnce(t *testing.T) {
 	}
 	r.calm(5)
 	want := []string{
-		"WARN tcpcopy: guard is down, nothing is recorded: host cpu 91.2 >= 80",
-		"INFO tcpcopy: guard is up again: host cpu 10.0 < 80, cgroup mem 20.0 < 70",
+		"WARN guard is down, nothing is recorded: host cpu 91.2 >= 80",
+		"INFO guard is up again: host cpu 10.0 < 80, cgroup mem 20.0 < 70",
 	}
 	if got := r.log.with("guard"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
