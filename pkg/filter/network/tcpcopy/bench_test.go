@@ -90,8 +90,9 @@ var sizes = []int{1 << 10, 16 << 10}
 func BenchmarkOnDataOutOfWindow(b *testing.B) {
 	s := newSteady(b, 1<<10, false)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
-		s.receive()
+		s.OnData(s.data)
 	}
 }
 
@@ -107,8 +108,9 @@ func BenchmarkOnDataInWindow(b *testing.B) {
 func BenchmarkOnWriteOutOfWindow(b *testing.B) {
 	s := newSteady(b, 1<<10, false)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
-		s.send()
+		s.OnWrite(s.out)
 	}
 }
 

@@ -26,7 +26,7 @@ type filter struct {
 
 	read  atomic.Uint64 // bytes that the connection has read
 	shown uint64        // of those, bytes that OnData has been shown; the read loop's
-	sent  atomic.Uint64 // bytes that the proxy has written to it; without OnWrite, that it has sent
+	sent  atomic.Uint64 // bytes that the connection has sent
 	ended atomic.Bool   // the connection has been closed
 }
 
@@ -50,9 +50,7 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 		f.read.Store(uint64(buf.Len()))
 	}
 	f.conn.AddBytesReadListener(func(n uint64) { f.read.Add(n) })
-	if !f.listener.capture.both {
-		f.conn.AddBytesSentListener(func(n uint64) { f.sent.Add(n) })
-	}
+	f.conn.AddBytesSentListener(func(n uint64) { f.sent.Add(n) })
 	f.conn.AddConnectionEventListener(f)
 }
 
@@ -90,27 +88,16 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	}
 }
 
-// OnWrite sees what the proxy is about to send. The bytes are counted here and
-// not when they have been sent: while one goroutine waits for the client to take
-// its bytes, others come to write theirs.
+// OnWrite sees what the proxy is about to send. Out of a window it costs the load
+// of the gate: the listener for sent bytes counts, which MOSN calls after each
+// write. So a connection's first record in a window has the offset of what was
+// sent by then: bytes that another goroutine offered before the window and that
+// still wait for a slow client are not in it. Within the window offsets are exact.
 func (f *filter) OnWrite(bufs []buffer.IoBuffer) api.FilterStatus {
 	if w := f.gate.Open(); w != nil {
 		f.recordWrite(w, bufs)
-	} else {
-		f.countWrite(bufs)
 	}
 	return api.Continue
-}
-
-func (f *filter) countWrite(bufs []buffer.IoBuffer) {
-	defer f.recorder.recoverPanic("OnWrite")
-	n := 0
-	for _, b := range bufs {
-		if b != nil {
-			n += b.Len()
-		}
-	}
-	f.sent.Add(uint64(n))
 }
 
 func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
@@ -132,7 +119,6 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	if n > 0 {
 		before := [2]uint64{model.In: f.read.Load(), model.Out: f.sent.Load()}
 		sessionOf(w).Data(&f.self, model.Out, before, pieces, n)
-		f.sent.Add(uint64(n)) // not before: of two at once, the first in the session is at the same offset
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 )
 
 // The positions of a switch. SwitchForceOff is for the global layer alone.
@@ -65,6 +67,13 @@ func (e *FieldError) Error() string {
 // by errors.Join; nil means that c may be put into force in layer.
 func (c DumpConfig) Validate(layer Layer) error {
 	var errs []error
+	for _, err := range c.faults(layer) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c DumpConfig) faults(layer Layer) (errs []*FieldError) {
 	bad := func(field string, value any, valid string) {
 		errs = append(errs, &FieldError{Field: field, Value: value, Valid: valid})
 	}
@@ -89,45 +98,72 @@ func (c DumpConfig) Validate(layer Layer) error {
 	}
 	rate("cpu_max_rate", c.CpuMaxRate)
 	rate("mem_max_rate", c.MemMaxRate)
-	return errors.Join(errs...)
+	return errs
 }
 
 // ParseDumpConfig reads one JSON object. Fields that it leaves out have their
-// defaults; unknown fields, wrong types, trailing text and values out of range
-// are refused with an error that names them. It does not keep text.
+// defaults. Unknown fields, wrong types and values out of range are refused with
+// an error that names each of them. It does not keep text.
 func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
-	c := DefaultDumpConfig()
-	if err := DecodeStrict(text, &c); err != nil {
+	fields, err := parseObject(text)
+	if err != nil {
 		return DumpConfig{}, err
 	}
-	if err := c.Validate(layer); err != nil {
+	c := DefaultDumpConfig()
+	var errs []error
+	refused := map[string]bool{} // fields that have their error already
+	take := func(name string, value any, valid string) {
+		raw, ok := fields[name]
+		delete(fields, name)
+		if ok && (string(raw) == "null" || json.Unmarshal(raw, value) != nil) {
+			refused[name] = true
+			errs = append(errs, &FieldError{Field: name, Value: plain(raw), Valid: valid})
+		}
+	}
+	take("switch", &c.Switch, "ON, OFF, in the global layer also FORCE_OFF")
+	take("interval", &c.Interval, fmt.Sprintf("a whole number, %d … %d seconds", MinInterval, MaxInterval))
+	take("duration", &c.Duration, "a whole number of seconds, more than 0 and less than the interval")
+	take("cpu_max_rate", &c.CpuMaxRate, "a number, more than 0 and less than 100 percent")
+	take("mem_max_rate", &c.MemMaxRate, "a number, more than 0 and less than 100 percent")
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		errs = append(errs, &FieldError{Field: name, Value: plain(fields[name]), Valid: "no field of that name; there are switch, interval, duration, cpu_max_rate, mem_max_rate"})
+	}
+	for _, err := range c.faults(layer) {
+		if !refused[err.Field] {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return DumpConfig{}, err
 	}
 	return c, nil
 }
 
-// DecodeStrict decodes the one JSON object in text into v, over the values that
-// v has. It refuses null, unknown fields and anything after the object, and puts
-// the errors of encoding/json into words that name the field.
-func DecodeStrict(text []byte, v any) error {
+// parseObject takes the one JSON object in text apart.
+func parseObject(text []byte) (map[string]json.RawMessage, error) {
 	trimmed := bytes.TrimSpace(text)
 	if len(trimmed) == 0 {
-		return errors.New("empty, valid: a JSON object")
+		return nil, errors.New("empty, valid: a JSON object")
 	}
 	if trimmed[0] != '{' {
-		return errors.New("not a JSON object")
+		return nil, errors.New("not a JSON object")
 	}
+	fields := map[string]json.RawMessage{}
 	d := json.NewDecoder(bytes.NewReader(trimmed))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		var typ *json.UnmarshalTypeError
-		if errors.As(err, &typ) {
-			return &FieldError{Field: typ.Field, Value: "a JSON " + typ.Value, Valid: "a value of type " + typ.Type.String()}
-		}
-		return fmt.Errorf("bad JSON: %w", err)
+	if err := d.Decode(&fields); err != nil {
+		return nil, fmt.Errorf("bad JSON: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("bad JSON: text after the object")
+		return nil, errors.New("bad JSON: text after the object")
 	}
-	return nil
+	return fields, nil
+}
+
+// plain returns a JSON value as people write it in a message.
+func plain(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil && string(raw) != "null" {
+		return s
+	}
+	return string(raw)
 }

@@ -87,7 +87,7 @@ func (a *appendFile) beginLocked(now time.Time) error {
 		if a.blocks, err = openBlocks(a.file, a.mem); err != nil {
 			return err
 		}
-		a.blocks.reserve = a.quota.reserve
+		a.blocks.quota = a.quota
 	}
 	if a.blocks.committed != size {
 		return a.blocks.seek(size)
@@ -197,6 +197,7 @@ func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {
 	if err := a.quota.reserve(len(chunk)); err != nil {
 		return err
 	}
+	defer a.quota.settle(len(chunk))
 	size, err := a.lockLocked(now)
 	if err != nil {
 		return err

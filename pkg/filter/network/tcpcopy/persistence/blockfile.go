@@ -35,8 +35,7 @@ type blockFile struct {
 	inFile int   // how many bytes of mem[:n], from its start, the file has
 	base   int64 // a multiple of blockSize
 
-	// reserve is asked before n more bytes are written, unless it is nil.
-	reserve func(n int) error
+	quota *quota // makes room for what is written; nil has room for all
 
 	committed int64           // size of the file at the last commit
 	tail      [blockSize]byte // its last part of a block
@@ -120,11 +119,11 @@ func (b *blockFile) commit() error {
 
 // write writes the whole blocks, and with all the rest of the last one too.
 func (b *blockFile) write(all bool) error {
-	if b.reserve != nil {
-		if err := b.reserve(b.n - b.inFile); err != nil {
-			return err
-		}
+	more := b.n - b.inFile
+	if err := b.quota.reserve(more); err != nil {
+		return err
 	}
+	defer b.quota.settle(more)
 	if blocks := b.n &^ (blockSize - 1); b.direct != nil && blocks >= directMin {
 		_, err := b.direct.WriteAt(b.mem[:blocks], b.base)
 		switch {

@@ -26,6 +26,7 @@ type quota struct {
 
 	mu      sync.Mutex // guards the rest
 	used    int64      // bytes of all files, as far as this process knows
+	pending int64      // of them, those that are reserved and perhaps not written yet
 	trust   int64      // bytes that may be reserved before the next look at the directory
 	writing map[string]int
 }
@@ -50,8 +51,9 @@ func (q *quota) release(name string) {
 	}
 }
 
-// reserve makes room for n bytes. It fails when everything that may be removed
-// is gone and there is no room yet. A nil quota has room for all.
+// reserve makes room for n bytes, of which settle must be told when they are
+// written, or will not be. It fails when everything that may be removed is gone and
+// there is no room yet. A nil quota has room for all.
 func (q *quota) reserve(n int) error {
 	if q == nil || q.max == 0 {
 		return nil
@@ -66,8 +68,27 @@ func (q *quota) reserve(n int) error {
 		q.trust = max(q.max/64, int64(n))
 	}
 	q.used += int64(n)
+	q.pending += int64(n)
 	q.trust -= int64(n)
 	return nil
+}
+
+// settle says that n bytes that were reserved are in their file, or never will be.
+func (q *quota) settle(n int) {
+	if q == nil || q.max == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending -= int64(n)
+}
+
+// move calls f, which renames a file, while nobody looks at the directory: it would
+// see the file under neither name.
+func (q *quota) move(f func() error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return f()
 }
 
 // note says that the files have grown by n bytes without a reservation, or shrunk
@@ -83,10 +104,11 @@ func (q *quota) gone(removed []dumpFile) error {
 	if len(removed) == 0 {
 		return nil
 	}
+	err := markRemoved(q.index, removed)
 	for _, f := range removed {
-		q.note(-f.size)
+		q.note(-f.size) // now, because the index is written anew for a moment beside itself
 	}
-	return markRemoved(q.index, removed)
+	return err
 }
 
 // expire removes the files of that extension, compressed ones included, that have
@@ -120,6 +142,7 @@ func (w *quotaWriter) Write(p []byte) (int, error) {
 	if err := w.quota.reserve(len(p)); err != nil {
 		return 0, err
 	}
+	defer w.quota.settle(len(p))
 	return w.file.Write(p)
 }
 
@@ -137,7 +160,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 	if err != nil {
 		return err
 	}
-	q.used = 0
+	q.used = q.pending
 	for _, f := range files {
 		q.used += f.size
 		if f.name == dump.Index {

@@ -19,16 +19,26 @@ import (
 )
 
 // rolled deals with files that have been rolled: it names, compresses and
-// removes them. Compressing runs in one goroutine at a time, which close stops
-// and waits for.
+// removes them. What takes long is done by one goroutine, which is there while
+// there are chores and which close stops and waits for.
 type rolled struct {
 	alert func(what string, err error)
 	quota *quota
 	ctx   context.Context
 	stop  context.CancelFunc
+	work  sync.WaitGroup // the goroutine
 
-	mu   sync.Mutex // held while files are tidied
-	work sync.WaitGroup
+	mu   sync.Mutex // guards the rest
+	busy bool       // there is the goroutine
+	due  chores
+}
+
+// chores are what waits for the goroutine. Files may be rolled faster than they
+// are compressed: what is asked for again is due once.
+type chores struct {
+	logs     map[string]Roll // by the path of the log that has been rolled
+	segments []string        // paths of those that are complete and to be compressed
+	expire   time.Duration   // age of the segments to be removed, 0 for none
 }
 
 func newRolled(quota *quota, alert func(string, error)) *rolled {
@@ -49,7 +59,7 @@ func (r *rolled) take(path string, now time.Time) (string, error) {
 			now = now.Add(time.Millisecond)
 			continue
 		}
-		if err := os.Rename(path, name); err != nil {
+		if err := r.quota.move(func() error { return os.Rename(path, name) }); err != nil {
 			return "", fmt.Errorf("roll %s: %w", path, err)
 		}
 		return name, nil
@@ -64,15 +74,55 @@ func exists(path string) bool {
 // tidy removes the rolled files of path that are too old or too many and
 // compresses the others where that is wanted, in the background.
 func (r *rolled) tidy(path string, roll Roll) {
-	r.work.Add(1)
-	go func() {
-		defer r.work.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.due.logs == nil {
+		r.due.logs = map[string]Roll{}
+	}
+	r.due.logs[path] = roll
+	r.startLocked()
+}
+
+// startLocked sees to it that somebody does what is due.
+func (r *rolled) startLocked() {
+	if !r.busy {
+		r.busy = true
+		r.work.Add(1)
+		go r.run()
+	}
+}
+
+// run is the goroutine. It ends when nothing is due.
+func (r *rolled) run() {
+	defer r.work.Done()
+	for {
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		if err := r.tidyNow(path, roll, time.Now()); err != nil && r.ctx.Err() == nil {
+		now := r.due
+		r.due = chores{}
+		r.busy = now.logs != nil || now.segments != nil || now.expire > 0
+		busy := r.busy
+		r.mu.Unlock()
+		if !busy {
+			return
+		}
+		if err := r.do(now); err != nil && r.ctx.Err() == nil {
 			r.alert("roll", err)
 		}
-	}()
+	}
+}
+
+func (r *rolled) do(c chores) error {
+	var errs []error
+	for path, roll := range c.logs {
+		errs = append(errs, r.tidyNow(path, roll, time.Now()))
+	}
+	if c.expire > 0 {
+		errs = append(errs, r.quota.expire(dump.SegmentExtension, time.Now().Add(-c.expire)))
+	}
+	for _, path := range c.segments {
+		errs = append(errs, r.compressNow(path))
+	}
+	return errors.Join(errs...)
 }
 
 func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
@@ -106,24 +156,15 @@ func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
 // tidySegments removes the segments of dir that are too old, whichever window they
 // are of, and compresses those of that name where that is wanted, in the background.
 func (r *rolled) tidySegments(dir string, roll Roll, names []string) {
-	r.work.Add(1)
-	go func() {
-		defer r.work.Done()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		var errs []error
-		if roll.Age > 0 {
-			errs = append(errs, r.quota.expire(dump.SegmentExtension, time.Now().Add(-roll.Age)))
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.due.expire = max(r.due.expire, roll.Age)
+	if roll.Compress {
 		for _, name := range names {
-			if roll.Compress {
-				errs = append(errs, r.compressNow(filepath.Join(dir, name)))
-			}
+			r.due.segments = append(r.due.segments, filepath.Join(dir, name))
 		}
-		if err := errors.Join(errs...); err != nil && r.ctx.Err() == nil {
-			r.alert("roll", err)
-		}
-	}()
+	}
+	r.startLocked()
 }
 
 // rolledAt returns when the log was rolled to the file of that name; ok is false
@@ -204,11 +245,14 @@ func (r *rolled) replace(in, out *os.File) error {
 	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
 		return err
 	}
-	if err := os.Rename(out.Name(), in.Name()+".gz"); err != nil {
+	if err := r.quota.move(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
+		return err
+	}
+	if err := os.Remove(in.Name()); err != nil {
 		return err
 	}
 	r.quota.note(-info.Size())
-	return os.Remove(in.Name())
+	return nil
 }
 
 // gzip writes in to out, compressed, as far as the quota lets it.

@@ -261,7 +261,7 @@ func (s *segments) beginSegmentLocked(f *os.File) (err error) {
 	if s.blocks, err = openBlocks(f, s.mem); err != nil {
 		return err
 	}
-	s.blocks.reserve = s.quota.reserve
+	s.blocks.quota = s.quota
 	head := dump.AppendSectionHeader(nil, application)
 	for _, l := range s.interfaces {
 		head = dump.AppendInterface(head, l.name, l.description)

@@ -211,11 +211,14 @@ func (s *Store) writeIndex(line []byte) {
 		s.unindexed = append(s.unindexed, line...)
 	}
 	s.index.retry()
+	// Where nothing can be removed, the line is written even so: it is the account.
+	if n := len(s.unindexed); s.quota.reserve(n) == nil {
+		defer s.quota.settle(n)
+	}
 	if err := s.index.append(s.unindexed); err != nil {
 		s.alert("index", err)
 		return
 	}
-	s.quota.note(int64(len(s.unindexed)))
 	s.unindexed = nil
 }
 
