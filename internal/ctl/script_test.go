@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("CTL_SCRIPT") == "" { // the commands of scripts have their own
-		os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
+		_ = os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
 	}
 	os.Exit(testscript.RunMain(m, map[string]func() int{
 		"tcpcopyctl": func() int {

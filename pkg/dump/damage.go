@@ -13,7 +13,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	if e.Err == ErrMissing {
+	if errors.Is(e.Err, ErrMissing) {
 		return e.File + ": " + e.Err.Error()
 	}
 	return fmt.Sprintf("%s: damaged at byte %d: %v", e.File, e.Offset, e.Err)

@@ -22,7 +22,7 @@ this line is damaged
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	tracker := dump.NewTracker(func(c *dump.Connection) {
 		fmt.Println(c.Conn, "from", c.Peer, "complete:", c.Complete())
 	})

@@ -15,7 +15,7 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 	if err != nil {
 		return // a gzip header that is none
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	tracker := dump.NewTracker(nil)
 	exporter := dump.NewExporter(io.Discard, "fuzz")
 	var bytesIn, damaged int

@@ -47,7 +47,7 @@ func (d *hexDecoder) next() (*Record, error) {
 	for {
 		part, err := d.lines.next()
 		if err != nil {
-			if err == io.EOF || errors.Is(err, errIdle) {
+			if errors.Is(err, io.EOF) || errors.Is(err, errIdle) {
 				return nil, err
 			}
 			d.lines.err = io.EOF

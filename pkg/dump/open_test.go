@@ -45,7 +45,7 @@ func line(window string, seconds int, offset uint64, text string) []byte {
 // segment returns a capture with the same content.
 func segment(window string, id int, seconds int, offset uint64, text string) []byte {
 	file, encoder := newCapture()
-	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
+	f := newFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window, f.FromStart, f.Next[model.In] = window, false, offset
 	now := testTime + int64(seconds)*1e9
 	return encoder.Data(encoder.Open(file, now, f), now, f, model.In, offset, []byte(text))
@@ -64,7 +64,7 @@ func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, da
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	records, damage, err := collect(d)
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	both, _, err := collect(d)
 	if err != nil || len(both) != 3 || both[0].Kind != dump.KindOpen || both[2].Offset != 3 {
 		t.Errorf("both segments give %+v, %v", both, err)
@@ -234,7 +234,7 @@ func TestProgressReachesTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	for {
 		if _, err := d.Next(); err == io.EOF {
 			break

@@ -207,7 +207,7 @@ func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	var file bytes.Buffer
 	exporter := dump.NewExporter(&file, "test")
 	for r, err := d.Next(); err == nil; r, err = d.Next() {

@@ -48,7 +48,7 @@ func TestWindowsAreRebuiltFromRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	windows := dump.NewWindows()
 	for {
 		r, err := d.Next()

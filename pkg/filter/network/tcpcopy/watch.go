@@ -92,7 +92,8 @@ func (w *watch) follow() {
 		select {
 		case <-events:
 			settled.Reset(watchSettle)
-		case <-faults: // an overflow, for example: the poll makes up for it
+		case err := <-faults:
+			_ = err // an overflow, for example: the poll makes up for it
 		case <-settled.C:
 			w.look()
 		case <-poll.C:
