@@ -202,11 +202,12 @@ func (p *proxy) clear() error {
 type tcpdump struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
+	said   chan struct{} // closed when all of stderr is there
 	ended  bool
 }
 
 func startTcpdump(port int, file string) (*tcpdump, error) {
-	t := &tcpdump{cmd: exec.Command("tcpdump", "-i", "lo", "-s", "0", "-w", file, "tcp", "port", strconv.Itoa(port))}
+	t := &tcpdump{said: make(chan struct{}), cmd: exec.Command("tcpdump", "-i", "lo", "-s", "0", "-w", file, "tcp", "port", strconv.Itoa(port))}
 	pipe, err := t.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -226,8 +227,10 @@ func startTcpdump(port int, file string) (*tcpdump, error) {
 			break
 		}
 	}
-	t.cmd.Stderr = nil
-	go func() { _, _ = io.Copy(&t.stderr, lines) }() // ends with the process, which stop waits for
+	go func() { // ends with the process
+		defer close(t.said)
+		_, _ = io.Copy(&t.stderr, lines)
+	}()
 	return t, nil
 }
 
@@ -242,10 +245,15 @@ func (t *tcpdump) stop() (seen, lost uint64, err error) {
 	if err := t.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return 0, 0, err
 	}
+	<-t.said
 	if err := t.cmd.Wait(); err != nil {
 		return 0, 0, fmt.Errorf("tcpdump: %w: %s", err, t.stderr.String())
 	}
-	for _, m := range packets.FindAllStringSubmatch(t.stderr.String(), -1) {
+	figures := packets.FindAllStringSubmatch(t.stderr.String(), -1)
+	if len(figures) < 2 {
+		return 0, 0, fmt.Errorf("tcpdump does not say what it has captured and lost: %s", t.stderr.String())
+	}
+	for _, m := range figures {
 		n, err := strconv.ParseUint(m[1], 10, 64)
 		if err != nil {
 			return 0, 0, err

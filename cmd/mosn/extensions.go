@@ -61,7 +61,4 @@ import (
 	_ "mosn.io/mosn/pkg/wasm/abi/proxywasm020"
 	_ "mosn.io/mosn/pkg/wasm/runtime/wasmer"
 	_ "mosn.io/mosn/pkg/wasm/runtime/wazero"
-
-	// The filter that this repository is about.
-	_ "mosn.io/tcpcopy/pkg/filter/network/tcpcopy"
 )

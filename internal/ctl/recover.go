@@ -33,7 +33,7 @@ this when there is none. Processes that are alive are left alone.`,
 			return err
 		}
 		config := persistence.DefaultConfig()
-		config.Dir = dir
+		config.Dir, config.MaxTotal = dir, 0 // it is not for this command to remove anything
 		var faults []error
 		found, err := persistence.Recover(config, persistence.Host{
 			Alert: func(what string, err error) { faults = append(faults, fmt.Errorf("%s: %w", what, err)) },

@@ -122,6 +122,9 @@ func (p *Pcapng) Close(dst []byte, t int64, f *Flow, reason string, in, out uint
 	n := note{kind: noteClose, reason: reason, in: in, out: out}
 	first, clean := closedBy(reason)
 	second := 1 - first
+	if reason == reasonMoved && !s.packets.udp {
+		return p.packet(dst, t, f, first, flagACK, s.next[first]+1, nil, n) // it lives on elsewhere
+	}
 	if s.packets.udp {
 		return p.packet(dst, t, f, first, 0, 0, nil, n)
 	}
@@ -134,6 +137,9 @@ func (p *Pcapng) Close(dst []byte, t int64, f *Flow, reason string, in, out uint
 	s.next[second]++
 	return p.packet(dst, t, f, first, flagACK, s.next[first]+1, nil, note{})
 }
+
+// reasonMoved is the reason of a connection that another process goes on with.
+const reasonMoved = "moved"
 
 // closedBy says which side ended the connection and whether it did so in order,
 // from the name of MOSN's connection event (mosn.io/api network.go).

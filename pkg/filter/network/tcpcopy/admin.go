@@ -124,13 +124,13 @@ func (r *recorder) status() statusReply {
 	for _, f := range config.Formats {
 		out.Output.Formats = append(out.Output.Formats, string(f))
 	}
+	out.Refused = r.refusedLocked()
 	for name := range r.listeners {
-		if _, refused := r.refused[name]; !refused {
+		if !slices.ContainsFunc(out.Refused, func(f refusal) bool { return f.Listener == name }) {
 			out.Output.Listeners = append(out.Output.Listeners, name)
 		}
 	}
 	slices.Sort(out.Output.Listeners)
-	out.Refused = r.refusedLocked()
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
 // metricSource makes the metrics of type "tcpcopy" in MOSN's store, which its
@@ -91,7 +92,7 @@ func (r *recorder) publish() {
 	m.set("buffer_used_bytes", stats.Buffered)
 	m.set("window_open", truth(status.Window != nil))
 	m.set("guard_available", truth(status.Guard.Available))
-	m.set("switch_on", truth(status.Switch.Effective == "ON"))
+	m.set("switch_on", truth(status.Switch.Effective == model.SwitchOn))
 }
 
 func truth(b bool) int64 {

@@ -328,6 +328,7 @@ func (r *recorder) openSession(w model.Window) (*persistence.Session, error) {
 
 // Close ends the session and has the metrics tell of it.
 func (t *tap) Close(closed time.Time) {
+	defer t.recorder.recoverPanic("closing a window")
 	t.Session.Close(closed)
 	t.recorder.publish()
 }

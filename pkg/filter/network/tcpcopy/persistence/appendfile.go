@@ -1,9 +1,11 @@
 package persistence
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +40,7 @@ type appendFile struct {
 	mem     []byte     // what batches are encoded into; nil out of sessions
 	blocks  *blockFile // file, while there is mem
 	checked bool       // the end of file has been looked at
+	left    int64      // size that this process has left the file with
 	born    time.Time  // when the first line of the file was written, about
 	backoff backoff
 	names   []string // base names that chunks have gone to since track
@@ -124,10 +127,7 @@ func (a *appendFile) commit() error {
 	if a.blocks.size() != a.blocks.committed {
 		a.noteLocked(filepath.Base(a.path))
 	}
-	if err := a.blocks.commit(); err != nil {
-		return err
-	}
-	return nil
+	return a.blocks.commit()
 }
 
 // abort implements sink.
@@ -139,22 +139,40 @@ func (a *appendFile) abort(err error) {
 }
 
 // takeBack implements sink. Rolled files are whole: they were committed before.
-func (a *appendFile) takeBack(inode, size uint64) error {
+// Another process may have appended since the one that was killed: its lines stay,
+// and so do those before them, which come twice then.
+func (a *appendFile) takeBack(inode, size uint64, window string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !exists(a.path) {
 		return nil
 	}
-	if _, err := a.lockLocked(a.now()); err != nil {
+	end, err := a.lockLocked(a.now())
+	if err != nil {
 		return err
 	}
 	defer a.closeLocked()
+	lines := bufio.NewReaderSize(io.NewSectionReader(a.file, int64(size), max(0, end-int64(size))), 64<<10)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			break // the end; what is left has no whole line
+		}
+		if !bytes.Contains(line[:min(len(line), lineRoom)], []byte("["+window+"]")) {
+			a.info("%s: lines of window %s come twice, because another process wrote behind them", a.path, window)
+			return nil
+		}
+		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
+			_, err = lines.ReadSlice('\n')
+		}
+	}
 	return truncate(a.file, inode, size)
 }
 
 // end implements sink.
 func (a *appendFile) end() {
 	if a.file != nil { // not aborted
+		a.left = a.blocks.committed
 		_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
 		a.workedLocked()
 	}
@@ -215,6 +233,7 @@ func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {
 		// What was written of the chunk goes away again.
 		return errors.Join(err, a.file.Truncate(size))
 	}
+	a.left = size + int64(len(chunk))
 	a.noteLocked(filepath.Base(a.path))
 	return nil
 }
@@ -236,9 +255,10 @@ func (a *appendFile) lockLocked(now time.Time) (size int64, err error) {
 			return 0, err
 		}
 		if isAt(a.file, a.path) {
-			if a.checked {
-				return open.Size(), nil
+			if a.checked && open.Size() == a.left {
+				return a.left, nil
 			}
+			// Another process has written here, and may have been killed at it.
 			size, err := a.mendLocked(open.Size())
 			a.checked = err == nil
 			return size, err

@@ -19,4 +19,21 @@
 // Under the shard's lock every byte is counted as seen and, in the same step, is
 // either in the batch or counted as lost. A worker takes each byte of a batch to
 // either written or lost. So seen = written + lost when the session has closed.
+//
+// # What is where
+//
+//	store.go       the dump directory, and what all windows share
+//	session.go     one window; shard.go, conn.go, batch.go: how records are taken
+//	worker.go      how they are written; output.go: one format of one worker, with
+//	               what its file lacks since it failed
+//	sinks:         appendfile.go (logs that processes share), segments.go (pcapng),
+//	               live.go (streams); blockfile.go: writing past the page cache
+//	spool.go       batches that outlive the process; recover.go: what is left of them
+//	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks
+//	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go, memory.go
+//
+// # Locks
+//
+// Where two are held at once, they are taken in this order: a sink's, the quota's,
+// the index file's; and apart from those the store's, then a shard's.
 package persistence

@@ -185,7 +185,7 @@ func (l *Live) next() error { return nil }
 func (l *Live) place() (inode, size uint64) { return 0, 0 }
 
 // takeBack implements sink: nothing outlives the process.
-func (l *Live) takeBack(uint64, uint64) error { return nil }
+func (l *Live) takeBack(uint64, uint64, string) error { return nil }
 
 // retry implements sink: what it waits for is its reader.
 func (l *Live) retry() {}

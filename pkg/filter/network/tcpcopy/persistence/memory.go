@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is what a session's batches and encoders work in. It lies outside Go's
+// memory is what a session's encoders work in. Like the batches' it lies outside Go's
 // heap, so that a large buffer does not make the collector let the heap grow,
 // and goes back to the system when the window closes.
 type memory struct {

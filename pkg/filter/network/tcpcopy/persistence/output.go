@@ -32,7 +32,8 @@ type sink interface {
 	end()
 	// takeBack makes the file of that inode, if there is one, no longer than size:
 	// a killed process has not committed what lies behind.
-	takeBack(inode, size uint64) error
+	// The file stays as it is when there is anything of another window.
+	takeBack(inode, size uint64, window string) error
 }
 
 // output is one format of one worker: its encoder, the file, and what the file

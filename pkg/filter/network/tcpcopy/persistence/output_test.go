@@ -127,8 +127,8 @@ func (m *memorySink) next() error {
 	return nil
 }
 
-func (m *memorySink) place() (inode, size uint64)   { return 1, uint64(m.committed.Len()) }
-func (m *memorySink) takeBack(uint64, uint64) error { return nil }
+func (m *memorySink) place() (inode, size uint64)           { return 1, uint64(m.committed.Len()) }
+func (m *memorySink) takeBack(uint64, uint64, string) error { return nil }
 
 func (m *memorySink) put(dst []byte) { m.pending = dst }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -241,14 +242,17 @@ func dumpFiles(dir string) ([]dumpFile, error) {
 // ours tells whether a file's name is one that the recorder gives.
 func ours(name string) bool {
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".tmp"), ".gz")
-	if strings.HasSuffix(name, dump.SegmentExtension) {
+	if segmentName.MatchString(name) {
 		return true
 	}
 	for _, log := range logNames {
-		ext := filepath.Ext(log)
-		if name == log || strings.HasPrefix(name, strings.TrimSuffix(log, ext)+"-") && strings.HasSuffix(name, ext) {
+		if _, rolled := rolledAt(name, log); rolled || name == log {
 			return true
 		}
 	}
 	return false
 }
+
+// segmentName is what the names of segments look like, see segments.prefix. An
+// export that somebody puts into the directory has another one.
+var segmentName = regexp.MustCompile(`^\d{8}T\d{6}Z_[^_]+_[^_]+_\d{3,}\.pcapng$`)

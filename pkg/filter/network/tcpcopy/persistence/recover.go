@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
@@ -25,12 +26,16 @@ type Recovered struct {
 // windows that were open. Spools of processes that are alive are left alone, and
 // so are those that cannot be written now.
 func Recover(config Config, host Host) ([]Recovered, error) {
-	pointers, err := filepath.Glob(filepath.Join(config.Dir, pointerPrefix+"*"))
+	entries, err := os.ReadDir(config.Dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []Recovered
-	for _, pointer := range pointers {
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), pointerPrefix) {
+			continue
+		}
+		pointer := filepath.Join(config.Dir, entry.Name())
 		s, err := openSpool(pointer)
 		if r, found := recoverSpool(config, host, s, pointer, err); found {
 			all = append(all, r)
@@ -41,11 +46,18 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	if dir == "" {
 		return all, nil
 	}
-	orphans, err := filepath.Glob(filepath.Join(dir, "*"+spoolExtension))
-	if err != nil {
-		return all, err
+	if ownersOnly(dir) != nil {
+		return all, nil // nothing in it is ours for certain
 	}
-	for _, path := range orphans {
+	orphans, err := os.ReadDir(dir)
+	if err != nil {
+		return all, nil // no spool has ever been there
+	}
+	for _, entry := range orphans {
+		if filepath.Ext(entry.Name()) != spoolExtension {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
 		s, err := openSpoolFile(path, "")
 		if err != nil {
 			continue // another directory's business, or that of a process which is alive
@@ -89,11 +101,14 @@ func recoverSpool(config Config, host Host, s *spool, pointer string, err error)
 		r.Err = err
 		return r, true
 	}
-	var last int64
-	for i := range s.states {
-		t, err := session.resume(i)
-		last, r.Err = max(last, t), errors.Join(r.Err, err)
+	last, damage, err := session.resumeAll()
+	if err != nil {
+		session.memory.free()
+		s.leave()
+		r.Err = fmt.Errorf("kept for the next try: %w", err)
+		return r, true
 	}
+	r.Err = damage
 	closed := s.header.Opened
 	if last > 0 {
 		closed = time.Unix(0, last)
@@ -121,9 +136,35 @@ func resumeSession(store *Store, s *spool) (*Session, error) {
 	return session, err
 }
 
-// resume deals with the batches of one shard that were not done, and returns the
-// time of its last entry, nanoseconds since the Unix epoch.
-func (s *Session) resume(shard int) (last int64, err error) {
+// resumeAll deals with the batches of all shards that were not done, and returns
+// the time of their last entry, nanoseconds since the Unix epoch. damage tells of
+// entries that cannot be read. err says that something cannot be written now: the
+// spool still has it then.
+func (s *Session) resumeAll() (last int64, damage, err error) {
+	// The files lose what was not committed before anything new comes behind it.
+	for i, state := range s.spool.states {
+		for _, k := range pendingBatches(state, state.account().number) {
+			for j, o := range s.crew[i].outputs {
+				if phase, place := state.batches[k].outputs[j].get(); phase == phaseBegun {
+					if err := o.sink.takeBack(place.inode, place.size, s.window.ID); err != nil {
+						return 0, nil, err
+					}
+				}
+			}
+		}
+	}
+	for i := range s.spool.states {
+		t, damaged, err := s.resume(i)
+		if err != nil {
+			return 0, nil, err
+		}
+		last, damage = max(last, t), errors.Join(damage, damaged)
+	}
+	return last, damage, nil
+}
+
+// resume is resumeAll for one shard.
+func (s *Session) resume(shard int) (last int64, damage, err error) {
 	w, state := s.crew[shard], s.spool.states[shard]
 	account := state.account()
 	w.shard.tally, w.known = account.tally, account.tally.connections
@@ -132,12 +173,14 @@ func (s *Session) resume(shard int) (last int64, err error) {
 		used := int(min(b.state.used.Load(), uint64(len(b.mem))))
 		b.n, last = wholeEntries(b.mem[:used])
 		if b.n < used {
-			err = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.window.ID, b.n, used)
+			damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.window.ID, b.n, used)
 		}
-		w.resume(b)
+		if !w.resume(b) {
+			return 0, nil, fmt.Errorf("window %s: %d bytes of a batch cannot be written", s.window.ID, b.n)
+		}
 	}
 	w.tellTraffic()
-	// What was lost without an entry is known from the last account alone.
+	// What was lost since the last account is known from the gaps in the log alone.
 	t := &w.shard.tally
 	t.connections = w.known
 	for d := range t.seen {
@@ -146,11 +189,12 @@ func (s *Session) resume(shard int) (last int64, err error) {
 			t.seen[d] += n
 		}
 	}
-	return last, err
+	return last, damage, nil
 }
 
-// resume takes a batch to where the outputs do not have it yet.
-func (w *worker) resume(b *batch) {
+// resume takes a batch to where the outputs do not have it yet. It is false when
+// one of them does not take all of it.
+func (w *worker) resume(b *batch) bool {
 	w.introduce(b.entries())
 	for _, f := range w.flows {
 		if f == nil || !f.again {
@@ -165,19 +209,18 @@ func (w *worker) resume(b *batch) {
 	w.missed = w.missed[:0]
 	for i, o := range w.outputs {
 		phase, place := b.state.outputs[i].get()
-		switch phase {
-		case phaseDone:
+		if phase == phaseDone {
 			continue
-		case phaseBegun:
-			if err := o.sink.takeBack(place.inode, place.size); err != nil {
-				w.session.store.alert("recover", err)
-			}
 		}
 		o.write(b, int(min(place.from, uint64(b.n))))
+	}
+	if len(w.missed) > 0 {
+		return false
 	}
 	t := w.account(b.entries())
 	t.connections = w.known
 	w.state.settle(b.state.number.Load(), &t)
+	return true
 }
 
 // wholeEntries returns how many bytes of mem are entries that can be encoded, and
@@ -194,6 +237,9 @@ func wholeEntries(mem []byte) (n int, last int64) {
 		}
 		if !introduced[e.slot] || len(e.payload) < leastPayload[e.kind] {
 			break
+		}
+		if e.kind == kindClose {
+			delete(introduced, e.slot)
 		}
 		rest = next
 		n, last = len(mem)-len(rest), e.time

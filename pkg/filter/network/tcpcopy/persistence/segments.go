@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -183,7 +184,7 @@ func (s *segments) abort(err error) {
 }
 
 // takeBack implements sink.
-func (s *segments) takeBack(inode, size uint64) error {
+func (s *segments) takeBack(inode, size uint64, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
@@ -201,10 +202,11 @@ func (s *segments) takeBack(inode, size uint64) error {
 func (s *segments) resume() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	paths, err := filepath.Glob(filepath.Join(s.dir, s.prefix()+"*"+dump.SegmentExtension+"*"))
-	slices.Sort(paths)
-	for _, p := range paths {
-		s.names = append(s.names, trimGzip(filepath.Base(p)))
+	entries, err := os.ReadDir(s.dir) // sorted
+	for _, e := range entries {
+		if name := trimGzip(e.Name()); strings.HasPrefix(name, s.prefix()) && strings.HasSuffix(name, dump.SegmentExtension) {
+			s.names = append(s.names, name)
+		}
 	}
 	return err
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Session is one open window: it takes the records of the window's connections
-// and has them written. It implements strategy.Tap.
+// and has them written. The root package
+// puts it behind strategy.Tap.
 type Session struct {
 	store  *Store
 	window model.Window
@@ -128,8 +129,8 @@ func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, re
 	sh.loseLocked(c, dir, n, reason, t)
 }
 
-// End says that c has ended, after totals bytes in each direction: those of them
-// that a direction of this session has not been told of are a gap. A connection
+// End says that c has ended, after totals bytes in each direction: those that were
+// read and that this session has not been told of are a gap. A connection
 // that has had no bytes in this session is not mentioned in its records.
 func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
 	t := s.clock()
@@ -159,13 +160,15 @@ func (sh *shard) partLocked(c *Conn, reason string, totals [2]uint64, t int64) {
 	}
 	c.ended = true
 	delete(sh.joined, c)
-	for _, dir := range []model.Direction{model.In, model.Out} {
-		st := &c.streams[dir]
-		totals[dir] = max(totals[dir], st.next)
-		if n := totals[dir] - st.next; n > 0 && st.begun {
-			sh.tally.seen[dir] += n
-			sh.loseLocked(c, dir, int(n), model.ReasonUnseen, t)
-		}
+	for dir := range totals {
+		totals[dir] = max(totals[dir], c.streams[dir].next)
+	}
+	// What the proxy has sent, it has offered before. What it has read, it may not
+	// have shown.
+	if st := &c.streams[model.In]; st.begun && totals[model.In] > st.next {
+		n := totals[model.In] - st.next
+		sh.tally.seen[model.In] += n
+		sh.loseLocked(c, model.In, int(n), model.ReasonUnseen, t)
 	}
 	sh.endLocked(c, &ending{reason: reason[:min(len(reason), maxReason)], totals: totals}, t)
 }
@@ -215,6 +218,14 @@ func (s *Session) Close(closed time.Time) {
 	s.store.finish(s, closed, false)
 	s.memory.free()
 	s.spool.remove()
+	for _, sh := range s.shards {
+		// A connection keeps its last session until the next one: that must not keep
+		// the other connections.
+		sh.mu.Lock()
+		sh.joined, sh.gapped, sh.ending = nil, nil, nil
+		sh.mu.Unlock()
+	}
+	s.crew = nil
 }
 
 // Accounts returns what has become of the window's traffic up to now. Bytes in

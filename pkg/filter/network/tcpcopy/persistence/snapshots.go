@@ -29,10 +29,16 @@ type snapshots struct {
 
 // write writes the line of a window: the configuration with its secrets masked
 // when it differs from the last one in the file, otherwise a word that says so.
-func (s *snapshots) write(window string, now time.Time) error {
+func (s *snapshots) write(window string, now time.Time) (err error) {
 	if s.load == nil {
 		return nil
 	}
+	defer func() {
+		// The configuration is anybody's: what it does to us must not end the proxy.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("snapshot panicked: %v", r)
+		}
+	}()
 	config, err := s.load()
 	if err != nil {
 		return fmt.Errorf("load configuration: %w", err)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -228,11 +230,7 @@ func ownersOnly(dir string) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return err
-	}
-	if !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s is not a directory that only this user may write", dir)
 	}
 	return nil
@@ -306,6 +304,9 @@ func openSpoolFile(path, pointer string) (s *spool, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("%s is not a file that only this user may write", path)
+	}
 	if info.Size() < pageSize || info.Size() > 2*MaxBufferSize {
 		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errSpool)
 	}
@@ -330,7 +331,8 @@ func (s *spool) readHeader() error {
 	}
 	h := s.header
 	if h.Version != spoolVersion || h.Workers < 1 || h.Workers > MaxWorkers || h.Batch < 1 || h.Batch > MaxBufferSize ||
-		h.Batch%pageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxFormats || h.Window == "" {
+		h.Batch%pageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxFormats ||
+		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", errSpool, h)
 	}
 	if size, _ := spoolSize(h.Workers, h.Batch); size != len(s.mem) {
@@ -338,6 +340,9 @@ func (s *spool) readHeader() error {
 	}
 	return nil
 }
+
+// plainName is what runs and windows look like, which become parts of file names.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 // leave closes a spool and lets its files be.
 func (s *spool) leave() {

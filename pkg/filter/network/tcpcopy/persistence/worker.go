@@ -2,6 +2,8 @@ package persistence
 
 import (
 	"encoding/binary"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
@@ -23,7 +25,7 @@ type flow struct {
 	describedIn uint32 // number of the segment that is known to have its block
 }
 
-// worker empties the batches of one shard into the outputs. Session.start runs
+// worker empties the batches of one shard into the outputs. startSession runs
 // it and Session.Close ends it. Only its goroutine uses its fields.
 type worker struct {
 	session   *Session
@@ -108,6 +110,13 @@ func (w *worker) finish() {
 
 // process hands the entries of a batch to the outputs and accounts for them.
 func (w *worker) process(b *batch) {
+	defer func() {
+		// A fault of ours must not end the process. What the batch held stays seen
+		// and neither written nor lost, which the index then shows.
+		if r := recover(); r != nil {
+			w.session.store.alert("worker", fmt.Errorf("panicked in window %s: %v\n%s", w.session.window.ID, r, debug.Stack()))
+		}
+	}()
 	w.introduce(b.entries())
 	w.missed = w.missed[:0]
 	w.syncLive()
