@@ -90,7 +90,8 @@ type Status struct {
 		Size int64 `json:"size"` // bytes
 	} `json:"buffer"`
 	Live struct {
-		Lost uint64 `json:"lost"` // bytes that live streams have missed
+		Streams int    `json:"streams"` // that are being read
+		Lost    uint64 `json:"lost"`    // bytes that live streams have missed
 	} `json:"live"`
 	Refused []struct {
 		Listener string `json:"listener"`
