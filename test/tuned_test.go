@@ -77,9 +77,10 @@ func (m *mosn) end() {
 // successor finds the process that has written its number to pidFile after m has
 // been told to upgrade, and kills it with the test. It is not this process's child,
 // and is taken for m's successor only if it runs on m's configuration.
-func (m *mosn) successor(pidFile string) (pid int) {
+func (m *mosn) successor(pidFile string) {
 	t := m.t
 	t.Helper()
+	pid := 0
 	eventually(t, "another process has written the pid file", func() bool {
 		text, err := os.ReadFile(pidFile)
 		if err == nil {
@@ -105,5 +106,4 @@ func (m *mosn) successor(pidFile string) (pid int) {
 			return err != nil || strings.Contains(string(text), ") Z ")
 		})
 	})
-	return pid
 }

@@ -102,11 +102,8 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	}
 	src := &source{t: t}
 	for range lineTries {
-		rows, unread := src.indexed(s.Output.Dir, &dump.Filter{Window: id})
-		if unread != nil { // such as a directory on another host
-			break
-		}
-		if len(rows) > 0 {
+		rows, err := src.indexed(s.Output.Dir, &dump.Filter{Window: id})
+		if err == nil && len(rows) > 0 {
 			return t.printWindows(cmd, o, rows)
 		}
 		timer := time.NewTimer(lineWait)

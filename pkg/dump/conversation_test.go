@@ -134,7 +134,7 @@ func collect(r dump.Reader) (records []dump.Record, damage []*dump.DamageError, 
 		rec, err := r.Next()
 		var d *dump.DamageError
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return records, damage, nil
 		case errors.As(err, &d):
 			damage = append(damage, d)

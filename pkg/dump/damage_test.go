@@ -160,7 +160,7 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 				damage++
 				continue
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -261,7 +261,7 @@ func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 	var early uint64
 	for {
 		r, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -33,7 +33,7 @@ this line is damaged
 			fmt.Println(damage)
 			continue
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"testing"
@@ -25,7 +26,7 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 	}
 	for {
 		r, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

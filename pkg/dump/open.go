@@ -227,7 +227,7 @@ func (d *Dump) pull(c *chain) bool {
 	switch {
 	case errors.Is(err, errIdle):
 		d.waiting = append(d.waiting, c)
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		c.closeFile()
 	case errors.As(err, &damage):
 		d.damage = append(d.damage, err)

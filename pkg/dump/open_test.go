@@ -236,7 +236,7 @@ func TestProgressReachesTheEnd(t *testing.T) {
 	}
 	defer func() { _ = d.Close() }()
 	for {
-		if _, err := d.Next(); err == io.EOF {
+		if _, err := d.Next(); errors.Is(err, io.EOF) {
 			break
 		}
 	}

@@ -85,7 +85,7 @@ func (r *blockReader) ended(err error) (block, error) {
 	case errors.Is(err, errIdle):
 		return at, err
 	case r.start < r.end:
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = ErrTruncated
 		}
 		return r.damaged(err)

@@ -73,7 +73,7 @@ func (d *pcapngDecoder) next() (*Record, error) {
 		}
 		d.queued, d.given = 0, 0
 		b, err := d.blocks.next()
-		if err == io.EOF || errors.Is(err, errIdle) {
+		if errors.Is(err, io.EOF) || errors.Is(err, errIdle) {
 			return nil, err
 		}
 		if err == nil {

@@ -3,6 +3,7 @@ package dump_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -55,7 +56,7 @@ func packets(t *testing.T, file []byte) []gopacket.Packet {
 	var all []gopacket.Packet
 	for {
 		data, ci, err := r.ReadPacketData()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {

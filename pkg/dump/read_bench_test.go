@@ -1,6 +1,7 @@
 package dump_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,7 +67,7 @@ func benchmarkRead(b *testing.B, path string) {
 		tracker := dump.NewTracker(nil)
 		for {
 			r, err := d.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

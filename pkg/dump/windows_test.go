@@ -52,7 +52,7 @@ func TestWindowsAreRebuiltFromRecords(t *testing.T) {
 	windows := dump.NewWindows()
 	for {
 		r, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -46,12 +46,13 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	if dir == "" {
 		return all, nil
 	}
-	if ownersOnly(dir) != nil {
-		return all, nil // nothing in it is ours for certain
-	}
-	orphans, err := os.ReadDir(dir)
-	if err != nil {
-		return all, nil // no spool has ever been there
+	// Where somebody else may put files, none is ours for certain; and where no spool
+	// has ever been, there is no directory.
+	var orphans []os.DirEntry
+	if ownersOnly(dir) == nil {
+		if orphans, err = os.ReadDir(dir); err != nil {
+			return all, err
+		}
 	}
 	for _, entry := range orphans {
 		if filepath.Ext(entry.Name()) != spoolExtension {

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -275,7 +276,7 @@ func (r *rig) read(cpu, mem float64, err error) {
 		return Reading{CPU: cpu, CPUSource: "host", Mem: mem, MemSource: "cgroup"}, err
 	}
 	r.reading = false
-	if err == ErrNoReading {
+	if errors.Is(err, ErrNoReading) {
 		r.clock.Advance(readSoon)
 	} else {
 		r.clock.Advance(readEvery)
