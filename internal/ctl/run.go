@@ -136,7 +136,7 @@ Exit codes: 0 done, 1 losses found where --check asks for them, 2 wrong usage,
 	})
 	root.AddCommand(
 		t.windowsCommand(), t.connsCommand(), t.showCommand(), t.exportCommand(),
-		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(),
+		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
 	)
 	return root
 }

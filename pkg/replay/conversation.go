@@ -1,0 +1,85 @@
+package replay
+
+import (
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Conversation is what one window recorded of one connection.
+type Conversation struct {
+	dump.Identity
+	Start  time.Duration // of its first record, from the Recording's begin on
+	Length time.Duration // from its first to its last record
+	Turns  int           // requests that an answer or another request's answer parts
+	Bytes  dump.Both     // of payload
+	Lost   dump.Both     // bytes in gaps
+
+	recording *Recording
+	events    []event
+	facts     facts
+	answers   bool // the listener's answers were recorded
+
+	detect   sync.Once
+	protocol Protocol // set by detect
+	failed   error    // what kept detect from reading the payload
+}
+
+// event is a piece of payload that passed, or a gap.
+type event struct {
+	at  int64 // nanoseconds since the Recording's begin
+	pos int64 // of the payload
+	n   int   // bytes
+	dir model.Direction
+	gap bool
+}
+
+// facts are what a conversation's records say of it as a whole.
+type facts struct {
+	began  bool // from its first byte on
+	closed bool // its end was seen
+	server bool // the server's side ended it
+	legacy bool
+	gaps   [2]int
+	both   bool // there are records of answers
+}
+
+// closedByServer tells whether the proxy or the server behind it ended a
+// connection, from its close record.
+func closedByServer(reason string) bool {
+	// The names are MOSN's connection events, seen from the client's connection
+	// (mosn.io/api network.go): RemoteClose and OnReadErrClose are the client's.
+	return reason != "RemoteClose" && reason != "OnReadErrClose"
+}
+
+// payload returns an event's bytes, see payloads.read.
+func (c *Conversation) payload(e *event, buf *[]byte) ([]byte, error) {
+	return c.recording.payloads.read(e.pos, e.n, buf)
+}
+
+// script returns the events that a replay goes through. Of a connection that was
+// still open at the window's end, requests that nothing answers any more are left
+// out unless partial: the last of them may be a half.
+func (c *Conversation) script(partial bool) []event {
+	if c.facts.closed || partial || !c.answers {
+		return c.events
+	}
+	end := len(c.events)
+	for end > 0 && c.events[end-1].dir == model.In {
+		end--
+	}
+	return c.events[:end]
+}
+
+// requests returns how many bytes and sends a script has.
+func requests(script []event) (sends int, n uint64) {
+	for i := range script {
+		if e := &script[i]; e.dir == model.In && !e.gap {
+			sends++
+			n += uint64(e.n)
+		}
+	}
+	return sends, n
+}

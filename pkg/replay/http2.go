@@ -1,0 +1,178 @@
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// hpackTable is the size up to which a peer may let its table of header fields
+// grow, in bytes; its own settings may say more than the default.
+const hpackTable = 1 << 20
+
+func newFramer(r io.Reader) *http2.Framer {
+	f := http2.NewFramer(io.Discard, bufio.NewReader(r))
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	f.ReadMetaHeaders.SetAllowedMaxDynamicTableSize(hpackTable)
+	f.SetReuseFrames()
+	return f
+}
+
+// parseHTTP2Requests enters an exchange for each stream that the client opens.
+func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(r, preface); err != nil {
+		return err
+	}
+	if !bytes.Equal(preface, []byte(http2.ClientPreface)) {
+		return errors.New("not HTTP/2")
+	}
+	framer := newFramer(r)
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return frameError("request", err)
+		}
+		x := m.exchanges[uint64(frame.Header().StreamID)]
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			if x == nil && f.PseudoValue("method") != "" {
+				method := f.PseudoValue("method")
+				m.begin(uint64(f.StreamID), method, method+" "+f.PseudoValue("path"))
+				m.window.open(f.StreamID)
+			} else if x != nil {
+				m.asked(x) // trailers
+			}
+		case *http2.DataFrame:
+			m.window.spend(f.StreamID, int64(f.Length))
+			if x != nil {
+				m.asked(x)
+			}
+		case *http2.RSTStreamFrame:
+			// Whatever the server has answered until it hears of this is chance.
+			m.window.end(f.StreamID)
+			if x != nil {
+				m.forget(x)
+			}
+		}
+	}
+}
+
+// parseHTTP2Answers hands out the responses of one side. Its units are what comes
+// as often in each replay: header blocks, bytes of data, the first settings and
+// answers to what the client's frames ask for, but not window updates and whatever
+// else the server tunes its connection with.
+func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
+	framer := newFramer(r)
+	s := &m.sides[side]
+	first := true
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return frameError("response", err)
+		}
+		x := m.exchanges[uint64(frame.Header().StreamID)]
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			s.units++
+			if x != nil {
+				m.takeHeaders(x, side, f)
+			}
+		case *http2.DataFrame:
+			s.units += uint64(len(f.Data()))
+			if x != nil {
+				m.add(x, side, f.Data())
+			}
+		case *http2.RSTStreamFrame:
+			if side == replayed {
+				m.window.end(f.StreamID)
+			}
+			// A server may reset a stream that it has ended, if it heard of the
+			// client's end too late.
+			if x != nil && !x.done[side] {
+				s.units++
+				m.add(x, side, fmt.Appendf(nil, "\nstream reset: %v\n", f.ErrCode))
+				m.answered(x, side)
+			}
+			continue
+		case *http2.SettingsFrame:
+			if first || f.IsAck() {
+				s.units++
+			}
+			first = first && f.IsAck()
+			if side == replayed {
+				m.window.settings(f)
+			}
+		case *http2.WindowUpdateFrame:
+			if side == replayed {
+				m.window.update(f)
+			}
+		case *http2.PingFrame:
+			if f.IsAck() {
+				s.units++
+			}
+		}
+		if frame.Header().Flags.Has(http2.FlagDataEndStream) && ends(frame) {
+			if side == replayed {
+				m.window.end(frame.Header().StreamID)
+			}
+			if x != nil {
+				m.answered(x, side)
+			}
+		}
+	}
+}
+
+// ends tells whether a frame is of a type that can end a stream. Data and header
+// frames have the same flag for it.
+func ends(f http2.Frame) bool {
+	switch f.(type) {
+	case *http2.MetaHeadersFrame, *http2.DataFrame:
+		return true
+	}
+	return false
+}
+
+// takeHeaders adds a header block in a form that does not depend on the fields'
+// order.
+func (m *messageMatcher) takeHeaders(x *exchange, side int, f *http2.MetaHeadersFrame) {
+	var head strings.Builder
+	trailer := x.parts[side].length > 0
+	if trailer {
+		head.WriteByte('\n')
+	}
+	fields := slices.Clone(f.Fields)
+	slices.SortStableFunc(fields, func(a, b hpack.HeaderField) int { return strings.Compare(a.Name, b.Name) })
+	for _, field := range fields {
+		name := http.CanonicalHeaderKey(field.Name)
+		if m.headers[name] || name == "Content-Length" {
+			continue
+		}
+		fmt.Fprintf(&head, "%s: %s\n", field.Name, field.Value)
+		if !trailer && name == "Content-Type" {
+			x.parts[side].json = isJSON(field.Value)
+		}
+	}
+	if !trailer {
+		head.WriteByte('\n')
+	}
+	m.add(x, side, []byte(head.String()))
+	if !trailer {
+		x.parts[side].body = len(x.parts[side].head)
+	}
+}
+
+func frameError(what string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, errAbandoned) {
+		return err
+	}
+	return fmt.Errorf("%s frame: %w", what, err)
+}

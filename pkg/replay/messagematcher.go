@@ -1,0 +1,228 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// messageMatcher pairs the responses of a protocol that tells messages apart: a
+// turn is a request with its response, whatever is under way beside it.
+type messageMatcher struct {
+	matchOptions
+	sink      func(*pair)
+	protocol  Protocol
+	requests  *pushParser
+	sides     [2]messageSide
+	exchanges map[uint64]*exchange // not paired yet, by key
+	order     []*exchange          // by turn; the first is not paired
+	kept      int                  // bytes of answers in exchanges
+	turns     int                  // how many there have been
+	window    *flowControl         // of HTTP/2
+	now       [2]time.Duration     // of what is being parsed, on each side
+}
+
+// messageSide is the answers of one side as they are parsed.
+type messageSide struct {
+	parser *pushParser
+	units  uint64 // parts of the protocol that were completed; what they are is the parser's to say
+	start  uint64 // HTTP/1.1: bytes in front of the message that is being parsed
+}
+
+// exchange is a request and what came for it.
+type exchange struct {
+	pair
+	key    uint64 // HTTP/1.1: its number from 1 on; HTTP/2: its stream
+	method string
+	asked  [2]time.Duration // when the last of the request passed
+	parts  [2]answer
+	done   [2]bool
+	came   [2]time.Duration
+	paired bool
+}
+
+func newMessageMatcher(p Protocol, o matchOptions, sink func(*pair)) *messageMatcher {
+	m := &messageMatcher{matchOptions: o, sink: sink, protocol: p, exchanges: map[uint64]*exchange{}, window: newFlowControl()}
+	requests, answers := m.parseHTTP1Requests, m.parseHTTP1Answers
+	if p == HTTP2 {
+		requests, answers = m.parseHTTP2Requests, m.parseHTTP2Answers
+	}
+	m.requests = newPushParser(requests)
+	for side := range m.sides {
+		m.sides[side].parser = newPushParser(func(r io.Reader) error { return answers(side, r) })
+	}
+	return m
+}
+
+// failed tells whether the recording is not in the protocol.
+func (m *messageMatcher) failed() bool {
+	return m.requests.err != nil || m.sides[recorded].parser.err != nil
+}
+
+var errUnasked = errors.New("an answer to no request")
+
+// begin enters an exchange whose request has begun.
+func (m *messageMatcher) begin(key uint64, method, label string) *exchange {
+	m.turns++
+	x := &exchange{pair: pair{turn: m.turns, label: label}, key: key, method: method}
+	x.asked = m.now
+	m.exchanges[key] = x
+	m.order = append(m.order, x)
+	return x
+}
+
+// asked says that all of an exchange's request has passed.
+func (m *messageMatcher) asked(x *exchange) { x.asked = m.now }
+
+// add appends to an exchange's answer.
+func (m *messageMatcher) add(x *exchange, side int, b []byte) {
+	if m.blind {
+		x.parts[side].length += uint64(len(b))
+		return
+	}
+	before := len(x.parts[side].head)
+	x.parts[side].add(b, m.limit)
+	m.kept += len(x.parts[side].head) - before
+}
+
+// answered says that an exchange's answer is complete on one side.
+func (m *messageMatcher) answered(x *exchange, side int) {
+	if x.paired || x.done[side] {
+		return
+	}
+	x.done[side], x.came[side] = true, m.now[side]
+	if x.done[0] && x.done[1] {
+		m.pair(x)
+	}
+}
+
+// pair hands an exchange out.
+func (m *messageMatcher) pair(x *exchange) {
+	x.paired = true
+	delete(m.exchanges, x.key)
+	p := &x.pair
+	p.want, p.got = x.parts[recorded], x.parts[replayed]
+	m.kept -= len(p.want.head) + len(p.got.head)
+	p.same = m.blind || x.done[recorded] == x.done[replayed] && p.want.equal(&p.got)
+	if x.done[recorded] && x.done[replayed] {
+		p.then, p.now, p.timed = x.came[recorded]-x.asked[recorded], x.came[replayed]-x.asked[replayed], true
+	}
+	x.parts = [2]answer{}
+	m.trim()
+	m.sink(p)
+}
+
+// forget drops an exchange that is not to be compared.
+func (m *messageMatcher) forget(x *exchange) {
+	x.paired = true
+	m.kept -= len(x.parts[0].head) + len(x.parts[1].head)
+	delete(m.exchanges, x.key)
+	m.trim()
+}
+
+// trim removes what is paired from the front of order.
+func (m *messageMatcher) trim() {
+	for len(m.order) > 0 && m.order[0].paired {
+		m.order[0] = nil
+		m.order = m.order[1:]
+	}
+}
+
+func (m *messageMatcher) request(data []byte, then, now time.Duration) {
+	m.bound()
+	m.now = [2]time.Duration{then, now}
+	_ = m.requests.feed(data) // failed tells
+}
+
+func (m *messageMatcher) answer(side int, data []byte, at time.Duration) {
+	m.now[side] = at
+	s := &m.sides[side]
+	if err := s.parser.feed(data); err != nil && side == replayed {
+		m.strange(data)
+	}
+}
+
+// strange takes in bytes of the replay's that are not the protocol: they are what
+// came for the oldest exchange.
+func (m *messageMatcher) strange(data []byte) {
+	for _, x := range m.order {
+		if !x.paired && !x.done[replayed] {
+			m.add(x, replayed, data)
+			return
+		}
+	}
+}
+
+// bound pairs the oldest exchanges of a replay that waits for too many.
+func (m *messageMatcher) bound() {
+	for len(m.exchanges) > 0 && (len(m.exchanges) > maxOpenTurns || m.kept > maxOpenBytes) {
+		m.pair(m.order[0])
+	}
+}
+
+func (m *messageMatcher) end(side int, at time.Duration) {
+	m.now[side] = at
+	_ = m.sides[side].parser.end() // what is not done then is not whole
+}
+
+func (m *messageMatcher) progress() progress {
+	want, got := &m.sides[recorded], &m.sides[replayed]
+	switch {
+	case got.units > want.units:
+		return caughtUp
+	case got.units < want.units || m.protocol == HTTP1 && got.within() < want.within():
+		return behind
+	default:
+		return caughtUp
+	}
+}
+
+// within is how many bytes of the message under way have come.
+func (s *messageSide) within() uint64 { return s.parser.fed - s.start }
+
+func (m *messageMatcher) mayAsk() bool { return !m.window.exhausted() }
+
+func (m *messageMatcher) patience() time.Duration {
+	var longest time.Duration
+	for _, x := range m.order {
+		if !x.paired && !x.done[replayed] {
+			longest = max(longest, m.now[recorded]-x.asked[recorded])
+		}
+	}
+	return longest
+}
+
+// giveUp lets the replay go on as if the missing answers had come.
+func (m *messageMatcher) giveUp() {
+	// What is missing now may never come, and must not be waited for at every turn
+	// from here on.
+	m.sides[recorded].units = min(m.sides[recorded].units, m.sides[replayed].units)
+}
+
+func (m *messageMatcher) fault() error {
+	if err := m.sides[replayed].parser.err; err != nil {
+		return fmt.Errorf("the answers are not %s: %w", m.protocol, err)
+	}
+	return nil
+}
+
+func (m *messageMatcher) finish() {
+	for len(m.order) > 0 {
+		x := m.order[0]
+		// The window's end or one of the two ends cut the recording off.
+		if !x.done[recorded] {
+			x.open = true
+			if x.parts[recorded].length == 0 {
+				m.forget(x)
+				continue
+			}
+		}
+		x.cut = !x.open && !x.done[replayed]
+		m.pair(x)
+	}
+	m.requests.close()
+	for side := range m.sides {
+		m.sides[side].parser.close()
+	}
+}

@@ -1,0 +1,98 @@
+package replay
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Obstacle is a reason for which a conversation cannot be replayed as it was.
+type Obstacle struct {
+	Kind   ObstacleKind
+	Detail string // for people
+}
+
+// ObstacleKind is the kind of an Obstacle.
+type ObstacleKind string
+
+// The kinds of obstacles. Only those that CanBePartial tells do not matter to a
+// replay that is allowed to be partial.
+const (
+	BeganBefore ObstacleKind = "began_before" // the connection is older than the window
+	HasGaps     ObstacleKind = "gaps"         // bytes are missing
+	OneWay      ObstacleKind = "one_way"      // answers were not recorded
+	Legacy      ObstacleKind = "legacy"       // the file does not tell connections apart
+	Datagrams   ObstacleKind = "datagrams"    // UDP
+	Empty       ObstacleKind = "empty"        // there is nothing to send or to hear
+	Unanswered  ObstacleKind = "unanswered"   // was cut off before anything was answered
+	CutOff      ObstacleKind = "cut_off"      // was still open at the window's end; keeps nothing from being sent but what was not answered
+)
+
+// CanBePartial tells whether the conversation can be replayed as far as it goes.
+func (k ObstacleKind) CanBePartial() bool {
+	return k != Legacy && k != Datagrams && k != Empty
+}
+
+// Blocks tells whether a conversation with it is left out.
+func (k ObstacleKind) Blocks(partial bool) bool {
+	return k != CutOff && (!partial || !k.CanBePartial())
+}
+
+// String returns the Detail.
+func (o Obstacle) String() string { return o.Detail }
+
+// Obstacles returns why c cannot be replayed as it was; none for most.
+func (c *Conversation) Obstacles() []Obstacle {
+	if c.facts.legacy {
+		return []Obstacle{{Legacy, "the log does not tell the connections of port " + c.Port + " apart"}}
+	}
+	if c.Network == "udp" {
+		return []Obstacle{{Datagrams, "datagrams, not a connection"}}
+	}
+	if len(c.events) == 0 {
+		return []Obstacle{{Empty, "carried no bytes"}}
+	}
+	var all []Obstacle
+	if !c.facts.began {
+		all = append(all, Obstacle{BeganBefore, "began before the window"})
+	}
+	if gaps := c.facts.gaps[0] + c.facts.gaps[1]; gaps > 0 {
+		all = append(all, Obstacle{HasGaps, fmt.Sprintf("has gaps: %d request and %d answer bytes are missing", c.Lost.In, c.Lost.Out)})
+	}
+	if !c.answers && c.Bytes.In > 0 {
+		all = append(all, Obstacle{OneWay, "one direction only: its answers were not recorded"})
+	}
+	if !c.facts.closed {
+		detail := "was still open at the window's end"
+		if _, n := requests(c.events[len(c.script(false)):]); n > 0 {
+			detail += fmt.Sprintf(": its last %d request bytes were not answered", n)
+		}
+		all = append(all, Obstacle{CutOff, detail})
+	}
+	if len(c.script(false)) == 0 {
+		all = append(all, Obstacle{Unanswered, "nothing that it sent was answered"})
+	}
+	return all
+}
+
+// blocked returns the obstacles that keep c from being replayed.
+func (c *Conversation) blocked(partial bool) []Obstacle {
+	var all []Obstacle
+	for _, o := range c.Obstacles() {
+		if o.Kind.Blocks(partial) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// comparable tells whether the recorded answers are all there.
+func (c *Conversation) comparable() bool { return c.answers && c.facts.gaps[1] == 0 }
+
+// details joins the texts of obstacles.
+func details(obstacles []Obstacle) string {
+	texts := make([]string, len(obstacles))
+	for i, o := range obstacles {
+		texts[i] = o.Detail
+	}
+	return strings.Join(texts, "; ")
+}

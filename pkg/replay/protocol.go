@@ -1,0 +1,86 @@
+package replay
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// Protocol is what a conversation speaks, as far as comparing its answers needs
+// to know.
+type Protocol string
+
+// The protocols. Whatever is not one of the others is Bytes.
+const (
+	Bytes Protocol = "bytes"
+	HTTP1 Protocol = "http/1.1"
+	HTTP2 Protocol = "http/2" // with prior knowledge or over TLS, such as gRPC
+)
+
+// Protocol returns what c speaks: HTTP only if all that was recorded of it is
+// that, from the first byte on. The first call may read much of the payload.
+func (c *Conversation) Protocol() (Protocol, error) {
+	c.detect.Do(func() { c.protocol, c.failed = c.findProtocol() })
+	return c.protocol, c.failed
+}
+
+// requestLine matches the beginning of an HTTP/1.1 request.
+var requestLine = regexp.MustCompile(`^[A-Z]{3,16} [^ \r\n]`)
+
+const http2Preface = "PRI * HTTP/2.0\r\n"
+
+func (c *Conversation) findProtocol() (Protocol, error) {
+	script := c.script(false)
+	// A server may speak first, with HTTP/2 too.
+	asks := slices.IndexFunc(script, func(e event) bool { return e.dir == model.In })
+	if !c.comparable() || c.facts.gaps[model.In] > 0 || asks < 0 {
+		return Bytes, nil
+	}
+	var buf []byte
+	first, err := c.payload(&script[asks], &buf)
+	if err != nil {
+		return Bytes, err
+	}
+	var guess Protocol
+	switch {
+	case bytes.HasPrefix(first, []byte(http2Preface)):
+		guess = HTTP2
+	case requestLine.Match(first):
+		guess = HTTP1
+	default:
+		return Bytes, nil
+	}
+	ok, err := c.speaks(guess, script)
+	if !ok || err != nil {
+		return Bytes, err
+	}
+	return guess, nil
+}
+
+// speaks goes through the recording as a replay that is equal to it would.
+func (c *Conversation) speaks(p Protocol, script []event) (bool, error) {
+	m := newMessageMatcher(p, matchOptions{limit: 1, blind: true}, func(*pair) {})
+	defer m.finish()
+	var buf []byte
+	for i := range script {
+		e := &script[i]
+		data, err := c.payload(e, &buf)
+		if err != nil {
+			return false, err
+		}
+		if e.dir == model.In {
+			m.request(data, 0, 0)
+		} else {
+			m.answer(recorded, data, 0)
+		}
+		if m.failed() {
+			return false, nil
+		}
+	}
+	if c.facts.server {
+		m.end(recorded, 0)
+	}
+	return !m.failed() && m.sides[recorded].units > 0, nil
+}

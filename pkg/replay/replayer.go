@@ -1,0 +1,301 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// Replayer replays a Recording to a target.
+type Replayer struct {
+	recording *Recording
+	options   Options
+	rules     *rules
+	limiter   *limiter
+	places    noisyPlaces
+	progress  counters
+	ran       atomic.Bool
+
+	mu     sync.Mutex // held while OnConn is called
+	result *Result    // guarded by mu
+	late   []*Conn    // guarded by mu; told of when the replay has ended
+}
+
+// counters are what Progress tells, while the replay runs.
+type counters struct {
+	connections, sent, answered, different, failed atomic.Int64
+}
+
+// New returns a Replayer, or an error that names every option that makes no
+// sense. The Recording stays the caller's and must not be closed before Run
+// returns.
+func New(r *Recording, o Options) (*Replayer, error) {
+	o, err := o.withDefaults()
+	rules, errRules := o.Rules.compile()
+	if err := errors.Join(err, errRules); err != nil {
+		return nil, err
+	}
+	return &Replayer{recording: r, options: o, rules: rules, limiter: newLimiter(o.Rate)}, nil
+}
+
+// Progress is how far a replay has come.
+type Progress struct {
+	Connections int // that have ended, of Total
+	Total       int // those left out included
+	Sent        int // pieces of requests
+	Answered    int // turns
+	Different   int // turns
+	Failed      int // connections
+}
+
+// Progress may be asked for from any goroutine.
+func (r *Replayer) Progress() Progress {
+	c := &r.progress
+	return Progress{
+		Connections: int(c.connections.Load()), Total: len(r.recording.Conversations) * r.options.Loops,
+		Sent: int(c.sent.Load()), Answered: int(c.answered.Load()), Different: int(c.different.Load()), Failed: int(c.failed.Load()),
+	}
+}
+
+var errInterrupted = errors.New("interrupted")
+
+var errRanBefore = errors.New("replay: a Replayer runs once")
+
+// Run replays everything. When ctx ends it stops, closes its connections and
+// returns the results so far. What goes wrong with a connection is in its
+// result; an error means that there is none at all. It may be called once.
+func (r *Replayer) Run(ctx context.Context) (*Result, error) {
+	if r.ran.Swap(true) {
+		return nil, errRanBefore
+	}
+	o := &r.options
+	begin := time.Now()
+	r.result = &Result{
+		Target: o.Target.String(), Mode: o.Mode, Speed: o.Speed, Loops: o.Loops, Compared: !o.SendOnly, Started: begin,
+		Planned: NewPlan(r.recording, r.options).Length,
+	}
+	if o.Baseline != nil {
+		r.result.Baseline = o.Baseline.String()
+	}
+	var running sync.WaitGroup
+	slots := make(chan struct{}, o.Concurrency)
+	length := r.recording.length(o.Partial)
+loops:
+	for loop := range o.Loops {
+		start := begin.Add(time.Duration(loop) * o.scaled(length))
+		for i, c := range r.recording.Conversations {
+			if blocked := c.blocked(o.Partial); len(blocked) > 0 {
+				r.add(&Conn{Identity: c.Identity, Loop: loop + 1, Obstacles: blocked, Skipped: true, order: i}, nil, nil)
+				continue
+			}
+			if !sleepUntil(ctx, start.Add(o.scaled(c.Start))) {
+				break loops
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				break loops
+			}
+			running.Add(1)
+			go func() { // ends with the conversation, or with ctx
+				defer running.Done()
+				r.replay(ctx, i, loop+1, start)
+				<-slots
+			}()
+		}
+	}
+	running.Wait()
+	return r.conclude(ctx, begin), nil
+}
+
+// sleepUntil waits for a moment, and returns false if ctx ends before it.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// length is how much time passes from the recording's begin to the last of what is
+// replayed.
+func (r *Recording) length(partial bool) time.Duration {
+	var end time.Duration
+	for _, c := range r.Conversations {
+		if len(c.blocked(partial)) == 0 {
+			end = max(end, c.Start+c.Length)
+		}
+	}
+	return end
+}
+
+// replay replays the conversation i, to the target and to the baseline beside it.
+// start is when the recording's begin is.
+func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
+	o := &r.options
+	c := r.recording.Conversations[i]
+	began := time.Now()
+	if o.unpaced() {
+		start = began.Add(-c.Start)
+	}
+	conn := &Conn{Identity: c.Identity, order: i, Loop: loop, Obstacles: c.Obstacles(), Compared: !o.SendOnly && c.comparable()}
+	script := c.script(o.Partial)
+	conn.Sends, _ = requests(script)
+	conn.Protocol = Bytes
+	if !o.OnlyBytes && conn.Compared {
+		conn.Protocol, conn.Err = c.Protocol()
+	}
+	baseline := o.Baseline != nil && conn.Compared
+	t := newTally(judge{r.rules, o.TurnTimeout}, conn, &r.places, o.MaxDifferences, &r.progress, baseline)
+	talk := func(server *Server, sink func(*pair), progress *counters) (*session, error) {
+		match := newMatcher(conn.Protocol, matchOptions{
+			limit: o.MaxAnswer, turns: o.Mode == Turns, blind: !conn.Compared, cutOff: !c.facts.closed, headers: r.rules.headers,
+		}, func(p *pair) {
+			// What the end of ctx left without an answer is nobody's fault.
+			if ctx.Err() == nil || p.timed {
+				sink(p)
+			}
+		})
+		defer match.finish()
+		s := &session{options: o, talk: c, script: script, match: match, limiter: r.limiter, start: start, progress: progress}
+		return s, s.open(ctx, server, conn.Protocol)
+	}
+	var old sync.WaitGroup
+	var oldErr error
+	if baseline {
+		old.Add(1)
+		go func() { // ends with the conversation, or with ctx
+			defer old.Done()
+			defer t.baselineDone()
+			_, oldErr = talk(o.Baseline, t.baseline, new(counters))
+		}()
+	}
+	var s *session
+	if conn.Err == nil {
+		s, conn.Err = talk(&o.Target, t.target, &r.progress)
+	}
+	old.Wait()
+	if oldErr != nil && conn.Err == nil {
+		conn.Err = &baselineError{oldErr}
+	}
+	conn.Elapsed = time.Since(began)
+	r.add(conn, s, t)
+}
+
+// baselineError is what went wrong with the baseline's side of a conversation.
+type baselineError struct{ err error }
+
+func (e *baselineError) Error() string { return "baseline: " + e.err.Error() }
+func (e *baselineError) Unwrap() error { return e.err }
+
+// connectError says that a server could not be reached.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+// open connects and runs the session.
+func (s *session) open(ctx context.Context, server *Server, p Protocol) error {
+	conn, err := server.connect(ctx, p, s.options.ConnectTimeout)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &connectError{err}
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	s.conn = conn
+	s.buf = make([]byte, readBuffer)
+	return s.run(ctx)
+}
+
+// add takes in the result of a conversation. s and t are nil where nothing was
+// replayed.
+func (r *Replayer) add(c *Conn, s *session, t *tally) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.result
+	if c.Skipped {
+		all.Skipped++
+	} else {
+		all.Connections++
+	}
+	if s != nil {
+		c.Sent = s.sent
+		c.Bytes = dump.Both{In: s.bytes[0], Out: s.bytes[1]}
+		all.Sent += uint64(s.sent)
+		all.Bytes.In += c.Bytes.In
+		all.Bytes.Out += c.Bytes.Out
+		all.Lateness.AddAll(&s.lateness)
+	}
+	if t != nil && c.Compared {
+		all.Recorded.AddAll(&t.recorded)
+		all.Replayed.AddAll(&t.replayed)
+	}
+	if errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded) {
+		c.Err = errInterrupted
+	} else if c.Err != nil {
+		all.Failed++
+		r.progress.failed.Add(1)
+		var unreached *connectError
+		if errors.As(c.Err, &unreached) {
+			all.Unconnected++
+		}
+	}
+	r.progress.connections.Add(1)
+	if len(c.unexplained) > 0 && len(r.late) < r.options.MaxConns {
+		r.late = append(r.late, c)
+		return
+	}
+	r.report(c)
+}
+
+// report counts a result that is final. The caller holds mu.
+func (r *Replayer) report(c *Conn) {
+	c.conclude(&r.places, r.options.MaxDifferences)
+	if !c.Compared {
+		c.Counts = Counts{Turns: c.Counts.Turns}
+	}
+	r.result.Counts.add(&c.Counts)
+	if c.notable() {
+		if len(r.result.Conns) < r.options.MaxConns {
+			r.result.Conns = append(r.result.Conns, c)
+		} else {
+			r.result.MoreConns++
+		}
+	}
+	if r.options.OnConn != nil {
+		r.options.OnConn(c)
+	}
+}
+
+// conclude judges what was left and returns the result.
+func (r *Replayer) conclude(ctx context.Context, begin time.Time) *Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.late {
+		r.report(c)
+	}
+	r.late = nil
+	slices.SortFunc(r.result.Conns, func(a, b *Conn) int {
+		return cmp.Or(cmp.Compare(a.Loop, b.Loop), cmp.Compare(a.order, b.order))
+	})
+	r.result.Elapsed = time.Since(begin)
+	r.result.Interrupted = ctx.Err() != nil
+	return r.result
+}

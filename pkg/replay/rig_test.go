@@ -1,0 +1,261 @@
+package replay_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/replay"
+)
+
+// patience bounds whatever a test waits for.
+const patience = 30 * time.Second
+
+// tape records synthetic conversations with the recorder's own encoder.
+type tape struct {
+	text    []byte
+	encoder dump.Encoder
+	begin   time.Time
+	conns   int
+}
+
+func newTape() *tape {
+	return &tape{encoder: dump.NewHexMeta(), begin: time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)}
+}
+
+// taped is one connection of a tape. Its methods record what happens to it at its
+// clock, which at moves.
+type taped struct {
+	tape *tape
+	flow dump.Flow
+	next [2]uint64
+	now  time.Duration
+}
+
+// open begins a connection of a listener's port at a moment.
+func (r *tape) open(at time.Duration, port int) *taped {
+	r.conns++
+	c := &taped{tape: r, now: at}
+	server := netip.MustParseAddrPort(fmt.Sprintf("10.9.9.9:%d", port))
+	client := netip.MustParseAddrPort(fmt.Sprintf("10.0.0.1:%d", 40000+r.conns))
+	c.flow = dump.Flow{
+		Window: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44", Conn: fmt.Sprintf("k3v9qa-%d", r.conns), Port: fmt.Sprint(port), Network: "tcp",
+		Client: client.String(), Server: server.String(), ClientAddr: client, ServerAddr: server, FromStart: true,
+	}
+	r.text = r.encoder.Open(r.text, c.time(), &c.flow)
+	return c
+}
+
+func (c *taped) time() int64 { return c.tape.begin.Add(c.now).UnixNano() }
+
+// at moves the connection's clock.
+func (c *taped) at(t time.Duration) *taped { c.now = t; return c }
+
+func (c *taped) data(dir model.Direction, text string) *taped {
+	c.tape.text = c.tape.encoder.Data(c.tape.text, c.time(), &c.flow, dir, c.next[dir], []byte(text))
+	c.next[dir] += uint64(len(text))
+	return c
+}
+
+func (c *taped) in(text string) *taped  { return c.data(model.In, text) }
+func (c *taped) out(text string) *taped { return c.data(model.Out, text) }
+
+func (c *taped) gap(dir model.Direction, n uint64) *taped {
+	c.tape.text = c.tape.encoder.Gap(c.tape.text, c.time(), &c.flow, dir, c.next[dir], n, model.ReasonLimit)
+	c.next[dir] += n
+	return c
+}
+
+// skip lets bytes pass before the window.
+func (c *taped) skip(in, out uint64) *taped { c.next[0] += in; c.next[1] += out; return c }
+
+func (c *taped) close(reason string) {
+	c.tape.text = c.tape.encoder.Close(c.tape.text, c.time(), &c.flow, reason, c.next[0], c.next[1])
+}
+
+// load returns the tape as a Recording that lives as long as the test.
+func (r *tape) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
+	t.Helper()
+	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(r.text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	o.Damaged = func(e *dump.DamageError) { t.Errorf("the tape is damaged: %v", e) }
+	recording, err := replay.Load(d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := recording.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return recording
+}
+
+// loadTurns returns a Recording of connections with these requests and answers,
+// the same each time, which are too long for a log's text.
+func loadTurns(t testing.TB, o replay.LoadOptions, connections int, turns ...[2]string) *replay.Recording {
+	t.Helper()
+	l := replay.NewLoader(o)
+	at := time.Unix(1_700_000_000, 0)
+	for i := range connections {
+		id := dump.Identity{Window: "5f3c", Conn: fmt.Sprintf("k3v9qa-%d", i+1), Port: "7000", Network: "tcp"}
+		var next dump.Both
+		add := func(r dump.Record) {
+			r.Identity, r.Time = id, at
+			if err := l.Add(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, turn := range turns {
+			add(dump.Record{Kind: dump.KindData, Direction: model.In, Offset: next.In, Length: uint64(len(turn[0])), Data: []byte(turn[0])})
+			add(dump.Record{Kind: dump.KindData, Direction: model.Out, Offset: next.Out, Length: uint64(len(turn[1])), Data: []byte(turn[1])})
+			next.In += uint64(len(turn[0]))
+			next.Out += uint64(len(turn[1]))
+		}
+		add(dump.Record{Kind: dump.KindClose, Reason: "RemoteClose", Totals: next})
+	}
+	recording, err := l.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := recording.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return recording
+}
+
+// run replays the tape with options and returns the result.
+func (r *tape) run(t testing.TB, o replay.Options) *replay.Result {
+	t.Helper()
+	return run(t, r.load(t, replay.LoadOptions{}), o)
+}
+
+func run(t testing.TB, recording *replay.Recording, o replay.Options) *replay.Result {
+	t.Helper()
+	replayer, err := replay.New(recording, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	result, err := replayer.Run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("the replay took longer than %v", patience)
+	}
+	return result
+}
+
+// serve gives each connection to a loopback port to handle, until the test ends,
+// and returns the server's address.
+func serve(t testing.TB, handle func(net.Conn)) replay.Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, listener, handle)
+	return replay.Server{Address: listener.Addr().String()}
+}
+
+func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) {
+	var (
+		mu      sync.Mutex
+		open    = map[net.Conn]bool{}
+		running sync.WaitGroup
+	)
+	running.Add(1)
+	go func() { // ends when the listener is closed
+		defer running.Done()
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open[conn] = true
+			mu.Unlock()
+			running.Add(1)
+			go func() { // ends with the connection
+				defer running.Done()
+				handle(conn)
+				conn.Close()
+				mu.Lock()
+				delete(open, conn)
+				mu.Unlock()
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		mu.Lock()
+		for conn := range open {
+			conn.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+}
+
+// lines serves a line protocol: answer returns what is said to a line, without
+// line ends; nil says nothing.
+func lines(answer func(line string) []byte) func(net.Conn) {
+	return func(conn net.Conn) {
+		in := bufio.NewScanner(conn)
+		for in.Scan() {
+			if text := answer(in.Text()); text != nil {
+				if _, err := conn.Write(append(text, '\n')); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// echo answers with what it reads.
+func echo(conn net.Conn) { _, _ = io.Copy(conn, conn) }
+
+// shout is what the line protocol's servers answer in the recordings.
+func shout(line string) []byte { return []byte("you said " + line) }
+
+// want fails the test unless the counts are these. A busy machine may make equal
+// answers late.
+func want(t *testing.T, got *replay.Result, counts replay.Counts) {
+	t.Helper()
+	if inTime(got.Counts) != counts {
+		t.Errorf("counts %+v, want %+v", got.Counts, counts)
+		for _, c := range got.Conns {
+			t.Logf("%s: %+v, %v, skipped %t", c.Conn, c.Counts, c.Err, c.Skipped)
+			for _, d := range c.Differences[:min(len(c.Differences), 3)] {
+				t.Logf("  turn %d %s at %d (%s)\n-%.150q\n+%.150q", d.Turn, d.Verdict, d.At, d.Note, d.Recorded.Bytes, d.Replayed.Bytes)
+			}
+		}
+	}
+}
+
+// inTime counts late answers as equal ones.
+func inTime(c replay.Counts) replay.Counts {
+	c.Equal += c.Late
+	c.Late = 0
+	return c
+}

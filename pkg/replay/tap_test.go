@@ -1,0 +1,90 @@
+package replay_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// tap is a proxy that records what passes on a tape, as the recorder does: what
+// the client sent when it has come, what it is answered before it goes.
+type tap struct {
+	address string
+	done    sync.WaitGroup // connections
+
+	mu   sync.Mutex
+	tape *tape // guarded by mu
+}
+
+// newTap serves a loopback port in front of a server.
+func newTap(t testing.TB, upstream string) *tap {
+	t.Helper()
+	p := &tap{tape: newTape()}
+	p.tape.begin = time.Now()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.address = listener.Addr().String()
+	port := listener.Addr().(*net.TCPAddr).Port
+	serveOn(t, listener, func(client net.Conn) {
+		p.done.Add(1)
+		defer p.done.Done()
+		server, err := net.Dial("tcp", upstream)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		c := p.open(port)
+		reason := "RemoteClose"
+		answers := make(chan struct{})
+		go func() { // ends with either connection
+			defer close(answers)
+			p.pass(c, model.Out, server, client)
+			client.Close()
+		}()
+		p.pass(c, model.In, client, server)
+		server.Close()
+		<-answers
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		c.at(time.Since(p.tape.begin)).close(reason)
+	})
+	return p
+}
+
+func (p *tap) open(port int) *taped {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tape.open(time.Since(p.tape.begin), port)
+}
+
+// pass records and forwards one direction until it ends.
+func (p *tap) pass(c *taped, dir model.Direction, from, to net.Conn) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			p.mu.Lock()
+			c.at(time.Since(p.tape.begin)).data(dir, string(buf[:n]))
+			p.mu.Unlock()
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// recorded waits for the connections to end and returns the tape.
+func (p *tap) recorded() *tape {
+	p.done.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tape
+}

@@ -1,0 +1,405 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	tcpcopyctl "mosn.io/tcpcopy/internal/ctl"
+	"mosn.io/tcpcopy/internal/grpcecho"
+	"mosn.io/tcpcopy/internal/mosnproc"
+)
+
+// speakers is how many connections each protocol has in the recording.
+const speakers = 16
+
+// replayed is one protocol of TestReplay: a server, what its clients say, and how
+// it is changed in one answer.
+type replayed struct {
+	name     string
+	upstream string
+	port     int // of the proxy's listener
+	talk     func(ctx context.Context, address string, client int) error
+	reset    func(t *testing.T)              // puts the server into the state that the recording began with
+	change   func(t *testing.T, change bool) // changes one answer, or takes that back
+	found    string                          // what the difference is of
+	turns    int
+}
+
+// A real MOSN records 64 connections of four protocols; they are replayed to the
+// servers that answered, as they were and changed in one answer.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	protocols := []*replayed{replayedHTTP(t), replayedGRPC(t), replayedLines(t)}
+	if redis := replayedRedis(t); redis != nil {
+		protocols = append(protocols, redis)
+	}
+	base := newBase(t)
+	var listeners []mosnproc.Listener
+	config := mosnproc.Config{Servers: []mosnproc.Server{{}}}
+	for _, p := range protocols {
+		p.port = freePort(t)
+		cluster := mosnproc.NewCluster(p.upstream)
+		cluster.Name = p.name
+		config.Clusters.Clusters = append(config.Clusters.Clusters, cluster)
+		forward := mosnproc.Filter{Type: "tcp_proxy", Config: block{"cluster": p.name, "routes": []any{block{"cluster": p.name}}}}
+		if p.name == "http" {
+			forward = mosnproc.Proxy("Http1")
+			config.Servers[0].Routers = []mosnproc.Router{routesTo(p.name)}
+		}
+		listeners = append(listeners, mosnproc.NewListener(p.name, fmt.Sprintf("127.0.0.1:%d", p.port), recorder(base, roomy()), forward))
+	}
+	config.Servers[0].Listeners = listeners
+	m := start(t, base, config)
+
+	ctx := deadline(t)
+	for _, p := range protocols {
+		p.reset(t)
+	}
+	w := m.window(func() {
+		errs := make(chan error, speakers*len(protocols))
+		for _, p := range protocols {
+			for i := range speakers {
+				go func() { // ends with its client's last answer
+					errs <- p.talk(ctx, fmt.Sprintf("127.0.0.1:%d", p.port), i)
+				}()
+			}
+		}
+		for range cap(errs) {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		eventually(t, "all connections have ended", func() bool { return closes(m) == cap(errs) })
+	})
+	complete(t, w)
+	if t.Failed() {
+		return
+	}
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			to := p.upstream
+			if p.name == "http" {
+				to = fmt.Sprintf("127.0.0.1:%d", p.port) // the proxy itself answers, too
+			}
+			for _, speed := range []string{"1", "max"} {
+				p.reset(t)
+				same := replayTo(t, m, p, to, "--speed", speed)
+				if same.code != 0 || same.Connections != speakers || same.Turns != p.turns || same.Equal != p.turns || same.Failed+same.Skipped > 0 {
+					t.Errorf("speed %s, the same server: exit code %d, %+v\n%s", speed, same.code, same, same.text)
+				}
+			}
+			p.reset(t)
+			p.change(t, true)
+			changed := replayTo(t, m, p, to, "--speed", "max")
+			p.change(t, false)
+			if changed.code != 1 || changed.Turns != p.turns || changed.Equal != p.turns-1 || changed.Different != 1 || len(changed.differences) != 1 ||
+				!strings.Contains(changed.differences[0], p.found) {
+				t.Errorf("the changed server: exit code %d, %+v, differences %q\n%s", changed.code, changed, changed.differences, changed.text)
+			}
+		})
+	}
+}
+
+func routesTo(cluster string) mosnproc.Router {
+	r := mosnproc.Routes()
+	r.VirtualHosts[0].Routes[0].Action = map[string]any{"cluster_name": cluster}
+	return r
+}
+
+// replayResult is what the replay command says with -o json.
+type replayResult struct {
+	Connections, Turns, Equal, Different, Missing, Late, Failed, Skipped int
+
+	code        int
+	differences []string // labels or requests
+	text        string
+}
+
+func replayTo(t *testing.T, m *mosn, p *replayed, to string, flags ...string) replayResult {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	args := append([]string{"replay", m.dump, "--to", to, "--port", strconv.Itoa(p.port), "-o", "json"}, flags...)
+	r := replayResult{code: tcpcopyctl.Run(deadline(t), args, strings.NewReader(""), &stdout, &stderr)}
+	r.text = stderr.String()
+	for lines := bufio.NewScanner(&stdout); lines.Scan(); {
+		var row struct {
+			Summary     bool
+			Error       string
+			Differences []struct {
+				Label   string
+				Request []byte
+			}
+		}
+		lines := lines.Bytes()
+		if err := json.Unmarshal(lines, &row); err != nil {
+			t.Fatalf("%v: %.300s", err, lines)
+		}
+		if row.Error != "" {
+			r.text += row.Error + "\n"
+		}
+		for _, d := range row.Differences {
+			r.differences = append(r.differences, d.Label+string(d.Request))
+		}
+		if row.Summary {
+			if err := json.Unmarshal(lines, &r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return r
+}
+
+func replayedHTTP(t *testing.T) *replayed {
+	const requests = 6
+	var changed atomic.Bool
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client has gone
+		}
+		w.Header().Set("X-Path", r.URL.Path)
+		if changed.Load() && r.URL.Path == "/client/7/3" {
+			body = append(body, '!')
+		}
+		_, _ = w.Write(body)
+	})}
+	return &replayed{
+		name: "http", upstream: serveHTTP(t, &server), turns: speakers * requests, found: "POST /client/7/3",
+		reset:  func(*testing.T) {},
+		change: func(_ *testing.T, change bool) { changed.Store(change) },
+		talk: func(ctx context.Context, address string, client int) error {
+			c := newHTTPClient("tcp", address)
+			defer c.CloseIdleConnections()
+			for j := range requests {
+				length := []int64{0, 1, 1000, 70_000, 5, 300_000}[(client+j)%6]
+				url := fmt.Sprintf("http://%s/client/%d/%d", address, client, j)
+				if err := c.post(ctx, url, randomBytes(int64(client*requests+j), length), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// serveHTTP serves a loopback port until the test ends and returns its address.
+func serveHTTP(t *testing.T, server *http.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { // ends with the server
+		defer close(served)
+		_ = server.Serve(listener) // its error is that it was closed
+	}()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	return listener.Addr().String()
+}
+
+func replayedGRPC(t *testing.T) *replayed {
+	const calls = 8
+	var changed atomic.Bool
+	// A window that is given turns gRPC's own estimates off, which have a race.
+	const window = 65535
+	server := grpcecho.NewServer(grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			if changed.CompareAndSwap(true, false) {
+				return nil, errors.New("no")
+			}
+			return handler(ctx, req)
+		}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { // ends with the server
+		defer close(served)
+		_ = server.Serve(listener) // its error is that it was stopped
+	}()
+	t.Cleanup(func() {
+		server.Stop()
+		<-served
+	})
+	return &replayed{
+		name: "grpc", upstream: listener.Addr().String(), turns: speakers * calls, found: "POST " + grpcecho.EchoMethod,
+		reset:  func(*testing.T) {},
+		change: func(_ *testing.T, change bool) { changed.Store(change) },
+		talk: func(ctx context.Context, address string, client int) error {
+			conn, err := grpc.DialContext(ctx, address, grpc.WithInsecure(), grpc.WithBlock())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			for j := range calls {
+				if _, err := grpcecho.Echo(ctx, conn, randomBytes(int64(client), int64(1+client+20_000*j))); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func replayedLines(t *testing.T) *replayed {
+	const lines = 20
+	var changed atomic.Bool
+	address := upstream(t, func(conn net.Conn) {
+		for in := bufio.NewScanner(conn); in.Scan(); {
+			said := "said"
+			if changed.Load() && in.Text() == "line 11 of 13" {
+				said = "sang"
+			}
+			if _, err := fmt.Fprintf(conn, "you %s %s\n", said, in.Text()); err != nil {
+				return
+			}
+		}
+	})
+	return &replayed{
+		name: "lines", upstream: address, turns: speakers * lines, found: "line 11 of 13",
+		reset:  func(*testing.T) {},
+		change: func(_ *testing.T, change bool) { changed.Store(change) },
+		talk: func(_ context.Context, address string, client int) error {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			answers := bufio.NewReader(conn)
+			for j := range lines {
+				line := fmt.Sprintf("line %d of %d", j, client)
+				if _, err := fmt.Fprintln(conn, line); err != nil {
+					return err
+				}
+				got, err := answers.ReadString('\n')
+				if err != nil {
+					return fmt.Errorf("answer to %q: %w", line, err)
+				}
+				if got != "you said "+line+"\n" {
+					return fmt.Errorf("%q was answered with %q", line, got)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// replayedRedis runs a redis-server of its own; nil where none is installed.
+func replayedRedis(t *testing.T) *replayed {
+	t.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Log("redis-server is not installed: 48 connections instead of 64")
+		return nil
+	}
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	server := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = server.Wait() // it was killed
+	})
+	eventually(t, "redis answers", func() bool { return redis(address, "PING") == nil })
+	reset := func(t *testing.T) {
+		t.Helper()
+		commands := []string{"FLUSHALL"}
+		for i := range speakers {
+			commands = append(commands, fmt.Sprintf("SET preset:%d value-%d", i, i))
+		}
+		if err := redis(address, commands...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commands := func(client int) []string {
+		key := strconv.Itoa(client)
+		return []string{
+			"PING", "GET preset:" + key, "SET k:" + key + " " + strings.Repeat("v", 1+1000*client), "GET k:" + key, "INCR c:" + key, "INCR c:" + key,
+			"RPUSH l:" + key + " a b c", "LRANGE l:" + key + " 0 -1", "GET none:" + key, "NOSUCH " + key,
+		}
+	}
+	return &replayed{
+		name: "redis", upstream: address, turns: speakers * len(commands(0)), found: "preset:9", reset: reset,
+		change: func(t *testing.T, change bool) {
+			t.Helper()
+			if change {
+				if err := redis(address, "SET preset:9 changed"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		talk: func(_ context.Context, address string, client int) error { return redis(address, commands(client)...) },
+	}
+}
+
+// redis has a conversation in Redis's protocol, each command when the one before
+// has been answered. Errors that the server answers with are answers.
+func redis(address string, commands ...string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for _, command := range commands {
+		words := strings.Fields(command)
+		text := fmt.Appendf(nil, "*%d\r\n", len(words))
+		for _, word := range words {
+			text = fmt.Appendf(text, "$%d\r\n%s\r\n", len(word), word)
+		}
+		if _, err := conn.Write(text); err != nil {
+			return err
+		}
+		if err := readReply(in); err != nil {
+			return fmt.Errorf("answer to %q: %w", command, err)
+		}
+	}
+	return nil
+}
+
+// readReply reads one reply, with its parts.
+func readReply(in *bufio.Reader) error {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(line[1:])) // of replies that have a number
+	switch line[0] {
+	case '*':
+		for range n {
+			if err := readReply(in); err != nil {
+				return err
+			}
+		}
+	case '$':
+		if n >= 0 {
+			_, err = io.CopyN(io.Discard, in, int64(n)+2)
+		}
+	}
+	return err
+}
