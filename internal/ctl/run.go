@@ -108,14 +108,16 @@ func (t *tool) command() *cobra.Command {
 or Layotto with the tcpcopy filter, and steers the filter through MOSN's admin
 server.
 
-Exit codes: 0 done, 1 losses found where --check asks for them, 2 wrong usage,
-3 the data or the server could not be read (what is intact is read all the same).`,
+Exit codes: 0 done, 1 losses found where --check asks for them or differences by
+replay, 2 wrong usage, 3 the data or the server could not be read (what is intact
+is read all the same).`,
 		Example: `  tcpcopyctl windows                          which windows are there?
   tcpcopyctl conns --window 5f3c              who talked in this one?
   tcpcopyctl show --follow-stream k3v9qa-17   what did they say?
   tcpcopyctl export -o out.pcapng             for Wireshark
   tcpcopyctl record --for 10s                 record now
-  tcpcopyctl live -w - | wireshark -k -i -    watch now`,
+  tcpcopyctl live -w - | wireshark -k -i -    watch now
+  tcpcopyctl replay --to new:8080 --dry-run   what would be sent again?`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
