@@ -132,3 +132,22 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		<-time.After(5 * time.Millisecond)
 	}
 }
+
+func FuzzWatched(f *testing.F) {
+	f.Add([]byte(watchedOn))
+	f.Add([]byte(`{"global": {"switch": "FORCE_OFF"}, "app": null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		layers, err := parseWatched(text)
+		if err != nil {
+			if err.Error() == "" {
+				t.Errorf("%q is refused without a reason", text)
+			}
+			return
+		}
+		for layer, config := range layers {
+			if err := config.Validate(layer); err != nil {
+				t.Errorf("%q is taken as %+v: %v", text, config, err)
+			}
+		}
+	})
+}
