@@ -45,7 +45,7 @@ func (t *identityTable) find(key []byte) *knownFlow {
 
 // add remembers a connection.
 func (t *identityTable) add(key []byte, f *knownFlow) {
-	if t.windows.begins(f.Window) || len(t.young) >= maxKnown/2 {
+	if t.windows.begins(f.Window) || t.young == nil || len(t.young) >= maxKnown/2 {
 		t.young, t.old = map[string]*knownFlow{}, t.young
 	}
 	t.young[string(key)] = f
