@@ -45,7 +45,7 @@ func (t *identityTable) find(key []byte) *knownFlow {
 
 // add remembers a connection.
 func (t *identityTable) add(key []byte, f *knownFlow) {
-	if t.windows.begins(f.Window) || t.young == nil || len(t.young) >= maxKnown/2 {
+	if t.windows.begins(f.Window) || len(t.young) >= maxKnown/2 {
 		t.young, t.old = map[string]*knownFlow{}, t.young
 	}
 	t.young[string(key)] = f
@@ -64,15 +64,19 @@ func (t *identityTable) remove(key []byte) {
 }
 
 // recentWindows are the windows that began last. Processes that overlap have one
-// each.
-type recentWindows [4]string
+// each. Of the zero value, every window begins, the one without a name too.
+type recentWindows struct {
+	names [4]string
+	n     int // of them, how many are set
+}
 
 // begins tells whether a window is not among them, and puts it there.
 func (r *recentWindows) begins(window string) bool {
-	if slices.Contains(r[:], window) {
+	if slices.Contains(r.names[:r.n], window) {
 		return false
 	}
-	copy(r[1:], r[:])
-	r[0] = window
+	copy(r.names[1:], r.names[:])
+	r.names[0] = window
+	r.n = min(r.n+1, len(r.names))
 	return true
 }
