@@ -271,7 +271,13 @@ func (t *tally) accounts() dump.Accounts {
 	return a
 }
 
-func (s *Session) shard(c *Conn) *shard { return s.shards[uint32(c.ID)%uint32(len(s.shards))] }
+// shard returns the shard of c. The number is mixed before it is divided: MOSN
+// numbers the connections to upstreams too, so that those of clients are often all
+// even or all odd.
+func (s *Session) shard(c *Conn) *shard {
+	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth multiplies
+	return s.shards[uint32(c.ID*golden>>32)%uint32(len(s.shards))]
+}
 
 // clock returns the time in nanoseconds since the Unix epoch. It counts from the
 // window's opening with the monotonic clock alone: one clock reading instead of

@@ -17,8 +17,9 @@ const flushEvery = 50 * time.Millisecond
 // flow is a connection in the worker's table.
 type flow struct {
 	dump.Flow
-	opened uint8 // bit i is set when output i has the flow's opening
-	again  bool  // an earlier batch has introduced it, which a recovery may not see
+	opened uint8   // bit i is set when output i has the flow's opening
+	begun  [2]bool // an entry of the direction has come
+	again  bool    // an earlier batch has introduced it, which a recovery may not see
 
 	// The flow's listener in the pcapng segments.
 	iface       int
@@ -139,26 +140,46 @@ func (w *worker) introduce(mem []byte) {
 			return // a shard writes whole entries only; recovery checks before
 		}
 		rest = next
-		if e.kind != kindIntro {
-			continue
+		switch e.kind {
+		case kindIntro:
+			w.introduceOne(&e)
+		case kindData, kindGap:
+			w.flows[e.slot].begin(e.dir, e.offset)
 		}
-		for int(e.slot) >= len(w.flows) {
-			w.flows = append(w.flows, nil)
-		}
-		if w.flows[e.slot] != nil {
-			continue
-		}
-		f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
-		f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
-		if f.again = e.flags&flagRepeat != 0; !f.again {
-			w.known++
-		}
+	}
+}
+
+func (w *worker) introduceOne(e *entry) {
+	for int(e.slot) >= len(w.flows) {
+		w.flows = append(w.flows, nil)
+	}
+	if w.flows[e.slot] != nil {
+		return
+	}
+	f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
+	f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
+	if f.again = e.flags&flagRepeat != 0; !f.again {
+		w.known++
+	}
+	f.FromStart = !f.again && f.Next == [2]uint64{}
+	if !decodeEndpoint(e.payload[8:], &f.Flow) {
+		f.Conn = "?"
+	}
+	w.flows[e.slot] = f
+	w.session.addPort(f.Port)
+}
+
+// begin says that the first entry of a direction is at offset. The intro knows
+// that of one direction exactly: the other one's bytes may have been counted and
+// not yet offered when it was written.
+func (f *flow) begin(dir model.Direction, offset uint64) {
+	if f.begun[dir] {
+		return
+	}
+	f.begun[dir] = true
+	if f.opened == 0 {
+		f.Next[dir] = offset
 		f.FromStart = !f.again && f.Next == [2]uint64{}
-		if !decodeEndpoint(e.payload[8:], &f.Flow) {
-			f.Conn = "?"
-		}
-		w.flows[e.slot] = f
-		w.session.addPort(f.Port)
 	}
 }
 
