@@ -105,7 +105,7 @@ type measurement struct {
 // measure applies the load to the variant once.
 func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) {
 	l.address = p.address
-	if err := resetPeak(p.process.Pid()); err != nil {
+	if err := p.process.ResetPeak(); err != nil {
 		return m, err
 	}
 	var capture *tcpdump
@@ -162,7 +162,7 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 			return m, err
 		}
 	}
-	if m.peak, err = peakMemory(p.process.Pid()); err != nil {
+	if m.peak, err = p.process.PeakMemory(); err != nil {
 		return m, err
 	}
 	return m, p.clear()

@@ -2,8 +2,6 @@ package ctl
 
 import (
 	"bufio"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,43 +55,12 @@ addresses, and headers that are made up for the purpose.`,
 	return cmd
 }
 
-// exportFile writes to a new file beside path and renames it when it is whole.
-// What is there and is no regular file, such as a device or a pipe, is written to
-// as it is, and never replaced.
-func (t *tool) exportFile(cmd *cobra.Command, s *source, args []string, o dump.Options, form, path string) (err error) {
+// exportFile writes to the file at path, see writeWhole.
+func (t *tool) exportFile(cmd *cobra.Command, s *source, args []string, o dump.Options, form, path string) error {
 	if from, err := s.path(args); err == nil && from != "-" && isPartOf(path, from) {
 		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return t.exportTo(cmd, s, args, o, form, path)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // the mode is 0600
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err == nil {
-			err = os.Rename(f.Name(), path)
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	return t.export(cmd, s, args, o, form, f)
-}
-
-// exportTo writes to what is at path already.
-func (t *tool) exportTo(cmd *cobra.Command, s *source, args []string, o dump.Options, form, path string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return t.export(cmd, s, args, o, form, f)
+	return writeWhole("export", path, func(w io.Writer) error { return t.export(cmd, s, args, o, form, w) })
 }
 
 // isPartOf tells whether the existing file at path is what is read at from, or

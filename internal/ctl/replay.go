@@ -109,7 +109,7 @@ func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay
 		return err
 	}
 	if report != "" {
-		if err := writeReport(report, result); err != nil {
+		if err := writeWhole("write report", report, result.WriteHTML); err != nil {
 			return err
 		}
 	}

@@ -2,10 +2,7 @@ package ctl
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -199,23 +196,4 @@ func briefly(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	}
-}
-
-// writeReport writes the HTML report to a new file beside path and renames it when
-// it is whole. Answers are payload: only the owner may read them.
-func writeReport(path string, r *replay.Result) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // the mode is 0600
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err == nil {
-			err = os.Rename(f.Name(), path)
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	return r.WriteHTML(f)
 }
