@@ -25,7 +25,8 @@ const (
 	blockSection    = 0x0a0d0d0a
 	blockInterface  = 1
 	blockStatistics = 5
-	blockPacket     = 6 // Enhanced Packet Block
+	blockPacket     = 6          // Enhanced Packet Block
+	blockFiller     = 0x80746370 // "tcp", in the range for local use
 
 	blockFrame  = 12 // bytes of type and both lengths
 	packetFixed = 28 // bytes of an Enhanced Packet Block before the packet, the frame's among them

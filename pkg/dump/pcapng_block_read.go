@@ -100,7 +100,7 @@ func (r *blockReader) ended(err error) (block, error) {
 func (r *blockReader) plausible(at int) (length int, ok bool) {
 	b := r.buf[r.start+at:]
 	switch binary.LittleEndian.Uint32(b) {
-	case blockSection, blockInterface, blockStatistics, blockPacket:
+	case blockSection, blockInterface, blockStatistics, blockPacket, blockFiller:
 	default:
 		return 0, false
 	}

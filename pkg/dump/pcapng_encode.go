@@ -64,11 +64,15 @@ func (p *Pcapng) Open(dst []byte, t int64, f *Flow) []byte {
 // holds; the last one has PSH set.
 func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset uint64, data []byte) []byte {
 	s := &f.pcapng
-	limit := maxSegment
-	if s.packets.udp {
+	limit := MaxSegment
+	switch {
+	case s.packets.udp:
 		limit = s.packets.maxDatagram()
-	} else if len(data) == 0 {
+	case len(data) == 0:
 		return dst
+	case isPreface(dir, offset, data):
+		dst = p.part(dst, t, f, dir, flagACK, offset, data[:len(http2Preface)])
+		data, offset = data[len(http2Preface):], offset+uint64(len(http2Preface))
 	}
 	for {
 		part := data[:min(len(data), limit)]
@@ -77,16 +81,33 @@ func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset 
 		if len(data) == 0 {
 			flags |= flagPSH
 		}
-		s.next[dir] = offset
-		dst = p.packet(dst, t, f, dir, flags, offset+1, part, note{})
+		dst = p.part(dst, t, f, dir, flags, offset, part)
 		offset += uint64(len(part))
-		s.next[dir] = offset
 		if len(data) == 0 {
 			break
 		}
 	}
 	f.Next[dir] = offset
 	return dst
+}
+
+// part appends the packet of bytes that a packet can hold.
+func (p *Pcapng) part(dst []byte, t int64, f *Flow, dir model.Direction, flags byte, offset uint64, part []byte) []byte {
+	f.pcapng.next[dir] = offset
+	dst = p.packet(dst, t, f, dir, flags, offset+1, part, note{})
+	f.pcapng.next[dir] = offset + uint64(len(part))
+	return dst
+}
+
+// http2Preface begins the requests of an HTTP/2 connection (RFC 9113, section 3.4).
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// isPreface tells whether data goes on behind the preface of HTTP/2. Wireshark
+// recognises the protocol by it alone, and loses it when the packet ends in the
+// middle of a frame, as after a proxy's short first read; so it gets a packet of
+// its own.
+func isPreface(dir model.Direction, offset uint64, data []byte) bool {
+	return dir == model.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
 }
 
 // Gap implements Encoder: an empty packet behind the missing bytes, so that
@@ -183,30 +204,10 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 		s.segment = p.segment
 		s.iface = p.interfaceOf(f)
 	}
-	start := len(dst)
-	length := s.packets.headerLength() + len(payload)
-	padded := (length + 3) &^ 3
-	fixed := packetFixed + padded
-	dst = slices.Grow(dst, fixed+8+4+4)[:start+fixed]
-	b := dst[start:]
-	binary.LittleEndian.PutUint32(b[0:], blockPacket)
-	binary.LittleEndian.PutUint32(b[8:], s.iface)
-	binary.LittleEndian.PutUint32(b[12:], uint32(uint64(t)>>32))
-	binary.LittleEndian.PutUint32(b[16:], uint32(t))
-	binary.LittleEndian.PutUint32(b[20:], uint32(length))
-	binary.LittleEndian.PutUint32(b[24:], uint32(length))
-	var ack uint32
-	if flags&flagACK != 0 {
-		ack = uint32(s.next[1-dir] + 1)
-	}
-	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, payload)
-	clear(b[packetFixed+length:])
-
-	direction := byte(packetInbound)
-	if dir == model.Out {
-		direction = packetOutbound
-	}
-	dst = append(dst, optPacketFlags, 0, 4, 0, direction, 0, 0, 0)
+	start, front := len(dst), packetFixed+s.packets.headerLength()
+	dst = slices.Grow(dst, front+len(payload)+PacketBack(len(payload)))[:start+front+len(payload)]
+	copy(dst[start+front:], payload)
+	dst = p.frame(dst, start, t, f, dir, flags, seq)
 	if identify {
 		dst = appendIdentity(dst, f, s.announced)
 		s.announced = true
@@ -218,4 +219,30 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 		dst = appendClose(dst, f, n)
 	}
 	return endBlock(endOptions(dst), start)
+}
+
+// frame writes what a packet block has around its payload, up to its comments.
+// dst[start:] is the block so far: room for what comes before the payload, and the
+// payload.
+func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direction, flags byte, seq uint64) []byte {
+	s := &f.pcapng
+	b := dst[start:]
+	length := uint32(len(b) - packetFixed)
+	binary.LittleEndian.PutUint32(b[0:], blockPacket)
+	binary.LittleEndian.PutUint32(b[8:], s.iface)
+	binary.LittleEndian.PutUint32(b[12:], uint32(uint64(t)>>32))
+	binary.LittleEndian.PutUint32(b[16:], uint32(t))
+	binary.LittleEndian.PutUint32(b[20:], length)
+	binary.LittleEndian.PutUint32(b[24:], length)
+	var ack uint32
+	if flags&flagACK != 0 {
+		ack = uint32(s.next[1-dir] + 1)
+	}
+	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack)
+	direction := byte(packetInbound)
+	if dir == model.Out {
+		direction = packetOutbound
+	}
+	dst = appendPadding(dst, int(length))
+	return append(dst, optPacketFlags, 0, 4, 0, direction, 0, 0, 0)
 }

@@ -24,11 +24,6 @@ const (
 	ipv6Header = 40
 	tcpHeader  = 20
 	udpHeader  = 8
-
-	// maxSegment is how many bytes of a stream one packet carries: within the 65535
-	// bytes of an IP packet, and still in the first-level cache when the copy is
-	// summed.
-	maxSegment = 32 << 10
 )
 
 // synOptions is what SYN packets have behind the TCP header: the largest segment
@@ -105,13 +100,11 @@ func (p *packetTemplate) maxDatagram() int {
 	return 65535 - ipv4Header - udpHeader
 }
 
-// put writes one packet to the start of b, which has room for it. The payload of
-// a SYN packet is its TCP options.
-func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32, payload []byte) {
-	headers := p.headerLength()
-	total := headers + len(payload)
+// put makes b one packet: it writes the headers before the payload, which is in b
+// already. The payload of a SYN packet is its TCP options.
+func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32) {
+	headers, total := p.headerLength(), len(b)
 	copy(b, p.header[dir][:headers])
-	copy(b[headers:total], payload)
 	at := ipv4Header
 	if p.v6 {
 		at = ipv6Header
@@ -133,7 +126,7 @@ func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack
 		binary.BigEndian.PutUint32(transport[8:], ack)
 		transport[13] = flags
 		if flags&flagSYN != 0 {
-			transport[12] += byte(len(payload) / 4 << 4)
+			transport[12] += byte((total - headers) / 4 << 4)
 		}
 	}
 	sum, carry := bits.Add64(p.pseudo[dir], uint64(bits.ReverseBytes16(length)), 0)

@@ -6,26 +6,37 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// A batch is a stretch of memory that holds entries one after the other. It is
+// A batch is a stretch of memory with the entries of a shard, in order. It is
 // complete in itself: before the first entry of a connection it has an intro
 // entry with all that is known of the connection, so that a batch that outlives
 // its process can be read without the rest.
 //
-// An entry is a header of headerSize bytes and a payload, padded to 8 bytes:
+// The bytes that connections exchange grow from the memory's start, with room
+// around them for what a file has there; the entries grow from its end downwards,
+// so that a worker can complete a file's blocks where the bytes lie while the
+// entries still say what they were:
 //
-//	 0  uint32  size of the entry with header and padding
+//	+------+---------+------+------+---------+------+--   --+---------+---------+
+//	| room | bytes 1 | room | room | bytes 2 | room |  …    | entry 2 | entry 1 |
+//	+------+---------+------+------+---------+------+--   --+---------+---------+
+//
+// An entry ends with a header of headerSize bytes:
+//
+//	 0  uint32  length of the payload
 //	 4  uint8   kind
 //	 5  uint8   direction
 //	 6  uint8   reason, of a gap
-//	 7  uint8   flags, of an intro
+//	 7  uint8   flags
 //	 8  uint32  slot: the connection's place in the worker's table
-//	12  uint32  length of the payload
+//	12  uint16  room before the payload, of data
+//	14  uint16  room behind it
 //	16  uint64  offset in the stream; of an intro: what was read before
 //	24  int64   time, nanoseconds since the Unix epoch
-//	32  payload
+//	32  uint64  where the payload begins, of data
 //
+// The payload of all but data stands before the header, padded to 8 bytes.
 // Integers are in the byte order of the machine's memory image, little-endian.
-const headerSize = 32
+const headerSize = 40
 
 // kind says what an entry is.
 type kind uint8
@@ -37,8 +48,13 @@ const (
 	kindClose                 // payload: uint64 bytes in, uint64 bytes out, then the reason
 )
 
-// flagRepeat marks an intro of a connection that an earlier batch introduced.
-const flagRepeat = 1
+const (
+	// flagRepeat marks an intro of a connection that an earlier batch introduced.
+	flagRepeat = 1 << iota
+	// flagMore marks data that the next entry of its direction goes on with: they
+	// passed at once.
+	flagMore
+)
 
 // entry is the header of an entry and a view of its payload.
 type entry struct {
@@ -50,67 +66,122 @@ type entry struct {
 	offset  uint64
 	time    int64
 	payload []byte // points into the batch
+	block   []byte // of data: the payload with the room around it
 }
 
 // batch is append-only memory. The shard's lock guards the active one; the
-// worker owns the other.
+// worker owns the other. Positions of entries count from the memory's end.
 type batch struct {
 	mem   []byte
-	n     int         // bytes in use
+	n     int         // bytes of entries
+	data  int         // bytes of payload and room
 	state *batchState // what a recovery knows of it
 }
 
-// entrySize is the room that an entry with a payload of n bytes takes.
-func entrySize(n int) int { return (headerSize + n + 7) &^ 7 }
+// room is how many bytes are left around the payload of data.
+type room struct{ front, back int }
 
-// room tells whether n more bytes fit.
-func (b *batch) room(n int) bool { return b.n+n <= len(b.mem) }
+// eventSize is what an entry takes whose payload of n bytes is with it.
+func eventSize(n int) int { return headerSize + (n+7)&^7 }
 
-// append writes the header of an entry whose payload has n bytes and returns the
-// payload's memory for the caller to fill. There must be room. The entry counts
-// once commit has been called.
-func (b *batch) append(e *entry, n int) []byte {
-	size := entrySize(n)
-	m := b.mem[b.n : b.n+size]
+// dataSize is what an entry of n bytes of data takes.
+func dataSize(n int, r room) int { return headerSize + r.front + n + r.back }
+
+// fits tells whether there is room for n more bytes.
+func (b *batch) fits(n int) bool { return b.used()+n <= len(b.mem) }
+
+// used is how many bytes are in use.
+func (b *batch) used() int { return b.n + b.data }
+
+// event adds an entry that is not data, with a payload that fill writes.
+func (b *batch) event(e *entry, n int, fill func(payload []byte)) {
+	size := eventSize(n)
+	end := len(b.mem) - b.n
+	fill(b.mem[end-size : end-size+n])
+	b.header(e, n, room{}, 0)
+	b.n += size
+}
+
+// bytes adds an entry of n bytes of data, the first that pieces hold, and returns
+// what is left of them. It changes pieces.
+func (b *batch) bytes(e *entry, n int, r room, pieces [][]byte) [][]byte {
+	at := b.data + r.front
+	pieces = fill(b.mem[at:at+n], pieces)
+	b.header(e, n, r, at)
+	b.n += headerSize
+	b.data += r.front + n + r.back
+	return pieces
+}
+
+func (b *batch) header(e *entry, n int, r room, at int) {
+	end := len(b.mem) - b.n
+	m := b.mem[end-headerSize : end]
 	le := binary.LittleEndian
-	le.PutUint32(m[0:], uint32(size))
+	le.PutUint32(m[0:], uint32(n))
 	m[4], m[5], m[6], m[7] = byte(e.kind), byte(e.dir), byte(e.reason), e.flags
 	le.PutUint32(m[8:], e.slot)
-	le.PutUint32(m[12:], uint32(n))
+	le.PutUint16(m[12:], uint16(r.front))
+	le.PutUint16(m[14:], uint16(r.back))
 	le.PutUint64(m[16:], e.offset)
 	le.PutUint64(m[24:], uint64(e.time))
-	return m[headerSize : headerSize+n]
+	le.PutUint64(m[32:], uint64(at))
 }
 
-// commit makes the entry that append began, with a payload of n bytes, part of
-// the batch. From then on it outlives the process, where there is a spool.
-func (b *batch) commit(n int) {
-	b.n += entrySize(n)
-	b.state.used.Store(uint64(b.n))
-}
+// commit makes the entries so far outlive the process, where there is a spool.
+func (b *batch) commit() { b.state.used.Store(uint64(b.n)) }
 
-// entries returns the memory that is in use.
-func (b *batch) entries() []byte { return b.mem[:b.n] }
+// reset empties the batch.
+func (b *batch) reset() { b.n, b.data = 0, 0 }
 
-// readEntry decodes the entry at the start of mem and returns the rest. ok is
-// false when mem does not start with a whole entry.
-func readEntry(mem []byte) (e entry, rest []byte, ok bool) {
-	if len(mem) < headerSize {
-		return entry{}, nil, false
+// fill copies the front of pieces to dst and returns what is left of them. It
+// changes pieces.
+func fill(dst []byte, pieces [][]byte) [][]byte {
+	for len(dst) > 0 {
+		k := copy(dst, pieces[0])
+		dst = dst[k:]
+		if k == len(pieces[0]) {
+			pieces = pieces[1:]
+		} else {
+			pieces[0] = pieces[0][k:]
+		}
 	}
+	return pieces
+}
+
+// entry decodes the entry at that position and returns the position of the next.
+// ok is false when there is no whole entry.
+func (b *batch) entry(at int) (e entry, next int, ok bool) {
+	left := b.mem[:len(b.mem)-at]
+	if b.n-at < headerSize {
+		return entry{}, 0, false
+	}
+	m := left[len(left)-headerSize:]
 	le := binary.LittleEndian
-	size, n := int(le.Uint32(mem[0:])), int(le.Uint32(mem[12:]))
-	if size > len(mem) || n > size || entrySize(n) != size {
-		return entry{}, nil, false
+	n := uint64(le.Uint32(m[0:]))
+	e = entry{
+		kind:   kind(m[4]),
+		dir:    model.Direction(m[5]),
+		reason: model.Reason(m[6]),
+		flags:  m[7],
+		slot:   le.Uint32(m[8:]),
+		offset: le.Uint64(m[16:]),
+		time:   int64(le.Uint64(m[24:])),
 	}
-	return entry{
-		kind:    kind(mem[4]),
-		dir:     model.Direction(mem[5]),
-		reason:  model.Reason(mem[6]),
-		flags:   mem[7],
-		slot:    le.Uint32(mem[8:]),
-		offset:  le.Uint64(mem[16:]),
-		time:    int64(le.Uint64(mem[24:])),
-		payload: mem[headerSize : headerSize+n],
-	}, mem[size:], true
+	if e.kind == kindData {
+		front, back, start := uint64(le.Uint16(m[12:])), uint64(le.Uint16(m[14:])), le.Uint64(m[32:])
+		limit := uint64(len(b.mem) - b.n)
+		if start > limit || front > start || n+back > limit-start {
+			return entry{}, 0, false
+		}
+		e.payload = b.mem[start : start+n]
+		e.block = b.mem[start-front : start+n+back]
+		return e, at + headerSize, true
+	}
+	size := eventSize(int(n))
+	if size > b.n-at {
+		return entry{}, 0, false
+	}
+	start := len(left) - size
+	e.payload = left[start : start+int(n)]
+	return e, at + size, true
 }

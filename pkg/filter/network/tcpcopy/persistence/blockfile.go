@@ -35,6 +35,9 @@ type blockFile struct {
 	inFile int   // how many bytes of mem[:n], from its start, the file has
 	base   int64 // a multiple of blockSize
 
+	run    []byte                         // lent, behind mem[:n]
+	filler func(dst []byte, n int) []byte // appends n bytes that mean nothing; nil where nothing is lent
+
 	quota *quota // makes room for what is written; nil has room for all
 
 	committed int64           // size of the file at the last commit
@@ -81,12 +84,15 @@ func (b *blockFile) seek(size int64) error {
 }
 
 // size is the file's size with all that has been put.
-func (b *blockFile) size() int64 { return b.base + int64(b.n) }
+func (b *blockFile) size() int64 { return b.base + int64(b.n+len(b.run)) }
 
 // room returns the memory to append up to n bytes to, after writing blocks away
 // where there was less. The caller gives the extended slice to put. n is at most
 // what an empty blockFile has.
 func (b *blockFile) room(n int) ([]byte, error) {
+	if err := b.writeRun(false); err != nil {
+		return nil, err
+	}
 	if b.n+n > len(b.mem) {
 		if err := b.write(false); err != nil {
 			return nil, err
@@ -109,6 +115,9 @@ func (b *blockFile) put(extended []byte) {
 
 // commit writes all that has been put. When it fails, the caller rolls back.
 func (b *blockFile) commit() error {
+	if err := b.writeRun(true); err != nil {
+		return err
+	}
 	if err := b.write(true); err != nil {
 		return err
 	}
@@ -162,6 +171,7 @@ func (b *blockFile) forget(n int) {
 
 // rollback makes the file end where it ended at the last commit.
 func (b *blockFile) rollback() error {
+	b.run = nil
 	b.base = b.committed &^ (blockSize - 1)
 	b.n = int(b.committed - b.base)
 	b.inFile = b.n

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 
+	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -87,11 +88,15 @@ const (
 	maxRecord  = 1 << 20 // a longer read or write is kept as several records
 )
 
-// layout divides the buffer among the workers: how many there are, how large
-// each of the two batches of one is, the longest record and the room for encoded
-// text or blocks of one format. Everything together stays below 1.25 times BufferSize.
+// layout divides the buffer among the workers. Everything together stays below
+// 1.25 times BufferSize.
 type layout struct {
-	workers, batch, record, encoded int
+	workers int
+	batch   int  // bytes of each of the two batches of a worker
+	record  int  // bytes of the longest record
+	piece   int  // bytes of it that are an entry, if it is no datagram
+	encoded int  // bytes of memory for encoded text or blocks of one format
+	placed  bool // the batches have room for the blocks of the only format, pcapng
 }
 
 func (c Config) layout() layout {
@@ -110,6 +115,10 @@ func (c Config) layout() layout {
 	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3, l.batch/2)
 	if c.MaxTotal > 0 {
 		l.record = int(min(int64(l.record), c.MaxTotal/32)) // as text it fits into a rolled file
+	}
+	l.piece = l.record
+	if l.placed = len(c.Formats) == 1 && c.Has(FormatPcapng); l.placed {
+		l.piece = min(l.piece, dump.MaxSegment)
 	}
 	return l
 }

@@ -35,7 +35,7 @@ type Conn struct {
 	// time, from whichever goroutine reads or writes it.
 	Describe func() Endpoint
 
-	description atomic.Pointer[[]byte] // Describe's answer, encoded for intro entries
+	description atomic.Pointer[description] // of Describe's answer
 
 	// The rest is of session and guarded by the lock of the shard there.
 	session *Session
@@ -65,14 +65,31 @@ type ending struct {
 	totals [2]uint64
 }
 
-// describe returns the encoded description, made at the first call.
-func (c *Conn) describe() []byte {
+// description is what the batches need of an Endpoint.
+type description struct {
+	text  []byte // for intro entries
+	front int    // bytes of a packet's block before the payload
+}
+
+// describe returns the description, made at the first call.
+func (c *Conn) describe() *description {
 	if d := c.description.Load(); d != nil {
-		return *d
+		return d
 	}
-	d := appendEndpoint(nil, c.Describe())
-	c.description.Store(&d)
+	d := &description{text: appendEndpoint(nil, c.Describe())}
+	var f dump.Flow
+	decodeEndpoint(d.text, &f) // as the worker does
+	d.front = dump.PacketFront(&f)
+	c.description.Store(d)
 	return d
+}
+
+// room is what is left around n bytes of c, under that layout.
+func (c *Conn) room(l *layout, n int) room {
+	if l.placed {
+		return room{c.describe().front, dump.PacketBack(n)}
+	}
+	return room{back: -n & 7}
 }
 
 // appendEndpoint encodes e: each text with its length before it, then the

@@ -41,12 +41,14 @@ type sink interface {
 type output struct {
 	worker  *worker
 	state   *outputState // of the batch that is being written; nil without one
-	at      int          // byte of it where the entry begins that is being encoded
+	at      int          // position in it of the entry that is being encoded
 	index   int          // place among the worker's outputs
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
-	opening []*flow // flows whose opening has been put and not committed
+	lender  lender       // the sink; nil where the batches' memory is no file's
+	packets *dump.Pcapng // the encoder, where there is a lender
+	opening []*flow      // flows whose opening has been put and not committed
 	// prepare is called before anything of a flow is encoded. It is false when it
 	// has put something itself.
 	prepare func(*flow) (ready bool, err error)
@@ -82,6 +84,9 @@ func newOutput(w *worker, index int, format Format) *output {
 		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(w.current.iface) })
 		segment := uint32(1)
 		o.encoder, o.sink, o.bound = encoder, session.segments, boundPackets
+		if session.layout.placed {
+			o.lender, o.packets = session.segments, encoder
+		}
 		o.prepare = func(f *flow) (bool, error) {
 			for ; segment < session.segments.number; segment++ {
 				encoder.NewSegment()
@@ -124,30 +129,28 @@ func boundPackets(e *entry) int {
 // alone.
 func (o *output) write(b *batch, from int) {
 	o.state = nil
-	var mem []byte
-	if b != nil {
-		mem = b.entries()
-	}
-	if b != nil && o.live == nil {
+	if b == nil {
+		b = &batch{}
+	} else if o.live == nil {
 		o.state = &b.state.outputs[o.index]
 	}
 	if o.sink.begin() != nil {
-		o.miss(mem, from, len(mem))
+		o.miss(b, from, b.n)
 		return
 	}
 	defer o.sink.end()
 	o.note(phaseBegun, from)
-	from, err := o.pour(mem, from)
+	from, err := o.pour(b, from)
 	if err != nil {
 		o.abort(err)
-		o.miss(mem, from, len(mem))
+		o.miss(b, from, b.n)
 		return
 	}
-	o.note(phaseDone, len(mem))
+	o.note(phaseDone, b.n)
 }
 
-// note stores for a recovery how far the batch has got: the entries from the byte
-// from on are not in the file as it was at the last commit.
+// note stores for a recovery how far the batch has got: the entries from the
+// position from on are not in the file as it was at the last commit.
 func (o *output) note(phase outputPhase, from int) {
 	if o.state != nil {
 		inode, size := o.sink.place()
@@ -157,7 +160,7 @@ func (o *output) note(phase outputPhase, from int) {
 
 // pour encodes a batch's entries and commits them. When it fails, the entries
 // before from are committed and the others are not.
-func (o *output) pour(mem []byte, start int) (from int, err error) {
+func (o *output) pour(b *batch, start int) (from int, err error) {
 	from = start
 	defer func() {
 		// A fault of ours must not end the process.
@@ -169,12 +172,11 @@ func (o *output) pour(mem []byte, start int) (from int, err error) {
 	if err := o.catchUp(); err != nil {
 		return from, err
 	}
-	for at := from; at < len(mem); {
-		e, rest, ok := readEntry(mem[at:])
+	for at := from; at < b.n; {
+		e, next, ok := b.entry(at)
 		if !ok {
 			break
 		}
-		next := len(mem) - len(rest)
 		o.at = at
 		moved, err := o.entry(&e)
 		if moved {
@@ -183,7 +185,7 @@ func (o *output) pour(mem []byte, start int) (from int, err error) {
 		if errors.Is(err, errEncoder) {
 			// The gap has its place before the flow's next record.
 			if err = o.commit(); err == nil {
-				o.miss(mem, at, next)
+				o.miss(b, at, next)
 				o.at, from = next, next
 				o.note(phaseBegun, from)
 				err = o.catchUp()
@@ -221,6 +223,9 @@ var errEncoder = errors.New("encoder failed")
 // entry encodes one entry. When moved is true, what was encoded before is
 // committed.
 func (o *output) entry(e *entry) (moved bool, err error) {
+	if lent, err := o.lend(e); lent || err != nil {
+		return false, err
+	}
 	return o.encode(o.worker.flows[e.slot], e.time, o.bound(e), func(dst []byte, f *dump.Flow) []byte {
 		switch e.kind {
 		case kindData:
@@ -233,6 +238,28 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 		}
 		return dst // an intro is all in the opening
 	})
+}
+
+// lend completes the block of e where it lies and has the sink take it from there.
+// It is false when e has to be encoded.
+func (o *output) lend(e *entry) (lent bool, err error) {
+	f := o.worker.flows[e.slot]
+	if o.lender == nil || e.kind != kindData || f.opened&(1<<o.index) == 0 || !o.lender.takes(f, e.block) {
+		return false, nil
+	}
+	defer o.caught(f, &err)
+	if !o.packets.Place(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.flags&flagMore != 0) {
+		return false, nil
+	}
+	return true, o.lender.lend(e.block)
+}
+
+// caught keeps a fault of ours, of encoding f, from ending the worker.
+func (o *output) caught(f *flow, err *error) {
+	if r := recover(); r != nil {
+		*err = errEncoder
+		o.worker.session.store.alert("encode", fmt.Errorf("%T panicked in window %s: %v", o.encoder, f.Window, r))
+	}
 }
 
 // encode has the sink take what render appends for f, at most bound bytes, and
@@ -260,13 +287,7 @@ func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *
 			return moved, err
 		}
 	}
-	defer func() {
-		// A fault of ours must not end the worker.
-		if r := recover(); r != nil {
-			err = errEncoder
-			o.worker.session.store.alert("encode", fmt.Errorf("%T panicked in window %s: %v", o.encoder, f.Window, r))
-		}
-	}()
+	defer o.caught(f, &err)
 	view, opened := o.view(f)
 	if !opened {
 		dst = o.encoder.Open(dst, t, view)
@@ -303,8 +324,8 @@ func readEnding(e *entry) *ending {
 	}
 }
 
-// miss notes that the sink lacks the entries that begin in mem[from:to].
-func (o *output) miss(mem []byte, from, to int) {
+// miss notes that the sink lacks the entries of b between those positions.
+func (o *output) miss(b *batch, from, to int) {
 	if from == to {
 		return
 	}
@@ -312,11 +333,11 @@ func (o *output) miss(mem []byte, from, to int) {
 		o.worker.missed = append(o.worker.missed, span{from, to})
 	}
 	for at := from; at < to; {
-		e, rest, ok := readEntry(mem[at:])
+		e, next, ok := b.entry(at)
 		if !ok {
 			return
 		}
-		at = len(mem) - len(rest)
+		at = next
 		f := o.worker.flows[e.slot]
 		if e.kind == kindClose {
 			if o.ended++; o.ended > maxEnded {

@@ -171,8 +171,9 @@ func (s *Session) resume(shard int) (last int64, damage, err error) {
 	w.shard.tally, w.known = account.tally, account.tally.connections
 	for _, i := range pendingBatches(state, account.number) {
 		b := &batch{mem: s.spool.batchMemory(shard, i), state: &state.batches[i]}
-		used := int(min(b.state.used.Load(), uint64(len(b.mem))))
-		b.n, last = wholeEntries(b.mem[:used])
+		b.n = int(min(b.state.used.Load(), uint64(len(b.mem))))
+		used := b.n
+		b.n, last = b.wholeEntries()
 		if b.n < used {
 			damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.window.ID, b.n, used)
 		}
@@ -196,7 +197,7 @@ func (s *Session) resume(shard int) (last int64, damage, err error) {
 // resume takes a batch to where the outputs do not have it yet. It is false when
 // one of them does not take all of it.
 func (w *worker) resume(b *batch) bool {
-	w.introduce(b.entries())
+	w.introduce(b)
 	for _, f := range w.flows {
 		if f == nil || !f.again {
 			continue
@@ -218,18 +219,18 @@ func (w *worker) resume(b *batch) bool {
 	if len(w.missed) > 0 {
 		return false
 	}
-	t := w.account(b.entries())
+	t := w.account(b)
 	t.connections = w.known
 	w.state.settle(b.state.number.Load(), &t)
 	return true
 }
 
-// wholeEntries returns how many bytes of mem are entries that can be encoded, and
-// the time of the last one.
-func wholeEntries(mem []byte) (n int, last int64) {
+// wholeEntries returns how many bytes of b's entries can be encoded, and the time
+// of the last one.
+func (b *batch) wholeEntries() (n int, last int64) {
 	introduced := map[uint32]bool{}
-	for rest := mem; len(rest) > 0; {
-		e, next, ok := readEntry(rest)
+	for n < b.n {
+		e, next, ok := b.entry(n)
 		if !ok || e.dir > model.Out || e.reason >= model.NumReasons || e.slot > maxSlots {
 			break
 		}
@@ -242,8 +243,7 @@ func wholeEntries(mem []byte) (n int, last int64) {
 		if e.kind == kindClose {
 			delete(introduced, e.slot)
 		}
-		rest = next
-		n, last = len(mem)-len(rest), e.time
+		n, last = next, e.time
 	}
 	return n, last
 }

@@ -7,63 +7,72 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// sampleEntries returns a batch with an intro, data, a gap and an end.
-func sampleEntries() []byte {
-	b := batch{mem: make([]byte, 4<<10), state: &batchState{}}
-	put := func(e entry, payload []byte) {
-		copy(b.append(&e, len(payload)), payload)
-		b.commit(len(payload))
+// sampleBatch returns a batch with an intro, data, a gap and an end.
+func sampleBatch() *batch {
+	b := &batch{mem: make([]byte, 1<<10), state: &batchState{}}
+	event := func(e entry, payload []byte) {
+		b.event(&e, len(payload), func(p []byte) { copy(p, payload) })
 	}
 	intro := appendEndpoint(make([]byte, 8), Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "a", Server: "b"})
-	put(entry{kind: kindIntro}, intro)
-	put(entry{kind: kindData, time: 1}, []byte("hello"))
-	put(entry{kind: kindGap, offset: 5}, binary.LittleEndian.AppendUint64(nil, 7))
-	put(entry{kind: kindClose, time: 2}, append(make([]byte, 16), "RemoteClose"...))
-	return b.entries()
+	event(entry{kind: kindIntro}, intro)
+	b.bytes(&entry{kind: kindData, time: 1}, 5, room{68, 19}, [][]byte{[]byte("he"), []byte("llo")})
+	event(entry{kind: kindGap, offset: 5}, binary.LittleEndian.AppendUint64(nil, 7))
+	event(entry{kind: kindClose, time: 2}, append(make([]byte, 16), "RemoteClose"...))
+	return b
 }
 
 func TestWholeEntriesStopsAtDamage(t *testing.T) {
-	whole := sampleEntries()
-	if n, last := wholeEntries(whole); n != len(whole) || last != 2 {
-		t.Errorf("%d of %d bytes are whole entries, the last at %d", n, len(whole), last)
+	b := sampleBatch()
+	whole := b.n
+	if n, last := b.wholeEntries(); n != whole || last != 2 {
+		t.Errorf("%d of %d bytes are whole entries, the last at %d", n, whole, last)
 	}
 	for cut := range whole {
-		if n, _ := wholeEntries(whole[:cut]); n > cut {
+		b.n = cut
+		if n, _ := b.wholeEntries(); n > cut {
 			t.Errorf("%d of %d bytes are whole entries", n, cut)
 		}
 	}
 	// After its end a connection has nothing, unless it is introduced again.
-	twice := append(append([]byte{}, whole...), whole[entrySize(len(appendEndpoint(make([]byte, 8), Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "a", Server: "b"}))):]...)
-	if n, _ := wholeEntries(twice); n != len(whole) {
-		t.Errorf("%d bytes are whole entries, want %d", n, len(whole))
+	b.n = whole
+	b.bytes(&entry{kind: kindData, time: 3}, 5, room{}, [][]byte{[]byte("again")})
+	if n, _ := b.wholeEntries(); n != whole {
+		t.Errorf("%d bytes are whole entries, want %d", n, whole)
 	}
 }
 
 // What a spool holds comes from outside: a recovery encodes what wholeEntries
 // lets pass, and must not fail on it.
 func FuzzSpool(f *testing.F) {
-	f.Add(sampleEntries())
-	f.Add(sampleEntries()[:100])
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, mem []byte) {
-		n, _ := wholeEntries(mem)
-		if n < 0 || n > len(mem) {
-			t.Fatalf("%d of %d bytes are whole", n, len(mem))
+	sample := sampleBatch()
+	f.Add(sample.mem, sample.n)
+	f.Add(sample.mem, 100)
+	f.Add(sample.mem[512:], sample.n)
+	f.Add([]byte{}, 0)
+	f.Fuzz(func(t *testing.T, mem []byte, used int) {
+		b := &batch{mem: mem, n: max(0, min(used, len(mem)))}
+		n, _ := b.wholeEntries()
+		if n < 0 || n > b.n {
+			t.Fatalf("%d of %d bytes are whole", n, b.n)
 		}
+		b.n = n
 		flows := map[uint32]*dump.Flow{}
 		encoder, text := dump.NewHexMeta(), []byte(nil)
-		for rest := mem[:n]; len(rest) > 0; {
-			e, next, ok := readEntry(rest)
+		packets := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		for at := 0; at < n; {
+			e, next, ok := b.entry(at)
 			if !ok {
 				t.Fatal("a whole entry cannot be read")
 			}
-			rest = next
+			at = next
 			switch e.kind {
 			case kindIntro:
 				flow := &dump.Flow{}
 				decodeEndpoint(e.payload[8:], flow)
 				flows[e.slot] = flow
+				_ = packets.Open(nil, e.time, flow)
 			case kindData:
+				packets.Place(e.block, e.time, flows[e.slot], e.dir, e.offset, len(e.payload), e.flags&flagMore != 0)
 				text = encoder.Data(text[:0], e.time, flows[e.slot], e.dir, e.offset, e.payload)
 			case kindGap:
 				text = encoder.Gap(text[:0], e.time, flows[e.slot], e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)

@@ -144,12 +144,25 @@ func (s *segments) retry() {
 
 // room implements sink.
 func (s *segments) room(n int) (dst []byte, full bool, err error) {
-	if s.blocks.size()+int64(n) > s.limit && s.blocks.size() > s.start {
+	if s.isFull(n) {
 		return nil, true, nil
 	}
 	dst, err = s.blocks.room(n)
 	return dst, false, err
 }
+
+// isFull tells whether n more bytes are too many for the segment.
+func (s *segments) isFull(n int) bool {
+	return s.blocks.size()+int64(n)+fillers > s.limit && s.blocks.size() > s.start
+}
+
+// takes implements lender: the flow's listener is described already.
+func (s *segments) takes(f *flow, block []byte) bool {
+	return f.describedIn == s.number && !s.isFull(len(block))
+}
+
+// lend implements lender.
+func (s *segments) lend(block []byte) error { return s.blocks.lend(block) }
 
 // next implements sink: it begins another segment.
 func (s *segments) next() error {
@@ -263,7 +276,7 @@ func (s *segments) beginSegmentLocked(f *os.File) (err error) {
 	if s.blocks, err = openBlocks(f, s.mem); err != nil {
 		return err
 	}
-	s.blocks.quota = s.quota
+	s.blocks.quota, s.blocks.filler = s.quota, dump.AppendFiller
 	head := dump.AppendSectionHeader(nil, application)
 	for _, l := range s.interfaces {
 		head = dump.AppendInterface(head, l.name, l.description)

@@ -249,7 +249,7 @@ func (s *Session) Buffered() int64 {
 	var used int64
 	for _, sh := range s.shards {
 		sh.mu.Lock()
-		used += int64(sh.active.n)
+		used += int64(sh.active.used())
 		sh.mu.Unlock()
 	}
 	return used

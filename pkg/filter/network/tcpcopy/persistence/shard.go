@@ -73,7 +73,7 @@ func (sh *shard) data(c *Conn, dir model.Direction, before [2]uint64, pieces [][
 		return false
 	}
 	sh.offerLocked(c, dir, pieces, n, t)
-	if sh.woken || sh.active.n < sh.session.layout.wakeAt() {
+	if sh.woken || sh.active.used() < sh.session.layout.wakeAt() {
 		return false
 	}
 	sh.woken = true
@@ -95,38 +95,38 @@ func (sh *shard) offerLocked(c *Conn, dir model.Direction, pieces [][]byte, n in
 			keep = 0
 		}
 	}
-	for left := keep; left > 0; {
-		k := min(left, sh.session.layout.record)
-		if k < left && c.Datagrams || !sh.eventRoomLocked(c, entrySize(k)) {
-			sh.loseLocked(c, dir, left, model.ReasonBufferFull, t)
-			break
-		}
-		sh.catchUpLocked(c, dir, t)
-		e := entry{kind: kindData, dir: dir, slot: c.slot, offset: st.next, time: t}
-		pieces = fill(sh.active.append(&e, k), pieces)
-		sh.active.commit(k)
-		st.next += uint64(k)
-		st.kept += uint64(k)
-		left -= k
-	}
+	sh.takeLocked(c, dir, pieces, keep, t)
 	if keep < n {
 		sh.loseLocked(c, dir, n-keep, model.ReasonLimit, t)
 	}
 }
 
-// fill copies the front of pieces to dst and returns what is left of them. It
-// changes pieces.
-func fill(dst []byte, pieces [][]byte) [][]byte {
-	for len(dst) > 0 {
-		k := copy(dst, pieces[0])
-		dst = dst[k:]
-		if k == len(pieces[0]) {
-			pieces = pieces[1:]
-		} else {
-			pieces[0] = pieces[0][k:]
-		}
+// takeLocked accepts the first n bytes that pieces hold, or loses what there is no
+// room for. It changes pieces.
+func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int, t int64) {
+	st, l := &c.streams[dir], &sh.session.layout
+	longest := l.piece
+	if c.Datagrams {
+		longest = l.record
 	}
-	return pieces
+	for left := n; left > 0; {
+		k := min(left, longest)
+		r := c.room(l, k)
+		if k < left && c.Datagrams || !sh.eventRoomLocked(c, dataSize(k, r)) {
+			sh.loseLocked(c, dir, left, model.ReasonBufferFull, t)
+			break
+		}
+		sh.catchUpLocked(c, dir, t)
+		e := entry{kind: kindData, dir: dir, slot: c.slot, offset: st.next, time: t}
+		left -= k
+		if next := min(left, longest); l.placed && next > 0 && sh.active.fits(dataSize(k, r)+dataSize(next, c.room(l, next))) {
+			e.flags = flagMore
+		}
+		pieces = sh.active.bytes(&e, k, r, pieces)
+		st.next += uint64(k)
+		st.kept += uint64(k)
+	}
+	sh.active.commit() // all at once: nobody kills half a record
 }
 
 // heldReason returns the first reason that is set in held.
@@ -174,11 +174,11 @@ func (sh *shard) forgetLocked(c *Conn) {
 // eventRoomLocked tells whether there is room for an entry of c of that size and
 // all that has to come before it: the intro and the gaps.
 func (sh *shard) eventRoomLocked(c *Conn, size int) bool {
-	size += 2 * entrySize(8)
+	size += 2 * eventSize(8)
 	if c.batch != sh.number {
-		size += entrySize(8 + len(c.describe()))
+		size += eventSize(8 + len(c.describe().text))
 	}
-	return sh.active.room(size)
+	return sh.active.fits(size)
 }
 
 // catchUpLocked writes what has to come before the next entry of c in dir. There
@@ -189,8 +189,8 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 	}
 	if st := &c.streams[dir]; st.gap > 0 {
 		e := entry{kind: kindGap, dir: dir, reason: st.reason, slot: c.slot, offset: st.next - st.gap, time: t}
-		binary.LittleEndian.PutUint64(sh.active.append(&e, 8), st.gap)
-		sh.active.commit(8)
+		sh.active.event(&e, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, st.gap) })
+		sh.active.commit()
 		st.gap = 0
 	}
 	if c.streams[model.In].gap == 0 && c.streams[model.Out].gap == 0 {
@@ -199,16 +199,16 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 }
 
 func (sh *shard) introduceLocked(c *Conn, t int64) {
-	description := c.describe()
+	text := c.describe().text
 	e := entry{kind: kindIntro, slot: c.slot, offset: c.firstOffset(model.In), time: t}
 	if c.named {
 		e.flags = flagRepeat
 	}
-	n := 8 + len(description)
-	p := sh.active.append(&e, n)
-	binary.LittleEndian.PutUint64(p, c.firstOffset(model.Out))
-	copy(p[8:], description)
-	sh.active.commit(n)
+	sh.active.event(&e, 8+len(text), func(p []byte) {
+		binary.LittleEndian.PutUint64(p, c.firstOffset(model.Out))
+		copy(p[8:], text)
+	})
+	sh.active.commit()
 	c.batch, c.named = sh.number, true
 }
 
@@ -225,7 +225,7 @@ const maxEnding = 1 << 14
 // endLocked writes the close event of c, or lets it wait when there is no room.
 func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	n := 16 + len(end.reason)
-	if !sh.eventRoomLocked(c, entrySize(n)) {
+	if !sh.eventRoomLocked(c, eventSize(n)) {
 		sh.forgetLocked(c)
 		if len(sh.ending) < maxEnding {
 			c.closing = end
@@ -236,11 +236,12 @@ func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	sh.catchUpLocked(c, model.In, t)
 	sh.catchUpLocked(c, model.Out, t)
 	e := entry{kind: kindClose, slot: c.slot, time: t}
-	p := sh.active.append(&e, n)
-	binary.LittleEndian.PutUint64(p, end.totals[model.In])
-	binary.LittleEndian.PutUint64(p[8:], end.totals[model.Out])
-	copy(p[16:], end.reason)
-	sh.active.commit(n)
+	sh.active.event(&e, n, func(p []byte) {
+		binary.LittleEndian.PutUint64(p, end.totals[model.In])
+		binary.LittleEndian.PutUint64(p[8:], end.totals[model.Out])
+		copy(p[16:], end.reason)
+	})
+	sh.active.commit()
 	c.closing = nil
 }
 

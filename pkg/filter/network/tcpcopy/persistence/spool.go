@@ -53,7 +53,7 @@ type spoolHeader struct {
 }
 
 const (
-	spoolVersion = 1
+	spoolVersion = 2
 	spoolMagic   = "TCSPOOL\n"
 	// pointerPrefix begins the names of pointer files.
 	pointerPrefix = ".spool-"
@@ -72,7 +72,7 @@ type shardState struct {
 
 // batchState is how far one batch has got.
 type batchState struct {
-	used    atomic.Uint64 // bytes of whole entries
+	used    atomic.Uint64 // bytes of whole entries, from the batch's end
 	number  atomic.Uint64 // its place in the order of the shard's batches
 	outputs [maxFormats]outputState
 }
@@ -98,7 +98,7 @@ const (
 // filePlace is where the entries of a batch begin in a file: what lies behind in
 // that file is from them.
 type filePlace struct {
-	from  uint64 // byte of the batch where the entries begin that are not in the file
+	from  uint64 // position in the batch of the first entry that is not in the file
 	inode uint64
 	size  uint64 // of the file without them
 }

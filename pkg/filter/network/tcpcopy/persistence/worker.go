@@ -44,7 +44,7 @@ type worker struct {
 	known     uint64         // connections that the batches so far have introduced
 }
 
-// span is the range of bytes of a batch in which entries begin.
+// span is a range of positions in a batch, at which entries are.
 type span struct{ from, to int }
 
 // run is the worker's goroutine.
@@ -89,7 +89,7 @@ func (w *worker) drain() {
 	sh.mu.Unlock()
 
 	w.process(&w.spare)
-	w.spare.n = 0
+	w.spare.reset()
 }
 
 // finish writes the gaps and ends that had found no room. The shard is closed, so
@@ -118,7 +118,7 @@ func (w *worker) process(b *batch) {
 			w.session.store.alert("worker", fmt.Errorf("panicked in window %s: %v\n%s", w.session.window.ID, r, debug.Stack()))
 		}
 	}()
-	w.introduce(b.entries())
+	w.introduce(b)
 	w.missed = w.missed[:0]
 	w.syncLive()
 	for _, o := range w.live { // first, because they see flows as they were before the batch
@@ -127,19 +127,19 @@ func (w *worker) process(b *batch) {
 	for _, o := range w.outputs {
 		o.write(b, 0)
 	}
-	t := w.account(b.entries())
+	t := w.account(b)
 	t.connections = w.known // the others are known by the batches to come
 	w.state.settle(b.state.number.Load(), &t)
 }
 
 // introduce enters the batch's new connections into the table.
-func (w *worker) introduce(mem []byte) {
-	for rest := mem; len(rest) > 0; {
-		e, next, ok := readEntry(rest)
+func (w *worker) introduce(b *batch) {
+	for at := 0; at < b.n; {
+		e, next, ok := b.entry(at)
 		if !ok {
 			return // a shard writes whole entries only; recovery checks before
 		}
-		rest = next
+		at = next
 		switch e.kind {
 		case kindIntro:
 			w.introduceOne(&e)
@@ -185,11 +185,11 @@ func (f *flow) begin(dir model.Direction, offset uint64) {
 
 // account takes each byte of the batch to written or lost, and frees the slots
 // of the connections that have ended. It returns what the shard has counted.
-func (w *worker) account(mem []byte) tally {
+func (w *worker) account(b *batch) tally {
 	var t tally
 	w.freed = w.freed[:0]
-	for at := 0; at < len(mem); {
-		e, rest, ok := readEntry(mem[at:])
+	for at := 0; at < b.n; {
+		e, next, ok := b.entry(at)
 		if !ok {
 			break
 		}
@@ -202,7 +202,9 @@ func (w *worker) account(mem []byte) tally {
 			} else {
 				w.count(w.flows[e.slot], model.ReasonNone, n)
 				t.written[e.dir] += n
-				t.records[e.dir]++
+				if e.flags&flagMore == 0 {
+					t.records[e.dir]++
+				}
 			}
 			w.flows[e.slot].Next[e.dir] = e.offset + n
 		case kindGap:
@@ -218,7 +220,7 @@ func (w *worker) account(mem []byte) tally {
 			w.flows[e.slot] = nil
 			w.freed = append(w.freed, e.slot)
 		}
-		at = len(mem) - len(rest)
+		at = next
 	}
 	sh := w.shard
 	sh.mu.Lock()
@@ -251,7 +253,7 @@ func (w *worker) tellTraffic() {
 	}
 }
 
-// isMissed tells whether an output lacks the entry that begins at byte at.
+// isMissed tells whether an output lacks the entry at that position.
 func (w *worker) isMissed(at int) bool {
 	for _, m := range w.missed {
 		if at >= m.from && at < m.to {

@@ -1,0 +1,63 @@
+package dump
+
+import "mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+
+// Whoever copies payload into memory from which a file is written can leave room
+// around it, and have the packet's block written there: that spares a copy.
+
+// MaxSegment is how many bytes of a stream one packet carries: within the 65535
+// bytes of an IP packet, and still in the first-level cache when the copy is
+// summed.
+const MaxSegment = 32 << 10
+
+// PacketFront returns how many bytes a packet block of f has before its payload: a
+// multiple of four.
+func PacketFront(f *Flow) int {
+	client, _ := packetAddresses(f)
+	p := packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
+	return packetFixed + p.headerLength()
+}
+
+// PacketBack returns how many bytes a packet block without comments has behind n
+// bytes of payload. The block's length is a multiple of four.
+func PacketBack(n int) int {
+	const flags, end, length = 8, 4, 4
+	return -n&3 + flags + end + length
+}
+
+// Place is Data for n bytes that are in block already, with PacketFront bytes of
+// room before and PacketBack bytes behind them. more says that the next packet
+// holds the rest of what passed at once. When ok is false, the bytes need more than
+// that and nothing has been written: the flow has not identified itself in
+// this segment, or they need several packets.
+func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, more bool) (ok bool) {
+	s := &f.pcapng
+	front := packetFixed + s.packets.headerLength()
+	if s.segment != p.segment || n == 0 || n > MaxSegment || front+n+PacketBack(n) != len(block) ||
+		isPreface(dir, offset, block[front:front+n]) {
+		return false
+	}
+	flags := byte(flagACK)
+	if !more {
+		flags |= flagPSH
+	}
+	s.next[dir] = offset
+	b := p.frame(block[:front+n:len(block)], 0, t, f, dir, flags, offset+1)
+	endBlock(endOptions(b), 0)
+	s.next[dir] = offset + uint64(n)
+	f.Next[dir] = offset + uint64(n)
+	return true
+}
+
+// MinFiller is how short a block of AppendFiller can be.
+const MinFiller = blockFrame
+
+// AppendFiller appends a block of n bytes that says nothing, a multiple of four and
+// MinFiller at least. Its type is from the range for local use, which readers
+// skip.
+func AppendFiller(dst []byte, n int) []byte {
+	start := len(dst)
+	dst = beginBlock(dst, blockFiller)
+	dst = append(dst, make([]byte, n-blockFrame)...)
+	return endBlock(dst, start)
+}
