@@ -1,10 +1,17 @@
 package persistence
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// No test may leave a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// No test may leave a goroutine behind. In a process that recover_test.go starts,
+// there are no tests: it writes, and kills itself.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimDir); dir != "" {
+		beKilled(dir, Format(os.Getenv(victimFormat)))
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -64,6 +64,10 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 			continue // another directory's business, or that of a process which is alive
 		}
 		if s.header.Dir != config.Dir {
+			if gone := s.header.Dir; !exists(gone) {
+				all = append(all, Recovered{Spool: path, Err: fmt.Errorf(
+					"the directory %s, whose records it holds, is gone: make it, and \"tcpcopyctl recover\" writes them there; or remove the spool", gone)})
+			}
 			s.leave()
 			continue
 		}
@@ -182,13 +186,13 @@ func (s *Session) resume(shard int) (last int64, damage, err error) {
 		}
 	}
 	w.tellTraffic()
-	// What was lost since the last account is known from the gaps in the log alone.
 	t := &w.shard.tally
 	t.connections = w.known
 	for d := range t.seen {
 		t.seen[d] = t.written[d]
-		for _, n := range t.lost[d] {
-			t.seen[d] += n
+		for r := range t.lost[d] {
+			t.lost[d][r] = max(t.lost[d][r], state.losses[d][r].Load()) // since the last account, too
+			t.seen[d] += t.lost[d][r]
 		}
 	}
 	return last, damage, nil

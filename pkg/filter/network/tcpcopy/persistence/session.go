@@ -90,7 +90,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 		store.flowLog.use(mem.take(l.encoded))
 	}
 	for i, state := range spool.states {
-		sh := &shard{session: s, full: make(chan struct{}, 1), number: 1, joined: map[*Conn]struct{}{}}
+		sh := &shard{session: s, full: make(chan struct{}, 1), losses: &state.losses, number: 1, joined: map[*Conn]struct{}{}}
 		sh.active = batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]}
 		w := &worker{session: s, shard: sh, state: state}
 		w.spare = batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}

@@ -13,6 +13,7 @@ import (
 type shard struct {
 	session *Session
 	full    chan struct{} // tells the worker that the active batch is worth a swap
+	losses  *losses       // what a recovery knows of them; written under mu
 
 	mu     sync.Mutex // guards the rest, and Conn's part of it
 	closed bool       // the window is over: nothing is taken any more
@@ -151,6 +152,7 @@ func (sh *shard) loseLocked(c *Conn, dir model.Direction, n int, reason model.Re
 		st.reason = reason
 	}
 	sh.tally.lost[dir][st.reason] += uint64(n)
+	sh.losses[dir][st.reason].Add(uint64(n))
 	st.gap += uint64(n)
 	st.next += uint64(n)
 	if c.gapped == 0 {

@@ -64,11 +64,16 @@ const (
 // shardState is how far the batches of a shard have got.
 type shardState struct {
 	batches [2]batchState
+	losses  losses
 	// settled counts the accounts that were stored; the last one is in
 	// accounts[settled%2].
 	settled  atomic.Uint64
 	accounts [2]spoolAccount
 }
+
+// losses counts the bytes of a shard that were never in a batch, by direction and
+// reason.
+type losses [2][model.NumReasons]atomic.Uint64
 
 // batchState is how far one batch has got.
 type batchState struct {
