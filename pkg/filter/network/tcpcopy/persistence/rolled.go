@@ -248,7 +248,11 @@ func (r *rolled) replace(in, out *os.File) error {
 	if err := r.quota.move(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
 		return err
 	}
-	if err := os.Remove(in.Name()); err != nil {
+	err = os.Remove(in.Name())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // another process has compressed it at the same time, and alike
+	}
+	if err != nil {
 		return err
 	}
 	r.quota.note(-info.Size())
