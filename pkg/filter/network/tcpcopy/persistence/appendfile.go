@@ -42,6 +42,7 @@ type appendFile struct {
 	checked bool       // the end of file has been looked at
 	left    int64      // size that this process has left the file with
 	born    time.Time  // when the first line of the file was written, about
+	overdue bool       // the file was to be rolled when the batch began, for its age
 	backoff backoff
 	names   []string // base names that chunks have gone to since track
 }
@@ -86,6 +87,7 @@ func (a *appendFile) beginLocked(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	a.overdue = a.roll.overdue(a.born, now)
 	if a.blocks == nil {
 		if a.blocks, err = openBlocks(a.file, a.mem); err != nil {
 			return err
@@ -100,7 +102,7 @@ func (a *appendFile) beginLocked(now time.Time) error {
 
 // room implements sink.
 func (a *appendFile) room(n int) (dst []byte, full bool, err error) {
-	if a.roll.due(a.blocks.size(), int64(n), a.born, a.now()) {
+	if size := a.blocks.size(); size > 0 && (a.overdue || a.roll.full(size, int64(n))) {
 		return nil, true, nil
 	}
 	dst, err = a.blocks.room(n)

@@ -42,6 +42,7 @@ type output struct {
 	worker  *worker
 	state   *outputState // of the batch that is being written; nil without one
 	at      int          // position in it of the entry that is being encoded
+	current entry        // that one
 	index   int          // place among the worker's outputs
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
@@ -173,12 +174,13 @@ func (o *output) pour(b *batch, start int) (from int, err error) {
 		return from, err
 	}
 	for at := from; at < b.n; {
-		e, next, ok := b.entry(at)
-		if !ok {
+		var next int
+		var ok bool
+		if o.current, next, ok = b.entry(at); !ok {
 			break
 		}
 		o.at = at
-		moved, err := o.entry(&e)
+		moved, err := o.entry(&o.current)
 		if moved {
 			from = at
 		}

@@ -24,8 +24,8 @@ type rig struct {
 	alerts []string
 }
 
-// steppingClock goes on by more than the longest pause after a failure at each
-// reading, so that no test has to wait for one.
+// steppingClock goes on by more than the longest pause after a failure or an alert
+// at each reading, so that no test has to wait for one.
 type steppingClock struct {
 	mu   sync.Mutex // guards the rest
 	now  time.Time
@@ -33,7 +33,7 @@ type steppingClock struct {
 }
 
 func newSteppingClock() *steppingClock {
-	return &steppingClock{now: time.Now(), step: lastRetry + time.Second}
+	return &steppingClock{now: time.Now(), step: max(lastRetry, alertPause) + time.Second}
 }
 
 func (c *steppingClock) read() time.Time {

@@ -83,12 +83,14 @@ func ParseRoll(words string) (Roll, error) {
 // due tells whether a file of that size, last begun at born, is to be rolled
 // before more bytes are appended at now. An empty file is never rolled.
 func (r Roll) due(size, more int64, born, now time.Time) bool {
-	if size == 0 {
-		return false
-	}
-	if r.Size > 0 && size+more > r.Size {
-		return true
-	}
+	return size > 0 && (r.full(size, more) || r.overdue(born, now))
+}
+
+// full tells whether more bytes are too many for a file of that size.
+func (r Roll) full(size, more int64) bool { return r.Size > 0 && size+more > r.Size }
+
+// overdue tells whether a file that was begun at born has had its time.
+func (r Roll) overdue(born, now time.Time) bool {
 	return r.Every > 0 && r.period(born) != r.period(now)
 }
 
