@@ -30,6 +30,7 @@ type Session struct {
 	workers  sync.WaitGroup
 
 	portraits chan portrait // taken, and not yet written
+	hangs     *hangWatch    // nil in a recovery
 
 	mu    sync.Mutex                  // guards the rest
 	taken map[model.BusinessType]bool // business types that have had their portrait; nil once closed
@@ -212,10 +213,14 @@ func (s *Session) Close(closed time.Time) {
 	s.mu.Lock()
 	s.taken = nil
 	s.mu.Unlock()
+	defer s.hangs.end()
+	s.hangs.step()
 	close(s.stop)
 	s.workers.Wait()
+	s.hangs.step()
 	s.store.flowLog.use(nil)
 	s.store.finish(s, closed, false)
+	s.hangs.step()
 	s.memory.free()
 	s.spool.remove()
 	for _, sh := range s.shards {

@@ -56,8 +56,10 @@ type Store struct {
 
 	mu      sync.Mutex // guards the rest
 	session *Session   // the open one
+	opening string     // ID of the window whose session is being made; "" when none is
 	windows uint64     // finished
 	totals  tally      // of finished windows
+	sealed  bool       // no window is opened any more
 	closed  bool
 }
 
@@ -139,23 +141,58 @@ func (s *Store) logFile(name string, roll Roll) *appendFile {
 // Config returns what the store was opened with.
 func (s *Store) Config() Config { return s.config }
 
-// OpenWindow begins the session of a window.
+// OpenWindow begins the session of a window. It may take as long as the disk
+// does.
 func (s *Store) OpenWindow(w model.Window) (*Session, error) {
-	s.recovering.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return nil, errors.New("the store is closed")
-	case s.session != nil:
-		return nil, fmt.Errorf("window %s is open", s.session.window.ID)
+	if err := s.beginOpening(w.ID); err != nil {
+		return nil, err
 	}
-	session, err := startSession(s, w)
+	var session *Session
+	hangs := s.watchHangs(w.ID)
+	defer func() {
+		if session == nil {
+			hangs.end()
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.opening, s.session = "", session
+	}()
+	s.recovering.Wait()
+	opened, err := startSession(s, w)
 	if err != nil {
 		return nil, err
 	}
-	s.session = session
+	session = opened
+	session.hangs = hangs
+	hangs.opened(session.shards)
 	return session, nil
+}
+
+func (s *Store) beginOpening(window string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.sealed:
+		return errors.New("the store is closed")
+	case s.session != nil:
+		return fmt.Errorf("window %s is open", s.session.window.ID)
+	case s.opening != "":
+		return fmt.Errorf("window %s is being opened", s.opening)
+	}
+	s.opening = window
+	return nil
+}
+
+// Seal sees to it that no further window is opened. It returns the ID of the one
+// that is open or being opened, "" when there is none: that one goes on.
+func (s *Store) Seal() (window string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealed = true
+	if s.session != nil {
+		return s.session.window.ID
+	}
+	return s.opening
 }
 
 // finish ends what the store has of a session whose workers are done.
@@ -166,6 +203,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		files = session.segments.finish(closed)
 		s.rolled.tidySegments(s.config.Dir, s.config.Roll, files)
 	}
+	session.hangs.step()
 	files = append(files, s.flowLog.track()...)
 	portraits := s.portraits.track()
 	files = append(files, portraits...)
@@ -177,6 +215,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 			files = append(files, snap.file.track()...)
 		}
 	}
+	session.hangs.step()
 	line := dump.WindowLine{
 		Window:   session.window.ID,
 		Trigger:  session.window.Trigger,
@@ -255,7 +294,7 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() {
 	s.mu.Lock()
 	again := s.closed
-	s.closed = true
+	s.sealed, s.closed = true, true
 	s.mu.Unlock()
 	if !again && len(s.unindexed) > 0 {
 		s.writeIndex(nil)

@@ -19,7 +19,7 @@ func (c *Controller) do(f func()) error {
 	case c.commands <- cmd:
 		<-cmd.done
 		return nil
-	case <-c.done:
+	case <-c.stop: // the loop may be waiting for the last window's tap
 		return ErrClosed
 	}
 }
@@ -42,6 +42,8 @@ func (c *Controller) loop() {
 		case <-alarm:
 		case got := <-c.guard.results:
 			c.guard.take(got)
+		case then := <-c.returned:
+			then()
 		case cmd = <-c.commands:
 		case <-c.stop:
 			stopped = true
@@ -65,16 +67,18 @@ func (c *Controller) loop() {
 	}
 }
 
-// shutdown leaves nothing open and nobody waiting.
+// shutdown leaves nothing open and nobody waiting. It waits for the Sink.
 func (c *Controller) shutdown() {
-	if c.window != nil {
-		c.closeWindow("shutdown")
-	}
+	c.unwant(ErrClosed, "shutdown")
 	for _, m := range c.manual {
 		m.answer <- answer{err: ErrClosed}
 	}
 	c.manual = nil
 	c.effective.on = false
+	c.publish()
+	for c.handover != nil {
+		(<-c.returned)()
+	}
 	c.guard.setRunning(false, c.clock.Now())
 	c.guard.wait()
 	c.publish()
@@ -83,7 +87,7 @@ func (c *Controller) shutdown() {
 // step does all that is due by now.
 func (c *Controller) step() {
 	now := c.clock.Now()
-	select { // a reading that came while the sink was busy is not late
+	select { // a reading that came while the loop was busy is not late
 	case got := <-c.guard.results:
 		c.guard.take(got)
 	default:
@@ -100,7 +104,8 @@ func (c *Controller) step() {
 
 // wantsReadings says whether anything depends on the guard.
 func (c *Controller) wantsReadings() bool {
-	return c.guard.enabled && (c.effective.on || c.window != nil || len(c.manual) > 0)
+	soon := c.window != nil || len(c.manual) > 0 || c.handover != nil && c.handover.opening
+	return c.guard.enabled && (c.effective.on || soon)
 }
 
 // deadline is when the next thing is due; zero when nothing is.
@@ -160,14 +165,20 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	c.weigh()
 	c.log.Infof("%s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
 
-	if c.window != nil && (c.effective.forced || was.on && !c.effective.on) {
-		c.closeWindow("switched off")
+	switch {
+	case c.effective.forced:
+		c.unwant(ErrForceOff, "switched off")
+	case was.on && !c.effective.on:
+		c.unwant(ErrSwitchedOff, "switched off")
 	}
 	if c.effective.on && !was.on {
 		c.waiting = now
 	}
 	if c.window != nil && c.window.Trigger == model.TriggerSchedule {
 		c.closes = c.began.Add(seconds(c.effective.config.Duration))
+	}
+	if h := c.handover; h != nil && h.opening && h.window.Trigger == model.TriggerSchedule {
+		h.length = seconds(c.effective.config.Duration)
 	}
 }
 
@@ -188,6 +199,14 @@ func (c *Controller) publish() {
 	}
 	if w := c.window; w != nil {
 		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.held}
+	}
+	if h := c.handover; h != nil {
+		w := &HandoverStatus{ID: h.window.ID, Trigger: h.window.Trigger, Since: h.since}
+		if h.opening {
+			s.Opening = w
+		} else {
+			s.Closing = w
+		}
 	}
 	if next := c.nextOpening(); !next.IsZero() {
 		s.Next = &next
