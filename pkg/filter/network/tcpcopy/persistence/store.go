@@ -157,13 +157,14 @@ func (s *Store) OpenWindow(w model.Window) (*Session, error) {
 		defer s.mu.Unlock()
 		s.opening, s.session = "", session
 	}()
+	begun := time.Now()
 	s.recovering.Wait()
 	opened, err := startSession(s, w)
 	if err != nil {
 		return nil, err
 	}
 	session = opened
-	session.hangs = hangs
+	session.begun, session.hangs = begun, hangs
 	hangs.opened(session.shards)
 	return session, nil
 }
@@ -230,7 +231,6 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = nil

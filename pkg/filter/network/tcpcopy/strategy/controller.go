@@ -69,6 +69,7 @@ type Controller struct {
 	guard     *guard
 	layers    map[model.Layer]*layer
 	effective effective
+	last      time.Time        // the clock's last reading
 	window    *Window          // the open one
 	handover  *handover        // the window that the Sink opens or closes; nil when there is none
 	began     time.Time        // when its gate was opened
@@ -161,7 +162,7 @@ func (c *Controller) Refuse(name model.Layer, source string, err error) {
 	// A closed Controller has nobody to show it to.
 	_ = c.do(func() {
 		if l := c.layers[name]; l != nil {
-			l.change = &Change{Source: source, Time: c.clock.Now(), Error: err.Error()}
+			l.change = &Change{Source: source, Time: c.now(), Error: err.Error()}
 		}
 	})
 }

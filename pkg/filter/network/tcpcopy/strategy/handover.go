@@ -39,7 +39,7 @@ func (h *handover) String() string {
 // openWindow has the sink open a window for length; opened goes on. m is answered
 // then; it is nil for a scheduled window.
 func (c *Controller) openWindow(trigger model.Trigger, length time.Duration, m *manualOpening) {
-	now := c.clock.Now()
+	now := c.now()
 	h := &handover{
 		window:  model.Window{ID: c.newID(), Trigger: trigger, Opened: now, Closes: now.Add(length)},
 		opening: true, since: now, length: length, manual: m, over: make(chan struct{}),
@@ -76,7 +76,7 @@ func (c *Controller) opened(h *handover, tap Tap, err error) {
 		err = fmt.Errorf("window %s is closed again: %w", w.ID, h.unwanted)
 		c.close(h, tap, w.Opened)
 	default:
-		c.began = c.clock.Now()
+		c.began = c.now()
 		h.window.Closes = c.began.Add(h.length)
 		c.closes = h.window.Closes
 		c.held = false
@@ -98,16 +98,18 @@ func (c *Controller) opened(h *handover, tap Tap, err error) {
 func (c *Controller) closeWindow(why string) *handover {
 	w := c.window
 	c.gate.Store(nil)
-	now := c.clock.Now()
+	now := c.now()
 	c.window, c.held, c.waiting = nil, false, now
 	h := &handover{window: w.Window, why: why, over: make(chan struct{})}
-	c.close(h, w.Tap, now)
+	// The two moments are as far apart as they were, whatever the host's clock was
+	// set to in between: Sub goes by the monotonic clock.
+	c.close(h, w.Tap, w.Opened.Add(now.Sub(w.Opened)))
 	return h
 }
 
 // close has the tap closed.
 func (c *Controller) close(h *handover, tap Tap, closed time.Time) {
-	h.opening, h.since, h.window.Closes = false, c.clock.Now(), closed
+	h.opening, h.since, h.window.Closes = false, c.now(), closed
 	c.handover = h
 	c.publish()
 	go func() { // ends when the tap is closed

@@ -79,14 +79,14 @@ func (c *Controller) shutdown() {
 	for c.handover != nil {
 		(<-c.returned)()
 	}
-	c.guard.setRunning(false, c.clock.Now())
+	c.guard.setRunning(false, c.now())
 	c.guard.wait()
 	c.publish()
 }
 
 // step does all that is due by now.
 func (c *Controller) step() {
-	now := c.clock.Now()
+	now := c.now()
 	select { // a reading that came while the loop was busy is not late
 	case got := <-c.guard.results:
 		c.guard.take(got)
@@ -102,6 +102,23 @@ func (c *Controller) step() {
 	c.guard.step(now)
 }
 
+// now reads the clock. Where that has gone back since the last reading, all plans
+// go back as far: otherwise nothing would be due until it is there again. (The
+// system's clock does not, however often somebody sets it: its readings are
+// compared by the monotonic clock.)
+func (c *Controller) now() time.Time {
+	now := c.clock.Now()
+	if back := now.Sub(c.last); back < 0 && !c.last.IsZero() {
+		c.began, c.closes, c.waiting = c.began.Add(back), c.closes.Add(back), c.waiting.Add(back)
+		for _, m := range c.manual {
+			m.patience = m.patience.Add(back)
+		}
+		c.guard.begun, c.guard.next = c.guard.begun.Add(back), c.guard.next.Add(back)
+	}
+	c.last = now
+	return now
+}
+
 // wantsReadings says whether anything depends on the guard.
 func (c *Controller) wantsReadings() bool {
 	soon := c.window != nil || len(c.manual) > 0 || c.handover != nil && c.handover.opening
@@ -110,7 +127,7 @@ func (c *Controller) wantsReadings() bool {
 
 // deadline is when the next thing is due; zero when nothing is.
 func (c *Controller) deadline() time.Time {
-	at := c.guard.deadline(c.clock.Now())
+	at := c.guard.deadline(c.now())
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
@@ -154,7 +171,7 @@ func (c *Controller) weigh() {
 
 // set changes a layer to cfg, which is valid.
 func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) {
-	now := c.clock.Now()
+	now := c.now()
 	l := c.layers[name]
 	l.change = &Change{Source: source, Time: now}
 	if l.config == cfg {
@@ -185,7 +202,7 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 // publish shows the state to Status.
 func (c *Controller) publish() {
 	app, global := c.layers[model.LayerApp], c.layers[model.LayerGlobal]
-	verdict, why := c.guard.judge(c.effective.config, c.clock.Now())
+	verdict, why := c.guard.judge(c.effective.config, c.now())
 	s := &Status{
 		Switch: SwitchStatus{
 			Effective:    c.effective.String(),

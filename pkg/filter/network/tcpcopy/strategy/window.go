@@ -24,7 +24,7 @@ type answer struct {
 }
 
 func (c *Controller) addManual(m *manualOpening) {
-	m.patience = c.clock.Now().Add(manualPatience)
+	m.patience = c.now().Add(manualPatience)
 	c.manual = append(c.manual, m)
 }
 
