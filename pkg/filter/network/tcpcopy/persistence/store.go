@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,6 +232,8 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
+	s.markLate(files, line.Removed)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = nil
@@ -238,6 +241,24 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	t := session.tally()
 	s.totals.add(&t)
 	return line
+}
+
+// markLate marks those of a window's files that retention has removed while the
+// window's line was on its way to the index, and that the line does not have as
+// removed.
+func (s *Store) markLate(files, marked []string) {
+	var late []dumpFile
+	for _, name := range s.missing(files) {
+		if removable(name) && !slices.Contains(marked, name) {
+			late = append(late, dumpFile{name: name})
+		}
+	}
+	if len(late) == 0 {
+		return
+	}
+	if err := markRemoved(s.index, late); err != nil {
+		s.alert("retention", err)
+	}
 }
 
 // maxUnindexed bounds the lines of the index that wait for being written.
