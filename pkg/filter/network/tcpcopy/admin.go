@@ -88,6 +88,9 @@ type liveReply struct {
 type totalsReply struct {
 	Windows uint64 `json:"windows"` // finished
 	Faults  uint64 `json:"faults"`  // alerts raised
+	// What could not be written, and is in no account of bytes.
+	PortraitsLost uint64 `json:"portraits_lost"`
+	IndexLost     uint64 `json:"index_lines_lost"`
 	dump.Accounts
 }
 
@@ -110,7 +113,7 @@ func (r *recorder) status() statusReply {
 	s, stats := r.controller.Status(), r.stats()
 	out := statusReply{
 		Run: r.run, Switch: s.Switch, Opening: s.Opening, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
-		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, Accounts: stats.Accounts},
+		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, PortraitsLost: stats.PortraitsLost, IndexLost: stats.IndexLost, Accounts: stats.Accounts},
 		Panics: r.panics.Load(),
 		Live:   liveReply{Streams: stats.Live, Lost: stats.LiveLost},
 	}

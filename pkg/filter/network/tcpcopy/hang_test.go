@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func (r *rig) hungWindow(c *fakeConn) (id string, resume func(), closed chan err
 		closed <- err
 	}()
 	for r.recorder.status().Closing == nil {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	return w.ID, resume, closed
 }

@@ -44,6 +44,8 @@ type recorder struct {
 	host       host
 	controller *strategy.Controller
 	panics     atomic.Uint64
+	panicked   sync.Map                        // by where: the log has it that there was a panic
+	warned     atomic.Pointer[strategy.Window] // in which the log has last had a portrait that was not taken
 	meters     *meters
 	publishing sync.Once
 	retiring   sync.WaitGroup // the goroutines that close stores which have been replaced
@@ -96,7 +98,7 @@ func newRecorder(run string, h host) *recorder {
 
 		drainPatience: drainPatience,
 	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log})
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.notePanic})
 	r.meters = newMeters(h.metrics)
 	return r
 }
@@ -329,11 +331,17 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 const movedReason = "moved"
 
 // recoverPanic keeps a fault of the recorder from the connection, which MOSN
-// would close.
+// would close, and from the process.
 func (r *recorder) recoverPanic(where string) {
 	if p := recover(); p != nil {
-		if r.panics.Add(1) == 1 {
-			r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, debug.Stack())
-		}
+		r.notePanic(where, p, debug.Stack())
+	}
+}
+
+// notePanic counts a panic and alerts the first time that there is one there.
+func (r *recorder) notePanic(where string, p any, stack []byte) {
+	r.panics.Add(1)
+	if _, known := r.panicked.LoadOrStore(where, true); !known {
+		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, stack)
 	}
 }

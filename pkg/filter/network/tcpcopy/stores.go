@@ -160,6 +160,8 @@ func plus(a, b persistence.Stats) persistence.Stats {
 	b.Windows += a.Windows
 	b.Faults += a.Faults
 	b.LiveLost += a.LiveLost
+	b.PortraitsLost += a.PortraitsLost
+	b.IndexLost += a.IndexLost
 	b.Live += a.Live
 	b.Buffered += a.Buffered
 	b.Accounts = a.Accounts.Plus(b.Accounts)

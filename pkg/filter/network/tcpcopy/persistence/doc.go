@@ -31,6 +31,7 @@
 //	spool.go       batches that outlive the process; recover.go: what is left of them
 //	hangs.go       what tells of a disk that does not answer
 //	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks
+//	panics.go      what a fault of ours comes to
 //	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go, memory.go
 //
 // # Locks

@@ -94,6 +94,7 @@ func (h *hangWatch) end() {
 
 // look judges what it sees at a moment.
 func (h *hangWatch) look(now time.Time) {
+	defer recovered(h.store.alert, "looking for a disk that hangs")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.waits == nil {

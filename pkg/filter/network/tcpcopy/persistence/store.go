@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -53,6 +54,8 @@ type Store struct {
 	faults     atomic.Uint64           // alerts
 	live       atomic.Pointer[[]*Live] // replaced under mu, never changed
 	liveLost   atomic.Uint64           // bytes of payload that live streams have missed
+	noPortrait atomic.Uint64           // portraits that there was no room for, or that could not be written
+	noIndex    atomic.Uint64           // lines that the index will never have
 	recovering sync.WaitGroup          // Open's goroutine
 
 	mu      sync.Mutex // guards the rest
@@ -269,6 +272,8 @@ const maxUnindexed = 1 << 20
 func (s *Store) writeIndex(line []byte) {
 	if len(s.unindexed)+len(line) <= maxUnindexed {
 		s.unindexed = append(s.unindexed, line...)
+	} else {
+		s.noIndex.Add(1)
 	}
 	s.index.retry()
 	// Where nothing can be removed, the line is written even so: it is the account.
@@ -291,6 +296,9 @@ type Stats struct {
 	Faults   uint64 // alerts raised
 	Live     int    // live streams
 	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
+
+	PortraitsLost uint64 // that there was no room for, or that could not be written
+	IndexLost     uint64 // lines that the index will never have
 }
 
 // Stats returns a consistent picture of one moment.
@@ -298,7 +306,7 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.totals
-	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load()}
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load()}
 	if s.session != nil {
 		open := s.session.tally()
 		accounts := open.accounts()
@@ -319,6 +327,8 @@ func (s *Store) Close() {
 	s.mu.Unlock()
 	if !again && len(s.unindexed) > 0 {
 		s.writeIndex(nil)
+		s.noIndex.Add(uint64(bytes.Count(s.unindexed, []byte("\n"))))
+		s.unindexed = nil
 	}
 	for _, l := range s.subscribers() {
 		l.finish()

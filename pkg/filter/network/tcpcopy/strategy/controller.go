@@ -45,6 +45,9 @@ type Options struct {
 	Meter Meter         // nil means SystemMeter
 	NewID func() string // nil means random UUIDs
 	Log   Logger        // nil means silent
+	// Panicked is told of a panic in the loop, which goes on; nil means a warning in
+	// the log.
+	Panicked func(where string, p any, stack []byte)
 }
 
 // Controller owns the strategy of one process. Its methods may be called from any
@@ -59,6 +62,7 @@ type Controller struct {
 	clock    Clock
 	newID    func() string
 	log      Logger
+	panicked func(where string, p any, stack []byte)
 	commands chan command
 	returned chan func()   // what is to be done because the Sink has answered; room for one
 	stop     chan struct{} // closed by Close, ends the loop
@@ -70,6 +74,7 @@ type Controller struct {
 	layers    map[model.Layer]*layer
 	effective effective
 	last      time.Time        // the clock's last reading
+	rest      time.Time        // nothing is done before because it is due; see panicRest
 	window    *Window          // the open one
 	handover  *handover        // the window that the Sink opens or closes; nil when there is none
 	began     time.Time        // when its gate was opened
@@ -97,6 +102,7 @@ func New(o Options) *Controller {
 		clock:    o.Clock,
 		newID:    o.NewID,
 		log:      o.Log,
+		panicked: o.Panicked,
 		commands: make(chan command),
 		returned: make(chan func(), 1),
 		stop:     make(chan struct{}),
@@ -117,6 +123,9 @@ func New(o Options) *Controller {
 	}
 	if c.log == nil {
 		c.log = silent{}
+	}
+	if c.panicked == nil {
+		c.panicked = c.warnPanic
 	}
 	meter := o.Meter
 	if meter == nil {

@@ -29,42 +29,43 @@ func (c *Controller) do(f func()) error {
 // does not matter what the loop was busy with when it fired.
 func (c *Controller) loop() {
 	defer close(c.done)
-	for {
-		var alarm <-chan time.Time
-		var timer Timer
-		if at := c.deadline(); !at.IsZero() {
-			timer = c.clock.TimerAt(at)
-			alarm = timer.C()
-		}
-		var cmd command
-		stopped := false
-		select {
-		case <-alarm:
-		case got := <-c.guard.results:
-			c.guard.take(got)
-		case then := <-c.returned:
-			then()
-		case cmd = <-c.commands:
-		case <-c.stop:
-			stopped = true
-		}
-		if timer != nil {
-			timer.Stop()
-		}
-		if stopped {
-			c.shutdown()
-			return
-		}
-		if cmd.run != nil {
-			c.step() // what was due before the command comes first
-			cmd.run()
-		}
-		c.step()
-		c.publish()
-		if cmd.run != nil {
-			close(cmd.done)
-		}
+	for stopped := false; !stopped; {
+		c.safely(func() { stopped = c.turn() })
 	}
+	c.safely(c.shutdown)
+}
+
+// turn waits for the next thing and does it. It tells whether the Controller is to
+// stop.
+func (c *Controller) turn() (stop bool) {
+	var alarm <-chan time.Time
+	if at := c.deadline(); !at.IsZero() {
+		if at.Before(c.rest) {
+			at = c.rest
+		}
+		timer := c.clock.TimerAt(at)
+		defer timer.Stop()
+		alarm = timer.C()
+	}
+	var cmd command
+	select {
+	case <-alarm:
+	case got := <-c.guard.results:
+		c.guard.take(got)
+	case then := <-c.returned:
+		then()
+	case cmd = <-c.commands:
+		defer close(cmd.done) // whatever becomes of it
+	case <-c.stop:
+		return true
+	}
+	if cmd.run != nil {
+		c.step() // what was due before the command comes first
+		cmd.run()
+	}
+	c.step()
+	c.publish()
+	return false
 }
 
 // shutdown leaves nothing open and nobody waiting. It waits for the Sink.
