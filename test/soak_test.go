@@ -138,9 +138,9 @@ func measure(dir string) (total int64, files string) {
 func TestManyWindowsLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	const maxTotal = 16 << 20
-	windows, clients, pace := 15, 300, 150*time.Millisecond
+	windows, clients, pace := 15, 1000, 500*time.Millisecond
 	if testing.Short() || raceEnabled {
-		windows, clients, pace = 8, 100, 300*time.Millisecond
+		windows, clients, pace = 8, 300, 600*time.Millisecond
 	}
 	base, address, pprof := newBase(t), freeAddress(t), freePort(t)
 	config := configOf(upstream(t, echo), mosnproc.NewListener("tcp", address, recorder(base, block{"output": block{

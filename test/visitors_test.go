@@ -40,7 +40,7 @@ type visitors struct {
 type visit struct {
 	*wiretap.Conn
 	began, ended time.Time
-	spoke        time.Time // last
+	asked        time.Time // when the last message was on its way
 	broken       bool      // it ended otherwise than the client wanted
 }
 
@@ -109,9 +109,12 @@ func (v *visitors) connect(how manner, random *rand.Rand, tick <-chan time.Time)
 		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			return err
 		}
+		v.mu.Lock()
+		tap.asked = time.Now()
+		v.mu.Unlock()
 		stay, err := how.say(tap, answers, randomBytes(random.Int63(), 1+random.Int63n(2000)))
 		v.mu.Lock()
-		tap.broken, tap.spoke = err != nil, time.Now()
+		tap.broken = err != nil
 		if err == nil {
 			v.good++
 		}

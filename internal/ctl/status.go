@@ -34,7 +34,9 @@ type status struct {
 		Paused   bool           `json:"paused"`
 		Accounts *dump.Accounts `json:"accounts"`
 	} `json:"window"`
-	Guard struct {
+	Opening *handover `json:"opening"`
+	Closing *handover `json:"closing"`
+	Guard   struct {
 		Enabled   *bool   `json:"enabled"`
 		Available bool    `json:"available"`
 		CPU       float64 `json:"cpu"`
@@ -60,6 +62,13 @@ type status struct {
 		Listener string `json:"listener"`
 		Error    string `json:"error"`
 	} `json:"refused"`
+}
+
+// handover is a window that waits for the disk.
+type handover struct {
+	ID      string    `json:"id"`
+	Trigger string    `json:"trigger"`
+	Since   time.Time `json:"since"`
 }
 
 // change is the last attempt to change a layer of the switch.
@@ -146,6 +155,10 @@ func (t *tool) printStatus(o *output, s *status) error {
 			paused = ", paused by the guard"
 		}
 		line("window", "%s, %s, %s to %s%s", s.Window.ID, s.Window.Trigger, o.time(s.Window.Opened, dayAndTime), o.time(s.Window.Closes, "15:04:05"), paused)
+	case s.Opening != nil:
+		line("window", "%s, %s, is being opened since %s", s.Opening.ID, s.Opening.Trigger, o.time(s.Opening.Since, dayAndTime))
+	case s.Closing != nil:
+		line("window", "none, %s is being written out since %s", s.Closing.ID, o.time(s.Closing.Since, dayAndTime))
 	case s.Next != nil:
 		line("window", "none, the next one opens %s", o.time(*s.Next, dayAndTime))
 	default:

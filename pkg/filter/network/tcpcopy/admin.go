@@ -47,23 +47,31 @@ type admin struct {
 
 // statusReply is the answer to a status request.
 type statusReply struct {
-	Run     string                `json:"run"`
-	Switch  strategy.SwitchStatus `json:"switch"`
-	Window  *windowReply          `json:"window"`
-	Guard   strategy.GuardStatus  `json:"guard"`
-	Next    *time.Time            `json:"next,omitempty"`
-	Skipped strategy.SkipStatus   `json:"skipped"`
-	Buffer  bufferReply           `json:"buffer"`
-	Live    liveReply             `json:"live"`
-	Totals  totalsReply           `json:"totals"`
-	Output  outputReply           `json:"output"`
-	Watch   *watchStatus          `json:"watch,omitempty"`
-	Refused []refusal             `json:"refused"`
-	Panics  uint64                `json:"panics"`
+	Run     string                   `json:"run"`
+	Switch  strategy.SwitchStatus    `json:"switch"`
+	Window  *windowReply             `json:"window"`
+	Opening *strategy.HandoverStatus `json:"opening,omitempty"`
+	Closing *closingReply            `json:"closing,omitempty"`
+	Guard   strategy.GuardStatus     `json:"guard"`
+	Next    *time.Time               `json:"next,omitempty"`
+	Skipped strategy.SkipStatus      `json:"skipped"`
+	Buffer  bufferReply              `json:"buffer"`
+	Live    liveReply                `json:"live"`
+	Totals  totalsReply              `json:"totals"`
+	Output  outputReply              `json:"output"`
+	Watch   *watchStatus             `json:"watch,omitempty"`
+	Refused []refusal                `json:"refused"`
+	Panics  uint64                   `json:"panics"`
 }
 
 type windowReply struct {
 	strategy.WindowStatus
+	Accounts *dump.Accounts `json:"accounts,omitempty"` // of the window up to now
+}
+
+// closingReply is a window that is being written out.
+type closingReply struct {
+	strategy.HandoverStatus
 	Accounts *dump.Accounts `json:"accounts,omitempty"` // of the window up to now
 }
 
@@ -80,6 +88,9 @@ type liveReply struct {
 type totalsReply struct {
 	Windows uint64 `json:"windows"` // finished
 	Faults  uint64 `json:"faults"`  // alerts raised
+	// What could not be written, and is in no account of bytes.
+	PortraitsLost uint64 `json:"portraits_lost"`
+	IndexLost     uint64 `json:"index_lines_lost"`
 	dump.Accounts
 }
 
@@ -101,13 +112,16 @@ func (a *admin) status(w http.ResponseWriter, req *http.Request) {
 func (r *recorder) status() statusReply {
 	s, stats := r.controller.Status(), r.stats()
 	out := statusReply{
-		Run: r.run, Switch: s.Switch, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
-		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, Accounts: stats.Accounts},
+		Run: r.run, Switch: s.Switch, Opening: s.Opening, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
+		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, PortraitsLost: stats.PortraitsLost, IndexLost: stats.IndexLost, Accounts: stats.Accounts},
 		Panics: r.panics.Load(),
 		Live:   liveReply{Streams: stats.Live, Lost: stats.LiveLost},
 	}
 	if s.Window != nil {
 		out.Window = &windowReply{WindowStatus: *s.Window, Accounts: stats.Window}
+	}
+	if s.Closing != nil {
+		out.Closing = &closingReply{HandoverStatus: *s.Closing, Accounts: stats.Window}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,7 +259,8 @@ func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
 // statusOf tells what kind of refusal err is.
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen):
+	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen), errors.Is(err, strategy.ErrBusy),
+		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrUnwanted):
 		return http.StatusConflict
 	case errors.Is(err, strategy.ErrNoWindow):
 		return http.StatusNotFound

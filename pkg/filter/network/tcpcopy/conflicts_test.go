@@ -193,6 +193,7 @@ func TestTheOutputChangesInAWindow(t *testing.T) {
 	if w := r.recorder.controller.Open(); w != nil {
 		t.Error("the window of the old output is still open")
 	}
+	r.recorder.retiring.Wait() // the listener does not
 	w, err := oracle.FindWindow(old, first.ID)
 	if err != nil || w.Written.In != 3 {
 		t.Errorf("old index %+v, %v", w, err)

@@ -34,7 +34,7 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 			return portraitJSON(json.RawMessage(data.PortraitData))
 		})
 		if err != nil {
-			r.host.log.Warnf("portrait of %s is not taken: %v", data.BusinessType, err)
+			r.refusePortrait(w, data.BusinessType, err)
 		}
 	}
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
@@ -51,9 +51,19 @@ type poolConn struct {
 	passed atomic.Uint64 // bytes in windows so far
 }
 
+// maxPool bounds the ports with a poolConn of their own: a process has few
+// listeners, but what comes as a port is the caller's.
+const maxPool = 1 << 10
+
+// otherPorts is the port of the poolConn that all further ones share.
+const otherPorts = "other"
+
 func (r *recorder) poolConn(port string) *poolConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.pool[port] == nil && len(r.pool) >= maxPool {
+		port = otherPorts
+	}
 	c := r.pool[port]
 	if c == nil {
 		c = &poolConn{}

@@ -62,6 +62,7 @@ func (m *meters) set(name string, v int64) {
 
 // publish brings all metrics up to date.
 func (r *recorder) publish() {
+	defer r.recoverPanic("publishing the metrics")
 	if r.host.metrics == nil {
 		return
 	}
@@ -78,6 +79,8 @@ func (r *recorder) publish() {
 	m.count("write_errors", stats.Faults)
 	m.count("refused_configurations", refusals)
 	m.count("panics", r.panics.Load())
+	m.count("portraits_lost", stats.PortraitsLost)
+	m.count("index_lines_lost", stats.IndexLost)
 	for name, both := range map[string]dump.Both{
 		"records": stats.Accounts.Records, "seen_bytes": stats.Accounts.Seen,
 		"written_bytes": stats.Accounts.Written, "lost_bytes": stats.Accounts.Lost,
@@ -116,7 +119,7 @@ func (m *meters) run(publish func()) {
 	ticker := time.NewTicker(publishEvery)
 	defer ticker.Stop()
 	for {
-		publish()
+		publish() // which recovers
 		select {
 		case <-ticker.C:
 		case <-m.stop:

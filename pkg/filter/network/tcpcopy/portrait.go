@@ -9,6 +9,7 @@ import (
 	"mosn.io/api"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
 
 // uploadPortrait takes what an application reports about a piece of business, at
@@ -25,9 +26,17 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 	}
 	taken, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
 	if err != nil {
-		r.host.log.Warnf("portrait of %s is not taken: %v", business, err)
+		r.refusePortrait(w, business, err)
 	}
 	return taken
+}
+
+// refusePortrait tells that a portrait is not taken, once a window: an application
+// that makes a mistake makes it at each request.
+func (r *recorder) refusePortrait(w *strategy.Window, business model.BusinessType, err error) {
+	if r.warned.Swap(w) != w {
+		r.host.log.Warnf("portrait of %s is not taken, and others may not be in this window: %v", business, err)
+	}
 }
 
 // portraitJSON renders a portrait as JSON on one line: a header map as an object

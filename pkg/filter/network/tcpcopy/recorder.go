@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,18 +44,29 @@ type recorder struct {
 	host       host
 	controller *strategy.Controller
 	panics     atomic.Uint64
+	panicked   sync.Map                        // by where: the log has it that there was a panic
+	warned     atomic.Pointer[strategy.Window] // in which the log has last had a portrait that was not taken
 	meters     *meters
 	publishing sync.Once
+	retiring   sync.WaitGroup // the goroutines that close stores which have been replaced
+	drained    chan struct{}  // closed when the disk has everything, at the end
 
-	mu        sync.Mutex // guards the rest
+	drainPatience time.Duration // constant but for tests
+
+	// binding is held while the store or what belongs to the process changes, so it
+	// may wait for the disk, up to openPatience. It is taken before mu.
+	binding sync.Mutex
+
+	mu        sync.Mutex // guards the rest; the disk is never waited for under it
 	listeners map[string]*boundListener
 	refused   map[string]refusal // by listener
 	refusals  uint64
-	owners    map[string]string // which listener has brought a part that is the process's
-	parts     settings          // the parts in force
-	applied   *model.DumpConfig // the strategy that a listener has last put into force
-	store     *persistence.Store
-	past      persistence.Stats    // of stores that have been replaced
+	owners    map[string]string    // which listener has brought a part that is the process's
+	parts     settings             // the parts in force
+	applied   *model.DumpConfig    // the strategy that a listener has last put into force
+	store     *persistence.Store   // in force; nil before the first and at the end
+	old       []*persistence.Store // replaced, and not closed yet
+	past      persistence.Stats    // of those that are closed
 	pool      map[string]*poolConn // by port
 	watch     *watch               // nil when no file is watched
 	closed    bool
@@ -84,8 +94,11 @@ func newRecorder(run string, h host) *recorder {
 		refused:   map[string]refusal{},
 		owners:    map[string]string{},
 		pool:      map[string]*poolConn{},
+		drained:   make(chan struct{}),
+
+		drainPatience: drainPatience,
 	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log})
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.notePanic})
 	r.meters = newMeters(h.metrics)
 	return r
 }
@@ -101,19 +114,12 @@ const (
 // bind puts a listener's settings into force, whole or not at all. A listener
 // that is refused is listed in the status, and its traffic goes unrecorded.
 func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) {
-	r.mu.Lock()
-	l, old, err := r.bindLocked(name, port, s)
-	if err != nil {
-		err = fmt.Errorf("tcpcopy: listener %s: %w", name, err)
-		r.refuseLocked(name, err)
-	} else {
-		delete(r.refused, name)
-	}
-	r.mu.Unlock()
+	r.binding.Lock()
+	defer r.binding.Unlock()
+	l, err := r.takeOver(name, port, s)
 	if err != nil {
 		return nil, err
 	}
-	r.retire(old)
 	r.startPublishing()
 	if err := r.putIntoForce(name, s); err != nil {
 		return nil, err
@@ -121,34 +127,80 @@ func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) 
 	return l, nil
 }
 
-// bindLocked checks and takes over what the listener brings. It returns the
-// store that has been replaced, if any.
-func (r *recorder) bindLocked(name, port string, s *settings) (_ *boundListener, old *persistence.Store, err error) {
-	if r.closed {
-		return nil, nil, errors.New("the process is stopping")
+// takeOver checks and takes over what the listener brings. A new store is ready
+// before the old one goes; when it cannot be had, the old one stays.
+func (r *recorder) takeOver(name, port string, s *settings) (l *boundListener, err error) {
+	refused := func(err error) error {
+		err = fmt.Errorf("tcpcopy: listener %s: %w", name, err)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.refuseLocked(name, err)
+		return err
 	}
-	parts := map[string]bool{
+	next, brings, err := r.check(name, s)
+	if err != nil {
+		return nil, refused(err)
+	}
+	store, err := r.prepareStore(next.output, next.buffer)
+	if err != nil {
+		return nil, refused(err)
+	}
+	l = &boundListener{name: name, port: port, settings: s, capture: s.capture}
+	old := r.commit(l, next, brings, store)
+	if old != nil {
+		r.retire(old)
+	}
+	return l, nil
+}
+
+// commit puts what has been checked into force, and store unless it is nil. It
+// returns the store that has been replaced, if any.
+func (r *recorder) commit(l *boundListener, next settings, brings map[string]bool, store *persistence.Store) (old *persistence.Store) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.parts = next
+	for part, mine := range brings {
+		if mine {
+			r.owners[part] = l.name
+		} else if r.owners[part] == l.name {
+			delete(r.owners, part)
+		}
+	}
+	r.listeners[l.name] = l
+	delete(r.refused, l.name)
+	if store == nil {
+		return nil
+	}
+	if old = r.store; old != nil {
+		r.old = append(r.old, old)
+	}
+	r.store = store
+	return old
+}
+
+// check returns the parts that would be in force, and which of them the listener
+// brings.
+func (r *recorder) check(name string, s *settings) (next settings, brings map[string]bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return next, nil, errStopping
+	}
+	brings = map[string]bool{
 		partStrategy: r.conflictLocked(name, partStrategy, s.strategy != nil, s.strategy, r.parts.strategy, &err),
 		partOutput:   r.conflictLocked(name, partOutput, s.output != nil, s.output, r.parts.output, &err),
 		partBuffer:   r.conflictLocked(name, partBuffer, s.buffer != nil, s.buffer, r.parts.buffer, &err),
 		partGuard:    r.conflictLocked(name, partGuard, s.guard != nil, s.guard, r.parts.guard, &err),
 	}
 	if err != nil {
-		return nil, nil, err
+		return next, nil, err
 	}
-	next := r.parts
+	next = r.parts
 	if s.output != nil {
 		next.output = s.output
 	}
 	if s.buffer != nil {
 		next.buffer = s.buffer
-	}
-	if err := r.directionsLocked(name, s, next.output); err != nil {
-		return nil, nil, err
-	}
-	old, err = r.openStoreLocked(next.output, next.buffer)
-	if err != nil {
-		return nil, nil, err
 	}
 	if s.strategy != nil {
 		next.strategy = s.strategy
@@ -156,17 +208,7 @@ func (r *recorder) bindLocked(name, port string, s *settings) (_ *boundListener,
 	if s.guard != nil {
 		next.guard = s.guard
 	}
-	r.parts = next
-	for part, brings := range parts {
-		if brings {
-			r.owners[part] = name
-		} else if r.owners[part] == name {
-			delete(r.owners, part)
-		}
-	}
-	l := &boundListener{name: name, port: port, settings: s, capture: s.capture}
-	r.listeners[name] = l
-	return l, old, nil
+	return next, brings, r.directionsLocked(name, s, next.output)
 }
 
 // conflictLocked tells whether the listener brings the part, and joins an error
@@ -204,60 +246,6 @@ func (r *recorder) directionsLocked(name string, s *settings, output *outputSett
 		Value: "hex",
 		Valid: fmt.Sprintf("hex_meta, pcapng where capture.direction is both (listener %s), because hex lines cannot tell the directions apart", culprit),
 	}
-}
-
-// openStoreLocked makes sure that there is a store with that configuration and
-// returns the one that it replaces. The new one is ready before the old one goes;
-// when it fails, the old one stays.
-func (r *recorder) openStoreLocked(o *outputSettings, b *bufferSettings) (old *persistence.Store, err error) {
-	roll := persistence.DefaultRoll()
-	if words := strings.TrimSpace(r.host.roller()); words != "" && (o == nil || o.roll == nil) {
-		if roll, err = persistence.ParseRoll(words); err != nil {
-			return nil, fmt.Errorf("global_log_roller: %w", err)
-		}
-	}
-	config, err := storeConfig(o, b, roll)
-	if err != nil {
-		return nil, err
-	}
-	if r.store != nil && r.store.Config().Equal(config) {
-		return nil, nil
-	}
-	store, err := persistence.Open(config, persistence.Host{
-		Run:       r.run,
-		Effective: r.host.effective,
-		Static:    r.host.static,
-		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
-		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	old, r.store = r.store, store
-	return old, nil
-}
-
-// retire closes a store that has been replaced, and the window that is open in it.
-func (r *recorder) retire(old *persistence.Store) {
-	if old == nil {
-		return
-	}
-	if old.Stats().Window != nil {
-		_, _ = r.controller.CloseWindow() // it may have closed by itself meanwhile
-	}
-	old.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.past = plus(r.past, old.Stats())
-}
-
-// plus adds up what two stores have done; b may still be at work.
-func plus(a, b persistence.Stats) persistence.Stats {
-	b.Windows += a.Windows
-	b.Faults += a.Faults
-	b.LiveLost += a.LiveLost
-	b.Accounts = a.Accounts.Plus(b.Accounts)
-	return b
 }
 
 // putIntoForce hands the strategy and the guard of a listener that has been
@@ -313,17 +301,11 @@ func (r *recorder) OpenWindow(w model.Window) (strategy.Tap, error) {
 // openSession begins a session in the store that is in force. A store that is
 // being replaced has its session before or not at all.
 func (r *recorder) openSession(w model.Window) (*persistence.Session, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, errors.New("the process is stopping")
+	store, err := r.readyStore()
+	if err != nil {
+		return nil, err
 	}
-	if r.store == nil {
-		if _, err := r.openStoreLocked(r.parts.output, r.parts.buffer); err != nil {
-			return nil, err
-		}
-	}
-	return r.store.OpenWindow(w)
+	return store.OpenWindow(w)
 }
 
 // Close ends the session and has the metrics tell of it.
@@ -333,44 +315,13 @@ func (t *tap) Close(closed time.Time) {
 	t.recorder.publish()
 }
 
-// close ends the recording: the open window is closed and its records are
-// written. moved says that another process goes on with the connections that are
-// still open. It is idempotent.
-func (r *recorder) close(moved bool) {
-	if w := r.controller.Open(); w != nil && moved {
-		sessionOf(w).EndAll(movedReason)
-	}
-	r.mu.Lock()
-	watch := r.watch
-	r.closed = true
-	r.mu.Unlock()
-	if watch != nil {
-		watch.close()
-	}
-	r.controller.Close()
-	r.stopPublishing()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.store != nil {
-		r.store.Close()
-		r.past = plus(r.past, r.store.Stats())
-		r.store = nil
-	}
-}
-
 // subscribe begins a live stream.
 func (r *recorder) subscribe() (*persistence.Live, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.store == nil && !r.closed {
-		if _, err := r.openStoreLocked(r.parts.output, r.parts.buffer); err != nil {
-			return nil, err
-		}
+	store, err := r.readyStore()
+	if err != nil {
+		return nil, err
 	}
-	if r.store == nil {
-		return nil, errors.New("the process is stopping")
-	}
-	return r.store.Subscribe()
+	return store.Subscribe()
 }
 
 // movedReason is the reason in the close event of a connection that a hot upgrade
@@ -379,23 +330,18 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 // over a socket and no name (pkg/network/transfer.go).
 const movedReason = "moved"
 
-// stats adds up what all stores have done.
-func (r *recorder) stats() persistence.Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var s persistence.Stats
-	if r.store != nil {
-		s = r.store.Stats()
-	}
-	return plus(r.past, s)
-}
-
 // recoverPanic keeps a fault of the recorder from the connection, which MOSN
-// would close.
+// would close, and from the process.
 func (r *recorder) recoverPanic(where string) {
 	if p := recover(); p != nil {
-		if r.panics.Add(1) == 1 {
-			r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, debug.Stack())
-		}
+		r.notePanic(where, p, debug.Stack())
+	}
+}
+
+// notePanic counts a panic and alerts the first time that there is one there.
+func (r *recorder) notePanic(where string, p any, stack []byte) {
+	r.panics.Add(1)
+	if _, known := r.panicked.LoadOrStore(where, true); !known {
+		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, stack)
 	}
 }

@@ -106,6 +106,7 @@ func (w *watch) follow() {
 
 // look reads the file and handles its content if it has changed.
 func (w *watch) look() {
+	defer w.recorder.recoverPanic("following the watched file")
 	if w.events != nil {
 		// The folder tells of renames and swapped links, which the file does not.
 		// Adding it again does nothing; adding it fails until it is there.

@@ -13,7 +13,11 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-func (b *backoff) ready(now time.Time) bool { return b.wait == 0 || !now.Before(b.next) }
+// ready tells whether it is time for a try. A moment that is further ahead than the
+// wait is none to wait for: the clock has gone back.
+func (b *backoff) ready(now time.Time) bool {
+	return b.wait == 0 || !now.Before(b.next) || b.next.Sub(now) > b.wait
+}
 
 // failed notes a failure and tells whether it is the first in a row.
 func (b *backoff) failed(now time.Time) (first bool) {

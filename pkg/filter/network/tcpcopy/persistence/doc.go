@@ -29,11 +29,15 @@
 //	sinks:         appendfile.go (logs that processes share), segments.go (pcapng),
 //	               live.go (streams); blockfile.go: writing past the page cache
 //	spool.go       batches that outlive the process; recover.go: what is left of them
+//	hangs.go       what tells of a disk that does not answer
 //	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks
+//	panics.go      what a fault of ours comes to
 //	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go, memory.go
 //
 // # Locks
 //
 // Where two are held at once, they are taken in this order: a sink's, the quota's,
-// the index file's; and apart from those the store's, then a shard's.
+// the index file's; and apart from those the store's or a hang watch's, then a
+// shard's. The disk is waited for under those of the first kind alone, so that
+// Stats, Seal, Data and the other methods of a Session but Close never wait for it.
 package persistence

@@ -41,6 +41,7 @@ func (s *Session) Portrait(business model.BusinessType, port string, render func
 		s.taken[business] = true
 		return true, nil
 	default:
+		s.store.noPortrait.Add(1)
 		return false, fmt.Errorf("%d portraits are waiting to be written", maxPortraits)
 	}
 }
@@ -70,7 +71,14 @@ func (s *Session) writePortraits() {
 }
 
 func (s *Session) writePortrait(p portrait) {
+	written := false
+	defer func() {
+		if !written {
+			s.store.noPortrait.Add(1)
+		}
+	}()
+	defer recovered(s.store.alert, "writing a portrait")
 	line := dump.AppendLinePrefix(nil, s.store.host.Now())
 	line = fmt.Appendf(line, "[%s][%s][%s]%s\n", s.window.ID, p.business, p.port, p.json)
-	_ = s.store.portraits.append(line) // the file alerts, once in a row of failures
+	written = s.store.portraits.append(line) == nil // the file alerts, once in a row of failures
 }

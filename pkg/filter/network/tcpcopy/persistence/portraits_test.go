@@ -115,6 +115,9 @@ func TestPortraitsDoNotPileUp(t *testing.T) {
 	if taken > maxPortraits+1 || taken+refused != 3*maxPortraits {
 		t.Errorf("%d taken, %d refused", taken, refused)
 	}
+	if n := r.store.Stats().PortraitsLost; n != uint64(refused) {
+		t.Errorf("%d portraits are counted as lost, of %d", n, refused)
+	}
 	s.Close(time.Now())
 	if n := len(portraitLines(t, r.dir)); n != taken {
 		t.Errorf("%d written of %d", n, taken)

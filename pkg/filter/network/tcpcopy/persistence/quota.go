@@ -173,7 +173,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.used+n <= q.max {
 			break
 		}
-		if q.writing[f.name] > 0 || !removable(f.name) || q.foreignSegment(f.name) && time.Since(f.modified) < inUse {
+		if q.writing[f.name] > 0 || !removable(f.name) || q.foreignSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
 			continue
 		}
 		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

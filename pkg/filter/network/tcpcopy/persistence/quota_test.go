@@ -235,3 +235,19 @@ func TestOldSegmentsGo(t *testing.T) {
 		t.Errorf("second window: %+v", second)
 	}
 }
+
+// A file that goes while its window's line is on its way to the index is marked in
+// the line even so.
+func TestALateRemovalIsMarked(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatPcapng} }, nil)
+	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+	if len(w.Files) != 1 {
+		t.Fatalf("files %q", w.Files)
+	}
+	if err := os.Remove(filepath.Join(r.dir, w.Files[0])); err != nil {
+		t.Fatal(err)
+	}
+	r.store.markLate(w.Files, nil)
+	same(t, "removed", r.indexed(1).Removed, w.Files)
+	r.quiet()
+}

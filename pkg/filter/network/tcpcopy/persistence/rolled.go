@@ -105,9 +105,16 @@ func (r *rolled) run() {
 		if !busy {
 			return
 		}
-		if err := r.do(now); err != nil && r.ctx.Err() == nil {
-			r.alert("roll", err)
-		}
+		r.try(now)
+	}
+}
+
+// try does chores. What a panic has kept it from is due again when the next file is
+// rolled.
+func (r *rolled) try(c chores) {
+	defer recovered(r.alert, "the chores of rolling")
+	if err := r.do(c); err != nil && r.ctx.Err() == nil {
+		r.alert("roll", err)
 	}
 }
 

@@ -22,6 +22,7 @@ type Session struct {
 	spool  *spool  // what the batches are in
 	shards []*shard
 	crew   []*worker // one a shard
+	begun  time.Time // when the store was asked for it, about window.Opened
 	base   time.Time // the opening, with its monotonic reading: times count from it
 	baseNS int64     // base, nanoseconds since the Unix epoch
 
@@ -30,6 +31,7 @@ type Session struct {
 	workers  sync.WaitGroup
 
 	portraits chan portrait // taken, and not yet written
+	hangs     *hangWatch    // nil in a recovery
 
 	mu    sync.Mutex                  // guards the rest
 	taken map[model.BusinessType]bool // business types that have had their portrait; nil once closed
@@ -73,6 +75,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 	s := &Session{
 		store:     store,
 		window:    w,
+		begun:     now,
 		layout:    l,
 		memory:    mem,
 		spool:     spool,
@@ -204,6 +207,7 @@ func (s *Session) setHeld(change func(uint32) uint32) {
 // index line is written. Data of connections that still hold the session is
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
+	closed = s.plausible(closed)
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		sh.closed = true
@@ -212,10 +216,14 @@ func (s *Session) Close(closed time.Time) {
 	s.mu.Lock()
 	s.taken = nil
 	s.mu.Unlock()
+	defer s.hangs.end()
+	s.hangs.step()
 	close(s.stop)
 	s.workers.Wait()
+	s.hangs.step()
 	s.store.flowLog.use(nil)
 	s.store.finish(s, closed, false)
+	s.hangs.step()
 	s.memory.free()
 	s.spool.remove()
 	for _, sh := range s.shards {
@@ -226,6 +234,18 @@ func (s *Session) Close(closed time.Time) {
 		sh.mu.Unlock()
 	}
 	s.crew = nil
+}
+
+// plausible returns the moment at which the session has been closed: closed, unless
+// the host's clock was set in between. Then it is as long after the opening as the
+// monotonic clock says.
+func (s *Session) plausible(closed time.Time) time.Time {
+	const tolerance = time.Second
+	length := time.Since(s.begun)
+	if said := closed.Sub(s.window.Opened); said < 0 || said > length+tolerance {
+		return s.window.Opened.Add(length)
+	}
+	return closed
 }
 
 // Accounts returns what has become of the window's traffic up to now. Bytes in

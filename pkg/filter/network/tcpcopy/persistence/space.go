@@ -22,11 +22,16 @@ func (s *Session) watchSpace(held bool) {
 	for {
 		select {
 		case <-ticker.C:
-			held = s.lookAtSpace(held)
+			s.lookAgain(&held)
 		case <-s.stop:
 			return
 		}
 	}
+}
+
+func (s *Session) lookAgain(held *bool) {
+	defer recovered(s.store.alert, "looking at the free space")
+	*held = s.lookAtSpace(*held)
 }
 
 // lookAtSpace pauses the session when too little space is free, or lets it go on.

@@ -1,10 +1,12 @@
 package persistence
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,12 +54,16 @@ type Store struct {
 	faults     atomic.Uint64           // alerts
 	live       atomic.Pointer[[]*Live] // replaced under mu, never changed
 	liveLost   atomic.Uint64           // bytes of payload that live streams have missed
+	noPortrait atomic.Uint64           // portraits that there was no room for, or that could not be written
+	noIndex    atomic.Uint64           // lines that the index will never have
 	recovering sync.WaitGroup          // Open's goroutine
 
 	mu      sync.Mutex // guards the rest
 	session *Session   // the open one
+	opening string     // ID of the window whose session is being made; "" when none is
 	windows uint64     // finished
 	totals  tally      // of finished windows
+	sealed  bool       // no window is opened any more
 	closed  bool
 }
 
@@ -139,23 +145,59 @@ func (s *Store) logFile(name string, roll Roll) *appendFile {
 // Config returns what the store was opened with.
 func (s *Store) Config() Config { return s.config }
 
-// OpenWindow begins the session of a window.
+// OpenWindow begins the session of a window. It may take as long as the disk
+// does.
 func (s *Store) OpenWindow(w model.Window) (*Session, error) {
-	s.recovering.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return nil, errors.New("the store is closed")
-	case s.session != nil:
-		return nil, fmt.Errorf("window %s is open", s.session.window.ID)
+	if err := s.beginOpening(w.ID); err != nil {
+		return nil, err
 	}
-	session, err := startSession(s, w)
+	var session *Session
+	hangs := s.watchHangs(w.ID)
+	defer func() {
+		if session == nil {
+			hangs.end()
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.opening, s.session = "", session
+	}()
+	begun := time.Now()
+	s.recovering.Wait()
+	opened, err := startSession(s, w)
 	if err != nil {
 		return nil, err
 	}
-	s.session = session
+	session = opened
+	session.begun, session.hangs = begun, hangs
+	hangs.opened(session.shards)
 	return session, nil
+}
+
+func (s *Store) beginOpening(window string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.sealed:
+		return errors.New("the store is closed")
+	case s.session != nil:
+		return fmt.Errorf("window %s is open", s.session.window.ID)
+	case s.opening != "":
+		return fmt.Errorf("window %s is being opened", s.opening)
+	}
+	s.opening = window
+	return nil
+}
+
+// Seal sees to it that no further window is opened. It returns the ID of the one
+// that is open or being opened, "" when there is none: that one goes on.
+func (s *Store) Seal() (window string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealed = true
+	if s.session != nil {
+		return s.session.window.ID
+	}
+	return s.opening
 }
 
 // finish ends what the store has of a session whose workers are done.
@@ -166,6 +208,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		files = session.segments.finish(closed)
 		s.rolled.tidySegments(s.config.Dir, s.config.Roll, files)
 	}
+	session.hangs.step()
 	files = append(files, s.flowLog.track()...)
 	portraits := s.portraits.track()
 	files = append(files, portraits...)
@@ -177,6 +220,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 			files = append(files, snap.file.track()...)
 		}
 	}
+	session.hangs.step()
 	line := dump.WindowLine{
 		Window:   session.window.ID,
 		Trigger:  session.window.Trigger,
@@ -191,6 +235,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
+	s.markLate(files, line.Removed)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,6 +246,24 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	return line
 }
 
+// markLate marks those of a window's files that retention has removed while the
+// window's line was on its way to the index, and that the line does not have as
+// removed.
+func (s *Store) markLate(files, marked []string) {
+	var late []dumpFile
+	for _, name := range s.missing(files) {
+		if removable(name) && !slices.Contains(marked, name) {
+			late = append(late, dumpFile{name: name})
+		}
+	}
+	if len(late) == 0 {
+		return
+	}
+	if err := markRemoved(s.index, late); err != nil {
+		s.alert("retention", err)
+	}
+}
+
 // maxUnindexed bounds the lines of the index that wait for being written.
 const maxUnindexed = 1 << 20
 
@@ -209,6 +272,8 @@ const maxUnindexed = 1 << 20
 func (s *Store) writeIndex(line []byte) {
 	if len(s.unindexed)+len(line) <= maxUnindexed {
 		s.unindexed = append(s.unindexed, line...)
+	} else {
+		s.noIndex.Add(1)
 	}
 	s.index.retry()
 	// Where nothing can be removed, the line is written even so: it is the account.
@@ -231,6 +296,9 @@ type Stats struct {
 	Faults   uint64 // alerts raised
 	Live     int    // live streams
 	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
+
+	PortraitsLost uint64 // that there was no room for, or that could not be written
+	IndexLost     uint64 // lines that the index will never have
 }
 
 // Stats returns a consistent picture of one moment.
@@ -238,7 +306,7 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.totals
-	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load()}
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load()}
 	if s.session != nil {
 		open := s.session.tally()
 		accounts := open.accounts()
@@ -255,10 +323,12 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() {
 	s.mu.Lock()
 	again := s.closed
-	s.closed = true
+	s.sealed, s.closed = true, true
 	s.mu.Unlock()
 	if !again && len(s.unindexed) > 0 {
 		s.writeIndex(nil)
+		s.noIndex.Add(uint64(bytes.Count(s.unindexed, []byte("\n"))))
+		s.unindexed = nil
 	}
 	for _, l := range s.subscribers() {
 		l.finish()

@@ -17,11 +17,14 @@ const MaxManual = time.Hour
 
 // What a Controller refuses, beside invalid configurations.
 var (
-	ErrForceOff   = errors.New("switch is FORCE_OFF")
-	ErrWindowOpen = errors.New("a window is open")
-	ErrNoWindow   = errors.New("no window is open")
-	ErrGuardDown  = errors.New("guard is down")
-	ErrClosed     = errors.New("strategy controller is closed")
+	ErrForceOff    = errors.New("switch is FORCE_OFF")
+	ErrWindowOpen  = errors.New("a window is open")
+	ErrNoWindow    = errors.New("no window is open")
+	ErrGuardDown   = errors.New("guard is down")
+	ErrBusy        = errors.New("the recorder is not ready for a window")
+	ErrSwitchedOff = errors.New("recording was switched off")
+	ErrUnwanted    = errors.New("it was closed before it was open")
+	ErrClosed      = errors.New("strategy controller is closed")
 )
 
 // Logger takes what an operator should read. The loop calls it and waits for it.
@@ -42,11 +45,14 @@ type Options struct {
 	Meter Meter         // nil means SystemMeter
 	NewID func() string // nil means random UUIDs
 	Log   Logger        // nil means silent
+	// Panicked is told of a panic in the loop, which goes on; nil means a warning in
+	// the log.
+	Panicked func(where string, p any, stack []byte)
 }
 
 // Controller owns the strategy of one process. Its methods may be called from any
 // goroutine; all but Open and Status pass through one goroutine, the loop, which
-// alone changes anything and alone calls the Sink.
+// alone changes anything. It never waits for the Sink: see handover.
 type Controller struct {
 	gate   atomic.Pointer[Window] // written by the loop
 	status atomic.Pointer[Status] // written by the loop
@@ -56,7 +62,9 @@ type Controller struct {
 	clock    Clock
 	newID    func() string
 	log      Logger
+	panicked func(where string, p any, stack []byte)
 	commands chan command
+	returned chan func()   // what is to be done because the Sink has answered; room for one
 	stop     chan struct{} // closed by Close, ends the loop
 	done     chan struct{} // closed by the loop, at its end
 	stopOnce sync.Once
@@ -65,7 +73,10 @@ type Controller struct {
 	guard     *guard
 	layers    map[model.Layer]*layer
 	effective effective
+	last      time.Time        // the clock's last reading
+	rest      time.Time        // nothing is done before because it is due; see panicRest
 	window    *Window          // the open one
+	handover  *handover        // the window that the Sink opens or closes; nil when there is none
 	began     time.Time        // when its gate was opened
 	closes    time.Time        // when it is to be closed
 	held      bool             // the guard pauses it
@@ -91,7 +102,9 @@ func New(o Options) *Controller {
 		clock:    o.Clock,
 		newID:    o.NewID,
 		log:      o.Log,
+		panicked: o.Panicked,
 		commands: make(chan command),
+		returned: make(chan func(), 1),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
 		layers: map[model.Layer]*layer{
@@ -110,6 +123,9 @@ func New(o Options) *Controller {
 	}
 	if c.log == nil {
 		c.log = silent{}
+	}
+	if c.panicked == nil {
+		c.panicked = c.warnPanic
 	}
 	meter := o.Meter
 	if meter == nil {
@@ -134,9 +150,9 @@ func (c *Controller) Status() Status { return *c.status.Load() }
 
 // Set puts cfg into force in a layer. An invalid one is refused whole, with an
 // error that names every fault. Turning the effective switch off closes the open
-// window, whatever opened it; when Set returns, its Tap is closed too. A change of
-// the schedule counts from when the wait or the window began. The source says who
-// asked, for status and log.
+// window, whatever opened it: when Set returns, its gate is closed, and its records
+// may still be on their way to the disk. A change of the schedule counts from when
+// the wait or the window began. The source says who asked, for status and log.
 func (c *Controller) Set(name model.Layer, cfg model.DumpConfig, source string) error {
 	if name != model.LayerApp && name != model.LayerGlobal {
 		return &model.FieldError{Field: "layer", Value: string(name), Valid: "app, global"}
@@ -155,7 +171,7 @@ func (c *Controller) Refuse(name model.Layer, source string, err error) {
 	// A closed Controller has nobody to show it to.
 	_ = c.do(func() {
 		if l := c.layers[name]; l != nil {
-			l.change = &Change{Source: source, Time: c.clock.Now(), Error: err.Error()}
+			l.change = &Change{Source: source, Time: c.now(), Error: err.Error()}
 		}
 	})
 }
@@ -168,8 +184,10 @@ func (c *Controller) SetGuard(on bool) {
 }
 
 // OpenManual opens a window for d, at most MaxManual, whatever the switch says
-// short of FORCE_OFF. It waits up to a second for the guard's first reading. The
-// errors are ErrForceOff, ErrWindowOpen, ErrGuardDown, ErrClosed, or the Sink's.
+// short of FORCE_OFF. It waits up to a second for the guard's first reading and for
+// the former window to be written out, and for as long as the Sink takes to open
+// this one. The errors are ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown,
+// ErrSwitchedOff, ErrUnwanted, ErrClosed, or the Sink's.
 func (c *Controller) OpenManual(d time.Duration) (model.Window, error) {
 	if d <= 0 || d > MaxManual {
 		return model.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
@@ -183,19 +201,40 @@ func (c *Controller) OpenManual(d time.Duration) (model.Window, error) {
 }
 
 // CloseWindow closes the open window, whatever opened it, and returns it when its
-// Tap is closed; Closes then is the moment at which it was. The error is
-// ErrNoWindow or ErrClosed.
+// Tap is closed; Closes then is the moment at which its gate was. One that is being
+// closed already is waited for. The error is ErrNoWindow or ErrClosed.
 func (c *Controller) CloseWindow() (model.Window, error) {
-	var w model.Window
-	err := ErrNoWindow
-	if stopped := c.do(func() {
-		if c.window != nil {
-			w, err = c.closeWindow("on demand"), nil
-		}
-	}); stopped != nil {
-		return model.Window{}, stopped
+	var h *handover
+	if err := c.do(func() { h = c.unwant(ErrUnwanted, "on demand") }); err != nil {
+		return model.Window{}, err
 	}
-	return w, err
+	if h == nil {
+		return model.Window{}, ErrNoWindow
+	}
+	if <-h.over; h.failed {
+		return model.Window{}, ErrNoWindow
+	}
+	return h.window, nil
+}
+
+// Drop closes the window of that ID, if it is open or being opened. It returns
+// when the gate is closed, with a channel that is closed when its Tap is.
+func (c *Controller) Drop(id, why string) <-chan struct{} {
+	var h *handover
+	err := c.do(func() {
+		if c.window != nil && c.window.ID == id || c.handover != nil && c.handover.window.ID == id {
+			h = c.unwant(fmt.Errorf("%w: %s", ErrUnwanted, why), why)
+		}
+	})
+	switch {
+	case err != nil:
+		return c.done // the window is closed on the way there
+	case h == nil:
+		over := make(chan struct{})
+		close(over)
+		return over
+	}
+	return h.over
 }
 
 // Close closes the open window, ends the loop and returns when both are done and

@@ -82,7 +82,7 @@ func (g *guard) step(now time.Time) {
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
-		r, err := g.meter.Read(ctx)
+		r, err := readSafely(func() (Reading, error) { return g.meter.Read(ctx) })
 		g.results <- reading{run: run, r: r, err: err}
 	}()
 }

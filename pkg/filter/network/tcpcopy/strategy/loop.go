@@ -19,7 +19,7 @@ func (c *Controller) do(f func()) error {
 	case c.commands <- cmd:
 		<-cmd.done
 		return nil
-	case <-c.done:
+	case <-c.stop: // the loop may be waiting for the last window's tap
 		return ErrClosed
 	}
 }
@@ -29,61 +29,66 @@ func (c *Controller) do(f func()) error {
 // does not matter what the loop was busy with when it fired.
 func (c *Controller) loop() {
 	defer close(c.done)
-	for {
-		var alarm <-chan time.Time
-		var timer Timer
-		if at := c.deadline(); !at.IsZero() {
-			timer = c.clock.TimerAt(at)
-			alarm = timer.C()
-		}
-		var cmd command
-		stopped := false
-		select {
-		case <-alarm:
-		case got := <-c.guard.results:
-			c.guard.take(got)
-		case cmd = <-c.commands:
-		case <-c.stop:
-			stopped = true
-		}
-		if timer != nil {
-			timer.Stop()
-		}
-		if stopped {
-			c.shutdown()
-			return
-		}
-		if cmd.run != nil {
-			c.step() // what was due before the command comes first
-			cmd.run()
-		}
-		c.step()
-		c.publish()
-		if cmd.run != nil {
-			close(cmd.done)
-		}
+	for stopped := false; !stopped; {
+		c.safely(func() { stopped = c.turn() })
 	}
+	c.safely(c.shutdown)
 }
 
-// shutdown leaves nothing open and nobody waiting.
-func (c *Controller) shutdown() {
-	if c.window != nil {
-		c.closeWindow("shutdown")
+// turn waits for the next thing and does it. It tells whether the Controller is to
+// stop.
+func (c *Controller) turn() (stop bool) {
+	var alarm <-chan time.Time
+	if at := c.deadline(); !at.IsZero() {
+		if at.Before(c.rest) {
+			at = c.rest
+		}
+		timer := c.clock.TimerAt(at)
+		defer timer.Stop()
+		alarm = timer.C()
 	}
+	var cmd command
+	select {
+	case <-alarm:
+	case got := <-c.guard.results:
+		c.guard.take(got)
+	case then := <-c.returned:
+		then()
+	case cmd = <-c.commands:
+		defer close(cmd.done) // whatever becomes of it
+	case <-c.stop:
+		return true
+	}
+	if cmd.run != nil {
+		c.step() // what was due before the command comes first
+		cmd.run()
+	}
+	c.step()
+	c.publish()
+	return false
+}
+
+// shutdown leaves nothing open and nobody waiting. It waits for the Sink.
+func (c *Controller) shutdown() {
+	c.unwant(ErrClosed, "shutdown")
 	for _, m := range c.manual {
 		m.answer <- answer{err: ErrClosed}
 	}
 	c.manual = nil
 	c.effective.on = false
-	c.guard.setRunning(false, c.clock.Now())
+	c.publish()
+	for c.handover != nil {
+		(<-c.returned)()
+	}
+	c.guard.setRunning(false, c.now())
 	c.guard.wait()
 	c.publish()
 }
 
 // step does all that is due by now.
 func (c *Controller) step() {
-	now := c.clock.Now()
-	select { // a reading that came while the sink was busy is not late
+	now := c.now()
+	select { // a reading that came while the loop was busy is not late
 	case got := <-c.guard.results:
 		c.guard.take(got)
 	default:
@@ -98,14 +103,32 @@ func (c *Controller) step() {
 	c.guard.step(now)
 }
 
+// now reads the clock. Where that has gone back since the last reading, all plans
+// go back as far: otherwise nothing would be due until it is there again. (The
+// system's clock does not, however often somebody sets it: its readings are
+// compared by the monotonic clock.)
+func (c *Controller) now() time.Time {
+	now := c.clock.Now()
+	if back := now.Sub(c.last); back < 0 && !c.last.IsZero() {
+		c.began, c.closes, c.waiting = c.began.Add(back), c.closes.Add(back), c.waiting.Add(back)
+		for _, m := range c.manual {
+			m.patience = m.patience.Add(back)
+		}
+		c.guard.begun, c.guard.next = c.guard.begun.Add(back), c.guard.next.Add(back)
+	}
+	c.last = now
+	return now
+}
+
 // wantsReadings says whether anything depends on the guard.
 func (c *Controller) wantsReadings() bool {
-	return c.guard.enabled && (c.effective.on || c.window != nil || len(c.manual) > 0)
+	soon := c.window != nil || len(c.manual) > 0 || c.handover != nil && c.handover.opening
+	return c.guard.enabled && (c.effective.on || soon)
 }
 
 // deadline is when the next thing is due; zero when nothing is.
 func (c *Controller) deadline() time.Time {
-	at := c.guard.deadline(c.clock.Now())
+	at := c.guard.deadline(c.now())
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
@@ -149,7 +172,7 @@ func (c *Controller) weigh() {
 
 // set changes a layer to cfg, which is valid.
 func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) {
-	now := c.clock.Now()
+	now := c.now()
 	l := c.layers[name]
 	l.change = &Change{Source: source, Time: now}
 	if l.config == cfg {
@@ -160,8 +183,11 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	c.weigh()
 	c.log.Infof("%s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
 
-	if c.window != nil && (c.effective.forced || was.on && !c.effective.on) {
-		c.closeWindow("switched off")
+	switch {
+	case c.effective.forced:
+		c.unwant(ErrForceOff, "switched off")
+	case was.on && !c.effective.on:
+		c.unwant(ErrSwitchedOff, "switched off")
 	}
 	if c.effective.on && !was.on {
 		c.waiting = now
@@ -169,12 +195,15 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	if c.window != nil && c.window.Trigger == model.TriggerSchedule {
 		c.closes = c.began.Add(seconds(c.effective.config.Duration))
 	}
+	if h := c.handover; h != nil && h.opening && h.window.Trigger == model.TriggerSchedule {
+		h.length = seconds(c.effective.config.Duration)
+	}
 }
 
 // publish shows the state to Status.
 func (c *Controller) publish() {
 	app, global := c.layers[model.LayerApp], c.layers[model.LayerGlobal]
-	verdict, why := c.guard.judge(c.effective.config, c.clock.Now())
+	verdict, why := c.guard.judge(c.effective.config, c.now())
 	s := &Status{
 		Switch: SwitchStatus{
 			Effective:    c.effective.String(),
@@ -188,6 +217,14 @@ func (c *Controller) publish() {
 	}
 	if w := c.window; w != nil {
 		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.held}
+	}
+	if h := c.handover; h != nil {
+		w := &HandoverStatus{ID: h.window.ID, Trigger: h.window.Trigger, Since: h.since}
+		if h.opening {
+			s.Opening = w
+		} else {
+			s.Closing = w
+		}
 	}
 	if next := c.nextOpening(); !next.IsZero() {
 		s.Next = &next

@@ -52,7 +52,7 @@ type systemMeter struct {
 func (m *systemMeter) Read(ctx context.Context) (Reading, error) {
 	now := m.now()
 	span := now.Sub(m.last)
-	first := m.last.IsZero() || span > maxSpan
+	first := m.last.IsZero() || span < 0 || span > maxSpan
 	m.last = time.Time{} // a reading that fails ends the series
 	if first {
 		m.host.reset()

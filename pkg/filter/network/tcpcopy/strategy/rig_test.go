@@ -82,6 +82,7 @@ type spySink struct {
 
 	mu      sync.Mutex
 	err     error         // what OpenWindow returns; guarded by mu
+	panics  bool          // OpenWindow and Close do; guarded by mu
 	opening chan struct{} // OpenWindow waits for it; nil does not; guarded by mu
 	closing chan struct{} // Close waits for it; nil does not; guarded by mu
 }
@@ -103,10 +104,19 @@ func (s *spySink) get() (opening, closing chan struct{}, err error) {
 	return s.opening, s.closing, s.err
 }
 
+func (s *spySink) fault() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.panics {
+		panic("out of order")
+	}
+}
+
 func (s *spySink) tell(format string, args ...any) { s.events <- fmt.Sprintf(format, args...) }
 
 func (s *spySink) OpenWindow(w model.Window) (Tap, error) {
 	opening, _, err := s.get()
+	s.fault()
 	if s.gate() != nil {
 		s.tell("gate open before OpenWindow returned")
 	}
@@ -121,6 +131,7 @@ func (t *spyTap) Hold(r model.Reason)    { t.sink.tell("hold %s %v", t.id, r) }
 func (t *spyTap) Release(r model.Reason) { t.sink.tell("release %s %v", t.id, r) }
 
 func (t *spyTap) Close(time.Time) {
+	t.sink.fault()
 	_, closing, _ := t.sink.get()
 	if t.sink.gate() != nil {
 		t.sink.tell("gate open while the tap closes")
@@ -212,11 +223,34 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// sync returns when the loop has done all that was due.
+// sync returns when the loop has done all that was due, and the sink has.
 func (r *rig) sync() {
 	r.t.Helper()
-	if err := r.do(func() {}); err != nil {
+	for {
+		h := r.underWay()
+		if h == nil {
+			return
+		}
+		r.await(h.over)
+	}
+}
+
+// underWay returns the handover after the loop has done all that was due.
+func (r *rig) underWay() (h *handover) {
+	r.t.Helper()
+	if err := r.do(func() { h = r.handover }); err != nil {
 		r.t.Fatal(err)
+	}
+	return h
+}
+
+// await waits until c is closed.
+func (r *rig) await(c <-chan struct{}) {
+	r.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		r.t.Fatal("the sink does not return")
 	}
 }
 

@@ -7,17 +7,18 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// Sink is where the records of windows go. A Controller calls it from one
-// goroutine, never twice at a time, and lets it take its time: the gate is closed
-// meanwhile.
+// Sink is where the records of windows go. A Controller opens a window when the
+// Tap of the former one is closed, never two at a time, and lets the Sink take its
+// time: the gate is closed meanwhile.
 type Sink interface {
 	// OpenWindow prepares for the records of w. It is called before the gate
 	// opens; an error keeps the window closed.
 	OpenWindow(w model.Window) (Tap, error)
 }
 
-// Tap takes the records of one open window. Hold, Release and Close come from
-// one goroutine; a Tap that is held may be closed without a Release.
+// Tap takes the records of one open window. Hold and Release come from one
+// goroutine, and Close after them; a Tap that is held may be closed without a
+// Release.
 type Tap interface {
 	// Hold pauses the recording: what passes from now on is a gap with reason r.
 	// Like Release it must not block.

@@ -8,11 +8,13 @@ import (
 
 // Status is what a Controller was doing at one moment.
 type Status struct {
-	Switch  SwitchStatus  `json:"switch"`
-	Window  *WindowStatus `json:"window"` // nil when none is open
-	Guard   GuardStatus   `json:"guard"`
-	Next    *time.Time    `json:"next,omitempty"` // planned opening; nil when none is planned
-	Skipped SkipStatus    `json:"skipped"`
+	Switch  SwitchStatus    `json:"switch"`
+	Window  *WindowStatus   `json:"window"`            // nil when none is open
+	Opening *HandoverStatus `json:"opening,omitempty"` // nil when none is being opened
+	Closing *HandoverStatus `json:"closing,omitempty"` // nil when none is being closed
+	Guard   GuardStatus     `json:"guard"`
+	Next    *time.Time      `json:"next,omitempty"` // planned opening; nil when none is planned
+	Skipped SkipStatus      `json:"skipped"`
 }
 
 // SwitchStatus has both layers and what they come to.
@@ -38,6 +40,14 @@ type WindowStatus struct {
 	Opened  time.Time     `json:"opened"`
 	Closes  time.Time     `json:"closes"` // by the configuration in force
 	Paused  bool          `json:"paused"` // the guard is down
+}
+
+// HandoverStatus is a window that waits for the disk: its files are being prepared,
+// or its last records and its index line are being written.
+type HandoverStatus struct {
+	ID      string        `json:"id"`
+	Trigger model.Trigger `json:"trigger"`
+	Since   time.Time     `json:"since"`
 }
 
 // GuardStatus is what the guard knows.

@@ -2,6 +2,8 @@ package strategy
 
 import (
 	"errors"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,23 +200,185 @@ func TestSlowSink(t *testing.T) {
 		t.Fatalf("after the sink has opened: %+v", w)
 	}
 
-	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() { // ends when Set does, after close(closing)
-		defer wg.Done()
-		r.mustSet(model.LayerGlobal, config("FORCE_OFF", 30, 10))
-		select {
-		case <-closing:
-		default:
-			t.Error("Set returned before the tap was closed")
-		}
-	}()
+	r.mustSet(model.LayerGlobal, config("FORCE_OFF", 30, 10)) // does not wait for the tap
 	r.expect("close w1")
-	if s := r.Status(); s.Window != nil || r.Open() != nil {
+	if s := r.Status(); s.Window != nil || r.Open() != nil || s.Closing == nil || s.Closing.ID != "w1" {
 		t.Errorf("while the tap closes: %+v", s)
 	}
 	close(closing)
+	r.sync()
+	if s := r.Status(); s.Closing != nil {
+		t.Errorf("when the tap is closed: %+v", s)
+	}
+}
+
+// While the disk does not take the last window, all requests are answered: the
+// schedule skips, a manual opening is refused, and closing waits.
+func TestNothingWaitsForATap(t *testing.T) {
+	r := newRig(t)
+	closing := make(chan struct{})
+	r.sink.set(func(s *spySink) { s.closing = closing })
+	r.mustSet(model.LayerApp, config("ON", 30, 10))
+	r.pass(30 * time.Second)
+	r.expect("open schedule w1 for 10s")
+	r.clock.Advance(10 * time.Second)
+	r.expect("close w1")
+	began := r.clock.Now()
+
+	r.mustSet(model.LayerApp, config("ON", 40, 20))
+	r.SetGuard(false)
+	refused := make(chan error, 1)
+	go func() { // ends when it is refused
+		_, err := r.OpenManual(time.Second)
+		refused <- err
+	}()
+	for r.waiting() == 0 {
+		runtime.Gosched()
+	}
+	r.clock.Advance(manualPatience)
+	if err := <-refused; !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "w1") {
+		t.Errorf("manual while the tap closes: %v", err)
+	}
+	r.clock.Advance(40*time.Second - manualPatience)
+	r.underWay()
+	if s := r.Status(); s.Skipped.Windows != 1 || !strings.Contains(s.Skipped.Reason, "w1 is still being written out") || !s.Closing.Since.Equal(began) {
+		t.Errorf("after a window that was due: %+v, closing %+v", s.Skipped, s.Closing)
+	}
+	if lines := r.log.with("WARN"); len(lines) != 1 {
+		t.Errorf("logged %q", lines)
+	}
+
+	var wg sync.WaitGroup
+	for range 2 { // whoever closes a window that is being closed gets what he asked for
+		wg.Add(1)
+		go func() { // ends when the tap is closed
+			defer wg.Done()
+			w, err := r.CloseWindow()
+			select {
+			case <-closing:
+			default:
+				t.Error("CloseWindow returned before the tap was closed")
+			}
+			if errors.Is(err, ErrNoWindow) {
+				return // it came late
+			}
+			if err != nil || w.ID != "w1" || !w.Closes.Equal(began) {
+				t.Errorf("closed %+v, %v", w, err)
+			}
+		}()
+	}
+	over := r.Drop("w1", "replaced")
+	r.await(r.Drop("another", "replaced"))
+	r.underWay()
+	close(closing)
 	wg.Wait()
+	r.await(over)
+
+	// A manual window is opened as soon as the tap is closed.
+	r.pass(40 * time.Second)
+	r.expect("open schedule w2 for 20s")
+	closing = make(chan struct{})
+	r.sink.set(func(s *spySink) { s.closing = closing })
+	r.clock.Advance(20 * time.Second)
+	r.expect("close w2")
+	go func() { // ends when it has opened
+		_, err := r.OpenManual(time.Second)
+		refused <- err
+	}()
+	for r.waiting() == 0 {
+		runtime.Gosched()
+	}
+	close(closing)
+	if err := <-refused; err != nil {
+		t.Errorf("manual after the tap is closed: %v", err)
+	}
+	r.expect("open manual w3 for 1s")
+}
+
+// waiting returns how many manual openings wait.
+func (r *rig) waiting() (n int) {
+	r.t.Helper()
+	if err := r.do(func() { n = len(r.Controller.manual) }); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// A window that is not wanted any more when the sink has opened it is closed at
+// once, and never open.
+func TestAWindowThatIsUnwanted(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(r *rig)
+		want error
+	}{
+		"forced off":   {func(r *rig) { r.mustSet(model.LayerGlobal, config("FORCE_OFF", 30, 10)) }, ErrForceOff},
+		"switched off": {func(r *rig) { r.mustSet(model.LayerApp, config("OFF", 30, 10)) }, ErrSwitchedOff},
+		"dropped":      {func(r *rig) { r.Drop("w1", "replaced") }, ErrUnwanted},
+		"closed": {func(r *rig) {
+			go func() { // ends with the window
+				if w, err := r.CloseWindow(); err != nil || w.ID != "w1" {
+					r.t.Errorf("closed %+v, %v", w, err)
+				}
+			}()
+			for !r.isUnwanted() {
+				runtime.Gosched()
+			}
+		}, ErrUnwanted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			opening := make(chan struct{})
+			r.sink.set(func(s *spySink) { s.opening = opening })
+			r.mustSet(model.LayerApp, config("ON", 30, 10))
+			answered := make(chan error, 1)
+			go func() { // ends when it is refused
+				_, err := r.OpenManual(time.Second)
+				answered <- err
+			}()
+			r.expect("open manual w1 for 1s")
+			if s := r.Status(); s.Opening == nil || s.Opening.ID != "w1" || s.Window != nil {
+				t.Errorf("while it opens: %+v", s)
+			}
+			test.do(r)
+			close(opening)
+			if err := <-answered; !errors.Is(err, test.want) {
+				t.Errorf("the opening ends with %v, want %v", err, test.want)
+			}
+			r.expect("close w1")
+			r.sync()
+			if r.Open() != nil || r.Status().Opening != nil {
+				t.Errorf("afterwards: %+v", r.Status())
+			}
+		})
+	}
+}
+
+func (r *rig) isUnwanted() (yes bool) {
+	r.t.Helper()
+	if err := r.do(func() { yes = r.handover.unwanted != nil }); err != nil {
+		r.t.Fatal(err)
+	}
+	return yes
+}
+
+// A sink that panics is an error, not the process's end.
+func TestASinkThatPanics(t *testing.T) {
+	r := newRig(t)
+	r.sink.set(func(s *spySink) { s.panics = true })
+	if _, err := r.OpenManual(time.Second); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("opening: %v", err)
+	}
+	r.sink.set(func(s *spySink) { s.panics = false })
+	if _, err := r.OpenManual(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r.sink.set(func(s *spySink) { s.panics = true })
+	if _, err := r.CloseWindow(); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	if lines := r.log.with("panicked"); len(lines) != 1 {
+		t.Errorf("logged %q", lines)
+	}
 }
 
 func TestClose(t *testing.T) {

@@ -1,0 +1,116 @@
+package persistence
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
+
+// wallClock is the time of day without a monotonic reading, which somebody sets.
+type wallClock struct {
+	mu  sync.Mutex // guards the rest
+	off time.Duration
+}
+
+func (c *wallClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Round(0).Add(c.off)
+}
+
+func (c *wallClock) jump(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.off += by
+}
+
+// Whatever the clock is set to in a window, between two, and while a file waits
+// after a failure: the records are exact, and the index tells how long the windows
+// were.
+func TestTheClockJumps(t *testing.T) {
+	for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			clock := &wallClock{}
+			r := newRig(t, func(c *Config) {
+				c.Formats, c.Roll.Every = []Format{FormatHexMeta, FormatPcapng}, time.Hour
+			}, func(h *Host) { h.Now = clock.now })
+			p := newPeer(r.run, 1)
+			window := func(n int, in func(*Session)) {
+				t.Helper()
+				began := time.Now()
+				s, err := r.store.OpenWindow(model.Window{ID: windowID(n), Trigger: model.TriggerManual, Opened: clock.now()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.say(s, model.In, []byte("before the jump"))
+				settle(t, s)
+				in(s)
+				p.say(s, model.Out, []byte("after the jump"))
+				s.Close(clock.now())
+				w := r.indexed(n)
+				if length, most := w.Closed.Sub(w.Opened), time.Since(began)+time.Second; length < 0 || length > most {
+					t.Errorf("window %d is said to have lasted %v, of %v", n, length, most)
+				}
+				r.agrees(w)
+			}
+			window(1, func(*Session) {})
+			clock.jump(jump)
+			window(2, func(*Session) {})
+			window(3, func(*Session) { clock.jump(jump) })
+			r.quiet()
+
+			// The file is tried again no later than without the jump.
+			lost := newLostDirectory(t, r.dir)
+			window(4, func(s *Session) {
+				r.store.flowLog.use(nil) // so that it is opened anew
+				r.store.flowLog.use(make([]byte, 1<<20))
+				lost.swap()
+				p.say(s, model.In, []byte("lost"))
+				settle(t, s)
+				lost.swap()
+				clock.jump(jump)
+				for tries := s.Accounts().Written.In; s.Accounts().Written.In == tries; {
+					p.say(s, model.In, []byte("kept?"))
+					settle(t, s)
+				}
+			})
+			p.compare(t, r.conversations()[0])
+			if alerts := len(r.alerted()); alerts == 0 {
+				t.Error("no write has failed")
+			}
+
+			// Nor are alerts silent for longer.
+			before := len(r.alerted())
+			r.store.alert("write", errWaiting)
+			clock.jump(jump)
+			r.store.alert("write", errWaiting)
+			if n := len(r.alerted()) - before; n < 1 {
+				t.Errorf("%d alerts after a jump", n)
+			}
+			names := logs(t, r.dir)
+			if slices.Sort(names); len(slices.Compact(names)) < 3 {
+				t.Errorf("rolled by time: %q", names)
+			}
+		})
+	}
+}
+
+// A wait is never longer than it was meant to be.
+func TestBackoffAndTheClock(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var b backoff
+	b.failed(now)
+	for _, at := range []time.Duration{firstRetry, -1, -time.Hour, 24 * time.Hour} {
+		if !b.ready(now.Add(at)) {
+			t.Errorf("not ready %v after the failure", at)
+		}
+	}
+	for _, at := range []time.Duration{0, firstRetry - 1} {
+		if b.ready(now.Add(at)) {
+			t.Errorf("ready %v after the failure", at)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package tcpcopy
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+)
+
+// openPatience is how long a listener's update waits for the disk, when it asks for
+// another dump directory, format or buffer.
+const openPatience = 5 * time.Second
+
+// storeConfigOf joins the blocks, of which both may be nil, with the roller words
+// of the process.
+func (r *recorder) storeConfigOf(o *outputSettings, b *bufferSettings) (c persistence.Config, err error) {
+	roll := persistence.DefaultRoll()
+	if words := strings.TrimSpace(r.host.roller()); words != "" && (o == nil || o.roll == nil) {
+		if roll, err = persistence.ParseRoll(words); err != nil {
+			return c, fmt.Errorf("global_log_roller: %w", err)
+		}
+	}
+	return storeConfig(o, b, roll)
+}
+
+// prepareStore returns a store for those blocks; nil when the one in force is one.
+// It waits for the disk no longer than openPatience: when that is over, a store
+// that opens late is closed again. The caller has binding, and not mu.
+func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persistence.Store, error) {
+	r.mu.Lock()
+	current := r.store
+	r.mu.Unlock()
+	type result struct {
+		store *persistence.Store
+		err   error
+	}
+	opened := make(chan result, 1)
+	go func() { // ends when the disk answers
+		var got result
+		defer func() {
+			if p := recover(); p != nil {
+				got.err = fmt.Errorf("opening the dump directory panicked: %v\n%s", p, debug.Stack())
+			}
+			opened <- got
+		}()
+		got.store, got.err = r.openStore(current, o, b)
+	}()
+	patience := time.NewTimer(openPatience)
+	defer patience.Stop()
+	select {
+	case got := <-opened:
+		return got.store, got.err
+	case <-patience.C:
+		go func() { // ends when the disk answers
+			if late := <-opened; late.store != nil {
+				late.store.Close()
+			}
+		}()
+		return nil, fmt.Errorf("output.dir: the disk has not answered for %v", openPatience)
+	}
+}
+
+// openStore opens a store for those blocks, unless current has the configuration.
+func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *bufferSettings) (*persistence.Store, error) {
+	config, err := r.storeConfigOf(o, b)
+	if err != nil {
+		return nil, err
+	}
+	if current != nil && current.Config().Equal(config) {
+		return nil, nil
+	}
+	return persistence.Open(config, persistence.Host{
+		Run:       r.run,
+		Effective: r.host.effective,
+		Static:    r.host.static,
+		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
+		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
+	})
+}
+
+var errStopping = errors.New("the process is stopping")
+
+// readyStore returns the store in force. The first one is opened by whoever needs
+// it first.
+func (r *recorder) readyStore() (*persistence.Store, error) {
+	if store, err := r.storeInForce(); store != nil || err != nil {
+		return store, err
+	}
+	r.binding.Lock()
+	defer r.binding.Unlock()
+	if store, err := r.storeInForce(); store != nil || err != nil {
+		return store, err
+	}
+	store, err := r.prepareStore(r.parts.output, r.parts.buffer) // binding keeps the parts as they are
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.store = store // drain has to have binding first
+	return store, nil
+}
+
+func (r *recorder) storeInForce() (*persistence.Store, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errStopping
+	}
+	return r.store, nil
+}
+
+// retire closes a store that has been replaced, which is among the old ones. When
+// it returns, the gate of the window that was open in it is closed; the window's
+// records may still be on their way to the disk, and for that it does not wait.
+func (r *recorder) retire(old *persistence.Store) {
+	over := r.controller.Drop(old.Seal(), "its output has been replaced")
+	r.retiring.Add(1)
+	go func() { // ends when the disk has everything; drain waits for it
+		defer r.retiring.Done()
+		<-over
+		r.closeStore(old)
+	}()
+}
+
+// closeStore closes a store that has no open window, and keeps what it has done.
+func (r *recorder) closeStore(s *persistence.Store) {
+	defer r.recoverPanic("closing a store")
+	s.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.past = plus(r.past, s.Stats())
+	r.old = slices.DeleteFunc(r.old, func(o *persistence.Store) bool { return o == s })
+	if r.store == s {
+		r.store = nil
+	}
+}
+
+// stats adds up what all stores have done.
+func (r *recorder) stats() persistence.Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sum := r.past
+	for _, old := range r.old {
+		sum = plus(sum, old.Stats())
+	}
+	if r.store != nil {
+		sum = plus(sum, r.store.Stats())
+	}
+	return sum
+}
+
+// plus adds up what two stores have done. One of them has a window, at most: b
+// when a is closed.
+func plus(a, b persistence.Stats) persistence.Stats {
+	b.Windows += a.Windows
+	b.Faults += a.Faults
+	b.LiveLost += a.LiveLost
+	b.PortraitsLost += a.PortraitsLost
+	b.IndexLost += a.IndexLost
+	b.Live += a.Live
+	b.Buffered += a.Buffered
+	b.Accounts = a.Accounts.Plus(b.Accounts)
+	if b.Window == nil {
+		b.Window = a.Window
+	}
+	return b
+}
+
+// drainPatience is how long the process's stop waits for the disk.
+const drainPatience = 10 * time.Second
+
+// close ends the recording: the open window is closed and its records are
+// written. moved says that another process goes on with the connections that are
+// still open. It waits for the disk no longer than drainPatience: what is in the
+// buffer by then stays in the spool, where there is one, for the next start. It is
+// idempotent.
+func (r *recorder) close(moved bool) {
+	if w := r.controller.Open(); w != nil && moved {
+		sessionOf(w).EndAll(movedReason)
+	}
+	r.mu.Lock()
+	again := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if !again {
+		go r.drain()
+	}
+	patience := time.NewTimer(r.drainPatience)
+	defer patience.Stop()
+	select {
+	case <-r.drained:
+	case <-patience.C:
+		r.host.log.Alertf(alertKey, "stop: the disk has not answered for %v, the process ends without it; what is in the buffer stays in the spool for the next start, if there is one", r.drainPatience)
+	}
+}
+
+// drain is close's goroutine. It ends when the disk has everything.
+func (r *recorder) drain() {
+	defer close(r.drained)
+	defer r.recoverPanic("stopping")
+	r.mu.Lock()
+	watch := r.watch
+	r.mu.Unlock()
+	r.controller.Close()
+	if watch != nil {
+		watch.close()
+	}
+	r.stopPublishing()
+	r.binding.Lock() // nobody is about to put another store into force
+	defer r.binding.Unlock()
+	r.retiring.Wait()
+	r.mu.Lock()
+	store := r.store
+	r.mu.Unlock()
+	if store != nil {
+		r.closeStore(store)
+	}
+}
