@@ -123,8 +123,14 @@ func (c Config) layout() layout {
 	return l
 }
 
-// wakeAt is how many bytes a batch has when its worker is woken.
-func (l layout) wakeAt() int { return min(l.batch/2, 1<<20) }
+// wakeAt is how many bytes a batch has when its worker is woken. Blocks that need no
+// copy are worth waiting for: the fewer writes, the less each byte costs.
+func (l layout) wakeAt() int {
+	if l.placed {
+		return min(l.batch/2, 4<<20)
+	}
+	return min(l.batch/2, 1<<20)
+}
 
 const (
 	pageSize = 4096

@@ -204,7 +204,7 @@ type liveFlow struct {
 
 // newLiveOutput returns the output of a worker for a live stream.
 func newLiveOutput(w *worker, l *Live) *output {
-	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: model.ReasonBufferFull}
+	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: model.ReasonBufferFull, turn: turnPackets}
 	var current *liveFlow
 	o.encoder = dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(current.iface) })
 	o.sink, o.bound = l, boundPackets

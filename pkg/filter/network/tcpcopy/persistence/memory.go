@@ -40,3 +40,13 @@ func (m *memory) free() {
 		m.all, m.rest = nil, nil
 	}
 }
+
+// populated is how much of a batch, in bytes, has its pages when a window opens: what a
+// worker that keeps up lets come together at most loads.
+const populated = 1 << 20
+
+// populate has the system find pages for mem now, and not when somebody waits for
+// them. A system that cannot does it then.
+func populate(mem []byte) {
+	_ = unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -43,6 +44,8 @@ type output struct {
 	state   *outputState // of the batch that is being written; nil without one
 	at      int          // position in it of the entry that is being encoded
 	current entry        // that one
+	turn    int          // bytes of payload that it encodes before others may run
+	since   int          // bytes of payload since then
 	index   int          // place among the worker's outputs
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
@@ -78,13 +81,13 @@ type deficit struct {
 // newOutput returns the output of one format.
 func newOutput(w *worker, index int, format Format) *output {
 	session := w.session
-	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}, reason: model.ReasonWriteError}
+	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}, reason: model.ReasonWriteError, turn: turnText}
 	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
 		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(w.current.iface) })
 		segment := uint32(1)
-		o.encoder, o.sink, o.bound = encoder, session.segments, boundPackets
+		o.encoder, o.sink, o.bound, o.turn = encoder, session.segments, boundPackets, turnPackets
 		if session.layout.placed {
 			o.lender, o.packets = session.segments, encoder
 		}
@@ -180,6 +183,7 @@ func (o *output) pour(b *batch, start int) (from int, err error) {
 			break
 		}
 		o.at = at
+		o.yield(len(o.current.payload))
 		moved, err := o.entry(&o.current)
 		if moved {
 			from = at
@@ -199,6 +203,21 @@ func (o *output) pour(b *batch, start int) (from int, err error) {
 		at = next
 	}
 	return from, o.commit()
+}
+
+// A worker's turn, bytes of payload: about 30 microseconds of encoding. The proxy's
+// goroutines wait for a processor meanwhile, and their clients with them.
+const (
+	turnText    = 32 << 10
+	turnPackets = 256 << 10
+)
+
+// yield lets others run when n more bytes make the worker's turn too long.
+func (o *output) yield(n int) {
+	if o.since += n; o.since >= o.turn {
+		o.since = 0
+		runtime.Gosched()
+	}
 }
 
 // commit has the sink keep what has been put.

@@ -100,8 +100,9 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 				}
 			}
 		}
-		if marked == 0 || !exists(foreign) {
-			t.Errorf("%d files are marked, the foreign one is there: %v", marked, exists(foreign))
+		// Compressed, these records may be small enough for all to stay.
+		if marked == 0 && !roll.Compress || !exists(foreign) {
+			t.Errorf("%+v: %d files are marked, the foreign one is there: %v", roll, marked, exists(foreign))
 		}
 		r.quiet()
 		r.store.Close()

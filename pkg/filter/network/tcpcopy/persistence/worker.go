@@ -50,6 +50,7 @@ type span struct{ from, to int }
 // run is the worker's goroutine.
 func (w *worker) run() {
 	defer w.session.workers.Done()
+	defer recovered(w.session.store.alert, "a worker")
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {
