@@ -3,7 +3,7 @@
 
 GO         ?= go
 CONFIG     ?= http
-BENCHTIME  ?= 1s
+BENCHTIME  ?= 200ms
 BENCHFLAGS ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
