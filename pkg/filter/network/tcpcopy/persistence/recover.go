@@ -64,10 +64,6 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 			continue // another directory's business, or that of a process which is alive
 		}
 		if s.header.Dir != config.Dir {
-			if gone := s.header.Dir; !exists(gone) {
-				all = append(all, Recovered{Spool: path, Err: fmt.Errorf(
-					"the directory %s, whose records it holds, is gone: make it, and \"tcpcopyctl recover\" writes them there; or remove the spool", gone)})
-			}
 			s.leave()
 			continue
 		}

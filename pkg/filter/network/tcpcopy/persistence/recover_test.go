@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -174,9 +173,10 @@ func capturedStreams(t *testing.T, dir string) map[string][2][]byte {
 	}
 }
 
-// A spool whose directory is gone is told of, and stays; with the directory it is
+// A spool is its own directory's business alone: another one's recovery leaves it
+// and says nothing, also when the directory is gone. When that is there again, it is
 // recovered as any other.
-func TestASpoolWithoutItsDirectoryIsToldOf(t *testing.T) {
+func TestASpoolIsLeftToItsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	killVictim(t, dir, FormatHexMeta)
 	config := victimConfig(dir, FormatHexMeta)
@@ -186,7 +186,7 @@ func TestASpoolWithoutItsDirectoryIsToldOf(t *testing.T) {
 	other := config
 	other.Dir = t.TempDir()
 	all, err := Recover(other, Host{Run: "aaaaaa"})
-	if err != nil || len(all) != 1 || all[0].Err == nil || !strings.Contains(all[0].Err.Error(), config.Dir) {
+	if err != nil || len(all) != 0 {
 		t.Errorf("recovered %+v, %v", all, err)
 	}
 	if err := os.Mkdir(config.Dir, dirMode); err != nil {
