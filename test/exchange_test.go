@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/internal/wiretap"
 )
 
@@ -22,48 +23,6 @@ const announcement = 4 + 4 + 8 // request's length, answer's length, seed
 
 const longestMessage = 1 << 20
 
-// serve accepts connections on listener and gives each to handle, until the test
-// ends. It waits for the handlers, which must end when their connection does.
-func serve(t *testing.T, listener net.Listener, handle func(net.Conn)) {
-	t.Helper()
-	var (
-		mu      sync.Mutex
-		open    = map[net.Conn]bool{}
-		running sync.WaitGroup
-	)
-	running.Add(1)
-	go func() { // ends when the listener is closed
-		defer running.Done()
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open[conn] = true
-			mu.Unlock()
-			running.Add(1)
-			go func() { // ends when the connection is closed, by its peer or below
-				defer running.Done()
-				handle(conn)
-				conn.Close()
-				mu.Lock()
-				delete(open, conn)
-				mu.Unlock()
-			}()
-		}
-	}()
-	t.Cleanup(func() {
-		listener.Close()
-		mu.Lock()
-		for conn := range open {
-			conn.Close()
-		}
-		mu.Unlock()
-		running.Wait()
-	})
-}
-
 // upstream serves connections with handle on a loopback port and returns the address.
 func upstream(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()
@@ -71,7 +30,7 @@ func upstream(t *testing.T, handle func(net.Conn)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, listener, handle)
+	t.Cleanup(loopback.Serve(listener, handle))
 	return listener.Addr().String()
 }
 

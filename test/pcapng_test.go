@@ -194,27 +194,8 @@ func mustBytes(t *testing.T, s oracle.Stream) []byte {
 
 func TestWiresharkReadsDatagrams(t *testing.T) {
 	t.Parallel()
-	base, address := newBase(t), freeAddress(t)
-	filter := recorder(base, block{"output": block{"dir": dumpDir(base), "formats": []string{"pcapng"}}})
-	listener := mosnproc.NewListener("udp", address, filter, mosnproc.UDPProxy())
-	listener.Network = "udp"
-	m := start(t, base, configOf(udpEcho(t), listener))
-	ping(t, address, "are you there?") // from another address than below
-	conn, err := net.Dial("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	sent := []string{"one", "two", "two", strings.Repeat("long ", 1000)}
-	w := m.window(func() {
-		for _, text := range sent {
-			if !askUDP(t, conn, text, patience) {
-				t.Fatalf("datagram %.10q got lost on the loopback", text)
-			}
-		}
-	})
-
-	complete(t, w)
+	m, w, conn, sent := recordDatagrams(t, "pcapng")
+	address := conn.RemoteAddr().String()
 	c := openCapture(t, m.segments(w)...)
 	c.options = append(c.options, "-d", "udp.port=="+portOf(address)+",data") // some ports stand for a protocol
 	c.clean(damaged)

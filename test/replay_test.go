@@ -199,19 +199,28 @@ func replayedHTTP(t *testing.T) *replayed {
 // serveHTTP serves a loopback port until the test ends and returns its address.
 func serveHTTP(t *testing.T, server *http.Server) string {
 	t.Helper()
+	return serveUntilEnd(t, server.Serve, func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// serveUntilEnd runs serve, which stop ends, on a loopback port until the test ends
+// and returns the address.
+func serveUntilEnd(t *testing.T, serve func(net.Listener) error, stop func()) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan struct{})
-	go func() { // ends with the server
+	go func() { // ends with stop
 		defer close(served)
-		_ = server.Serve(listener) // its error is that it was closed
+		_ = serve(listener) // its error is that it was stopped
 	}()
 	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
+		stop()
 		<-served
 	})
 	return listener.Addr().String()
@@ -229,21 +238,9 @@ func replayedGRPC(t *testing.T) *replayed {
 			}
 			return handler(ctx, req)
 		}))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	go func() { // ends with the server
-		defer close(served)
-		_ = server.Serve(listener) // its error is that it was stopped
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
+	address := serveUntilEnd(t, server.Serve, server.Stop)
 	return &replayed{
-		name: "grpc", upstream: listener.Addr().String(), turns: speakers * calls, found: "POST " + grpcecho.EchoMethod,
+		name: "grpc", upstream: address, turns: speakers * calls, found: "POST " + grpcecho.EchoMethod,
 		reset:  func(*testing.T) {},
 		change: func(_ *testing.T, change bool) { changed.Store(change) },
 		talk: func(ctx context.Context, address string, client int) error {

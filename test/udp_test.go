@@ -68,29 +68,36 @@ func askUDP(t *testing.T, conn net.Conn, text string, in time.Duration) bool {
 	return true
 }
 
-func TestDatagramsAreRecordsOfTheirOwn(t *testing.T) {
-	t.Parallel()
+// recordDatagrams has some datagrams echoed in a window, and returns what was sent on
+// conn.
+func recordDatagrams(t *testing.T, format string) (m *mosn, w oracle.Window, conn net.Conn, sent []string) {
+	t.Helper()
 	base, address := newBase(t), freeAddress(t)
-	listener := mosnproc.NewListener("udp", address, recorder(base), mosnproc.UDPProxy())
+	filter := recorder(base, block{"output": block{"dir": dumpDir(base), "formats": []string{format}}})
+	listener := mosnproc.NewListener("udp", address, filter, mosnproc.UDPProxy())
 	listener.Network = "udp"
-	m := start(t, base, configOf(udpEcho(t), listener))
-	ping(t, address, "are you there?") // from another address than below
-
+	m = start(t, base, configOf(udpEcho(t), listener))
+	ping(t, address, "are you there?") // from another address than the next
 	conn, err := net.Dial("udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	sent := []string{"one", "two", "two", strings.Repeat("long ", 1000)}
-	w := m.window(func() {
+	t.Cleanup(func() { conn.Close() })
+	sent = []string{"one", "two", "two", strings.Repeat("long ", 1000)}
+	w = m.window(func() {
 		for _, text := range sent {
 			if !askUDP(t, conn, text, patience) {
 				t.Fatalf("datagram %.10q got lost on the loopback", text)
 			}
 		}
 	})
-
 	complete(t, w)
+	return m, w, conn, sent
+}
+
+func TestDatagramsAreRecordsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	m, w, conn, sent := recordDatagrams(t, "hex_meta")
 	all := m.conversations(w)
 	if len(all) != 1 || all[0].Client != conn.LocalAddr().String() {
 		t.Fatalf("%d conversations: %+v", len(all), all)

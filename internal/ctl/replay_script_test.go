@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mosn.io/tcpcopy/internal/devcert"
+	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
@@ -179,29 +180,11 @@ func httpSay(id string) func(string) string {
 
 // serveLines answers each line until the script ends.
 func serveLines(ts *testscript.TestScript, listener net.Listener, say func(string) string) {
-	var running sync.WaitGroup
-	running.Add(1)
-	go func() { // ends when the listener is closed
-		defer running.Done()
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
+	ts.Defer(loopback.Serve(listener, func(conn net.Conn) {
+		for in := bufio.NewScanner(conn); in.Scan(); {
+			if _, err := conn.Write([]byte(say(strings.TrimSuffix(in.Text(), "\r")))); err != nil {
 				return
 			}
-			running.Add(1)
-			go func() { // ends with the client's connection
-				defer running.Done()
-				defer conn.Close()
-				for in := bufio.NewScanner(conn); in.Scan(); {
-					if _, err := conn.Write([]byte(say(strings.TrimSuffix(in.Text(), "\r")))); err != nil {
-						return
-					}
-				}
-			}()
 		}
-	}()
-	ts.Defer(func() {
-		listener.Close()
-		running.Wait()
-	})
+	}))
 }

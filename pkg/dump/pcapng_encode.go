@@ -204,7 +204,7 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 		s.segment = p.segment
 		s.iface = p.interfaceOf(f)
 	}
-	start, front := len(dst), packetFixed+s.packets.headerLength()
+	start, front := len(dst), s.packets.front()
 	dst = slices.Grow(dst, front+len(payload)+PacketBack(len(payload)))[:start+front+len(payload)]
 	copy(dst[start+front:], payload)
 	dst = p.frame(dst, start, t, f, dir, flags, seq)

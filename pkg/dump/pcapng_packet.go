@@ -92,6 +92,9 @@ func (p *packetTemplate) headerLength() int {
 	return n + tcpHeader
 }
 
+// front returns the bytes of a packet's block before the payload.
+func (p *packetTemplate) front() int { return packetFixed + p.headerLength() }
+
 // maxDatagram returns how many bytes of payload a UDP packet can carry.
 func (p *packetTemplate) maxDatagram() int {
 	if p.v6 {

@@ -13,9 +13,9 @@ const MaxSegment = 32 << 10
 // PacketFront returns how many bytes a packet block of f has before its payload: a
 // multiple of four.
 func PacketFront(f *Flow) int {
-	client, _ := packetAddresses(f)
-	p := packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
-	return packetFixed + p.headerLength()
+	var p packetTemplate
+	p.init(f)
+	return p.front()
 }
 
 // PacketBack returns how many bytes a packet block without comments has behind n
@@ -32,7 +32,7 @@ func PacketBack(n int) int {
 // this segment, or they need several packets.
 func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, more bool) (ok bool) {
 	s := &f.pcapng
-	front := packetFixed + s.packets.headerLength()
+	front := s.packets.front()
 	if s.segment != p.segment || n == 0 || n > MaxSegment || front+n+PacketBack(n) != len(block) ||
 		isPreface(dir, offset, block[front:front+n]) {
 		return false

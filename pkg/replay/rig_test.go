@@ -8,10 +8,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/replay"
@@ -174,47 +174,8 @@ func serve(t testing.TB, handle func(net.Conn)) replay.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, listener, handle)
+	t.Cleanup(loopback.Serve(listener, handle))
 	return replay.Server{Address: listener.Addr().String()}
-}
-
-func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) {
-	var (
-		mu      sync.Mutex
-		open    = map[net.Conn]bool{}
-		running sync.WaitGroup
-	)
-	running.Add(1)
-	go func() { // ends when the listener is closed
-		defer running.Done()
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open[conn] = true
-			mu.Unlock()
-			running.Add(1)
-			go func() { // ends with the connection
-				defer running.Done()
-				handle(conn)
-				conn.Close()
-				mu.Lock()
-				delete(open, conn)
-				mu.Unlock()
-			}()
-		}
-	}()
-	t.Cleanup(func() {
-		listener.Close()
-		mu.Lock()
-		for conn := range open {
-			conn.Close()
-		}
-		mu.Unlock()
-		running.Wait()
-	})
 }
 
 // lines serves a line protocol: answer returns what is said to a line, without

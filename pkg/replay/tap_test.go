@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -30,7 +31,7 @@ func newTap(t testing.TB, upstream string) *tap {
 	}
 	p.address = listener.Addr().String()
 	port := listener.Addr().(*net.TCPAddr).Port
-	serveOn(t, listener, func(client net.Conn) {
+	t.Cleanup(loopback.Serve(listener, func(client net.Conn) {
 		p.done.Add(1)
 		defer p.done.Done()
 		server, err := net.Dial("tcp", upstream)
@@ -52,7 +53,7 @@ func newTap(t testing.TB, upstream string) *tap {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		c.at(time.Since(p.tape.begin)).close(reason)
-	})
+	}))
 	return p
 }
 

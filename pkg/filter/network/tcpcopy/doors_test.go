@@ -30,7 +30,7 @@ func TestTheWorkPool(t *testing.T) {
 		sessionOf(rec.controller.Open()).Release(model.ReasonGuard)
 		data := flow("2045", "one")
 		rec.Schedule(data)
-		copy(data.BinaryFlowData, "XXX") // it is the caller's again
+		copy(data.BinaryFlowData, "...") // it is the caller's again
 		rec.Schedule(flow("2045", "two"))
 		rec.Schedule(flow("/run/x.sock", "three"))
 		rec.Schedule(flow("", "nowhere"))

@@ -141,8 +141,7 @@ func (b *blockFile) write(all bool) error {
 			b.forget(blocks)
 		case errors.Is(err, unix.EINVAL):
 			// This file system takes the flag but not the write.
-			_ = b.direct.Close()
-			b.direct = nil
+			b.closeDirect()
 		default:
 			return err
 		}

@@ -17,15 +17,6 @@ import (
 // a filler before the run makes it so, and one behind it spares the last part of a
 // block a way of its own.
 
-// lender is a sink that takes blocks without a copy.
-type lender interface {
-	// takes tells whether block, which is of f, can be lent: its file needs nothing
-	// before it.
-	takes(f *flow, block []byte) bool
-	// lend appends block. Its memory may not change before the next commit or abort.
-	lend(block []byte) error
-}
-
 // fillers bounds what the fillers around a run take.
 const fillers = 2 * (blockSize + minFiller)
 

@@ -50,7 +50,7 @@ type output struct {
 	encoder dump.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
-	lender  lender       // the sink; nil where the batches' memory is no file's
+	lender  *segments    // the sink, where it takes blocks from the batches; nil elsewhere
 	packets *dump.Pcapng // the encoder, where there is a lender
 	opening []*flow      // flows whose opening has been put and not committed
 	// prepare is called before anything of a flow is encoded. It is false when it

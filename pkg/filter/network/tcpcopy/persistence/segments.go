@@ -156,12 +156,13 @@ func (s *segments) isFull(n int) bool {
 	return s.blocks.size()+int64(n)+fillers > s.limit && s.blocks.size() > s.start
 }
 
-// takes implements lender: the flow's listener is described already.
+// takes tells whether block, which is of f, can be lent: the segment needs nothing
+// before it.
 func (s *segments) takes(f *flow, block []byte) bool {
 	return f.describedIn == s.number && !s.isFull(len(block))
 }
 
-// lend implements lender.
+// lend appends block. Its memory may not change before the next commit or abort.
 func (s *segments) lend(block []byte) error { return s.blocks.lend(block) }
 
 // next implements sink: it begins another segment.

@@ -82,7 +82,11 @@ func (g *guard) step(now time.Time) {
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
-		r, err := readSafely(func() (Reading, error) { return g.meter.Read(ctx) })
+		var r Reading
+		err := caught(func() (err error) {
+			r, err = g.meter.Read(ctx)
+			return err
+		})
 		g.results <- reading{run: run, r: r, err: err}
 	}()
 }

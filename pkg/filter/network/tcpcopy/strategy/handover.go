@@ -2,7 +2,6 @@ package strategy
 
 import (
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -48,19 +47,13 @@ func (c *Controller) openWindow(trigger model.Trigger, length time.Duration, m *
 	c.publish()
 	w := h.window
 	go func() { // ends with the sink's answer
-		tap, err := c.askSink(w)
+		var tap Tap
+		err := caught(func() (err error) {
+			tap, err = c.sink.OpenWindow(w)
+			return err
+		})
 		c.returned <- func() { c.opened(h, tap, err) }
 	}()
-}
-
-func (c *Controller) askSink(w model.Window) (tap Tap, err error) {
-	defer func() {
-		// A fault of the recorder must not end the process.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panicked: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return c.sink.OpenWindow(w)
 }
 
 // opened takes the sink's answer to openWindow. The window has its time from now
@@ -113,19 +106,12 @@ func (c *Controller) close(h *handover, tap Tap, closed time.Time) {
 	c.handover = h
 	c.publish()
 	go func() { // ends when the tap is closed
-		err := closeTap(tap, closed)
+		err := caught(func() error {
+			tap.Close(closed)
+			return nil
+		})
 		c.returned <- func() { c.closed(h, err) }
 	}()
-}
-
-func closeTap(tap Tap, closed time.Time) (err error) {
-	defer func() {
-		if r := recover(); r != nil { // as in askSink
-			err = fmt.Errorf("panicked: %v\n%s", r, debug.Stack())
-		}
-	}()
-	tap.Close(closed)
-	return nil
 }
 
 // closed notes that a tap is closed.

@@ -27,12 +27,12 @@ func (c *Controller) warnPanic(where string, p any, stack []byte) {
 	c.log.Warnf("panic in %s: %v\n%s", where, p, stack)
 }
 
-// readSafely reads a meter, whose panic is an error like others.
-func readSafely(read func() (Reading, error)) (r Reading, err error) {
+// caught calls what the Controller was given, whose panic is an error like others.
+func caught(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return read()
+	return f()
 }
