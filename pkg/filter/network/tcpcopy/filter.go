@@ -23,6 +23,7 @@ type filter struct {
 	listener *boundListener
 	conn     api.Connection
 	self     persistence.Conn
+	born     string // ID of the window that was open when the connection began; "" without one
 
 	read  atomic.Uint64 // bytes that the connection has read
 	shown uint64        // of those, bytes that OnData has been shown; the read loop's
@@ -44,6 +45,9 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	f.self.Limit = f.listener.capture.limit
 	f.self.Describe = f.describe
 	f.self.Datagrams = networkOf(f.conn) == "udp"
+	if w := f.gate.Open(); w != nil {
+		f.born = w.ID
+	}
 	// A connection that another process has handed over, or a datagram's, arrives
 	// with bytes that no listener is told of.
 	if buf := f.conn.GetReadBuffer(); buf != nil {
@@ -76,7 +80,7 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 		return
 	}
 	session, data := sessionOf(w), buf.Bytes()
-	before := [2]uint64{model.In: f.shown, model.Out: f.sent.Load()}
+	before := [2]uint64{model.In: f.shown, model.Out: f.earlier(w, &f.sent)}
 	f.shown += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
 		session.Skip(&f.self, model.In, before, int(unseen), model.ReasonUnseen)
@@ -86,6 +90,16 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 		pieces := [1][]byte{data[uint64(len(data))-fresh:]}
 		session.Data(&f.self, model.In, before, pieces[:], int(fresh))
 	}
+}
+
+// earlier returns how many bytes had passed before w in the direction of passed, as
+// far as a record of the other direction can tell: its own may have been counted
+// and not yet offered. Of a connection that began in w there are none.
+func (f *filter) earlier(w *strategy.Window, passed *atomic.Uint64) uint64 {
+	if f.born == w.ID {
+		return 0
+	}
+	return passed.Load()
 }
 
 // OnWrite sees what the proxy is about to send. Out of a window it costs the load
@@ -117,7 +131,7 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 		}
 	}
 	if n > 0 {
-		before := [2]uint64{model.In: f.read.Load(), model.Out: f.sent.Load()}
+		before := [2]uint64{model.In: f.earlier(w, &f.read), model.Out: f.sent.Load()}
 		sessionOf(w).Data(&f.self, model.Out, before, pieces, n)
 	}
 }
