@@ -105,7 +105,9 @@ func (c Config) layout() layout {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	encoded := max(minEncoded, min(c.BufferSize/8, 4*maxRecord)) &^ (pageSize - 1)
-	batches := min(c.BufferSize, c.BufferSize/4*5-int64(len(c.Formats))*encoded)
+	// What is above BufferSize is for one encoder and Go's heap.
+	formats := int64(len(c.Formats))
+	batches := min(c.BufferSize-(formats-1)*encoded, c.BufferSize/4*5-formats*encoded)
 	workers = max(1, int(min(int64(workers), batches/(2*minBatch))))
 	l := layout{workers: workers}
 	l.batch = int(batches) / (2 * workers) &^ (pageSize - 1)
