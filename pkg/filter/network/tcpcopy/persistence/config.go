@@ -134,6 +134,10 @@ func (l layout) wakeAt() int {
 	return min(l.batch/2, 1<<20)
 }
 
+// populated is how many bytes of a batch have their pages when a window opens: what
+// a worker that keeps up lets come together at most loads.
+func (l layout) populated() int { return min(l.batch, max(largePage, 2*l.wakeAt())) }
+
 const (
 	pageSize = 4096
 	lineRoom = 1 << 10 // what the fields of a line may take besides the bytes

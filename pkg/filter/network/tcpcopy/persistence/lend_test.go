@@ -42,7 +42,7 @@ func newLendingFile(t *testing.T, direct bool) *lendingFile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openBlocks(f, mem.all)
+	b, err := openBlocks(f, mem.all.mem)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +118,10 @@ func TestLentBlocksAreWritten(t *testing.T) {
 					}
 					for range r.IntN(80) {
 						n := 4 * (1 + r.IntN(8000))
-						if at+n > len(batch.all) {
+						if at+n > len(batch.all.mem) {
 							break
 						}
-						block := batch.all[at : at+n]
+						block := batch.all.mem[at : at+n]
 						randomBlock(r, block)
 						if err := file.lend(block); err != nil {
 							t.Fatal(err)

@@ -59,8 +59,8 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 	}
 	s := newSession(store, w, l, mem, spool)
 	for i, sh := range s.shards {
-		populate(sh.active.mem[:min(len(sh.active.mem), populated)])
-		populate(s.crew[i].spare.mem[:min(len(sh.active.mem), populated)])
+		populate(sh.active.mem[:l.populated()])
+		populate(s.crew[i].spare.mem[:l.populated()])
 		sh.active.state.begin(sh.number)
 		s.workers.Add(1)
 		go s.crew[i].run()

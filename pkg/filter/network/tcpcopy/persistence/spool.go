@@ -25,9 +25,11 @@ import (
 // say how far their entries have got. Each word is written after what it speaks
 // of, and a killed process leaves its stores in the order of the program.
 //
-//	   0  magic, length of the header, header as JSON
-//	4096  a shardState for each shard
-//	   …  two batches for each shard, page-aligned
+//	    0  magic, length of the header, header as JSON
+//	 4096  a shardState for each shard
+//	2 MiB  two batches for each shard, page-aligned; further on where the states take more
+//
+// What lies between has no blocks.
 //
 // The file is locked while its process lives. The dump directory has a pointer
 // file with its path, because it lies elsewhere, in memory, by default.
@@ -35,7 +37,7 @@ type spool struct {
 	file    *os.File // nil for plain memory
 	pointer string   // path of the pointer file
 	header  spoolHeader
-	mem     []byte // the whole mapping
+	mapping // of the whole file
 	states  []*shardState
 }
 
@@ -53,7 +55,7 @@ type spoolHeader struct {
 }
 
 const (
-	spoolVersion = 2
+	spoolVersion = 3
 	spoolMagic   = "TCSPOOL\n"
 	// pointerPrefix begins the names of pointer files.
 	pointerPrefix = ".spool-"
@@ -145,11 +147,12 @@ func (s *shardState) settle(number uint64, t *tally) {
 // account returns what was settled last.
 func (s *shardState) account() spoolAccount { return s.accounts[s.settled.Load()%2] }
 
-// spoolSize returns the size of a spool and where its batches begin.
-func spoolSize(workers, batch int) (size, batches int) {
-	states := workers * int(unsafe.Sizeof(shardState{}))
-	batches = pageSize + (states+pageSize-1)&^(pageSize-1)
-	return batches + 2*workers*batch, batches
+// spoolSize returns the size of a spool, where its states end and where its batches
+// begin.
+func spoolSize(workers, batch int) (size, states, batches int) {
+	states = pageSize + workers*int(unsafe.Sizeof(shardState{}))
+	batches = (states + largePage - 1) &^ (largePage - 1)
+	return batches + 2*workers*batch, states, batches
 }
 
 // newSpool returns the memory for a session's batches: a file where the
@@ -158,15 +161,14 @@ func spoolSize(workers, batch int) (size, batches int) {
 func newSpool(c Config, h spoolHeader) (s *spool, fault, err error) {
 	h.Version = spoolVersion
 	s = &spool{header: h}
-	size, _ := spoolSize(h.Workers, h.Batch)
-	if dir := c.spoolDir(size); dir != "" {
-		if fault = s.create(dir, size); fault != nil {
+	size, states, batches := spoolSize(h.Workers, h.Batch)
+	if dir := c.spoolDir(states + size - batches); dir != "" {
+		if fault = s.create(dir); fault != nil {
 			s.remove()
 		}
 	}
 	if s.file == nil {
-		s.mem, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-		if err != nil {
+		if s.mapping, err = newMapping(plain, size); err != nil {
 			return nil, fault, fmt.Errorf("map %d bytes of buffer: %w", size, err)
 		}
 	}
@@ -195,7 +197,7 @@ func (c Config) spoolDir(size int) string {
 const sharedMemory = "/dev/shm"
 
 // create makes the file, and the pointer to it in the dump directory.
-func (s *spool) create(dir string, size int) error {
+func (s *spool) create(dir string) error {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
@@ -209,13 +211,16 @@ func (s *spool) create(dir string, size int) error {
 	}
 	s.file = f
 	// All blocks now: a write to a mapping whose file system is full kills.
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size)); err != nil {
-		return fmt.Errorf("reserve %d bytes in %s: %w", size, dir, err)
+	size, states, batches := spoolSize(s.header.Workers, s.header.Batch)
+	for _, part := range [][2]int{{0, states}, {batches, size}} {
+		if err := unix.Fallocate(int(f.Fd()), 0, int64(part[0]), int64(part[1]-part[0])); err != nil {
+			return fmt.Errorf("reserve %d bytes in %s: %w", part[1]-part[0], dir, err)
+		}
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	if s.mem, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if s.mapping, err = newMapping(int(f.Fd()), size); err != nil {
 		return fmt.Errorf("map %s: %w", f.Name(), err)
 	}
 	text, err := json.Marshal(s.header)
@@ -252,7 +257,7 @@ func (s *spool) overlay() {
 
 // batchMemory returns the memory of one of the two batches of a shard.
 func (s *spool) batchMemory(shard, which int) []byte {
-	_, at := spoolSize(s.header.Workers, s.header.Batch)
+	_, _, at := spoolSize(s.header.Workers, s.header.Batch)
 	at += (2*shard + which) * s.header.Batch
 	return s.mem[at : at+s.header.Batch : at+s.header.Batch]
 }
@@ -260,10 +265,7 @@ func (s *spool) batchMemory(shard, which int) []byte {
 // remove gives the memory back and removes the files. It is for a session whose
 // entries are all dealt with.
 func (s *spool) remove() {
-	if s.mem != nil {
-		_ = unix.Munmap(s.mem) // fails only for an address that is not a mapping's
-		s.mem, s.states = nil, nil
-	}
+	s.unmap()
 	if s.file != nil {
 		_ = os.Remove(s.file.Name())
 		_ = s.file.Close() // which unlocks it
@@ -273,6 +275,11 @@ func (s *spool) remove() {
 		_ = os.Remove(s.pointer)
 		s.pointer = ""
 	}
+}
+
+func (s *spool) unmap() {
+	s.mapping.free()
+	s.states = nil
 }
 
 // errSpool says that a file is not a spool that can be read.
@@ -315,7 +322,7 @@ func openSpoolFile(path, pointer string) (s *spool, err error) {
 	if info.Size() < pageSize || info.Size() > 2*MaxBufferSize {
 		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errSpool)
 	}
-	if opened.mem, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if opened.mapping, err = newMapping(int(f.Fd()), int(info.Size())); err != nil {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
 	if err := opened.readHeader(); err != nil {
@@ -340,7 +347,7 @@ func (s *spool) readHeader() error {
 		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", errSpool, h)
 	}
-	if size, _ := spoolSize(h.Workers, h.Batch); size != len(s.mem) {
+	if size, _, _ := spoolSize(h.Workers, h.Batch); size != len(s.mem) {
 		return fmt.Errorf("%w: %d bytes, its header says %d", errSpool, len(s.mem), size)
 	}
 	return nil
@@ -351,9 +358,6 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 // leave closes a spool and lets its files be.
 func (s *spool) leave() {
-	if s.mem != nil {
-		_ = unix.Munmap(s.mem)
-		s.mem, s.states = nil, nil
-	}
+	s.unmap()
 	_ = s.file.Close()
 }

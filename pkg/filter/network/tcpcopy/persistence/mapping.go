@@ -1,0 +1,57 @@
+package persistence
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapping is memory outside Go's heap. It begins at a multiple of largePage, so that
+// the system can give it large pages. The zero mapping is none.
+type mapping struct {
+	mem     []byte
+	address unsafe.Pointer // of the address space around mem, which is largePage longer
+}
+
+// largePage is the size of large pages on amd64 and arm64, in bytes.
+const largePage = 2 << 20
+
+// plain is the file of a mapping that has none.
+const plain = -1
+
+// newMapping maps the first n bytes of the file fd, or plain memory. They take no
+// memory before they are used.
+func newMapping(fd, n int) (m mapping, err error) {
+	m.address, err = unix.MmapPtr(-1, 0, nil, uintptr(n)+largePage, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return mapping{}, err
+	}
+	start := unsafe.Add(m.address, -uintptr(m.address)&(largePage-1))
+	flags := unix.MAP_FIXED | unix.MAP_SHARED
+	if fd == plain {
+		flags = unix.MAP_FIXED | unix.MAP_PRIVATE | unix.MAP_ANON
+	}
+	m.mem = unsafe.Slice((*byte)(start), n)
+	if _, err = unix.MmapPtr(fd, 0, start, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
+		m.free()
+		return mapping{}, err
+	}
+	return m, nil
+}
+
+// free gives everything back. Nothing may use the memory any more.
+func (m *mapping) free() {
+	if m.address != nil {
+		_ = unix.MunmapPtr(m.address, uintptr(len(m.mem))+largePage) // fails only for an address that is not a mapping's
+		*m = mapping{}
+	}
+}
+
+// populate has the system find pages for mem now, and not when somebody waits for
+// them: large ones where it has some, which a copy and a direct write both take
+// less time with. A system that cannot does it later, or with small ones.
+func populate(mem []byte) {
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // plain memory
+	_ = unix.Madvise(mem, unix.MADV_COLLAPSE) // a file in memory; since Linux 6.1
+	_ = unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
+}
