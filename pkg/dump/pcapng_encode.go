@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -206,8 +207,8 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 	}
 	start, front := len(dst), s.packets.front()
 	dst = slices.Grow(dst, front+len(payload)+PacketBack(len(payload)))[:start+front+len(payload)]
-	copy(dst[start+front:], payload)
-	dst = p.frame(dst, start, t, f, dir, flags, seq)
+	sum := checksum.Sum(0).Copy(dst[start+front:], payload, 0, false)
+	dst = p.frame(dst, start, t, f, dir, flags, seq, sum)
 	if identify {
 		dst = appendIdentity(dst, f, s.announced)
 		s.announced = true
@@ -223,8 +224,8 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 
 // frame writes what a packet block has around its payload, up to its comments.
 // dst[start:] is the block so far: room for what comes before the payload, and the
-// payload.
-func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direction, flags byte, seq uint64) []byte {
+// payload, which has that sum.
+func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direction, flags byte, seq uint64, sum checksum.Sum) []byte {
 	s := &f.pcapng
 	b := dst[start:]
 	length := uint32(len(b) - packetFixed)
@@ -238,7 +239,7 @@ func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direct
 	if flags&flagACK != 0 {
 		ack = uint32(s.next[1-dir] + 1)
 	}
-	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack)
+	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, sum)
 	direction := byte(packetInbound)
 	if dir == model.Out {
 		direction = packetOutbound

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -33,8 +34,8 @@ var synOptions = []byte{2, 4, 0xff, 0xd7, 1, 3, 3, 14}
 // packetTemplate holds a flow's headers, ready but for lengths, numbers and sums.
 type packetTemplate struct {
 	udp, v6 bool
-	ipID    [2]uint16 // last identification field of each direction
-	pseudo  [2]uint64 // inetSum of the pseudo header without the length
+	ipID    [2]uint16       // last identification field of each direction
+	pseudo  [2]checksum.Sum // of the pseudo header without the length
 	header  [2][ipv6Header + tcpHeader]byte
 }
 
@@ -60,7 +61,7 @@ func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
 		src, dst := from.Addr().As16(), to.Addr().As16()
 		copy(h[8:], src[:])
 		copy(h[24:], dst[:])
-		p.pseudo[dir] = inetSum(0, h[8:40])
+		p.pseudo[dir] = checksum.Sum(0).Add(h[8:40])
 	} else {
 		h[0] = 4<<4 | ipv4Header/4
 		h[6] = 0x40 // don't fragment
@@ -69,9 +70,9 @@ func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
 		src, dst := from.Addr().As4(), to.Addr().As4()
 		copy(h[12:], src[:])
 		copy(h[16:], dst[:])
-		p.pseudo[dir] = inetSum(0, h[12:20])
+		p.pseudo[dir] = checksum.Sum(0).Add(h[12:20])
 	}
-	p.pseudo[dir] = inetSum(p.pseudo[dir], []byte{0, protocol})
+	p.pseudo[dir] = p.pseudo[dir].Add([]byte{0, protocol})
 	binary.BigEndian.PutUint16(h[at:], from.Port())
 	binary.BigEndian.PutUint16(h[at+2:], to.Port())
 	if !p.udp {
@@ -104,8 +105,8 @@ func (p *packetTemplate) maxDatagram() int {
 }
 
 // put makes b one packet: it writes the headers before the payload, which is in b
-// already. The payload of a SYN packet is its TCP options.
-func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32) {
+// already and has that sum. The payload of a SYN packet is its TCP options.
+func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32, payload checksum.Sum) {
 	headers, total := p.headerLength(), len(b)
 	copy(b, p.header[dir][:headers])
 	at := ipv4Header
@@ -116,7 +117,7 @@ func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack
 		p.ipID[dir]++
 		binary.BigEndian.PutUint16(b[2:], uint16(total))
 		binary.BigEndian.PutUint16(b[4:], p.ipID[dir])
-		binary.LittleEndian.PutUint16(b[10:], inetFold(inetSum(0, b[:ipv4Header])))
+		binary.LittleEndian.PutUint16(b[10:], checksum.Sum(0).Add(b[:ipv4Header]).Field())
 	}
 	transport := b[at:total]
 	length := uint16(len(transport))
@@ -132,12 +133,12 @@ func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack
 			transport[12] += byte((total - headers) / 4 << 4)
 		}
 	}
-	sum, carry := bits.Add64(p.pseudo[dir], uint64(bits.ReverseBytes16(length)), 0)
-	folded := inetFold(inetSum(sum+carry, transport))
-	if folded == 0 && p.udp {
-		folded = 0xffff // a sum of zero means "none" in UDP
+	sum := p.pseudo[dir].Plus(checksum.Sum(bits.ReverseBytes16(length)))
+	field := sum.Add(b[at:headers]).Plus(payload).Field()
+	if field == 0 && p.udp {
+		field = 0xffff // a sum of zero means "none" in UDP
 	}
-	binary.LittleEndian.PutUint16(transport[sumAt:], folded)
+	binary.LittleEndian.PutUint16(transport[sumAt:], field)
 }
 
 // standIn is the network (RFC 4193, "mosn" in its global identifier) of the

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+
+	"mosn.io/tcpcopy/internal/checksum"
 )
 
 // packetView is a decoded packet. Its payload is a part of what it was decoded from.
@@ -27,7 +29,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 	}
 	var protocol byte
 	var transport []byte
-	var sum uint64
+	var sum checksum.Sum
 	var src, dst netip.Addr
 	switch b[0] >> 4 {
 	case 4:
@@ -36,12 +38,12 @@ func parsePacket(b []byte) (v packetView, err error) {
 		if header < ipv4Header || total < header || total != len(b) {
 			return bad("IPv4 lengths")
 		}
-		if inetFold(inetSum(0, b[:header])) != 0 {
+		if checksum.Sum(0).Add(b[:header]).Field() != 0 {
 			return packetView{}, fmt.Errorf("IPv4 header: %w", ErrChecksum)
 		}
 		protocol, transport = b[9], b[header:total]
 		src, dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
-		sum = inetSum(0, b[12:20])
+		sum = sum.Add(b[12:20])
 	case 6:
 		if len(b) < ipv6Header {
 			return bad("a packet without an IPv6 header")
@@ -52,7 +54,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 		}
 		protocol, transport = b[6], b[ipv6Header:total]
 		src, dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
-		sum = inetSum(0, b[8:40])
+		sum = sum.Add(b[8:40])
 	default:
 		return bad("neither IPv4 nor IPv6")
 	}
@@ -67,8 +69,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 		return bad("a packet without a TCP or UDP header")
 	}
 	pseudo := uint64(protocol)<<8 + uint64(bits.ReverseBytes16(uint16(len(transport))))
-	sum, carry := bits.Add64(sum, pseudo, 0)
-	if inetFold(inetSum(sum+carry, transport)) != 0 {
+	if sum.Plus(checksum.Sum(pseudo)).Add(transport).Field() != 0 {
 		return packetView{}, ErrChecksum
 	}
 	v.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(transport))

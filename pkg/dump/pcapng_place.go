@@ -1,13 +1,15 @@
 package dump
 
-import "mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+import (
+	"mosn.io/tcpcopy/internal/checksum"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+)
 
 // Whoever copies payload into memory from which a file is written can leave room
 // around it, and have the packet's block written there: that spares a copy.
 
-// MaxSegment is how many bytes of a stream one packet carries: within the 65535
-// bytes of an IP packet, and still in the first-level cache when the copy is
-// summed.
+// MaxSegment is how many bytes of a stream one packet carries at most: a round
+// number within the 65535 bytes of an IP packet.
 const MaxSegment = 32 << 10
 
 // PacketFront returns how many bytes a packet block of f has before its payload: a
@@ -26,11 +28,12 @@ func PacketBack(n int) int {
 }
 
 // Place is Data for n bytes that are in block already, with PacketFront bytes of
-// room before and PacketBack bytes behind them. more says that the next packet
-// holds the rest of what passed at once. When ok is false, the bytes need more than
-// that and nothing has been written: the flow has not identified itself in
-// this segment, or they need several packets.
-func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, more bool) (ok bool) {
+// room before and PacketBack bytes behind them. sum is their one's complement sum, as
+// internal/checksum has it, folded: whoever copies them computes it on the way. more
+// says that the next packet holds the rest of what passed at once. When ok is false,
+// the bytes need more than that and nothing has been written: the flow has not
+// identified itself in this segment, or they need several packets.
+func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, sum uint16, more bool) (ok bool) {
 	s := &f.pcapng
 	front := s.packets.front()
 	if s.segment != p.segment || n == 0 || n > MaxSegment || front+n+PacketBack(n) != len(block) ||
@@ -42,7 +45,7 @@ func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offs
 		flags |= flagPSH
 	}
 	s.next[dir] = offset
-	b := p.frame(block[:front+n:len(block)], 0, t, f, dir, flags, offset+1)
+	b := p.frame(block[:front+n:len(block)], 0, t, f, dir, flags, offset+1, checksum.Sum(sum))
 	endBlock(endOptions(b), 0)
 	s.next[dir] = offset + uint64(n)
 	f.Next[dir] = offset + uint64(n)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
@@ -14,8 +15,8 @@ import (
 func placed(p *dump.Pcapng, f *dump.Flow, dir model.Direction, offset uint64, data []byte, more bool) ([]byte, bool) {
 	front, back := dump.PacketFront(f), dump.PacketBack(len(data))
 	block := bytes.Repeat([]byte{0xa5}, front+len(data)+back)
-	copy(block[front:], data)
-	ok := p.Place(block, testTime, f, dir, offset, len(data), more)
+	sum := checksum.Sum(0).Copy(block[front:], data, 0, true)
+	ok := p.Place(block, testTime, f, dir, offset, len(data), sum.Fold(), more)
 	return block, ok
 }
 
@@ -83,7 +84,7 @@ func TestPlaceRefuses(t *testing.T) {
 	refused := func(what string, dir model.Direction, offset uint64, block []byte, n int) {
 		t.Helper()
 		before, next := slices.Clone(block), f.Next
-		if encoder.Place(block, testTime, f, dir, offset, n, false) || !bytes.Equal(before, block) || f.Next != next {
+		if encoder.Place(block, testTime, f, dir, offset, n, 0, false) || !bytes.Equal(before, block) || f.Next != next {
 			t.Errorf("%s: placed or changed", what)
 		}
 	}

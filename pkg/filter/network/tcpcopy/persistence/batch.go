@@ -3,6 +3,7 @@ package persistence
 import (
 	"encoding/binary"
 
+	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -32,7 +33,8 @@ import (
 //	14  uint16  room behind it
 //	16  uint64  offset in the stream; of an intro: what was read before
 //	24  int64   time, nanoseconds since the Unix epoch
-//	32  uint64  where the payload begins, of data
+//	32  uint48  where the payload begins, of data
+//	38  uint16  the payload's one's complement sum, of data that has room before it
 //
 // The payload of all but data stands before the header, padded to 8 bytes.
 // Integers are in the byte order of the machine's memory image, little-endian.
@@ -56,17 +58,23 @@ const (
 	flagMore
 )
 
-// entry is the header of an entry and a view of its payload.
+// header is what an entry says of itself.
+type header struct {
+	kind   kind
+	dir    model.Direction
+	reason model.Reason
+	flags  uint8
+	slot   uint32
+	offset uint64
+	time   int64
+}
+
+// entry is an entry's header with a view of its payload.
 type entry struct {
-	kind    kind
-	dir     model.Direction
-	reason  model.Reason
-	flags   uint8
-	slot    uint32
-	offset  uint64
-	time    int64
+	header
 	payload []byte // points into the batch
 	block   []byte // of data: the payload with the room around it
+	sum     uint16 // of data that has room before it: as dump.Pcapng.Place wants it
 }
 
 // batch is append-only memory. The shard's lock guards the active one; the
@@ -94,37 +102,44 @@ func (b *batch) fits(n int) bool { return b.used()+n <= len(b.mem) }
 func (b *batch) used() int { return b.n + b.data }
 
 // event adds an entry that is not data, with a payload that fill writes.
-func (b *batch) event(e *entry, n int, fill func(payload []byte)) {
+func (b *batch) event(h *header, n int, fill func(payload []byte)) {
 	size := eventSize(n)
 	end := len(b.mem) - b.n
 	fill(b.mem[end-size : end-size+n])
-	b.header(e, n, room{}, 0)
+	b.head(h, n, room{}, 0, 0)
 	b.n += size
 }
 
 // bytes adds an entry of n bytes of data, the first that pieces hold, and returns
 // what is left of them. It changes pieces.
-func (b *batch) bytes(e *entry, n int, r room, pieces [][]byte) [][]byte {
+func (b *batch) bytes(h *header, n int, r room, pieces [][]byte) [][]byte {
 	at := b.data + r.front
-	pieces = fill(b.mem[at:at+n], pieces)
-	b.header(e, n, r, at)
+	var sum uint16
+	if dst := b.mem[at : at+n]; r.front > 0 {
+		// A file takes the block from here, and no worker reads the bytes.
+		pieces, sum = fillFar(dst, pieces)
+	} else {
+		pieces = fill(dst, pieces)
+	}
+	b.head(h, n, r, at, sum)
 	b.n += headerSize
 	b.data += r.front + n + r.back
 	return pieces
 }
 
-func (b *batch) header(e *entry, n int, r room, at int) {
+// head writes the header of an entry whose payload of n bytes begins at at.
+func (b *batch) head(h *header, n int, r room, at int, sum uint16) {
 	end := len(b.mem) - b.n
 	m := b.mem[end-headerSize : end]
 	le := binary.LittleEndian
 	le.PutUint32(m[0:], uint32(n))
-	m[4], m[5], m[6], m[7] = byte(e.kind), byte(e.dir), byte(e.reason), e.flags
-	le.PutUint32(m[8:], e.slot)
+	m[4], m[5], m[6], m[7] = byte(h.kind), byte(h.dir), byte(h.reason), h.flags
+	le.PutUint32(m[8:], h.slot)
 	le.PutUint16(m[12:], uint16(r.front))
 	le.PutUint16(m[14:], uint16(r.back))
-	le.PutUint64(m[16:], e.offset)
-	le.PutUint64(m[24:], uint64(e.time))
-	le.PutUint64(m[32:], uint64(at))
+	le.PutUint64(m[16:], h.offset)
+	le.PutUint64(m[24:], uint64(h.time))
+	le.PutUint64(m[32:], uint64(at)|uint64(sum)<<48)
 }
 
 // commit makes the entries so far outlive the process, where there is a spool.
@@ -148,6 +163,22 @@ func fill(dst []byte, pieces [][]byte) [][]byte {
 	return pieces
 }
 
+// fillFar is fill past the processor's caches. It returns the sum of dst, too.
+func fillFar(dst []byte, pieces [][]byte) (left [][]byte, folded uint16) {
+	var sum checksum.Sum
+	for n := 0; n < len(dst); {
+		p := pieces[0][:min(len(pieces[0]), len(dst)-n)]
+		sum = sum.Copy(dst[n:], p, n, true)
+		n += len(p)
+		if len(p) == len(pieces[0]) {
+			pieces = pieces[1:]
+		} else {
+			pieces[0] = pieces[0][len(p):]
+		}
+	}
+	return pieces, sum.Fold()
+}
+
 // entry decodes the entry at that position and returns the position of the next.
 // ok is false when there is no whole entry.
 func (b *batch) entry(at int) (e entry, next int, ok bool) {
@@ -158,7 +189,7 @@ func (b *batch) entry(at int) (e entry, next int, ok bool) {
 	m := left[len(left)-headerSize:]
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(m[0:]))
-	e = entry{
+	e.header = header{
 		kind:   kind(m[4]),
 		dir:    model.Direction(m[5]),
 		reason: model.Reason(m[6]),
@@ -168,13 +199,14 @@ func (b *batch) entry(at int) (e entry, next int, ok bool) {
 		time:   int64(le.Uint64(m[24:])),
 	}
 	if e.kind == kindData {
-		front, back, start := uint64(le.Uint16(m[12:])), uint64(le.Uint16(m[14:])), le.Uint64(m[32:])
+		front, back, start := uint64(le.Uint16(m[12:])), uint64(le.Uint16(m[14:])), le.Uint64(m[32:])&(1<<48-1)
 		limit := uint64(len(b.mem) - b.n)
 		if start > limit || front > start || n+back > limit-start {
 			return entry{}, 0, false
 		}
 		e.payload = b.mem[start : start+n]
 		e.block = b.mem[start-front : start+n+back]
+		e.sum = le.Uint16(m[38:])
 		return e, at + headerSize, true
 	}
 	size := eventSize(int(n))

@@ -269,7 +269,7 @@ func (o *output) lend(e *entry) (lent bool, err error) {
 		return false, nil
 	}
 	defer o.caught(f, &err)
-	if !o.packets.Place(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.flags&flagMore != 0) {
+	if !o.packets.Place(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0) {
 		return false, nil
 	}
 	return true, o.lender.lend(e.block)

@@ -90,7 +90,7 @@ func TestMemoryIsBounded(t *testing.T) {
 					t.Errorf("%s: bad layout", name)
 				}
 				// The longest record finds room in empty memory.
-				e := &entry{kind: kindData, payload: make([]byte, l.record)}
+				e := &entry{header: header{kind: kindData}, payload: make([]byte, l.record)}
 				intro := eventSize(8+8*(2+maxText)) + 2*eventSize(8)
 				if l.record < 100 || intro+dataSize(l.record, room{128, 64}) > l.batch || pageSize+max(boundText(e), boundPackets(e)) > l.encoded {
 					t.Errorf("%s: a record of %d bytes does not fit", name, l.record)

@@ -10,14 +10,14 @@ import (
 // sampleBatch returns a batch with an intro, data, a gap and an end.
 func sampleBatch() *batch {
 	b := &batch{mem: make([]byte, 1<<10), state: &batchState{}}
-	event := func(e entry, payload []byte) {
-		b.event(&e, len(payload), func(p []byte) { copy(p, payload) })
+	event := func(h header, payload []byte) {
+		b.event(&h, len(payload), func(p []byte) { copy(p, payload) })
 	}
 	intro := appendEndpoint(make([]byte, 8), Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "a", Server: "b"})
-	event(entry{kind: kindIntro}, intro)
-	b.bytes(&entry{kind: kindData, time: 1}, 5, room{68, 19}, [][]byte{[]byte("he"), []byte("llo")})
-	event(entry{kind: kindGap, offset: 5}, binary.LittleEndian.AppendUint64(nil, 7))
-	event(entry{kind: kindClose, time: 2}, append(make([]byte, 16), "RemoteClose"...))
+	event(header{kind: kindIntro}, intro)
+	b.bytes(&header{kind: kindData, time: 1}, 5, room{68, 19}, [][]byte{[]byte("he"), []byte("llo")})
+	event(header{kind: kindGap, offset: 5}, binary.LittleEndian.AppendUint64(nil, 7))
+	event(header{kind: kindClose, time: 2}, append(make([]byte, 16), "RemoteClose"...))
 	return b
 }
 
@@ -35,7 +35,7 @@ func TestWholeEntriesStopsAtDamage(t *testing.T) {
 	}
 	// After its end a connection has nothing, unless it is introduced again.
 	b.n = whole
-	b.bytes(&entry{kind: kindData, time: 3}, 5, room{}, [][]byte{[]byte("again")})
+	b.bytes(&header{kind: kindData, time: 3}, 5, room{}, [][]byte{[]byte("again")})
 	if n, _ := b.wholeEntries(); n != whole {
 		t.Errorf("%d bytes are whole entries, want %d", n, whole)
 	}
@@ -72,7 +72,7 @@ func FuzzSpool(f *testing.F) {
 				flows[e.slot] = flow
 				_ = packets.Open(nil, e.time, flow)
 			case kindData:
-				packets.Place(e.block, e.time, flows[e.slot], e.dir, e.offset, len(e.payload), e.flags&flagMore != 0)
+				packets.Place(e.block, e.time, flows[e.slot], e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0)
 				text = encoder.Data(text[:0], e.time, flows[e.slot], e.dir, e.offset, e.payload)
 			case kindGap:
 				text = encoder.Gap(text[:0], e.time, flows[e.slot], e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)

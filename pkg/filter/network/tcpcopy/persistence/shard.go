@@ -118,12 +118,12 @@ func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int
 			break
 		}
 		sh.catchUpLocked(c, dir, t)
-		e := entry{kind: kindData, dir: dir, slot: c.slot, offset: st.next, time: t}
+		h := header{kind: kindData, dir: dir, slot: c.slot, offset: st.next, time: t}
 		left -= k
 		if next := min(left, longest); l.placed && next > 0 && sh.active.fits(dataSize(k, r)+dataSize(next, c.room(l, next))) {
-			e.flags = flagMore
+			h.flags = flagMore
 		}
-		pieces = sh.active.bytes(&e, k, r, pieces)
+		pieces = sh.active.bytes(&h, k, r, pieces)
 		st.next += uint64(k)
 		st.kept += uint64(k)
 	}
@@ -190,8 +190,8 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 		sh.introduceLocked(c, t)
 	}
 	if st := &c.streams[dir]; st.gap > 0 {
-		e := entry{kind: kindGap, dir: dir, reason: st.reason, slot: c.slot, offset: st.next - st.gap, time: t}
-		sh.active.event(&e, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, st.gap) })
+		h := header{kind: kindGap, dir: dir, reason: st.reason, slot: c.slot, offset: st.next - st.gap, time: t}
+		sh.active.event(&h, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, st.gap) })
 		sh.active.commit()
 		st.gap = 0
 	}
@@ -202,11 +202,11 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 
 func (sh *shard) introduceLocked(c *Conn, t int64) {
 	text := c.describe().text
-	e := entry{kind: kindIntro, slot: c.slot, offset: c.firstOffset(model.In), time: t}
+	h := header{kind: kindIntro, slot: c.slot, offset: c.firstOffset(model.In), time: t}
 	if c.named {
-		e.flags = flagRepeat
+		h.flags = flagRepeat
 	}
-	sh.active.event(&e, 8+len(text), func(p []byte) {
+	sh.active.event(&h, 8+len(text), func(p []byte) {
 		binary.LittleEndian.PutUint64(p, c.firstOffset(model.Out))
 		copy(p[8:], text)
 	})
@@ -237,8 +237,8 @@ func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	}
 	sh.catchUpLocked(c, model.In, t)
 	sh.catchUpLocked(c, model.Out, t)
-	e := entry{kind: kindClose, slot: c.slot, time: t}
-	sh.active.event(&e, n, func(p []byte) {
+	h := header{kind: kindClose, slot: c.slot, time: t}
+	sh.active.event(&h, n, func(p []byte) {
 		binary.LittleEndian.PutUint64(p, end.totals[model.In])
 		binary.LittleEndian.PutUint64(p[8:], end.totals[model.Out])
 		copy(p[16:], end.reason)
