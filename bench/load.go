@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type load struct {
 	size        int // bytes of a message
 	warmup      time.Duration
 	length      time.Duration
+	passed      *atomic.Int64 // counts the bytes of both directions, warm-up included; nil where nobody asks
 }
 
 // result is what a load has seen after its warm-up.
@@ -142,6 +144,9 @@ func (l load) converse(ctx context.Context, number int, begin, end time.Time) (*
 			if err := <-wrote; err != nil {
 				return nil, err
 			}
+		}
+		if l.passed != nil {
+			l.passed.Add(2 * int64(l.size))
 		}
 		if sent.Before(begin) {
 			continue

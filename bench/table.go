@@ -32,10 +32,10 @@ func (t *table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What recording costs\n\n")
 	fmt.Fprintf(&b, "Machine: %s, %d processors, %s. Commit: %s. Date: %s.\n", processor(), runtime.NumCPU(), runtime.Version(), commit(), time.Now().UTC().Format("2006-01-02"))
-	fmt.Fprintf(&b, "Closed loop through a MOSN TCP proxy, %d rounds of %v each; the ratio is to \"no filter\" of the same round, median (minimum … maximum).\n", t.options.rounds, t.options.length)
+	fmt.Fprintf(&b, "Closed loop through a MOSN TCP proxy, rounds of %v; the ratio is to \"no filter\" of the same round, median (minimum … maximum).\n", t.options.length)
 	fmt.Fprintf(&b, "Both directions are recorded, but for \"hex, requests\". The buffer has %d MiB, the guard is off. docs/performance.md tells how to read this.\n", bufferSize>>20)
 	for _, c := range t.cells {
-		fmt.Fprintf(&b, "\n## %d connections, %s messages\n\n", c.connections, size(c.size))
+		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.turns[variants[0].name]))
 		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 		base := c.turns[variants[0].name]
 		for _, v := range variants {
@@ -53,8 +53,8 @@ func (t *table) String() string {
 				seen, lost, peak = seen+m.seen, lost+m.lost, max(peak, m.peak)
 			}
 			cpu := fmt.Sprintf("%.2f", column(func(m measurement) float64 { return m.cpuPerGB }))
-			if v.tcpdump {
-				cpu = fmt.Sprintf("%s (tcpdump %.2f)", cpu, column(func(m measurement) float64 { return m.recorder }))
+			if v.tcpdump || v.disk {
+				cpu = fmt.Sprintf("%s (beside %.2f)", cpu, column(func(m measurement) float64 { return m.beside }))
 			}
 			fmt.Fprintf(&b, "| %s | %.0f | %.3f (%.3f … %.3f) | %v | %v | %.2f | %s | %.2f | %s | %d MiB |\n",
 				v.name, column(func(m measurement) float64 { return m.rate }),
@@ -71,7 +71,7 @@ func (t *table) String() string {
 // share tells what was lost: bytes of the filter, packets of tcpdump.
 func share(v variant, seen, lost uint64) string {
 	switch {
-	case !v.window && !v.tcpdump:
+	case !v.window && !v.tcpdump && !v.disk:
 		return "–"
 	case lost == 0:
 		return "0"

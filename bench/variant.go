@@ -27,6 +27,7 @@ type variant struct {
 	formats []string // of the filter; nil means a MOSN without it
 	window  bool     // a window is open during the load
 	tcpdump bool
+	disk    bool // nothing records, and another process writes as many bytes to the disk
 }
 
 // variants are compared in this order; the first is what the others are measured
@@ -38,6 +39,7 @@ var variants = []variant{
 	{name: "hex_meta", formats: []string{"hex_meta"}, window: true},
 	{name: "hex, requests", formats: []string{"hex"}, window: true},
 	{name: "tcpdump", tcpdump: true},
+	{name: "disk alone", disk: true},
 }
 
 // bufferSize is the filter's in the comparison, bytes.
@@ -95,9 +97,9 @@ func (v variant) start(ctx context.Context, binary, base, upstream string, ports
 type measurement struct {
 	rate       float64 // requests a second
 	p50, p99   time.Duration
-	cpuPerGB   float64 // processor seconds of MOSN, and of tcpdump, a GB that passed
+	cpuPerGB   float64 // processor seconds of MOSN, and of the process beside it, a GB that passed
 	totalPerGB float64 // processor seconds of the whole machine a GB that passed
-	recorder   float64 // processor seconds of tcpdump alone a GB that passed
+	beside     float64 // processor seconds of the other process alone a GB that passed
 	seen, lost uint64  // bytes; for tcpdump packets
 	peak       int64   // bytes of memory of MOSN
 }
@@ -108,24 +110,24 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 	if err := p.process.ResetPeak(); err != nil {
 		return m, err
 	}
-	var capture *tcpdump
-	if p.variant.tcpdump {
-		if capture, err = startTcpdump(p.port, filepath.Join(p.dump, "capture.pcap")); err != nil {
-			return m, err
-		}
-		defer func() { _, _, _ = capture.stop() }() // the figures are asked for before
+	beside, err := p.variant.startBeside(p, &l)
+	if err != nil {
+		return m, err
+	}
+	if beside != nil {
+		defer func() { _, _, _ = beside.stop() }() // the figures are asked for before
 	}
 	if p.variant.window {
 		if _, err := p.process.Admin.OpenWindow(ctx, 10*time.Minute); err != nil {
 			return m, err
 		}
 	}
-	var mosnBefore, machineBefore, dumpBefore time.Duration
+	var mosnBefore, machineBefore, besideBefore time.Duration
 	r, err := l.run(ctx, func() {
 		mosnBefore, _ = cpuTime(p.process.Pid())
 		machineBefore, _ = machineBusy()
-		if capture != nil {
-			dumpBefore, _ = cpuTime(capture.cmd.Process.Pid)
+		if beside != nil {
+			besideBefore, _ = cpuTime(beside.pid())
 		}
 	})
 	if err != nil {
@@ -141,14 +143,14 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 	}
 	gb := float64(r.requests) * float64(l.size) * 2 / 1e9
 	used := mosnAfter - mosnBefore
-	if capture != nil {
-		dumpAfter, err := cpuTime(capture.cmd.Process.Pid)
+	if beside != nil {
+		besideAfter, err := cpuTime(beside.pid())
 		if err != nil {
 			return m, err
 		}
-		m.recorder = (dumpAfter - dumpBefore).Seconds() / gb
-		used += dumpAfter - dumpBefore
-		if m.seen, m.lost, err = capture.stop(); err != nil {
+		m.beside = (besideAfter - besideBefore).Seconds() / gb
+		used += besideAfter - besideBefore
+		if m.seen, m.lost, err = beside.stop(); err != nil {
 			return m, err
 		}
 	}
@@ -166,6 +168,31 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 		return m, err
 	}
 	return m, p.clear()
+}
+
+// beside is a process that runs beside MOSN during a load.
+type beside interface {
+	pid() int
+	// stop ends the process, at the first call, and returns how much it has seen and
+	// lost.
+	stop() (seen, lost uint64, err error)
+}
+
+// startBeside starts what the variant has beside its MOSN during l, nil for nothing.
+func (v variant) startBeside(p *proxy, l *load) (beside, error) {
+	switch {
+	case v.tcpdump:
+		return startTcpdump(p.port, filepath.Join(p.dump, "capture.pcap"))
+	case v.disk:
+		d, err := startDiskWriter(filepath.Join(p.dump, "written"))
+		if err != nil {
+			return nil, err
+		}
+		l.passed = &d.passed
+		return d, nil
+	default:
+		return nil, nil
+	}
 }
 
 // accounts returns the bytes seen and lost of the last window.
@@ -235,6 +262,8 @@ func startTcpdump(port int, file string) (*tcpdump, error) {
 }
 
 var packets = regexp.MustCompile(`(\d+) packets? (captured|dropped by kernel)`)
+
+func (t *tcpdump) pid() int { return t.cmd.Process.Pid }
 
 // stop ends tcpdump and returns how many packets it has seen and lost.
 func (t *tcpdump) stop() (seen, lost uint64, err error) {
