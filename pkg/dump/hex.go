@@ -60,6 +60,8 @@ func AppendHex(dst, data []byte) []byte {
 	// the next step overwrites the last.
 	dst = grow(dst, 3*len(data)+1)
 	out := dst[at : at+3*len(data)+1]
+	n := encodeHexBlocks(out, data)
+	data, out = data[n:], out[3*n:]
 	for len(data) >= 4 && len(out) >= 13 {
 		binary.LittleEndian.PutUint32(out[0:4], hexTriples[data[0]])
 		binary.LittleEndian.PutUint32(out[3:7], hexTriples[data[1]])
