@@ -134,10 +134,9 @@ func run(ctx context.Context) error {
 			rounds := o.roundsOf(n, size)
 			for round := range rounds {
 				fmt.Fprintf(os.Stderr, "%d connections, %d bytes, round %d of %d\n", n, size, round+1, rounds)
-				// Each round begins with another variant, so that none always
-				// follows the same one; the first is measured in each.
-				order := slices.Concat(proxies[:1], rotated(proxies[1:], round))
-				for _, p := range order {
+				// Each round begins with another variant: the first of a round is
+				// faster than the others, whichever it is.
+				for _, p := range rotated(proxies, round) {
 					m, err := p.measure(ctx, load{connections: n, size: size, warmup: o.warmup, length: o.length})
 					if err != nil {
 						return fmt.Errorf("%q with %d connections and %d bytes: %w", p.variant.name, n, size, err)
