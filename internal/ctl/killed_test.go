@@ -41,6 +41,6 @@ func recordAndDie(dir string) error {
 	conn := &persistence.Conn{ID: 1, Describe: func() persistence.Endpoint {
 		return persistence.Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "192.0.2.1:4711", Server: "192.0.2.2:80"}
 	}}
-	session.Data(conn, model.In, [2]uint64{}, [][]byte{[]byte("hello")}, 5)
+	session.Data(conn, model.In, persistence.Passed{}, [][]byte{[]byte("hello")}, 5)
 	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }

@@ -39,7 +39,7 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	}
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
 		c := r.poolConn(data.Port)
-		before := [2]uint64{model.In: c.passed.Load()}
+		before := persistence.Passed{In: c.passed.Load()}
 		sessionOf(w).Data(&c.Conn, model.In, before, [][]byte{data.BinaryFlowData}, n)
 		c.passed.Add(uint64(n)) // not before, as in filter.recordWrite
 	}

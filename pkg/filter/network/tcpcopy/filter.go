@@ -80,7 +80,7 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 		return
 	}
 	session, data := sessionOf(w), buf.Bytes()
-	before := [2]uint64{model.In: f.shown, model.Out: f.earlier(w, &f.sent)}
+	before := persistence.Passed{In: f.shown, Out: f.earlier(w, &f.sent)}
 	f.shown += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
 		session.Skip(&f.self, model.In, before, int(unseen), model.ReasonUnseen)
@@ -131,7 +131,7 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 		}
 	}
 	if n > 0 {
-		before := [2]uint64{model.In: f.earlier(w, &f.read), model.Out: f.sent.Load()}
+		before := persistence.Passed{In: f.earlier(w, &f.read), Out: f.sent.Load()}
 		sessionOf(w).Data(&f.self, model.Out, before, pieces, n)
 	}
 }
@@ -143,7 +143,7 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 		return
 	}
 	if w := f.gate.Open(); w != nil {
-		totals := [2]uint64{model.In: f.read.Load(), model.Out: f.sent.Load()}
+		totals := persistence.Passed{In: f.read.Load(), Out: f.sent.Load()}
 		sessionOf(w).End(&f.self, string(event), totals)
 	}
 }

@@ -60,7 +60,7 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 	for i := range b.N {
 		k := i % len(conns)
 		pieces := [1][]byte{data}
-		session.Data(conns[k], model.In, [2]uint64{passed[k]}, pieces[:], size)
+		session.Data(conns[k], model.In, Passed{In: passed[k]}, pieces[:], size)
 		passed[k] += uint64(size)
 		// As a proxy that works for its bytes does: no faster than the disk.
 		if i&1023 == 1023 {

@@ -48,6 +48,17 @@ type Conn struct {
 	streams [2]stream
 }
 
+// Passed is how many bytes have passed on a connection. It is no array because the
+// hot path has it in registers.
+type Passed struct{ In, Out uint64 }
+
+func (p Passed) of(dir model.Direction) uint64 {
+	if dir == model.In {
+		return p.In
+	}
+	return p.Out
+}
+
 // stream is one direction of a connection in a session.
 type stream struct {
 	begun bool   // bytes have passed in the session
@@ -62,7 +73,7 @@ type stream struct {
 // ending is a connection's close event.
 type ending struct {
 	reason string
-	totals [2]uint64
+	totals Passed
 }
 
 // description is what the batches need of an Endpoint.

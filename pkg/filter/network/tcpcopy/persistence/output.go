@@ -255,7 +255,7 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 			return o.encoder.Gap(dst, e.time, f, e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
 		case kindClose:
 			end := readEnding(e)
-			return o.encoder.Close(dst, e.time, f, end.reason, end.totals[model.In], end.totals[model.Out])
+			return o.encoder.Close(dst, e.time, f, end.reason, end.totals.In, end.totals.Out)
 		}
 		return dst // an intro is all in the opening
 	})
@@ -341,7 +341,7 @@ func (o *output) setOpened(f *flow) {
 func readEnding(e *entry) *ending {
 	return &ending{
 		reason: string(e.payload[16:]),
-		totals: [2]uint64{binary.LittleEndian.Uint64(e.payload), binary.LittleEndian.Uint64(e.payload[8:])},
+		totals: Passed{binary.LittleEndian.Uint64(e.payload), binary.LittleEndian.Uint64(e.payload[8:])},
 	}
 }
 
@@ -417,7 +417,7 @@ func (o *output) catchUp() error {
 				}
 			}
 			if d.end != nil {
-				dst = o.encoder.Close(dst, t, f, d.end.reason, d.end.totals[model.In], d.end.totals[model.Out])
+				dst = o.encoder.Close(dst, t, f, d.end.reason, d.end.totals.In, d.end.totals.Out)
 			}
 			return dst
 		})

@@ -78,7 +78,7 @@ func FuzzSpool(f *testing.F) {
 				text = encoder.Gap(text[:0], e.time, flows[e.slot], e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
 			case kindClose:
 				end := readEnding(&e)
-				text = encoder.Close(text[:0], e.time, flows[e.slot], end.reason, end.totals[0], end.totals[1])
+				text = encoder.Close(text[:0], e.time, flows[e.slot], end.reason, end.totals.In, end.totals.Out)
 				delete(flows, e.slot)
 			}
 		}

@@ -182,12 +182,12 @@ func newPeer(run string, id int) *peer {
 }
 
 // before is what the filter tells with each record.
-func (p *peer) before() [2]uint64 {
-	return [2]uint64{uint64(len(p.passed[model.In])), uint64(len(p.passed[model.Out]))}
+func (p *peer) before() Passed {
+	return Passed{In: uint64(len(p.passed[model.In])), Out: uint64(len(p.passed[model.Out]))}
 }
 
 // pass notes that data passes and returns what passed before.
-func (p *peer) pass(s *Session, dir model.Direction, data []byte) (before [2]uint64) {
+func (p *peer) pass(s *Session, dir model.Direction, data []byte) (before Passed) {
 	before = p.before()
 	p.passed[dir] = append(p.passed[dir], data...)
 	if s != nil && p.gone != s {

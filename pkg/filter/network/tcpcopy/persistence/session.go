@@ -113,7 +113,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 // where it must be exact, and the other is a hint. Data never waits for room and
 // returns before the caller may reuse the bytes. It changes the slice pieces, but
 // not what its elements point to.
-func (s *Session) Data(c *Conn, dir model.Direction, before [2]uint64, pieces [][]byte, n int) {
+func (s *Session) Data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int) {
 	c.describe() // not under the lock: it asks the proxy
 	if sh := s.shard(c); sh.data(c, dir, before, pieces, n, s.clock()) {
 		sh.wake()
@@ -121,7 +121,7 @@ func (s *Session) Data(c *Conn, dir model.Direction, before [2]uint64, pieces []
 }
 
 // Skip counts n bytes that have passed on c without Data being able to see them.
-func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, reason model.Reason) {
+func (s *Session) Skip(c *Conn, dir model.Direction, before Passed, n int, reason model.Reason) {
 	c.describe()
 	t := s.clock()
 	sh := s.shard(c)
@@ -134,15 +134,15 @@ func (s *Session) Skip(c *Conn, dir model.Direction, before [2]uint64, n int, re
 	sh.loseLocked(c, dir, n, reason, t)
 }
 
-// End says that c has ended, after totals bytes in each direction: those that were
+// End says that c has ended, after so many bytes have passed: those that were
 // read and that this session has not been told of are a gap. A connection
 // that has had no bytes in this session is not mentioned in its records.
-func (s *Session) End(c *Conn, reason string, totals [2]uint64) {
+func (s *Session) End(c *Conn, reason string, passed Passed) {
 	t := s.clock()
 	sh := s.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.partLocked(c, reason, totals, t)
+	sh.partLocked(c, reason, passed, t)
 }
 
 // EndAll says of all connections which have had bytes in this session and have
@@ -152,30 +152,29 @@ func (s *Session) EndAll(reason string) {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		for c := range sh.joined {
-			sh.partLocked(c, reason, [2]uint64{}, t)
+			sh.partLocked(c, reason, Passed{}, t)
 		}
 		sh.mu.Unlock()
 	}
 }
 
 // partLocked is End under the shard's lock.
-func (sh *shard) partLocked(c *Conn, reason string, totals [2]uint64, t int64) {
+func (sh *shard) partLocked(c *Conn, reason string, passed Passed, t int64) {
 	if sh.closed || c.session != sh.session || c.ended {
 		return
 	}
 	c.ended = true
 	delete(sh.joined, c)
-	for dir := range totals {
-		totals[dir] = max(totals[dir], c.streams[dir].next)
-	}
+	passed.In = max(passed.In, c.streams[model.In].next)
+	passed.Out = max(passed.Out, c.streams[model.Out].next)
 	// What the proxy has sent, it has offered before. What it has read, it may not
 	// have shown.
-	if st := &c.streams[model.In]; st.begun && totals[model.In] > st.next {
-		n := totals[model.In] - st.next
+	if st := &c.streams[model.In]; st.begun && passed.In > st.next {
+		n := passed.In - st.next
 		sh.tally.seen[model.In] += n
 		sh.loseLocked(c, model.In, int(n), model.ReasonUnseen, t)
 	}
-	sh.endLocked(c, &ending{reason: reason[:min(len(reason), maxReason)], totals: totals}, t)
+	sh.endLocked(c, &ending{reason: reason[:min(len(reason), maxReason)], totals: passed}, t)
 }
 
 // maxReason bounds the reason of a close event, in bytes.
@@ -321,12 +320,12 @@ func (s *Session) portList() []string {
 
 // takesPartLocked lets c join at its first bytes, and the direction at its own.
 // It is false for a connection that has ended.
-func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before [2]uint64) bool {
+func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before Passed) bool {
 	if c.session != sh.session {
 		sh.joinLocked(c, before)
 	}
 	if st := &c.streams[dir]; !st.begun {
-		st.begun, st.next = true, before[dir]
+		st.begun, st.next = true, before.of(dir)
 	}
 	return !c.ended
 }

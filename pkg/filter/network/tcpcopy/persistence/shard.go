@@ -51,10 +51,10 @@ func (t *tally) add(o *tally) {
 }
 
 // joinLocked lets c take part in the session. before says what passed earlier.
-func (sh *shard) joinLocked(c *Conn, before [2]uint64) {
+func (sh *shard) joinLocked(c *Conn, before Passed) {
 	c.session = sh.session
 	c.batch, c.named, c.gapped, c.ended, c.closing = 0, false, 0, false, nil
-	c.streams = [2]stream{{next: before[model.In]}, {next: before[model.Out]}}
+	c.streams = [2]stream{{next: before.In}, {next: before.Out}}
 	if n := len(sh.free); n > 0 {
 		c.slot, sh.free = sh.free[n-1], sh.free[:n-1]
 	} else {
@@ -67,7 +67,7 @@ func (sh *shard) joinLocked(c *Conn, before [2]uint64) {
 
 // data is Session.Data for the connections of the shard. It tells whether the
 // worker is to be woken.
-func (sh *shard) data(c *Conn, dir model.Direction, before [2]uint64, pieces [][]byte, n int, t int64) (wake bool) {
+func (sh *shard) data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int, t int64) (wake bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.closed || !sh.takesPartLocked(c, dir, before) {
@@ -118,7 +118,8 @@ func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int
 			break
 		}
 		sh.catchUpLocked(c, dir, t)
-		h := header{kind: kindData, dir: dir, slot: c.slot, offset: st.next, time: t}
+		var h header // field by field: a copy of all would wait for the stores
+		h.kind, h.dir, h.slot, h.offset, h.time = kindData, dir, c.slot, st.next, t
 		left -= k
 		if next := min(left, longest); l.placed && next > 0 && sh.active.fits(dataSize(k, r)+dataSize(next, c.room(l, next))) {
 			h.flags = flagMore
@@ -239,8 +240,8 @@ func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 	sh.catchUpLocked(c, model.Out, t)
 	h := header{kind: kindClose, slot: c.slot, time: t}
 	sh.active.event(&h, n, func(p []byte) {
-		binary.LittleEndian.PutUint64(p, end.totals[model.In])
-		binary.LittleEndian.PutUint64(p[8:], end.totals[model.Out])
+		binary.LittleEndian.PutUint64(p, end.totals.In)
+		binary.LittleEndian.PutUint64(p[8:], end.totals.Out)
 		copy(p[16:], end.reason)
 	})
 	sh.active.commit()

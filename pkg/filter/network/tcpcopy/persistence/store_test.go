@@ -134,14 +134,14 @@ func TestEverythingAtOnce(t *testing.T) {
 			}()
 		}
 		data := make([]byte, 300)
-		start(func(int) { s.Data(&p.Conn, model.In, [2]uint64{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Data(&p.Conn, model.Out, [2]uint64{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Skip(&p.Conn, model.Out, [2]uint64{}, 7, model.ReasonUnseen) })
+		start(func(int) { s.Data(&p.Conn, model.In, Passed{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Data(&p.Conn, model.Out, Passed{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Skip(&p.Conn, model.Out, Passed{}, 7, model.ReasonUnseen) })
 		start(func(int) { s.Hold(model.ReasonGuard); s.Release(model.ReasonGuard) })
 		start(func(int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
-				s.End(&p.Conn, "LocalClose", [2]uint64{1, 1})
+				s.End(&p.Conn, "LocalClose", Passed{In: 1, Out: 1})
 			}
 		})
 		start(func(i int) {
