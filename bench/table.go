@@ -37,21 +37,19 @@ func (t *table) String() string {
 	for _, c := range t.cells {
 		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.turns[variants[0].name]))
 		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
-		base := c.turns[variants[0].name]
 		for _, v := range variants {
 			turns := c.turns[v.name]
 			if turns == nil {
 				continue
 			}
 			column := func(f func(m measurement) float64) float64 { return median(each(turns, f)) }
-			ratios, tails := make([]float64, len(turns)), make([]float64, len(turns))
 			var seen, lost uint64
 			var peak int64
-			for i, m := range turns {
-				ratios[i] = m.rate / base[i].rate
-				tails[i] = float64(m.p99) / float64(base[i].p99)
+			for _, m := range turns {
 				seen, lost, peak = seen+m.seen, lost+m.lost, max(peak, m.peak)
 			}
+			against := &comparison{variant: turns, base: c.turns[variants[0].name]}
+			ratios := against.rounds(rates)
 			cpu := fmt.Sprintf("%.2f", column(func(m measurement) float64 { return m.cpuPerGB }))
 			if v.tcpdump || v.disk {
 				cpu = fmt.Sprintf("%s (beside %.2f)", cpu, column(func(m measurement) float64 { return m.beside }))
@@ -61,10 +59,11 @@ func (t *table) String() string {
 				median(ratios), slices.Min(ratios), slices.Max(ratios),
 				time.Duration(column(func(m measurement) float64 { return float64(m.p50) })).Round(time.Microsecond),
 				time.Duration(column(func(m measurement) float64 { return float64(m.p99) })).Round(time.Microsecond),
-				median(tails), cpu, column(func(m measurement) float64 { return m.totalPerGB }),
+				tail(against), cpu, column(func(m measurement) float64 { return m.totalPerGB }),
 				share(v, seen, lost), peak>>20)
 		}
 	}
+	b.WriteString(verdict(t.cells))
 	return b.String()
 }
 

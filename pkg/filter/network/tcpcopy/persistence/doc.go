@@ -33,7 +33,8 @@
 //	hangs.go       what tells of a disk that does not answer
 //	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks
 //	panics.go      what a fault of ours comes to
-//	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go, memory.go
+//	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go
+//	mapping.go     memory with large pages; memory.go: of it, what encoders work in
 //
 // # Locks
 //

@@ -58,9 +58,8 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 		return nil, err
 	}
 	s := newSession(store, w, l, mem, spool)
+	spool.populate(l)
 	for i, sh := range s.shards {
-		populate(sh.active.mem[:l.populated()])
-		populate(s.crew[i].spare.mem[:l.populated()])
 		sh.active.state.begin(sh.number)
 		s.workers.Add(1)
 		go s.crew[i].run()

@@ -262,6 +262,21 @@ func (s *spool) batchMemory(shard, which int) []byte {
 	return s.mem[at : at+s.header.Batch : at+s.header.Batch]
 }
 
+// populate has the system find pages for what of the batches l says. Where the file
+// is on a disk it does not: that would have the disk write them.
+func (s *spool) populate(l layout) {
+	if s.file != nil {
+		var fs unix.Statfs_t
+		if unix.Fstatfs(int(s.file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
+			return
+		}
+	}
+	for shard := range s.states {
+		populate(s.batchMemory(shard, 0)[:l.populated()])
+		populate(s.batchMemory(shard, 1)[:l.populated()])
+	}
+}
+
 // remove gives the memory back and removes the files. It is for a session whose
 // entries are all dealt with.
 func (s *spool) remove() {
