@@ -17,9 +17,8 @@ import (
 )
 
 // diskWriter is a process that writes as many bytes to a file as a load lets pass,
-// whatever bytes, in the way that costs a processor the least. What is left of the
-// throughput beside it is what the disk leaves: no recorder on this machine that
-// keeps everything can leave more.
+// the same ones again and again, in the way that costs a processor the least. What is
+// left of the throughput beside it is about what the disk leaves to a recorder.
 type diskWriter struct {
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
@@ -123,22 +122,38 @@ func writeAsTold(file string, in io.Reader, out io.Writer) error {
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return err
 	}
-	var passed, done, lost int64
+	var passed atomic.Int64
+	ended := make(chan error, 1)
+	go func() { // ends with in
+		var n int64
+		for {
+			if err := binary.Read(in, binary.LittleEndian, &n); err != nil {
+				ended <- err
+				return
+			}
+			passed.Store(n)
+		}
+	}()
+	var done, lost int64
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
 	for {
-		if err := binary.Read(in, binary.LittleEndian, &passed); errors.Is(err, io.EOF) {
-			_, err = fmt.Fprintln(out, lost)
-			return err
-		} else if err != nil {
-			return err
-		}
-		if behind := passed - done - bufferSize; behind > 0 {
-			lost += behind
-			done += behind
-		}
-		for ; passed-done >= diskWrite; done += diskWrite {
+		for ; passed.Load()-done >= diskWrite; done += diskWrite {
+			if behind := passed.Load() - done - bufferSize; behind > 0 {
+				lost, done = lost+behind, done+behind
+			}
 			if _, err := f.Write(mem); err != nil {
 				return err
 			}
+		}
+		select {
+		case <-ticker.C:
+		case err := <-ended:
+			if !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = fmt.Fprintln(out, lost)
+			return err
 		}
 	}
 }

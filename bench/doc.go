@@ -1,5 +1,6 @@
 // Bench compares what recording costs: the same closed-loop load through a MOSN
-// TCP proxy with and without the filter, and with tcpdump on the port. `make
+// TCP proxy with and without the filter, with tcpdump on the
+// port, and beside a process that only writes as much to the disk. `make
 // bench` runs it; docs/performance.md tells how to read its table.
 //
 // The load generator, the echo server, MOSN and the recorder share the machine,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -128,15 +129,17 @@ func run(ctx context.Context) error {
 		proxies = append(proxies, p)
 	}
 	t := newTable(o)
+	order := rand.New(rand.NewPCG(1, 2))
 	for _, n := range o.connections {
 		for _, size := range o.sizes {
 			c := cell{connections: n, size: size, turns: map[string][]measurement{}}
 			rounds := o.roundsOf(n, size)
 			for round := range rounds {
 				fmt.Fprintf(os.Stderr, "%d connections, %d bytes, round %d of %d\n", n, size, round+1, rounds)
-				// Each round begins with another variant: the first of a round is
-				// faster than the others, whichever it is.
-				for _, p := range rotated(proxies, round) {
+				// Who comes first, and after whom, has a say: each round has an order
+				// of its own, the same in every run.
+				for _, i := range order.Perm(len(proxies)) {
+					p := proxies[i]
 					m, err := p.measure(ctx, load{connections: n, size: size, warmup: o.warmup, length: o.length})
 					if err != nil {
 						return fmt.Errorf("%q with %d connections and %d bytes: %w", p.variant.name, n, size, err)
@@ -156,13 +159,4 @@ func run(ctx context.Context) error {
 		return err
 	}
 	return os.WriteFile(o.out, []byte(text), 0o644)
-}
-
-// rotated returns list with its first n elements, modulo its length, at the end.
-func rotated[T any](list []T, n int) []T {
-	if len(list) == 0 {
-		return nil
-	}
-	n %= len(list)
-	return slices.Concat(list[n:], list[:n])
 }

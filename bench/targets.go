@@ -87,9 +87,9 @@ func verdict(cells []cell) string {
 				continue
 			}
 			seen := g.of(t)
-			met := "met"
-			if g.at == ">=" && seen < g.aim || g.at == "<=" && seen > g.aim {
-				met = "**missed**"
+			met := "**missed**" // also where the figures make no sense
+			if g.at == ">=" && seen >= g.aim || g.at == "<=" && seen >= 0 && seen <= g.aim {
+				met = "met"
 			}
 			fmt.Fprintf(&b, "| %s | %s, %s | %s "+g.form+" | "+g.form+" | %s |\n", g.what, g.variant, size(g.size), g.at, g.aim, seen, met)
 		}

@@ -110,12 +110,12 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 	if err := p.process.ResetPeak(); err != nil {
 		return m, err
 	}
-	beside, err := p.variant.startBeside(p, &l)
+	other, err := p.variant.startBeside(p, &l)
 	if err != nil {
 		return m, err
 	}
-	if beside != nil {
-		defer func() { _, _, _ = beside.stop() }() // the figures are asked for before
+	if other != nil {
+		defer func() { _, _, _ = other.stop() }() // the figures are asked for before
 	}
 	if p.variant.window {
 		if _, err := p.process.Admin.OpenWindow(ctx, 10*time.Minute); err != nil {
@@ -126,8 +126,8 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 	r, err := l.run(ctx, func() {
 		mosnBefore, _ = cpuTime(p.process.Pid())
 		machineBefore, _ = machineBusy()
-		if beside != nil {
-			besideBefore, _ = cpuTime(beside.pid())
+		if other != nil {
+			besideBefore, _ = cpuTime(other.pid())
 		}
 	})
 	if err != nil {
@@ -143,14 +143,14 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 	}
 	gb := float64(r.requests) * float64(l.size) * 2 / 1e9
 	used := mosnAfter - mosnBefore
-	if beside != nil {
-		besideAfter, err := cpuTime(beside.pid())
+	if other != nil {
+		besideAfter, err := cpuTime(other.pid())
 		if err != nil {
 			return m, err
 		}
 		m.beside = (besideAfter - besideBefore).Seconds() / gb
 		used += besideAfter - besideBefore
-		if m.seen, m.lost, err = beside.stop(); err != nil {
+		if m.seen, m.lost, err = other.stop(); err != nil {
 			return m, err
 		}
 	}

@@ -89,6 +89,18 @@ func TestCopiesAndSums(t *testing.T) {
 	}
 }
 
+// The way for processors without AVX2 does the same.
+func TestPlainCopiesAndSums(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 2000 {
+		b := content(r, r.IntN(4*farMin))
+		dst := make([]byte, len(b))
+		if got, want := stored(copySumPlain(dst, b)), reference(b); got != want || !bytes.Equal(dst, b) {
+			t.Fatalf("%d bytes: %04x, want %04x; copied: %v", len(b), got, want, bytes.Equal(dst, b))
+		}
+	}
+}
+
 func TestSumsLongCopies(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	b := bytes.Repeat([]byte{0xff}, 16<<20)

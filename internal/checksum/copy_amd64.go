@@ -14,7 +14,8 @@ func copySum(dst, src []byte, far bool) (s Sum) {
 	if len(src) < 2*lineSize || !cpu.X86.HasAVX2 {
 		return copySumPlain(dst, src)
 	}
-	// The lines of dst are written whole; its start is at an even distance to them.
+	// Past the caches, lines of dst are written whole. An odd distance to the first
+	// one would split words.
 	head := int(-uintptr(unsafe.Pointer(&dst[0])) & (lineSize - 1))
 	if head%2 != 0 {
 		far, head = false, 0

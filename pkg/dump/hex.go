@@ -61,7 +61,13 @@ func AppendHex(dst, data []byte) []byte {
 	dst = grow(dst, 3*len(data)+1)
 	out := dst[at : at+3*len(data)+1]
 	n := encodeHexBlocks(out, data)
-	data, out = data[n:], out[3*n:]
+	encodeHexTable(out[3*n:], data[n:])
+	return dst[:len(dst)-2] // the spare byte and the last space
+}
+
+// encodeHexTable writes the text of data to out, each byte as two digits and a space,
+// and one byte more.
+func encodeHexTable(out, data []byte) {
 	for len(data) >= 4 && len(out) >= 13 {
 		binary.LittleEndian.PutUint32(out[0:4], hexTriples[data[0]])
 		binary.LittleEndian.PutUint32(out[3:7], hexTriples[data[1]])
@@ -72,7 +78,6 @@ func AppendHex(dst, data []byte) []byte {
 	for i, b := range data {
 		binary.LittleEndian.PutUint32(out[3*i:3*i+4], hexTriples[b])
 	}
-	return dst[:len(dst)-2] // the spare byte and the last space
 }
 
 // grow extends dst by n bytes of unspecified content.

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -59,9 +60,17 @@ func TestAppendHexIsFmts(t *testing.T) {
 			if got := AppendHex([]byte(before), data[:n]); string(got) != want {
 				t.Fatalf("%d bytes behind %q: %q, want %q", n, before, got, want)
 			}
-			exact := append(make([]byte, 0, len(before)+3*n+1), before...)
+			end := len(before) + 3*n + 1
+			mem := bytes.Repeat([]byte{0xa5}, end+64)
+			exact := append(mem[:0:end], before...)
 			if got := AppendHex(exact, data[:n]); string(got) != want || cap(got) != cap(exact) {
 				t.Fatalf("%d bytes behind %q, where there is room: %q", n, before, got)
+			}
+			if !bytes.Equal(mem[end:], bytes.Repeat([]byte{0xa5}, 64)) {
+				t.Fatalf("%d bytes behind %q: what is behind the room is written to", n, before)
+			}
+			if encodeHexTable(mem[:3*n+1], data[:n]); n > 0 && string(mem[:3*n-1]) != want[len(before):] {
+				t.Fatalf("%d bytes by the table: %q, want %q", n, mem[:3*n-1], want[len(before):])
 			}
 		}
 	}

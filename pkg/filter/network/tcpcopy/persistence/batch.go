@@ -106,7 +106,7 @@ func (b *batch) event(h *header, n int, fill func(payload []byte)) {
 	size := eventSize(n)
 	end := len(b.mem) - b.n
 	fill(b.mem[end-size : end-size+n])
-	b.head(h, n, room{}, 0, 0)
+	b.putHeader(h, n, room{}, 0, 0)
 	b.n += size
 }
 
@@ -116,19 +116,19 @@ func (b *batch) bytes(h *header, n int, r room, pieces [][]byte) [][]byte {
 	at := b.data + r.front
 	var sum uint16
 	if dst := b.mem[at : at+n]; r.front > 0 {
-		// A file takes the block from here, and no worker reads the bytes.
+		// A file usually takes the block from here, and no worker reads the bytes.
 		pieces, sum = fillFar(dst, pieces)
 	} else {
 		pieces = fill(dst, pieces)
 	}
-	b.head(h, n, r, at, sum)
+	b.putHeader(h, n, r, at, sum)
 	b.n += headerSize
 	b.data += r.front + n + r.back
 	return pieces
 }
 
-// head writes the header of an entry whose payload of n bytes begins at at.
-func (b *batch) head(h *header, n int, r room, at int, sum uint16) {
+// putHeader writes the header of an entry whose payload of n bytes begins at at.
+func (b *batch) putHeader(h *header, n int, r room, at int, sum uint16) {
 	end := len(b.mem) - b.n
 	m := b.mem[end-headerSize : end]
 	le := binary.LittleEndian

@@ -13,7 +13,8 @@ type mapping struct {
 	address unsafe.Pointer // of the address space around mem, which is largePage longer
 }
 
-// largePage is the size of large pages on amd64 and arm64, in bytes.
+// largePage is the size of large pages on amd64 and arm64 where others have 4 KiB, in
+// bytes.
 const largePage = 2 << 20
 
 // plain is the file of a mapping that has none.
@@ -21,19 +22,28 @@ const plain = -1
 
 // newMapping maps the first n bytes of the file fd, or plain memory. They take no
 // memory before they are used.
-func newMapping(fd, n int) (m mapping, err error) {
-	m.address, err = unix.MmapPtr(-1, 0, nil, uintptr(n)+largePage, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+func newMapping(fd, n int) (mapping, error) {
+	length := uintptr(n) + largePage
+	address, err := unix.MmapPtr(-1, 0, nil, length, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return mapping{}, err
 	}
-	start := unsafe.Add(m.address, -uintptr(m.address)&(largePage-1))
-	flags := unix.MAP_FIXED | unix.MAP_SHARED
+	offset := -uintptr(address) & (largePage - 1)
+	start := unsafe.Add(address, offset)
+	m := mapping{mem: unsafe.Slice((*byte)(start), n), address: address}
 	if fd == plain {
-		flags = unix.MAP_FIXED | unix.MAP_PRIVATE | unix.MAP_ANON
+		if err := unix.Mprotect(m.mem, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			m.free()
+			return mapping{}, err
+		}
+		return m, nil
 	}
-	m.mem = unsafe.Slice((*byte)(start), n)
-	if _, err = unix.MmapPtr(fd, 0, start, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
-		m.free()
+	if _, err := unix.MmapPtr(fd, 0, start, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_FIXED|unix.MAP_SHARED); err != nil {
+		// What was at start may be gone, and another thread's there by now: only
+		// what is before it is ours for certain.
+		if offset > 0 {
+			_ = unix.MunmapPtr(address, offset)
+		}
 		return mapping{}, err
 	}
 	return m, nil

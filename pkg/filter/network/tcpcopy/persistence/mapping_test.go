@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMappingsAreAligned(t *testing.T) {
@@ -27,8 +29,6 @@ func TestMappingsAreAligned(t *testing.T) {
 		if at := uintptr(unsafe.Pointer(&m.mem[0])); at%largePage != 0 || len(m.mem) != n {
 			t.Errorf("%s: %d bytes at %#x", name, len(m.mem), at)
 		}
-		populate(m.mem[:largePage])
-		populate(m.mem[pageSize : 3*pageSize]) // too little for a large one
 		m.mem[0], m.mem[n-1] = 1, 2
 		m.free()
 		m.free() // there is none any more
@@ -39,6 +39,29 @@ func TestMappingsAreAligned(t *testing.T) {
 	}
 	if want := append(append([]byte{1}, make([]byte, n-2)...), 2); !bytes.Equal(content, want) {
 		t.Error("the file does not have what was written to its mapping")
+	}
+}
+
+// Large or small, what is populated has its pages.
+func TestPopulateFindsPages(t *testing.T) {
+	m, err := newMapping(plain, 2*largePage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.free()
+	if err := unix.Madvise(m.mem[2*largePage-pageSize:], unix.MADV_POPULATE_WRITE); err != nil {
+		t.Skip("this kernel has no MADV_POPULATE_WRITE:", err)
+	}
+	for _, part := range [][]byte{m.mem[pageSize : 3*pageSize], m.mem[:largePage]} {
+		populate(part)
+		there := make([]byte, len(part)/pageSize)
+		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&part[0])), uintptr(len(part)), uintptr(unsafe.Pointer(&there[0])))
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		if i := bytes.IndexByte(there, 0); i >= 0 {
+			t.Errorf("page %d of %d is not there", i, len(there))
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ type spool struct {
 	file    *os.File // nil for plain memory
 	pointer string   // path of the pointer file
 	header  spoolHeader
-	mapping // of the whole file
+	mapped  mapping // the whole file
 	states  []*shardState
 }
 
@@ -168,7 +168,7 @@ func newSpool(c Config, h spoolHeader) (s *spool, fault, err error) {
 		}
 	}
 	if s.file == nil {
-		if s.mapping, err = newMapping(plain, size); err != nil {
+		if s.mapped, err = newMapping(plain, size); err != nil {
 			return nil, fault, fmt.Errorf("map %d bytes of buffer: %w", size, err)
 		}
 	}
@@ -220,16 +220,16 @@ func (s *spool) create(dir string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	if s.mapping, err = newMapping(int(f.Fd()), size); err != nil {
+	if s.mapped, err = newMapping(int(f.Fd()), size); err != nil {
 		return fmt.Errorf("map %s: %w", f.Name(), err)
 	}
 	text, err := json.Marshal(s.header)
 	if err != nil || len(text) > pageSize-12 {
 		return fmt.Errorf("header of %d bytes: %w", len(text), errors.Join(err, errSpool))
 	}
-	binary.LittleEndian.PutUint32(s.mem[8:], uint32(len(text)))
-	copy(s.mem[12:], text)
-	copy(s.mem, spoolMagic)
+	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
+	copy(s.mapped.mem[12:], text)
+	copy(s.mapped.mem, spoolMagic)
 	s.pointer = filepath.Join(s.header.Dir, pointerPrefix+name)
 	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
 }
@@ -251,7 +251,7 @@ func (s *spool) overlay() {
 	s.states = make([]*shardState, s.header.Workers)
 	for i := range s.states {
 		at := pageSize + i*int(unsafe.Sizeof(shardState{}))
-		s.states[i] = (*shardState)(unsafe.Pointer(&s.mem[at]))
+		s.states[i] = (*shardState)(unsafe.Pointer(&s.mapped.mem[at]))
 	}
 }
 
@@ -259,17 +259,23 @@ func (s *spool) overlay() {
 func (s *spool) batchMemory(shard, which int) []byte {
 	_, _, at := spoolSize(s.header.Workers, s.header.Batch)
 	at += (2*shard + which) * s.header.Batch
-	return s.mem[at : at+s.header.Batch : at+s.header.Batch]
+	return s.mapped.mem[at : at+s.header.Batch : at+s.header.Batch]
 }
 
-// populate has the system find pages for what of the batches l says. Where the file
-// is on a disk it does not: that would have the disk write them.
+// populate has the system find pages for the start of each batch, where bytes go
+// first: as much as l says. Where the file is on a disk it does not, because that
+// would have the disk write them.
 func (s *spool) populate(l layout) {
 	if s.file != nil {
 		var fs unix.Statfs_t
 		if unix.Fstatfs(int(s.file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
 			return
 		}
+	}
+	_, _, batches := spoolSize(s.header.Workers, s.header.Batch)
+	if l.populated() == s.header.Batch { // large pages may lie across batches
+		populate(s.mapped.mem[batches:])
+		return
 	}
 	for shard := range s.states {
 		populate(s.batchMemory(shard, 0)[:l.populated()])
@@ -293,7 +299,7 @@ func (s *spool) remove() {
 }
 
 func (s *spool) unmap() {
-	s.mapping.free()
+	s.mapped.free()
 	s.states = nil
 }
 
@@ -337,7 +343,7 @@ func openSpoolFile(path, pointer string) (s *spool, err error) {
 	if info.Size() < pageSize || info.Size() > 2*MaxBufferSize {
 		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errSpool)
 	}
-	if opened.mapping, err = newMapping(int(f.Fd()), int(info.Size())); err != nil {
+	if opened.mapped, err = newMapping(int(f.Fd()), int(info.Size())); err != nil {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
 	if err := opened.readHeader(); err != nil {
@@ -349,11 +355,11 @@ func openSpoolFile(path, pointer string) (s *spool, err error) {
 
 // readHeader reads and checks the header, which decides what is where.
 func (s *spool) readHeader() error {
-	n := int(binary.LittleEndian.Uint32(s.mem[8:]))
-	if string(s.mem[:8]) != spoolMagic || n > pageSize-12 {
+	n := int(binary.LittleEndian.Uint32(s.mapped.mem[8:]))
+	if string(s.mapped.mem[:8]) != spoolMagic || n > pageSize-12 {
 		return errSpool
 	}
-	if err := json.Unmarshal(s.mem[12:12+n], &s.header); err != nil {
+	if err := json.Unmarshal(s.mapped.mem[12:12+n], &s.header); err != nil {
 		return errors.Join(errSpool, err)
 	}
 	h := s.header
@@ -362,8 +368,8 @@ func (s *spool) readHeader() error {
 		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", errSpool, h)
 	}
-	if size, _, _ := spoolSize(h.Workers, h.Batch); size != len(s.mem) {
-		return fmt.Errorf("%w: %d bytes, its header says %d", errSpool, len(s.mem), size)
+	if size, _, _ := spoolSize(h.Workers, h.Batch); size != len(s.mapped.mem) {
+		return fmt.Errorf("%w: %d bytes, its header says %d", errSpool, len(s.mapped.mem), size)
 	}
 	return nil
 }
