@@ -14,24 +14,25 @@ func copySum(dst, src []byte, far bool) (s Sum) {
 	if len(src) < 2*lineSize || !cpu.X86.HasAVX2 {
 		return copySumPlain(dst, src)
 	}
-	// Past the caches, lines of dst are written whole. An odd distance to the first
-	// one would split words.
-	head := int(-uintptr(unsafe.Pointer(&dst[0])) & (lineSize - 1))
-	if head%2 != 0 {
-		far, head = false, 0
-	}
-	if far && head > 0 {
-		s = copySumPlain(dst[:head], src[:head])
-		dst, src = dst[head:], src[head:]
+	if far {
+		// Lines of dst are written whole. An odd distance to the first one would split
+		// words.
+		head := int(-uintptr(unsafe.Pointer(&dst[0])) & (lineSize - 1))
+		if far = head%2 == 0; far && head > 0 {
+			s = copySumPlain(dst[:head], src[:head])
+			dst, src = dst[head:], src[head:]
+		}
 	}
 	n := len(src) &^ (lineSize - 1)
 	if far {
 		s = s.Plus(Sum(copySumFar(&dst[0], &src[0], n)))
 	} else {
-		s = s.Plus(Sum(copySumNear(&dst[0], &src[0], n)))
+		s = Sum(copySumNear(&dst[0], &src[0], n))
 	}
-	copy(dst[n:], src[n:])
-	return s.Add(src[n:])
+	if n == len(src) {
+		return s
+	}
+	return s.Plus(copySumPlain(dst[n:], src[n:]))
 }
 
 // copySumNear copies n bytes, a multiple of lineSize but not 0, and returns the sum

@@ -34,7 +34,7 @@ import (
 //	16  uint64  offset in the stream; of an intro: what was read before
 //	24  int64   time, nanoseconds since the Unix epoch
 //	32  uint48  where the payload begins, of data
-//	38  uint16  the payload's one's complement sum, of data that has room before it
+//	38  uint16  the payload's one's complement sum, of data
 //
 // The payload of all but data stands before the header, padded to 8 bytes.
 // Integers are in the byte order of the machine's memory image, little-endian.
@@ -74,7 +74,7 @@ type entry struct {
 	header
 	payload []byte // points into the batch
 	block   []byte // of data: the payload with the room around it
-	sum     uint16 // of data that has room before it: as dump.Pcapng.Place wants it
+	sum     uint16 // of data: as dump.Pcapng.Place wants it
 }
 
 // batch is append-only memory. The shard's lock guards the active one; the
@@ -114,13 +114,9 @@ func (b *batch) event(h *header, n int, fill func(payload []byte)) {
 // what is left of them. It changes pieces.
 func (b *batch) bytes(h *header, n int, r room, pieces [][]byte) [][]byte {
 	at := b.data + r.front
-	var sum uint16
-	if dst := b.mem[at : at+n]; r.front > 0 {
-		// A file usually takes the block from here, and no worker reads the bytes.
-		pieces, sum = fillFar(dst, pieces)
-	} else {
-		pieces = fill(dst, pieces)
-	}
+	// With room before them a file usually takes the bytes from here, and no worker
+	// reads them.
+	pieces, sum := fill(b.mem[at:at+n], pieces, r.front > 0)
 	b.putHeader(h, n, r, at, sum)
 	b.n += headerSize
 	b.data += r.front + n + r.back
@@ -133,7 +129,7 @@ func (b *batch) putHeader(h *header, n int, r room, at int, sum uint16) {
 	m := b.mem[end-headerSize : end]
 	le := binary.LittleEndian
 	le.PutUint32(m[0:], uint32(n))
-	m[4], m[5], m[6], m[7] = byte(h.kind), byte(h.dir), byte(h.reason), h.flags
+	le.PutUint32(m[4:], uint32(h.kind)|uint32(h.dir)<<8|uint32(h.reason)<<16|uint32(h.flags)<<24)
 	le.PutUint32(m[8:], h.slot)
 	le.PutUint16(m[12:], uint16(r.front))
 	le.PutUint16(m[14:], uint16(r.back))
@@ -148,33 +144,19 @@ func (b *batch) commit() { b.state.used.Store(uint64(b.n)) }
 // reset empties the batch.
 func (b *batch) reset() { b.n, b.data = 0, 0 }
 
-// fill copies the front of pieces to dst and returns what is left of them. It
-// changes pieces.
-func fill(dst []byte, pieces [][]byte) [][]byte {
-	for len(dst) > 0 {
-		k := copy(dst, pieces[0])
-		dst = dst[k:]
-		if k == len(pieces[0]) {
-			pieces = pieces[1:]
-		} else {
-			pieces[0] = pieces[0][k:]
-		}
-	}
-	return pieces
-}
-
-// fillFar is fill past the processor's caches. It returns the sum of dst, too.
-func fillFar(dst []byte, pieces [][]byte) (left [][]byte, folded uint16) {
+// fill copies the front of pieces to dst and returns what is left of them, and the
+// sum of dst. It changes pieces. far says that nobody reads dst soon.
+func fill(dst []byte, pieces [][]byte, far bool) (left [][]byte, folded uint16) {
 	var sum checksum.Sum
 	for n := 0; n < len(dst); {
-		p := pieces[0][:min(len(pieces[0]), len(dst)-n)]
-		sum = sum.Copy(dst[n:], p, n, true)
-		n += len(p)
-		if len(p) == len(pieces[0]) {
+		p := pieces[0]
+		if rest := len(dst) - n; len(p) <= rest {
 			pieces = pieces[1:]
 		} else {
-			pieces[0] = pieces[0][len(p):]
+			p, pieces[0] = p[:rest], p[rest:]
 		}
+		sum = sum.Copy(dst[n:], p, n, far)
+		n += len(p)
 	}
 	return pieces, sum.Fold()
 }

@@ -87,6 +87,10 @@ func (c *Conn) describe() *description {
 	if d := c.description.Load(); d != nil {
 		return d
 	}
+	return c.makeDescription()
+}
+
+func (c *Conn) makeDescription() *description {
 	d := &description{text: appendEndpoint(nil, c.Describe())}
 	var f dump.Flow
 	decodeEndpoint(d.text, &f) // as the worker does

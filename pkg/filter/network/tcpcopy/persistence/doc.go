@@ -23,7 +23,8 @@
 // # What is where
 //
 //	store.go       the dump directory, and what all windows share
-//	session.go     one window; shard.go, conn.go, batch.go: how records are taken
+//	session.go     one window; shard.go, conn.go, batch.go: how records are taken;
+//	clock.go: when
 //	worker.go      how they are written; output.go: one format of one worker, with
 //	               what its file lacks since it failed
 //	sinks:         appendfile.go (logs that processes share), segments.go (pcapng),

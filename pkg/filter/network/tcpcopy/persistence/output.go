@@ -398,7 +398,7 @@ func (o *output) catchUp() error {
 	if len(o.behind) == 0 {
 		return nil
 	}
-	t := o.worker.session.clock()
+	t := o.worker.clock.now()
 	var put []*flow // and not yet committed
 	settle := func() {
 		for _, f := range put {

@@ -53,7 +53,7 @@ func newBench(t *testing.T, r *rig, sink sink, encoder dump.Encoder) *bench {
 func (b *bench) say(p *peer, dir model.Direction, data []byte) {
 	before := p.pass(b.session, dir, data)
 	p.describe()
-	b.shard.data(&p.Conn, dir, before, [][]byte{data}, len(data), b.session.clock())
+	b.shard.data(&p.Conn, dir, before, [][]byte{data}, len(data))
 }
 
 // end closes a connection as Session.End does.
@@ -62,7 +62,7 @@ func (b *bench) end(p *peer) {
 	defer b.shard.mu.Unlock()
 	if p.session == b.session && !p.ended {
 		p.ended, p.gone = true, b.session
-		b.shard.endLocked(&p.Conn, &ending{"RemoteClose", p.before()}, b.session.clock())
+		b.shard.endLocked(&p.Conn, &ending{"RemoteClose", p.before()}, b.shard.clock.now())
 	}
 }
 

@@ -23,8 +23,6 @@ type Session struct {
 	shards []*shard
 	crew   []*worker // one a shard
 	begun  time.Time // when the store was asked for it, about window.Opened
-	base   time.Time // the opening, with its monotonic reading: times count from it
-	baseNS int64     // base, nanoseconds since the Unix epoch
 
 	segments *segments     // nil without pcapng
 	stop     chan struct{} // closed to stop the workers
@@ -80,8 +78,6 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 		layout:    l,
 		memory:    mem,
 		spool:     spool,
-		base:      now,
-		baseNS:    now.UnixNano(),
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
 		taken:     map[model.BusinessType]bool{},
@@ -94,9 +90,12 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 		store.flowLog.use(mem.take(l.encoded))
 	}
 	for i, state := range spool.states {
-		sh := &shard{session: s, full: make(chan struct{}, 1), losses: &state.losses, number: 1, joined: map[*Conn]struct{}{}}
+		sh := &shard{
+			session: s, full: make(chan struct{}, 1), losses: &state.losses,
+			clock: newClock(now), number: 1, joined: map[*Conn]struct{}{},
+		}
 		sh.active = batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]}
-		w := &worker{session: s, shard: sh, state: state}
+		w := &worker{session: s, shard: sh, state: state, clock: newClock(now)}
 		w.spare = batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}
 		for i, f := range store.config.Formats {
 			w.outputs = append(w.outputs, newOutput(w, i, f))
@@ -114,7 +113,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 // not what its elements point to.
 func (s *Session) Data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int) {
 	c.describe() // not under the lock: it asks the proxy
-	if sh := s.shard(c); sh.data(c, dir, before, pieces, n, s.clock()) {
+	if sh := s.shard(c); sh.data(c, dir, before, pieces, n) {
 		sh.wake()
 	}
 }
@@ -122,7 +121,6 @@ func (s *Session) Data(c *Conn, dir model.Direction, before Passed, pieces [][]b
 // Skip counts n bytes that have passed on c without Data being able to see them.
 func (s *Session) Skip(c *Conn, dir model.Direction, before Passed, n int, reason model.Reason) {
 	c.describe()
-	t := s.clock()
 	sh := s.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -130,38 +128,37 @@ func (s *Session) Skip(c *Conn, dir model.Direction, before Passed, n int, reaso
 		return
 	}
 	sh.tally.seen[dir] += uint64(n)
-	sh.loseLocked(c, dir, n, reason, t)
+	sh.loseLocked(c, dir, n, reason, sh.clock.now())
 }
 
 // End says that c has ended, after so many bytes have passed: those that were
 // read and that this session has not been told of are a gap. A connection
 // that has had no bytes in this session is not mentioned in its records.
 func (s *Session) End(c *Conn, reason string, passed Passed) {
-	t := s.clock()
 	sh := s.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.partLocked(c, reason, passed, t)
+	sh.partLocked(c, reason, passed)
 }
 
 // EndAll says of all connections which have had bytes in this session and have
 // not ended that they end for that reason: they live on, but not in this process.
 func (s *Session) EndAll(reason string) {
-	t := s.clock()
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		for c := range sh.joined {
-			sh.partLocked(c, reason, Passed{}, t)
+			sh.partLocked(c, reason, Passed{})
 		}
 		sh.mu.Unlock()
 	}
 }
 
 // partLocked is End under the shard's lock.
-func (sh *shard) partLocked(c *Conn, reason string, passed Passed, t int64) {
+func (sh *shard) partLocked(c *Conn, reason string, passed Passed) {
 	if sh.closed || c.session != sh.session || c.ended {
 		return
 	}
+	t := sh.clock.now()
 	c.ended = true
 	delete(sh.joined, c)
 	passed.In = max(passed.In, c.streams[model.In].next)
@@ -299,11 +296,6 @@ func (s *Session) shard(c *Conn) *shard {
 	return s.shards[uint32(c.ID*golden>>32)%uint32(len(s.shards))]
 }
 
-// clock returns the time in nanoseconds since the Unix epoch. It counts from the
-// window's opening with the monotonic clock alone: one clock reading instead of
-// two, and no jumps inside a window when somebody sets the host's clock.
-func (s *Session) clock() int64 { return s.baseNS + int64(time.Since(s.base)) }
-
 func (s *Session) addPort(port string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -315,24 +307,4 @@ func (s *Session) portList() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string{}, slices.Sorted(maps.Keys(s.ports))...)
-}
-
-// takesPartLocked lets c join at its first bytes, and the direction at its own.
-// It is false for a connection that has ended.
-func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before Passed) bool {
-	if c.session != sh.session {
-		sh.joinLocked(c, before)
-	}
-	if st := &c.streams[dir]; !st.begun {
-		st.begun, st.next = true, before.of(dir)
-	}
-	return !c.ended
-}
-
-// wake tells the worker that there is enough to do.
-func (sh *shard) wake() {
-	select {
-	case sh.full <- struct{}{}:
-	default: // it has been told
-	}
 }

@@ -16,6 +16,7 @@ type shard struct {
 	losses  *losses       // what a recovery knows of them; written under mu
 
 	mu     sync.Mutex // guards the rest, and Conn's part of it
+	clock  clock      // of the entries
 	closed bool       // the window is over: nothing is taken any more
 	held   uint32     // bit r is set while recording pauses for reason r
 	active batch
@@ -65,20 +66,46 @@ func (sh *shard) joinLocked(c *Conn, before Passed) {
 	sh.tally.connections++
 }
 
+// takesPartLocked lets c join at its first bytes, and the direction at its own.
+// It is false for a connection that has ended.
+func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before Passed) bool {
+	if c.session != sh.session || !c.streams[dir].begun {
+		sh.beginLocked(c, dir, before)
+	}
+	return !c.ended
+}
+
+// beginLocked lets c join, and the direction begin, if they have not.
+func (sh *shard) beginLocked(c *Conn, dir model.Direction, before Passed) {
+	if c.session != sh.session {
+		sh.joinLocked(c, before)
+	}
+	st := &c.streams[dir]
+	st.begun, st.next = true, before.of(dir)
+}
+
 // data is Session.Data for the connections of the shard. It tells whether the
 // worker is to be woken.
-func (sh *shard) data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int, t int64) (wake bool) {
+func (sh *shard) data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int) (wake bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.closed || !sh.takesPartLocked(c, dir, before) {
 		return false
 	}
-	sh.offerLocked(c, dir, pieces, n, t)
+	sh.offerLocked(c, dir, pieces, n, sh.clock.now())
 	if sh.woken || sh.active.used() < sh.session.layout.wakeAt() {
 		return false
 	}
 	sh.woken = true
 	return true
+}
+
+// wake tells the worker that there is enough to do.
+func (sh *shard) wake() {
+	select {
+	case sh.full <- struct{}{}:
+	default: // it has been told
+	}
 }
 
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.

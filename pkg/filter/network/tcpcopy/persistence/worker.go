@@ -32,6 +32,7 @@ type worker struct {
 	session   *Session
 	shard     *shard
 	state     *shardState // what a recovery knows of the shard
+	clock     clock       // of what is not in a batch
 	spare     batch
 	flows     []*flow // by slot
 	outputs   []*output
@@ -86,7 +87,7 @@ func (w *worker) drain() {
 	sh.number++
 	sh.active.state.begin(sh.number)
 	sh.woken = false
-	sh.endWaitingLocked(endsAtOnce, w.session.clock())
+	sh.endWaitingLocked(endsAtOnce, sh.clock.now())
 	sh.mu.Unlock()
 
 	w.process(&w.spare)
@@ -99,7 +100,7 @@ func (w *worker) finish() {
 	sh := w.shard
 	for settled := false; !settled; {
 		sh.mu.Lock()
-		settled = sh.settleLocked(w.session.clock())
+		settled = sh.settleLocked(sh.clock.now())
 		sh.mu.Unlock()
 		w.drain()
 	}
