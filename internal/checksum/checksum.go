@@ -49,6 +49,12 @@ func (s Sum) Plus(t Sum) Sum {
 	return Sum(sum + carry)
 }
 
+// Of16 returns the sum of a big-endian number of 16 bits.
+func Of16(n uint16) Sum { return Sum(bits.ReverseBytes16(n)) }
+
+// Of32 returns the sum of a big-endian number of 32 bits.
+func Of32(n uint32) Sum { return Sum(bits.ReverseBytes32(n)) }
+
 // Fold returns the sum in 16 bits, which is the same to Field and Plus.
 func (s Sum) Fold() uint16 {
 	s = s>>32 + s&0xffffffff

@@ -56,6 +56,17 @@ func TestSumMatchesDefinition(t *testing.T) {
 	}
 }
 
+func TestSumsOfNumbers(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 1000 {
+		b := content(r, 6)
+		got := stored(Of32(binary.BigEndian.Uint32(b)).Plus(Of16(binary.BigEndian.Uint16(b[4:]))))
+		if want := reference(b); got != want {
+			t.Fatalf("%x: %04x, want %04x", b, got, want)
+		}
+	}
+}
+
 // checkCopy copies b in two parts to the place at in memory and compares.
 func checkCopy(b []byte, at, cut int, far bool) error {
 	mem := bytes.Repeat([]byte{0xa5}, at+len(b)+100)

@@ -2,7 +2,6 @@ package dump
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -31,12 +30,15 @@ const (
 // size and a window scale of 14, so that the window of 1 GiB is never full.
 var synOptions = []byte{2, 4, 0xff, 0xd7, 1, 3, 3, 14}
 
-// packetTemplate holds a flow's headers, ready but for lengths, numbers and sums.
+// packetTemplate holds a flow's headers, ready but for lengths, numbers, flags and
+// sums. The sums are those of the headers as they are here, so that nothing is read
+// of a packet that has just been written: its memory is another processor's.
 type packetTemplate struct {
-	udp, v6 bool
-	ipID    [2]uint16       // last identification field of each direction
-	pseudo  [2]checksum.Sum // of the pseudo header without the length
-	header  [2][ipv6Header + tcpHeader]byte
+	udp, v6   bool
+	ipID      [2]uint16       // last identification field of each direction
+	ip        [2]checksum.Sum // of the IPv4 header
+	transport [2]checksum.Sum // of the pseudo header and the TCP or UDP header
+	header    [2][ipv6Header + tcpHeader]byte
 }
 
 func (p *packetTemplate) init(f *Flow) {
@@ -61,7 +63,7 @@ func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
 		src, dst := from.Addr().As16(), to.Addr().As16()
 		copy(h[8:], src[:])
 		copy(h[24:], dst[:])
-		p.pseudo[dir] = checksum.Sum(0).Add(h[8:40])
+		p.transport[dir] = checksum.Sum(0).Add(h[8:40])
 	} else {
 		h[0] = 4<<4 | ipv4Header/4
 		h[6] = 0x40 // don't fragment
@@ -70,15 +72,16 @@ func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
 		src, dst := from.Addr().As4(), to.Addr().As4()
 		copy(h[12:], src[:])
 		copy(h[16:], dst[:])
-		p.pseudo[dir] = checksum.Sum(0).Add(h[12:20])
+		p.ip[dir] = checksum.Sum(0).Add(h[:ipv4Header])
+		p.transport[dir] = checksum.Sum(0).Add(h[12:20])
 	}
-	p.pseudo[dir] = p.pseudo[dir].Add([]byte{0, protocol})
 	binary.BigEndian.PutUint16(h[at:], from.Port())
 	binary.BigEndian.PutUint16(h[at+2:], to.Port())
 	if !p.udp {
 		h[at+12] = tcpHeader / 4 << 4
 		h[at+14], h[at+15] = 0xff, 0xff // window
 	}
+	p.transport[dir] = p.transport[dir].Plus(checksum.Of16(uint16(protocol))).Add(h[at:p.headerLength()])
 }
 
 // headerLength returns the bytes of the IP and the TCP or UDP header together.
@@ -117,28 +120,32 @@ func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack
 		p.ipID[dir]++
 		binary.BigEndian.PutUint16(b[2:], uint16(total))
 		binary.BigEndian.PutUint16(b[4:], p.ipID[dir])
-		binary.LittleEndian.PutUint16(b[10:], checksum.Sum(0).Add(b[:ipv4Header]).Field())
+		sum := p.ip[dir].Plus(checksum.Of16(uint16(total))).Plus(checksum.Of16(p.ipID[dir]))
+		binary.LittleEndian.PutUint16(b[10:], sum.Field())
 	}
 	transport := b[at:total]
 	length := uint16(len(transport))
-	sumAt := 16
+	sum := p.transport[dir].Plus(payload).Plus(checksum.Of16(length)) // the pseudo header's
 	if p.udp {
-		sumAt = 6
 		binary.BigEndian.PutUint16(transport[4:], length)
-	} else {
-		binary.BigEndian.PutUint32(transport[4:], seq)
-		binary.BigEndian.PutUint32(transport[8:], ack)
-		transport[13] = flags
-		if flags&flagSYN != 0 {
-			transport[12] += byte((total - headers) / 4 << 4)
+		field := sum.Plus(checksum.Of16(length)).Field()
+		if field == 0 {
+			field = 0xffff // a sum of zero means "none" in UDP
 		}
+		binary.LittleEndian.PutUint16(transport[6:], field)
+		return
 	}
-	sum := p.pseudo[dir].Plus(checksum.Sum(bits.ReverseBytes16(length)))
-	field := sum.Add(b[at:headers]).Plus(payload).Field()
-	if field == 0 && p.udp {
-		field = 0xffff // a sum of zero means "none" in UDP
+	offset := p.header[dir][at+12]
+	if flags&flagSYN != 0 {
+		options := byte((total - headers) / 4 << 4)
+		offset += options
+		sum = sum.Plus(checksum.Of16(uint16(options) << 8))
 	}
-	binary.LittleEndian.PutUint16(transport[sumAt:], field)
+	binary.BigEndian.PutUint32(transport[4:], seq)
+	binary.BigEndian.PutUint32(transport[8:], ack)
+	transport[12], transport[13] = offset, flags
+	sum = sum.Plus(checksum.Of32(seq)).Plus(checksum.Of32(ack)).Plus(checksum.Of16(uint16(flags)))
+	binary.LittleEndian.PutUint16(transport[16:], sum.Field())
 }
 
 // standIn is the network (RFC 4193, "mosn" in its global identifier) of the
