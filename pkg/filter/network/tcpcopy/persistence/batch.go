@@ -161,41 +161,37 @@ func fill(dst []byte, pieces [][]byte, far bool) (left [][]byte, folded uint16) 
 	return pieces, sum.Fold()
 }
 
-// entry decodes the entry at that position and returns the position of the next.
-// ok is false when there is no whole entry.
-func (b *batch) entry(at int) (e entry, next int, ok bool) {
+// entry decodes the entry at that position into e and returns the position of the
+// next. ok is false when there is no whole entry; e is of no use then.
+func (b *batch) entry(at int, e *entry) (next int, ok bool) {
 	left := b.mem[:len(b.mem)-at]
 	if b.n-at < headerSize {
-		return entry{}, 0, false
+		return 0, false
 	}
 	m := left[len(left)-headerSize:]
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(m[0:]))
-	e.header = header{
-		kind:   kind(m[4]),
-		dir:    model.Direction(m[5]),
-		reason: model.Reason(m[6]),
-		flags:  m[7],
-		slot:   le.Uint32(m[8:]),
-		offset: le.Uint64(m[16:]),
-		time:   int64(le.Uint64(m[24:])),
-	}
+	// Field by field, as takeLocked does.
+	e.kind, e.dir, e.reason, e.flags = kind(m[4]), model.Direction(m[5]), model.Reason(m[6]), m[7]
+	e.slot = le.Uint32(m[8:])
+	e.offset = le.Uint64(m[16:])
+	e.time = int64(le.Uint64(m[24:]))
 	if e.kind == kindData {
 		front, back, start := uint64(le.Uint16(m[12:])), uint64(le.Uint16(m[14:])), le.Uint64(m[32:])&(1<<48-1)
 		limit := uint64(len(b.mem) - b.n)
 		if start > limit || front > start || n+back > limit-start {
-			return entry{}, 0, false
+			return 0, false
 		}
 		e.payload = b.mem[start : start+n]
 		e.block = b.mem[start-front : start+n+back]
 		e.sum = le.Uint16(m[38:])
-		return e, at + headerSize, true
+		return at + headerSize, true
 	}
 	size := eventSize(int(n))
 	if size > b.n-at {
-		return entry{}, 0, false
+		return 0, false
 	}
 	start := len(left) - size
-	e.payload = left[start : start+int(n)]
-	return e, at + size, true
+	e.payload, e.block, e.sum = left[start:start+int(n)], nil, 0
+	return at + size, true
 }

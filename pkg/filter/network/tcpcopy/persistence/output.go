@@ -177,9 +177,8 @@ func (o *output) pour(b *batch, start int) (from int, err error) {
 		return from, err
 	}
 	for at := from; at < b.n; {
-		var next int
-		var ok bool
-		if o.current, next, ok = b.entry(at); !ok {
+		next, ok := b.entry(at, &o.current)
+		if !ok {
 			break
 		}
 		o.at = at
@@ -353,8 +352,9 @@ func (o *output) miss(b *batch, from, to int) {
 	if o.live == nil {
 		o.worker.missed = append(o.worker.missed, span{from, to})
 	}
+	var e entry
 	for at := from; at < to; {
-		e, next, ok := b.entry(at)
+		next, ok := b.entry(at, &e)
 		if !ok {
 			return
 		}

@@ -229,8 +229,9 @@ func (w *worker) resume(b *batch) bool {
 // of the last one.
 func (b *batch) wholeEntries() (n int, last int64) {
 	introduced := map[uint32]bool{}
+	var e entry
 	for n < b.n {
-		e, next, ok := b.entry(n)
+		next, ok := b.entry(n, &e)
 		if !ok || e.dir > model.Out || e.reason >= model.NumReasons || e.slot > maxSlots {
 			break
 		}

@@ -59,8 +59,9 @@ func FuzzSpool(f *testing.F) {
 		flows := map[uint32]*dump.Flow{}
 		encoder, text := dump.NewHexMeta(), []byte(nil)
 		packets := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		var e entry
 		for at := 0; at < n; {
-			e, next, ok := b.entry(at)
+			next, ok := b.entry(at, &e)
 			if !ok {
 				t.Fatal("a whole entry cannot be read")
 			}

@@ -136,8 +136,9 @@ func (w *worker) process(b *batch) {
 
 // introduce enters the batch's new connections into the table.
 func (w *worker) introduce(b *batch) {
+	var e entry
 	for at := 0; at < b.n; {
-		e, next, ok := b.entry(at)
+		next, ok := b.entry(at, &e)
 		if !ok {
 			return // a shard writes whole entries only; recovery checks before
 		}
@@ -190,8 +191,9 @@ func (f *flow) begin(dir model.Direction, offset uint64) {
 func (w *worker) account(b *batch) tally {
 	var t tally
 	w.freed = w.freed[:0]
+	var e entry
 	for at := 0; at < b.n; {
-		e, next, ok := b.entry(at)
+		next, ok := b.entry(at, &e)
 		if !ok {
 			break
 		}
