@@ -1,7 +1,7 @@
 // Bench compares what recording costs: the same closed-loop load through a MOSN
-// TCP proxy with and without the filter, with tcpdump on the
-// port, and beside a process that only writes as much to the disk. `make
-// bench` runs it; docs/performance.md tells how to read its table.
+// TCP proxy with and without the filter, with tcpdump on the port, and beside a
+// process that only writes as much to the disk. `make bench` runs it;
+// docs/performance.md tells how to read its table.
 //
 // The load generator, the echo server, MOSN and the recorder share the machine,
 // so that a variant's requests a second tell what the whole of it costs. The

@@ -111,7 +111,7 @@ func run(ctx context.Context) error {
 
 	var ports mosnproc.Ports
 	var proxies []*proxy
-	for i, v := range variants {
+	for i, v := range variants() {
 		if i > 0 && o.only != nil && !slices.Contains(o.only, v.name) {
 			continue
 		}

@@ -35,9 +35,9 @@ func (t *table) String() string {
 	fmt.Fprintf(&b, "Closed loop through a MOSN TCP proxy, rounds of %v; the ratio is to \"no filter\" of the same round, median (minimum … maximum).\n", t.options.length)
 	fmt.Fprintf(&b, "Both directions are recorded, but for \"hex, requests\". The buffer has %d MiB, the guard is off. docs/performance.md tells how to read this.\n", bufferSize>>20)
 	for _, c := range t.cells {
-		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.turns[variants[0].name]))
+		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.turns[noFilter]))
 		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
-		for _, v := range variants {
+		for _, v := range variants() {
 			turns := c.turns[v.name]
 			if turns == nil {
 				continue
@@ -48,7 +48,7 @@ func (t *table) String() string {
 			for _, m := range turns {
 				seen, lost, peak = seen+m.seen, lost+m.lost, max(peak, m.peak)
 			}
-			against := &comparison{variant: turns, base: c.turns[variants[0].name]}
+			against := &comparison{variant: turns, base: c.turns[noFilter]}
 			ratios := against.rounds(rates)
 			cpu := fmt.Sprintf("%.2f", column(func(m measurement) float64 { return m.cpuPerGB }))
 			if v.tcpdump || v.disk {

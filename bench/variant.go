@@ -30,16 +30,20 @@ type variant struct {
 	disk    bool // nothing records, and another process writes as many bytes to the disk
 }
 
-// variants are compared in this order; the first is what the others are measured
-// against.
-var variants = []variant{
-	{name: "no filter"},
-	{name: "switch off", formats: []string{"hex_meta"}},
-	{name: "pcapng", formats: []string{"pcapng"}, window: true},
-	{name: "hex_meta", formats: []string{"hex_meta"}, window: true},
-	{name: "hex, requests", formats: []string{"hex"}, window: true},
-	{name: "tcpdump", tcpdump: true},
-	{name: "disk alone", disk: true},
+// noFilter is the variant that the others are measured against.
+const noFilter = "no filter"
+
+// variants are shown in this order, noFilter first.
+func variants() []variant {
+	return []variant{
+		{name: noFilter},
+		{name: "switch off", formats: []string{"hex_meta"}},
+		{name: "pcapng", formats: []string{"pcapng"}, window: true},
+		{name: "hex_meta", formats: []string{"hex_meta"}, window: true},
+		{name: "hex, requests", formats: []string{"hex"}, window: true},
+		{name: "tcpdump", tcpdump: true},
+		{name: "disk alone", disk: true},
+	}
 }
 
 // bufferSize is the filter's in the comparison, bytes.

@@ -52,8 +52,8 @@ func (p *Pcapng) Open(dst []byte, t int64, f *Flow) []byte {
 	switch {
 	case f.pcapng.packets.udp:
 	case f.FromStart:
-		dst = p.packet(dst, t, f, model.In, flagSYN, 0, synOptions, note{})
-		dst = p.packet(dst, t, f, model.Out, flagSYN|flagACK, 0, synOptions, note{})
+		dst = p.packet(dst, t, f, model.In, flagSYN, 0, []byte(synOptions), note{})
+		dst = p.packet(dst, t, f, model.Out, flagSYN|flagACK, 0, []byte(synOptions), note{})
 		dst = p.packet(dst, t, f, model.In, flagACK, 1, nil, note{})
 	default:
 		dst = p.packet(dst, t, f, model.In, flagACK, f.pcapng.next[model.In]+1, nil, note{})

@@ -8,22 +8,19 @@ import (
 	"strings"
 )
 
-// units of sizes, longest first so that "KiB" is not read as "B".
-var units = []struct {
-	suffix string
-	bytes  float64
-}{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
-}
-
 var errSize = errors.New(`a size such as "64MiB", "10GiB", "512KiB", "0", or a number of bytes`)
 
 // ParseSize reads a size with a unit ("64MiB", "1.5GiB", "100MB") or a plain
 // number of bytes. The error says what is valid.
 func ParseSize(text string) (int64, error) {
 	number, factor := strings.TrimSpace(text), 1.0
-	for _, u := range units {
+	for _, u := range []struct {
+		suffix string
+		bytes  float64
+	}{ // longest first, so that "KiB" is not read as "B"
+		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+	} {
 		if rest, ok := strings.CutSuffix(number, u.suffix); ok {
 			number, factor = strings.TrimSpace(rest), u.bytes
 			break
