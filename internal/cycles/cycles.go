@@ -5,13 +5,12 @@ package cycles
 import (
 	"os"
 	"strings"
-	"sync"
 )
 
 // Steady tells whether Count advances at one rate, on all processors alike and while
-// they sleep: the kernel says so by telling the time by it. Where it does not, Count
-// is of no use.
-var Steady = sync.OnceValue(func() bool {
+// they sleep: the kernel says so by telling the time by it, and may change its mind.
+// Where it does not, Count is of no use.
+func Steady() bool {
 	source, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 	return err == nil && clockSource != "" && strings.TrimSpace(string(source)) == clockSource
-})
+}

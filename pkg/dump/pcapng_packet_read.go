@@ -3,7 +3,6 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"net/netip"
 
 	"mosn.io/tcpcopy/internal/checksum"
@@ -68,8 +67,8 @@ func parsePacket(b []byte) (v packetView, err error) {
 	if len(transport) < header {
 		return bad("a packet without a TCP or UDP header")
 	}
-	pseudo := uint64(protocol)<<8 + uint64(bits.ReverseBytes16(uint16(len(transport))))
-	if sum.Plus(checksum.Sum(pseudo)).Add(transport).Field() != 0 {
+	pseudo := sum.Plus(checksum.Of16(uint16(protocol))).Plus(checksum.Of16(uint16(len(transport))))
+	if pseudo.Add(transport).Field() != 0 {
 		return packetView{}, ErrChecksum
 	}
 	v.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(transport))

@@ -30,9 +30,10 @@ func PacketBack(n int) int {
 // Place is Data for n bytes that are in block already, with PacketFront bytes of
 // room before and PacketBack bytes behind them. sum is their one's complement sum
 // (RFC 1071) over little-endian words of 16 bits, a last byte alone being a word with
-// zero, and not complemented: whoever copies them computes it on the way. more says that the next packet holds the rest of what passed at once. When ok is false,
-// the bytes need more than that and nothing has been written: the flow has not
-// identified itself in this segment, or they need several packets.
+// zero, and not complemented: whoever copies them computes it on the way. more says
+// that the next packet holds the rest of what passed at once. When ok is false, the
+// bytes need more than that and nothing has been written: the flow has not identified
+// itself in this segment, or they need several packets.
 func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, sum uint16, more bool) (ok bool) {
 	s := &f.pcapng
 	front := s.packets.front()

@@ -16,7 +16,6 @@ import (
 // less than the one before, and none is wrong by more than clockSpan.
 type clock struct {
 	base   time.Time // with its monotonic reading
-	baseNS int64     // base, nanoseconds since the Unix epoch
 	steady bool      // the cycles can be used
 
 	first reading // the first one
@@ -44,7 +43,7 @@ const (
 )
 
 func newClock(base time.Time) clock {
-	return clock{base: base, baseNS: base.UnixNano(), steady: cycles.Steady()}
+	return clock{base: base, steady: cycles.Steady()}
 }
 
 // now returns the time in nanoseconds since the Unix epoch.
@@ -67,7 +66,7 @@ func (c *clock) since(count uint64) (t int64, ok bool) {
 // read asks the system.
 func (c *clock) read() int64 {
 	before := cycles.Count()
-	t := c.baseNS + int64(time.Since(c.base))
+	t := c.base.UnixNano() + int64(time.Since(c.base))
 	if c.steady {
 		c.learn(before, reading{cycles: cycles.Count(), ns: t})
 	}

@@ -71,6 +71,7 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 // newSession makes a session that works in mem and spool, without goroutines.
 func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spool) *Session {
 	now := time.Now()
+	clock := newClock(now)
 	s := &Session{
 		store:     store,
 		window:    w,
@@ -92,10 +93,10 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 	for i, state := range spool.states {
 		sh := &shard{
 			session: s, full: make(chan struct{}, 1), losses: &state.losses,
-			clock: newClock(now), number: 1, joined: map[*Conn]struct{}{},
+			clock: clock, number: 1, joined: map[*Conn]struct{}{},
 		}
 		sh.active = batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]}
-		w := &worker{session: s, shard: sh, state: state, clock: newClock(now)}
+		w := &worker{session: s, shard: sh, state: state, clock: clock}
 		w.spare = batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}
 		for i, f := range store.config.Formats {
 			w.outputs = append(w.outputs, newOutput(w, i, f))
