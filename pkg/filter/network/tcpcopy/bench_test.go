@@ -65,8 +65,8 @@ func (s *steady) settle() {
 // run measures f, which lets one record of size bytes pass. The files get the time
 // that they need, which does not count: what is measured is the copy that the
 // proxy's loops wait for. Besides the mean it reports the tenth, the half and nine
-// tenths of short runs: a virtual processor is slow while its host's other guests
-// are busy beside it, and the mean is of both.
+// tenths of short runs: some pass while a worker or another guest of the host uses
+// the same memory, and the mean is of all.
 func (s *steady) run(b *testing.B, size int, f func()) {
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
