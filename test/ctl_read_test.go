@@ -14,7 +14,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/internal/wiretap"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // What the tool shows and exports of many connections is what they exchanged,
@@ -152,7 +152,7 @@ func ctlStreamsToWireshark(t *testing.T, c ctlBinary) {
 		var got uint64
 		for _, records := range readStreams(t, live.stdout.bytes()) {
 			for _, r := range records {
-				if r.Kind == dump.KindData {
+				if r.Kind == record.KindData {
 					got += r.Length
 				}
 			}

@@ -7,7 +7,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // decoded returns what pkg/dump reads of a window's files in one format, once it
@@ -48,17 +48,17 @@ func (m *mosn) decoded(w oracle.Window, format dump.Format) []*oracle.Conversati
 
 // lineOf returns the line of a hex_meta log that says what r does. It does not
 // keep r's bytes.
-func lineOf(r *dump.Record) oracle.Line {
+func lineOf(r *record.Record) oracle.Line {
 	l := oracle.Line{
 		Window: r.Window, Port: r.Port, Conn: r.Conn, Offset: r.Offset, Length: r.Length, Payload: bytes.Clone(r.Data),
 		Reason: r.Reason, Client: r.Peer, Server: r.Listener, TotalIn: r.Totals.In, TotalOut: r.Totals.Out,
 	}
 	l.Direction = oracle.In
-	if r.Direction == model.Out {
+	if r.Direction == record.Out {
 		l.Direction = oracle.Out
 	}
-	l.Kind = map[dump.Kind]oracle.Kind{
-		dump.KindData: oracle.Data, dump.KindOpen: oracle.Open, dump.KindGap: oracle.Gap, dump.KindClose: oracle.Close,
+	l.Kind = map[record.Kind]oracle.Kind{
+		record.KindData: oracle.Data, record.KindOpen: oracle.Open, record.KindGap: oracle.Gap, record.KindClose: oracle.Close,
 	}[r.Kind]
 	return l
 }

@@ -19,7 +19,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // mountDump makes base's dump directory a file system in memory of that many MiB.
@@ -188,7 +188,7 @@ func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
 	m.t.Helper()
 	originals := map[string][2][]byte{}
 	for _, v := range visits {
-		originals[v.LocalAddr().String()] = [2][]byte{model.In: v.Written(), model.Out: v.WasRead()}
+		originals[v.LocalAddr().String()] = [2][]byte{record.In: v.Written(), record.Out: v.WasRead()}
 	}
 	d, err := dump.Open([]string{m.dump}, dump.Options{Filter: dump.Filter{Window: w.Window}})
 	if err != nil {
@@ -204,7 +204,7 @@ func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		if r.Kind != dump.KindData {
+		if r.Kind != record.KindData {
 			continue
 		}
 		kept[r.Direction] += r.Length
@@ -213,7 +213,7 @@ func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
 			m.t.Errorf("connection %s of %s: %d bytes at %d %v are not the client's", r.Conn, r.Peer, r.Length, r.Offset, r.Direction)
 		}
 	}
-	if got := (oracle.Both{In: kept[model.In], Out: kept[model.Out]}); got != w.Written {
+	if got := (oracle.Both{In: kept[record.In], Out: kept[record.Out]}); got != w.Written {
 		m.t.Errorf("the files hold %+v bytes, the index says %+v", got, w.Written)
 	}
 }

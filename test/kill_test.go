@@ -16,7 +16,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/wiretap"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A killed process loses nothing that it had accepted: the next one writes it.
@@ -119,7 +119,7 @@ func (a *talkers) compare(t *testing.T, recorded map[string]*[2]bytes.Buffer) {
 			}
 			continue
 		}
-		in, out, written, read := streams[model.In].Bytes(), streams[model.Out].Bytes(), tap.Written(), tap.WasRead()
+		in, out, written, read := streams[record.In].Bytes(), streams[record.Out].Bytes(), tap.Written(), tap.WasRead()
 		if int64(len(in)) < a.answered[i].Load() || !bytes.HasPrefix(written, in) {
 			t.Errorf("in: %d bytes recorded of %d that were sent and %d that were answered, a prefix: %t",
 				len(in), len(written), a.answered[i].Load(), bytes.HasPrefix(written, in))
@@ -153,18 +153,18 @@ func recordedStreams(t *testing.T, dir, window string) map[string]*[2]bytes.Buff
 			continue
 		}
 		switch r.Kind {
-		case dump.KindOpen:
+		case record.KindOpen:
 			clients[r.Conn] = r.Peer
 			if streams[r.Peer] == nil {
 				streams[r.Peer] = &[2]bytes.Buffer{}
 			}
-		case dump.KindData:
+		case record.KindData:
 			s := streams[clients[r.Conn]]
 			if s == nil || r.Offset != uint64(s[r.Direction].Len()) {
 				t.Fatal(fmt.Errorf("connection %s %v: record at %d, expected elsewhere", r.Conn, r.Direction, r.Offset))
 			}
 			s[r.Direction].Write(r.Data)
-		case dump.KindGap:
+		case record.KindGap:
 			t.Errorf("connection %s has a gap at %d: %s", r.Conn, r.Offset, r.Reason)
 		}
 	}

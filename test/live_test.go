@@ -15,7 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A live stream shows what is recorded as it passes, over several windows.
@@ -95,7 +95,7 @@ func TestASlowLiveReaderLosesAlone(t *testing.T) {
 	gaps := 0
 	for _, records := range readStreams(t, received.bytes()) {
 		for _, r := range records {
-			if r.Kind == dump.KindGap && r.Reason == model.ReasonBufferFull.String() {
+			if r.Kind == record.KindGap && r.Reason == record.ReasonBufferFull.String() {
 				gaps++
 			}
 		}
@@ -152,7 +152,7 @@ func (g *growing) bytes() []byte {
 
 // readStreams decodes a capture and sorts its records by window and connection.
 // Its end may be cut.
-func readStreams(t *testing.T, capture []byte) map[string][]dump.Record {
+func readStreams(t *testing.T, capture []byte) map[string][]record.Record {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "live.pcapng")
 	if err := os.WriteFile(path, capture, 0o600); err != nil {
@@ -163,13 +163,13 @@ func readStreams(t *testing.T, capture []byte) map[string][]dump.Record {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	streams := map[string][]dump.Record{}
+	streams := map[string][]record.Record{}
 	for {
 		r, err := d.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return streams
-		case errors.Is(err, dump.ErrTruncated):
+		case errors.Is(err, record.ErrTruncated):
 			continue
 		case err != nil:
 			t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A hot upgrade under load: old and new process record side by side in one
@@ -293,7 +293,7 @@ func (u *upgrading) captureAgrees(w oracle.Window) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Kind != dump.KindData {
+		if r.Kind != record.KindData {
 			continue
 		}
 		s := streams[r.Conn]
@@ -310,10 +310,10 @@ func (u *upgrading) captureAgrees(w oracle.Window) {
 		if err := errors.Join(errIn, errOut); err != nil {
 			t.Error(err)
 		}
-		lines[c.Conn] = &[2][]byte{model.In: in, model.Out: out}
+		lines[c.Conn] = &[2][]byte{record.In: in, record.Out: out}
 	}
 	same := func(a, b *[2][]byte) bool {
-		return bytes.Equal(a[model.In], b[model.In]) && bytes.Equal(a[model.Out], b[model.Out])
+		return bytes.Equal(a[record.In], b[record.In]) && bytes.Equal(a[record.Out], b[record.Out])
 	}
 	if !maps.EqualFunc(streams, lines, same) {
 		t.Errorf("window %s: captures with %d connections differ from lines with %d", w.Window, len(streams), len(lines))

@@ -16,6 +16,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // fakeAdmin answers as the admin API of a recorder does, see DESIGN.md section 8.
@@ -97,7 +98,7 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 		"window":  window,
 		"guard":   map[string]any{"available": !a.guardDown, "cpu": 12.5, "mem": 40, "source": "host"},
 		"buffer":  map[string]any{"used": 1 << 20, "size": 64 << 20},
-		"totals":  map[string]any{"windows": 3, "connections": 5, "seen": dump.Both{In: 2048, Out: 10}},
+		"totals":  map[string]any{"windows": 3, "connections": 5, "seen": record.PerDirection{In: 2048, Out: 10}},
 		"output":  map[string]any{"dir": a.dir, "formats": []string{"hex_meta"}, "listeners": []string{"ingress"}},
 		"refused": []any{map[string]any{"listener": "egress", "error": "its strategy differs from ingress's"}},
 	})
@@ -165,7 +166,7 @@ func (a *fakeAdmin) writeIndex() error {
 }
 
 func (a *fakeAdmin) stream(w http.ResponseWriter) {
-	e := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+	e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 	file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	for _, steps := range windowSteps() {
 		file = encodeWindow(e, file, steps, dumpStart)

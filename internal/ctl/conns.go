@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func (t *tool) connsCommand() *cobra.Command {
@@ -55,7 +56,7 @@ missing in between.`,
 				failed = err
 			}
 		})
-		err = s.each(cmd.Context(), args, options, func(r *dump.Record) error {
+		err = s.each(cmd.Context(), args, options, func(r *record.Record) error {
 			tracker.Add(r)
 			return failed
 		})
@@ -99,20 +100,20 @@ func (o *output) connCells(c *dump.Connection) []string {
 
 // connRow is a connection as a JSON line.
 type connRow struct {
-	Conn     string    `json:"conn"`
-	Window   string    `json:"window"`
-	Peer     string    `json:"peer"`
-	Listener string    `json:"listener"`
-	Port     string    `json:"port"`
-	Network  string    `json:"network,omitempty"`
-	First    time.Time `json:"first"`
-	Last     time.Time `json:"last"`
-	Bytes    dump.Both `json:"bytes"`
-	Gaps     []gapRow  `json:"gaps"`
-	MoreGaps int       `json:"more_gaps,omitempty"` // gaps that are not listed
-	Complete bool      `json:"complete"`
-	Reason   string    `json:"reason,omitempty"` // how it ended
-	Legacy   bool      `json:"legacy,omitempty"` // all connections of the port together
+	Conn     string              `json:"conn"`
+	Window   string              `json:"window"`
+	Peer     string              `json:"peer"`
+	Listener string              `json:"listener"`
+	Port     string              `json:"port"`
+	Network  string              `json:"network,omitempty"`
+	First    time.Time           `json:"first"`
+	Last     time.Time           `json:"last"`
+	Bytes    record.PerDirection `json:"bytes"`
+	Gaps     []gapRow            `json:"gaps"`
+	MoreGaps int                 `json:"more_gaps,omitempty"` // gaps that are not listed
+	Complete bool                `json:"complete"`
+	Reason   string              `json:"reason,omitempty"` // how it ended
+	Legacy   bool                `json:"legacy,omitempty"` // all connections of the port together
 }
 
 type gapRow struct {

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // conversation prints one connection as a dialogue: each line of the client's
@@ -16,9 +15,9 @@ type conversation struct {
 	output *output
 	colour colours
 	form   payloadForm
-	window string          // whose heading is printed
-	dir    model.Direction // of the line that is not finished
-	within bool            // a line is not finished
+	window string           // whose heading is printed
+	dir    record.Direction // of the line that is not finished
+	within bool             // a line is not finished
 	buf    []byte
 }
 
@@ -26,7 +25,7 @@ func newConversation(w io.Writer, o *output, c colours, form payloadForm) *conve
 	return &conversation{w: w, output: o, colour: c, form: form}
 }
 
-func (c *conversation) write(r *dump.Record) error {
+func (c *conversation) write(r *record.Record) error {
 	b := c.buf[:0]
 	if r.Window != c.window {
 		b = c.endLine(b)
@@ -34,17 +33,17 @@ func (c *conversation) write(r *dump.Record) error {
 		c.window = r.Window
 	}
 	switch r.Kind {
-	case dump.KindData:
+	case record.KindData:
 		if c.form == formHex {
 			b = c.appendHex(b, r)
 		} else {
 			b = c.appendText(b, r)
 		}
-	case dump.KindGap:
+	case record.KindGap:
 		b = c.endLine(b)
 		b = appendGapText(b, r, c.colour)
 		b = append(b, '\n')
-	case dump.KindClose:
+	case record.KindClose:
 		b = c.endLine(b)
 		b = fmt.Appendf(b, "=== closed %s: %s, > %d < %d bytes in all\n", c.output.time(r.Time, dayAndTime), printable(r.Reason), r.Totals.In, r.Totals.Out)
 	}
@@ -59,7 +58,7 @@ func (c *conversation) end() error {
 	return err
 }
 
-func (c *conversation) appendHeading(b []byte, r *dump.Record) []byte {
+func (c *conversation) appendHeading(b []byte, r *record.Record) []byte {
 	b = fmt.Appendf(b, "=== %s", printable(r.Conn))
 	if r.Peer != "" || r.Listener != "" {
 		b = fmt.Appendf(b, "  %s -> %s", printable(r.Peer), printable(r.Listener))
@@ -77,7 +76,7 @@ func (c *conversation) endLine(b []byte) []byte {
 	return append(b, '\n')
 }
 
-func (c *conversation) appendText(b []byte, r *dump.Record) []byte {
+func (c *conversation) appendText(b []byte, r *record.Record) []byte {
 	if c.within && c.dir != r.Direction {
 		b = c.endLine(b)
 	}
@@ -101,9 +100,9 @@ func (c *conversation) appendText(b []byte, r *dump.Record) []byte {
 	return b
 }
 
-func (c *conversation) appendHex(b []byte, r *dump.Record) []byte {
+func (c *conversation) appendHex(b []byte, r *record.Record) []byte {
 	indent := "> "
-	if r.Direction == model.Out {
+	if r.Direction == record.Out {
 		indent = "    < "
 	}
 	b = append(b, c.colour.of(r.Direction)...)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxDamage is how many damaged places are named one by one.
@@ -16,7 +16,7 @@ type damageReport struct {
 	count int
 }
 
-func (d *damageReport) add(e *dump.DamageError) {
+func (d *damageReport) add(e *record.DamageError) {
 	d.count++
 	if d.count <= maxDamage {
 		fmt.Fprintln(d.w, "tcpcopyctl:", printable(e.Error()))

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // killedRecorder is a program that records into the directory that it is given
@@ -32,15 +32,15 @@ func recordAndDie(dir string) error {
 	if err != nil {
 		return err
 	}
-	session, err := store.OpenWindow(model.Window{
-		ID: "7d3e1c5a-0000-4000-8000-000000000001", Trigger: model.TriggerManual, Opened: time.Now(),
+	session, err := store.OpenWindow(record.Window{
+		ID: "7d3e1c5a-0000-4000-8000-000000000001", Trigger: record.TriggerManual, Opened: time.Now(),
 	})
 	if err != nil {
 		return err
 	}
-	conn := &persistence.Conn{ID: 1, Describe: func() persistence.Endpoint {
-		return persistence.Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "192.0.2.1:4711", Server: "192.0.2.2:80"}
+	conn := &persistence.Conn{ID: 1, Describe: func() record.Endpoint {
+		return record.Endpoint{Identity: record.Identity{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Peer: "192.0.2.1:4711", Listener: "192.0.2.2:80"}}
 	}}
-	session.Data(conn, model.In, persistence.Passed{}, [][]byte{[]byte("hello")}, 5)
+	session.Data(conn, record.In, record.PerDirection{}, [][]byte{[]byte("hello")}, 5)
 	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }

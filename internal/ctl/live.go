@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func (t *tool) liveCommand() *cobra.Command {
@@ -81,7 +82,7 @@ keep up it loses records, not the proxy.`,
 }
 
 // show prints the records of a stream, each as soon as it is there.
-func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, put func(*dump.Record) error) error {
+func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, put func(*record.Record) error) error {
 	o.Stdin = &flushingReader{t, stream}
 	d, err := dump.Open([]string{"-"}, o)
 	if err != nil {

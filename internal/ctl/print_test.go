@@ -7,20 +7,19 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func TestConversationInColour(t *testing.T) {
 	var b bytes.Buffer
 	c := newConversation(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
 	at := time.Unix(0, 0)
-	data := func(dir model.Direction, text string) *dump.Record {
-		return &dump.Record{Kind: dump.KindData, Time: at, Direction: dir, Data: []byte(text), Length: uint64(len(text))}
+	data := func(dir record.Direction, text string) *record.Record {
+		return &record.Record{Kind: record.KindData, Time: at, Direction: dir, Data: []byte(text), Length: uint64(len(text))}
 	}
-	for _, r := range []*dump.Record{
-		data(model.In, "first line\r\nhalf "), data(model.In, "of the second"), data(model.Out, "answer\nno end"),
-		{Kind: dump.KindGap, Time: at, Direction: model.Out, Offset: 7, Length: 9, Reason: "guard"}, data(model.Out, "rest"),
+	for _, r := range []*record.Record{
+		data(record.In, "first line\r\nhalf "), data(record.In, "of the second"), data(record.Out, "answer\nno end"),
+		{Kind: record.KindGap, Time: at, Direction: record.Out, Offset: 7, Length: 9, Reason: "guard"}, data(record.Out, "rest"),
 	} {
 		if err := c.write(r); err != nil {
 			t.Fatal(err)

@@ -6,8 +6,7 @@ import (
 	"io"
 	"strconv"
 
-	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // payloadForm is how payload is shown.
@@ -35,24 +34,24 @@ func newRecordList(w io.Writer, o *output, c colours, form payloadForm) *recordL
 	return &recordList{w: w, output: o, colour: c, form: form}
 }
 
-func (l *recordList) write(r *dump.Record) error {
+func (l *recordList) write(r *record.Record) error {
 	b := append(l.buf[:0], l.output.time(r.Time, timeOnly)...)
 	b = append(b, ' ')
 	b = append(b, printable(r.Conn)...)
 	switch r.Kind {
-	case dump.KindOpen:
+	case record.KindOpen:
 		b = append(b, " open "...)
 		b = append(b, printable(r.Peer)...)
 		b = append(b, " -> "...)
 		b = append(b, printable(r.Listener)...)
 		b = append(b, "  window "...)
 		b = append(b, printable(r.Window)...)
-	case dump.KindGap:
+	case record.KindGap:
 		b = append(b, ' ')
 		b = appendGapText(b, r, l.colour)
-	case dump.KindClose:
+	case record.KindClose:
 		b = fmt.Appendf(b, " close %s > %d < %d", printable(r.Reason), r.Totals.In, r.Totals.Out)
-	case dump.KindData:
+	case record.KindData:
 		b = append(b, ' ', arrow(r.Direction), ' ')
 		b = strconv.AppendUint(b, r.Offset, 10)
 		b = append(b, " +"...)
@@ -65,7 +64,7 @@ func (l *recordList) write(r *dump.Record) error {
 	return err
 }
 
-func (l *recordList) appendPayload(b []byte, r *dump.Record) []byte {
+func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
 	colour := l.colour.of(r.Direction)
 	switch l.form {
 	case formPreview:
@@ -91,23 +90,23 @@ func (l *recordList) appendPayload(b []byte, r *dump.Record) []byte {
 }
 
 // arrow is the mark of a direction.
-func arrow(d model.Direction) byte {
-	if d == model.Out {
+func arrow(d record.Direction) byte {
+	if d == record.Out {
 		return '<'
 	}
 	return '>'
 }
 
 // of returns the colour of a direction.
-func (c *colours) of(d model.Direction) string {
-	if d == model.Out {
+func (c *colours) of(d record.Direction) string {
+	if d == record.Out {
 		return c.out
 	}
 	return c.in
 }
 
 // appendGapText appends what is said in the place of bytes that are missing.
-func appendGapText(dst []byte, r *dump.Record, c colours) []byte {
+func appendGapText(dst []byte, r *record.Record, c colours) []byte {
 	dst = append(dst, c.gap...)
 	dst = fmt.Appendf(dst, "[%c %d bytes are missing at offset %d: %s]", arrow(r.Direction), r.Length, r.Offset, printable(r.Reason))
 	return append(dst, c.reset...)

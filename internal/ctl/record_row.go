@@ -5,24 +5,24 @@ import (
 	"io"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // recordRow is a record as a JSON line.
 type recordRow struct {
-	Kind      string     `json:"kind"` // open, data, gap or close
-	Time      time.Time  `json:"time"`
-	Window    string     `json:"window"`
-	Conn      string     `json:"conn"`
-	Port      string     `json:"port"`
-	Peer      string     `json:"peer,omitempty"`
-	Listener  string     `json:"listener,omitempty"`
-	Direction string     `json:"direction,omitempty"` // of data and gaps
-	Offset    *uint64    `json:"offset,omitempty"`    // of data and gaps
-	Length    *uint64    `json:"length,omitempty"`    // of data and gaps, in bytes
-	Data      []byte     `json:"data,omitempty"`      // of data; base64
-	Reason    string     `json:"reason,omitempty"`    // of gaps and closes
-	Totals    *dump.Both `json:"totals,omitempty"`    // of closes
+	Kind      string               `json:"kind"` // open, data, gap or close
+	Time      time.Time            `json:"time"`
+	Window    string               `json:"window"`
+	Conn      string               `json:"conn"`
+	Port      string               `json:"port"`
+	Peer      string               `json:"peer,omitempty"`
+	Listener  string               `json:"listener,omitempty"`
+	Direction string               `json:"direction,omitempty"` // of data and gaps
+	Offset    *uint64              `json:"offset,omitempty"`    // of data and gaps
+	Length    *uint64              `json:"length,omitempty"`    // of data and gaps, in bytes
+	Data      []byte               `json:"data,omitempty"`      // of data; base64
+	Reason    string               `json:"reason,omitempty"`    // of gaps and closes
+	Totals    *record.PerDirection `json:"totals,omitempty"`    // of closes
 }
 
 // rowWriter writes records as JSON lines.
@@ -34,24 +34,24 @@ func newRowWriter(w io.Writer) rowWriter {
 	return rowWriter{e}
 }
 
-func (w rowWriter) write(r *dump.Record) error {
+func (w rowWriter) write(r *record.Record) error {
 	row := recordRow{
 		Kind: r.Kind.String(), Time: r.Time.UTC(), Window: r.Window, Conn: r.Conn, Port: r.Port,
 		Peer: r.Peer, Listener: r.Listener, Reason: r.Reason, Data: r.Data,
 	}
 	switch r.Kind {
-	case dump.KindData, dump.KindGap:
+	case record.KindData, record.KindGap:
 		row.Direction, row.Offset, row.Length = r.Direction.String(), &r.Offset, &r.Length
-	case dump.KindClose:
+	case record.KindClose:
 		row.Totals = &r.Totals
 	}
 	return w.e.Encode(row)
 }
 
 // gapRecord returns the record that says of g what a file would say.
-func gapRecord(r *dump.Record, g dump.Gap) *dump.Record {
-	return &dump.Record{
-		Kind: dump.KindGap, Time: r.Time, Identity: r.Identity,
+func gapRecord(r *record.Record, g record.Gap) *record.Record {
+	return &record.Record{
+		Kind: record.KindGap, Time: r.Time, Identity: r.Identity,
 		Direction: g.Direction, Offset: g.Offset, Length: g.Length, Reason: g.Reason,
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -19,7 +19,7 @@ func TestReplayLine(t *testing.T) {
 }
 
 func TestDifferenceInColour(t *testing.T) {
-	c := &replay.Conn{Identity: dump.Identity{Conn: "k3v9qa-17"}, Loop: 2}
+	c := &replay.Conn{Identity: record.Identity{Conn: "k3v9qa-17"}, Loop: 2}
 	d := &replay.Difference{
 		Turn: 3, Verdict: replay.Different, Label: "GET /\x1b[2J", At: 9, Note: "a note",
 		Recorded: replay.Excerpt{Bytes: []byte("one\ntwo\nthree\n"), Total: 14}, Replayed: replay.Excerpt{Bytes: []byte("one\ntwo\ntree\x1b\n"), Total: 13},

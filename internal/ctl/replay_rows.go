@@ -3,7 +3,7 @@ package ctl
 import (
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -60,26 +60,26 @@ func obstacleRows(all []replay.Obstacle) []obstacleRow {
 
 // replayRow is the result of a connection as a JSON line.
 type replayRow struct {
-	Conn        string          `json:"conn"`
-	Window      string          `json:"window"`
-	Loop        int             `json:"loop"`
-	Peer        string          `json:"peer"`
-	Port        string          `json:"port"`
-	Protocol    string          `json:"protocol,omitempty"`
-	Skipped     bool            `json:"skipped"`
-	Obstacles   []obstacleRow   `json:"obstacles"`
-	Compared    bool            `json:"compared"`
-	Error       string          `json:"error,omitempty"`
-	Sent        int             `json:"sent"`
-	Sends       int             `json:"sends"`
-	Bytes       dump.Both       `json:"bytes"`   // in: sent, out: received
-	Seconds     float64         `json:"seconds"` // from connecting on
-	Turns       uint64          `json:"turns"`
-	Equal       uint64          `json:"equal"`
-	Different   uint64          `json:"different"`
-	Missing     uint64          `json:"missing"`
-	Late        uint64          `json:"late"`
-	Differences []differenceRow `json:"differences"`
+	Conn        string              `json:"conn"`
+	Window      string              `json:"window"`
+	Loop        int                 `json:"loop"`
+	Peer        string              `json:"peer"`
+	Port        string              `json:"port"`
+	Protocol    string              `json:"protocol,omitempty"`
+	Skipped     bool                `json:"skipped"`
+	Obstacles   []obstacleRow       `json:"obstacles"`
+	Compared    bool                `json:"compared"`
+	Error       string              `json:"error,omitempty"`
+	Sent        int                 `json:"sent"`
+	Sends       int                 `json:"sends"`
+	Bytes       record.PerDirection `json:"bytes"`   // in: sent, out: received
+	Seconds     float64             `json:"seconds"` // from connecting on
+	Turns       uint64              `json:"turns"`
+	Equal       uint64              `json:"equal"`
+	Different   uint64              `json:"different"`
+	Missing     uint64              `json:"missing"`
+	Late        uint64              `json:"late"`
+	Differences []differenceRow     `json:"differences"`
 }
 
 type differenceRow struct {
@@ -120,28 +120,28 @@ func replayRowOf(c *replay.Conn) replayRow {
 
 // replaySummary is the last line of a replay.
 type replaySummary struct {
-	Summary     bool        `json:"summary"` // true
-	Target      string      `json:"target"`
-	Baseline    string      `json:"baseline,omitempty"`
-	Interrupted bool        `json:"interrupted"`
-	Compared    bool        `json:"compared"`
-	Connections int         `json:"connections"`
-	Turns       uint64      `json:"turns"`
-	Equal       uint64      `json:"equal"`
-	Different   uint64      `json:"different"`
-	Missing     uint64      `json:"missing"`
-	Late        uint64      `json:"late"`
-	Noise       uint64      `json:"noise"` // of the equal and late ones
-	Failed      int         `json:"failed"`
-	Skipped     int         `json:"skipped"`
-	Sent        uint64      `json:"sent"`
-	Bytes       dump.Both   `json:"bytes"` // in: sent, out: received
-	Started     time.Time   `json:"started"`
-	Seconds     float64     `json:"seconds"`
-	Planned     float64     `json:"planned"` // seconds
-	Recorded    quantileRow `json:"latency_recorded"`
-	Replayed    quantileRow `json:"latency_replayed"`
-	Lateness    quantileRow `json:"lateness"`
+	Summary     bool                `json:"summary"` // true
+	Target      string              `json:"target"`
+	Baseline    string              `json:"baseline,omitempty"`
+	Interrupted bool                `json:"interrupted"`
+	Compared    bool                `json:"compared"`
+	Connections int                 `json:"connections"`
+	Turns       uint64              `json:"turns"`
+	Equal       uint64              `json:"equal"`
+	Different   uint64              `json:"different"`
+	Missing     uint64              `json:"missing"`
+	Late        uint64              `json:"late"`
+	Noise       uint64              `json:"noise"` // of the equal and late ones
+	Failed      int                 `json:"failed"`
+	Skipped     int                 `json:"skipped"`
+	Sent        uint64              `json:"sent"`
+	Bytes       record.PerDirection `json:"bytes"` // in: sent, out: received
+	Started     time.Time           `json:"started"`
+	Seconds     float64             `json:"seconds"`
+	Planned     float64             `json:"planned"` // seconds
+	Recorded    quantileRow         `json:"latency_recorded"`
+	Replayed    quantileRow         `json:"latency_replayed"`
+	Lateness    quantileRow         `json:"lateness"`
 }
 
 // quantileRow has lengths of time in microseconds.

@@ -17,7 +17,7 @@ import (
 	"mosn.io/tcpcopy/internal/devcert"
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // TestReplayScripts runs the scripts in testdata/replay. Besides the usual
@@ -57,9 +57,9 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: maketalk DIR WORD…")
 	}
-	in, out := model.In, model.Out
+	in, out := record.In, record.Out
 	var steps []step
-	var encoder dump.Encoder = dump.NewHexMeta()
+	var encoder record.Encoder = dump.NewHexMeta()
 	for i, word := range args[1:] {
 		server := "10.9.9.9:7000"
 		switch word {
@@ -87,7 +87,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 		case "gap":
 			steps = append(steps, open)
 			steps = append(steps, turn("hello")...)
-			steps = append(steps, gap(in, 10, model.ReasonLimit))
+			steps = append(steps, gap(in, 10, record.ReasonLimit))
 			steps = append(steps, turn("world")...)
 			steps = append(steps, end("RemoteClose"))
 		case "oneway":
@@ -111,19 +111,19 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 // turnFrom is a turn of a connection of which so many bytes have passed before.
 func turnFrom(id int, at uint64) []step {
 	open, _, _, _ := talk(firstWindow, id, "10.0.0.1:60000", "10.9.9.9:7000")
-	flow := func() *dump.Flow {
-		return &dump.Flow{Window: firstWindow, Conn: fmt.Sprintf("k3v9qa-%d", id), Port: "7000"}
+	flow := func() *record.Flow {
+		return &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: firstWindow, Conn: fmt.Sprintf("k3v9qa-%d", id), Port: "7000"}}}
 	}
 	return []step{
 		open,
-		func(e dump.Encoder, dst []byte, t int64) []byte {
-			return e.Data(dst, t, flow(), model.In, at, []byte("hello\n"))
+		func(e record.Encoder, dst []byte, t int64) []byte {
+			return e.Data(dst, t, flow(), record.In, at, []byte("hello\n"))
 		},
-		func(e dump.Encoder, dst []byte, t int64) []byte {
-			return e.Data(dst, t, flow(), model.Out, at, []byte("you said hello\n"))
+		func(e record.Encoder, dst []byte, t int64) []byte {
+			return e.Data(dst, t, flow(), record.Out, at, []byte("you said hello\n"))
 		},
-		func(e dump.Encoder, dst []byte, t int64) []byte {
-			return e.Close(dst, t, flow(), "RemoteClose", at+6, at+15)
+		func(e record.Encoder, dst []byte, t int64) []byte {
+			return e.Close(dst, t, flow(), "RemoteClose", record.PerDirection{In: at + 6, Out: at + 15})
 		},
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/ctl"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Ctrl-C ends a replay with the results so far.
@@ -68,10 +68,7 @@ func echoDump(t *testing.T, turns int) string {
 	t.Helper()
 	e := dump.NewHexMeta()
 	client, server := netip.MustParseAddrPort("10.0.0.1:50000"), netip.MustParseAddrPort("10.9.9.9:7000")
-	flow := &dump.Flow{
-		Window: firstWindow, Conn: "k3v9qa-1", Port: "7000", Network: "tcp", Client: client.String(), Server: server.String(),
-		ClientAddr: client, ServerAddr: server, FromStart: true,
-	}
+	flow := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: firstWindow, Conn: "k3v9qa-1", Port: "7000", Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}, FromStart: true}
 	at := dumpStart
 	next := func() int64 {
 		at = at.Add(time.Millisecond)
@@ -81,11 +78,11 @@ func echoDump(t *testing.T, turns int) string {
 	var offset uint64
 	for i := range turns {
 		line := fmt.Appendf(nil, "line %d\n", i)
-		text = e.Data(text, next(), flow, model.In, offset, line)
-		text = e.Data(text, next(), flow, model.Out, offset, line)
+		text = e.Data(text, next(), flow, record.In, offset, line)
+		text = e.Data(text, next(), flow, record.Out, offset, line)
 		offset += uint64(len(line))
 	}
-	text = e.Close(text, next(), flow, "RemoteClose", offset, offset)
+	text = e.Close(text, next(), flow, "RemoteClose", record.PerDirection{In: offset, Out: offset})
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, 0o600); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/ctl"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // running is a command line that is being executed.
@@ -86,7 +87,7 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	next := make(chan string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		open, data, _, _ := talk(firstWindow, 1, "10.0.0.1:50000", "10.9.9.9:8080")
-		e := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 		file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 		file = open(e, file, dumpStart.UnixNano())
 		for {

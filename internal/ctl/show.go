@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func (t *tool) showCommand() *cobra.Command {
@@ -71,7 +72,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		}
 		found := false
 		show, end := t.printer(o, asJSON, raw, form, stream != "")
-		err = s.each(cmd.Context(), args, options, func(r *dump.Record) error {
+		err = s.each(cmd.Context(), args, options, func(r *record.Record) error {
 			found = true
 			return show(r)
 		})
@@ -108,9 +109,9 @@ func (t *tool) poll(ctx context.Context) func() error {
 // printer returns the function that prints records in the form asked for, each
 // with the gaps in front of it that no record tells of, and the one to call after
 // the last record.
-func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*dump.Record) error, end func() error) {
+func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*record.Record) error, end func() error) {
 	tracker := dump.NewTracker(nil)
-	var put func(r *dump.Record) error
+	var put func(r *record.Record) error
 	end = func() error { return nil }
 	switch {
 	case asJSON:
@@ -123,8 +124,8 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 	default:
 		put = newRecordList(t.stdout, o, t.colours(), form).write
 	}
-	show = func(r *dump.Record) error {
-		had := r.Kind == dump.KindData && r.Length > 0
+	show = func(r *record.Record) error {
+		had := r.Kind == record.KindData && r.Length > 0
 		_, missing, _ := tracker.Add(r)
 		for _, g := range missing {
 			if g.Length == 0 {
@@ -144,13 +145,13 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 
 // rawPrinter writes payload to standard output and says on standard error where
 // some is missing.
-func (t *tool) rawPrinter() func(*dump.Record) error {
-	return func(r *dump.Record) error {
+func (t *tool) rawPrinter() func(*record.Record) error {
+	return func(r *record.Record) error {
 		switch r.Kind {
-		case dump.KindData:
+		case record.KindData:
 			_, err := t.stdout.Write(r.Data)
 			return err
-		case dump.KindGap:
+		case record.KindGap:
 			fmt.Fprintf(t.stderr, "tcpcopyctl: %s: %d bytes are missing at %s offset %d (%s)\n", printable(r.Conn), r.Length, r.Direction, r.Offset, printable(r.Reason))
 		}
 		return nil

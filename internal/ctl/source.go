@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // defaultDir is where recorders write that are not told where.
@@ -69,7 +69,7 @@ func (s *source) options(cmd *cobra.Command) (dump.Options, error) {
 		o.Filter.Until, err = parseTime(s.until, s.t.now())
 		bad("until", err)
 	}
-	in, out := model.In, model.Out
+	in, out := record.In, record.Out
 	switch s.direction {
 	case "both":
 	case "in":
@@ -132,13 +132,13 @@ func (s *source) path(args []string) (string, error) {
 
 // each opens what the command line names and calls f with every record. It
 // reports damage and goes on behind it.
-func (s *source) each(ctx context.Context, args []string, o dump.Options, f func(*dump.Record) error) error {
+func (s *source) each(ctx context.Context, args []string, o dump.Options, f func(*record.Record) error) error {
 	path, err := s.path(args)
 	if err != nil {
 		return err
 	}
 	d, err := dump.Open([]string{path}, o)
-	var damaged *dump.DamageError
+	var damaged *record.DamageError
 	if errors.As(err, &damaged) {
 		s.t.damage.add(damaged)
 		return nil
@@ -156,14 +156,14 @@ func (s *source) each(ctx context.Context, args []string, o dump.Options, f func
 }
 
 // drain calls f with every record of r.
-func (t *tool) drain(ctx context.Context, r dump.Reader, f func(*dump.Record) error) error {
+func (t *tool) drain(ctx context.Context, r dump.Reader, f func(*record.Record) error) error {
 	legacy := false
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		rec, err := r.Next()
-		var damaged *dump.DamageError
+		var damaged *record.DamageError
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // status is what a recorder says of itself.
@@ -27,12 +27,12 @@ type status struct {
 		GlobalChange *change          `json:"global_change"`
 	} `json:"switch"`
 	Window *struct {
-		ID       string         `json:"id"`
-		Trigger  string         `json:"trigger"`
-		Opened   time.Time      `json:"opened"`
-		Closes   time.Time      `json:"closes"`
-		Paused   bool           `json:"paused"`
-		Accounts *dump.Accounts `json:"accounts"`
+		ID       string           `json:"id"`
+		Trigger  string           `json:"trigger"`
+		Opened   time.Time        `json:"opened"`
+		Closes   time.Time        `json:"closes"`
+		Paused   bool             `json:"paused"`
+		Accounts *record.Accounts `json:"accounts"`
 	} `json:"window"`
 	Opening *handover `json:"opening"`
 	Closing *handover `json:"closing"`
@@ -51,7 +51,7 @@ type status struct {
 	} `json:"buffer"`
 	Totals struct {
 		Windows uint64 `json:"windows"`
-		dump.Accounts
+		record.Accounts
 	} `json:"totals"`
 	Output struct {
 		Dir       string   `json:"dir"`

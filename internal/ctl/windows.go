@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func (t *tool) windowsCommand() *cobra.Command {
@@ -89,7 +90,7 @@ func (s *source) windows(cmd *cobra.Command, args []string, o dump.Options, scan
 		return rows, nil
 	}
 	rebuilt := dump.NewWindows()
-	if err := s.each(cmd.Context(), args, o, func(r *dump.Record) error {
+	if err := s.each(cmd.Context(), args, o, func(r *record.Record) error {
 		rebuilt.Add(r)
 		return nil
 	}); err != nil {
@@ -137,7 +138,7 @@ func (s *source) indexed(path string, f *dump.Filter) ([]windowRow, error) {
 // reportDamage reports the damage that is joined in err, and returns what else
 // there is.
 func (t *tool) reportDamage(err error) error {
-	var damaged *dump.DamageError
+	var damaged *record.DamageError
 	joined, many := err.(interface{ Unwrap() []error })
 	switch {
 	case err == nil:
@@ -195,8 +196,8 @@ func writeWindows(w io.Writer, rows []windowRow) error {
 }
 
 // losses says what a window lost, and why.
-func losses(a *dump.Accounts) string {
-	if a.Lost == (dump.Both{}) {
+func losses(a *record.Accounts) string {
+	if a.Lost == (record.PerDirection{}) {
 		return "-"
 	}
 	var reasons []string

@@ -1,5 +1,7 @@
 package dump
 
+import "mosn.io/tcpcopy/pkg/record"
+
 // capturedWindows tells which windows of a directory are there as whole captures,
 // so that the same records in the flow log are left out.
 type capturedWindows struct {
@@ -26,7 +28,7 @@ func (w *capturedWindows) learn(l *listing) {
 }
 
 // contain tells whether a capture has r too.
-func (w *capturedWindows) contain(r *Record) bool {
+func (w *capturedWindows) contain(r *record.Record) bool {
 	if r.Window == w.last {
 		return w.has
 	}

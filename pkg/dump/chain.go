@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // chain reads files that continue one another, such as a rolled log or the
@@ -25,13 +27,13 @@ type chain struct {
 	hex     *hexDecoder
 	pcapng  *pcapngDecoder
 
-	head   *Record // what next has given, until the next call
-	serial int     // order among chains, for records of the same time
+	head   *record.Record // what next has given, until the next call
+	serial int            // order among chains, for records of the same time
 }
 
 // next returns the chain's next record that the options want; see Reader. It may
-// also return errIdle.
-func (c *chain) next() (*Record, error) {
+// also return record.ErrNoMoreYet.
+func (c *chain) next() (*record.Record, error) {
 	for {
 		if c.decoder == nil {
 			if err := c.advance(); err != nil {
@@ -44,11 +46,11 @@ func (c *chain) next() (*Record, error) {
 		case errors.Is(err, io.EOF):
 			c.closeFile()
 			continue
-		case errors.Is(err, errIdle):
+		case errors.Is(err, record.ErrNoMoreYet):
 			if c.grown() {
 				continue
 			}
-			return nil, errIdle
+			return nil, record.ErrNoMoreYet
 		case err != nil:
 			return nil, err
 		}
@@ -64,7 +66,7 @@ func (c *chain) advance() error {
 	if len(c.paths) == 0 && c.tail != nil {
 		more, keep := c.tail(nil)
 		if keep {
-			return errIdle
+			return record.ErrNoMoreYet
 		}
 		c.paths = more
 	}
@@ -75,13 +77,13 @@ func (c *chain) advance() error {
 	c.paths = c.paths[1:]
 	f, err := openFile(path, c.read)
 	if err != nil {
-		return &DamageError{File: path, Err: err}
+		return &record.DamageError{File: path, Err: err}
 	}
 	f.tail = c.tail != nil && len(c.paths) == 0 && mayGrow(path)
 	c.open = f
 	if err := c.begin(f, path); err != nil {
 		c.closeFile()
-		return &DamageError{File: path, Err: err}
+		return &record.DamageError{File: path, Err: err}
 	}
 	return nil
 }

@@ -4,37 +4,25 @@ import (
 	"strings"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
-
-// ReasonMissing is the reason of gaps that no record tells of: bytes between two
-// records of a stream that the files do not have.
-const ReasonMissing = "missing"
 
 // maxGaps bounds the gaps of a connection that are kept one by one.
 const maxGaps = 4096
 
-// Gap is a part of a stream that passed in a window and is not in the files.
-type Gap struct {
-	Direction model.Direction
-	Offset    uint64 // bytes of the direction that came before
-	Length    uint64 // bytes
-	Reason    string // a model.Reason's word, or ReasonMissing
-}
-
 // Connection is what the records of one window say of one connection.
 type Connection struct {
-	Identity
-	First, Last time.Time // of its records
-	Records     Both      // of data
-	Bytes       Both      // of data
-	Lost        Both      // bytes in gaps
-	Gaps        []Gap     // in the order of the records; the first maxGaps of them
-	MoreGaps    int       // gaps that are not in Gaps
-	Closed      bool      // its end was seen; Reason and Totals hold
+	record.Identity
+	First, Last time.Time           // of its records
+	Records     record.PerDirection // of data
+	Bytes       record.PerDirection // of data
+	Lost        record.PerDirection // bytes in gaps
+	Gaps        []record.Gap        // in the order of the records; the first maxGaps of them
+	MoreGaps    int                 // gaps that are not in Gaps
+	Closed      bool                // its end was seen; Reason and Totals hold
 	Reason      string
-	Totals      Both // bytes of the connection in all
-	Legacy      bool // see Record
+	Totals      record.PerDirection // bytes of the connection in all
+	Legacy      bool                // see record.Record
 
 	start bool      // its beginning was seen, as the file says
 	from  [2]uint64 // offset of the first byte that the window has
@@ -46,11 +34,11 @@ type Connection struct {
 // Complete tells whether the window has all of the connection: its beginning,
 // its end and, in each direction that was recorded, every byte.
 func (c *Connection) Complete() bool {
-	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !c.any[model.In] && !c.any[model.Out] && c.Totals != (Both{}) {
+	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !c.any[record.In] && !c.any[record.Out] && c.Totals != (record.PerDirection{}) {
 		return false
 	}
 	totals := [2]uint64{c.Totals.In, c.Totals.Out}
-	for _, dir := range []model.Direction{model.In, model.Out} {
+	for _, dir := range []record.Direction{record.In, record.Out} {
 		if c.any[dir] && (c.from[dir] != 0 || c.next[dir] != totals[dir]) {
 			return false
 		}
@@ -59,19 +47,19 @@ func (c *Connection) Complete() bool {
 }
 
 // Recorded tells whether there are records of a direction's bytes.
-func (c *Connection) Recorded(dir model.Direction) bool { return c.any[dir] }
+func (c *Connection) Recorded(dir record.Direction) bool { return c.any[dir] }
 
 // Began tells whether the window has the connection from its first byte on.
 func (c *Connection) Began() bool {
 	if c.Legacy {
 		return false
 	}
-	for _, dir := range []model.Direction{model.In, model.Out} {
+	for _, dir := range []record.Direction{record.In, record.Out} {
 		if c.seen[dir] && c.from[dir] != 0 {
 			return false
 		}
 	}
-	return c.start || c.any[model.In] || c.any[model.Out]
+	return c.start || c.any[record.In] || c.any[record.Out]
 }
 
 // Tracker joins records to connections and finds what is missing between them.
@@ -100,7 +88,7 @@ func NewTracker(done func(*Connection)) *Tracker {
 // no record tells of, by direction (Length 0 where there is none), and whether
 // the record is the connection's first. Bytes that were there before are cut off
 // the front of r.
-func (t *Tracker) Add(r *Record) (c *Connection, missing [2]Gap, first bool) {
+func (t *Tracker) Add(r *record.Record) (c *Connection, missing [2]record.Gap, first bool) {
 	run, _, _ := strings.Cut(r.Conn, "-")
 	if t.open[run] != r.Window {
 		if len(t.open) >= maxKnown {
@@ -147,7 +135,7 @@ func (t *Tracker) Finish() {
 	clear(t.open)
 }
 
-func (c *Connection) add(r *Record) (missing [2]Gap) {
+func (c *Connection) add(r *record.Record) (missing [2]record.Gap) {
 	if r.Time.After(c.Last) {
 		c.Last = r.Time
 	}
@@ -158,7 +146,7 @@ func (c *Connection) add(r *Record) (missing [2]Gap) {
 		c.Peer, c.Listener = r.Peer, r.Listener
 	}
 	switch r.Kind {
-	case KindOpen:
+	case record.KindOpen:
 		c.start = c.start || r.Start
 		if base := [2]uint64{r.Base.In, r.Base.Out}; r.HasBase {
 			for dir := range base {
@@ -167,14 +155,14 @@ func (c *Connection) add(r *Record) (missing [2]Gap) {
 				}
 			}
 		}
-	case KindData, KindGap:
+	case record.KindData, record.KindGap:
 		missing[r.Direction] = c.pass(r)
-	case KindClose:
+	case record.KindClose:
 		c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
 		totals := [2]uint64{r.Totals.In, r.Totals.Out}
-		for _, dir := range []model.Direction{model.In, model.Out} {
+		for _, dir := range []record.Direction{record.In, record.Out} {
 			if c.any[dir] && totals[dir] > c.next[dir] {
-				missing[dir] = Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: ReasonMissing}
+				missing[dir] = record.Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: record.ReasonMissing}
 				c.lose(missing[dir])
 			}
 		}
@@ -183,21 +171,21 @@ func (c *Connection) add(r *Record) (missing [2]Gap) {
 }
 
 // pass takes in a record of data or a gap.
-func (c *Connection) pass(r *Record) (missing Gap) {
+func (c *Connection) pass(r *record.Record) (missing record.Gap) {
 	dir := r.Direction
 	if !c.seen[dir] || !c.any[dir] && r.Offset < c.from[dir] {
 		c.seen[dir], c.from[dir], c.next[dir] = true, r.Offset, r.Offset
 	}
 	c.any[dir] = true
 	if r.Offset > c.next[dir] {
-		missing = Gap{Direction: dir, Offset: c.next[dir], Length: r.Offset - c.next[dir], Reason: ReasonMissing}
+		missing = record.Gap{Direction: dir, Offset: c.next[dir], Length: r.Offset - c.next[dir], Reason: record.ReasonMissing}
 		c.lose(missing)
 	}
 	if known := c.next[dir] - min(r.Offset, c.next[dir]); known > 0 {
 		known = min(known, r.Length)
 		r.Offset += known
 		r.Length -= known
-		if r.Kind == KindData {
+		if r.Kind == record.KindData {
 			r.Data = r.Data[known:]
 		}
 	}
@@ -205,8 +193,8 @@ func (c *Connection) pass(r *Record) (missing Gap) {
 		return missing
 	}
 	c.next[dir] = r.Offset + r.Length
-	if r.Kind == KindGap {
-		c.lose(Gap{Direction: dir, Offset: r.Offset, Length: r.Length, Reason: r.Reason})
+	if r.Kind == record.KindGap {
+		c.lose(record.Gap{Direction: dir, Offset: r.Offset, Length: r.Length, Reason: r.Reason})
 		return missing
 	}
 	c.Bytes.Add(dir, r.Length)
@@ -215,7 +203,7 @@ func (c *Connection) pass(r *Record) (missing Gap) {
 }
 
 // lose notes a gap, as one with the last where they touch.
-func (c *Connection) lose(g Gap) {
+func (c *Connection) lose(g record.Gap) {
 	c.Lost.Add(g.Direction, g.Length)
 	if n := len(c.Gaps); n > 0 {
 		if last := &c.Gaps[n-1]; last.Direction == g.Direction && last.Reason == g.Reason && last.Offset+last.Length == g.Offset {

@@ -11,20 +11,20 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // event is one call of an Encoder, with what a decoder is to make of it.
 type event struct {
-	flow *dump.Flow
-	rec  dump.Record
+	flow *record.Flow
+	rec  record.Record
 }
 
 // randomEvents makes up the events of n connections, interleaved.
 func randomEvents(seed uint64, n int) []event {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	type conversation struct {
-		flow   *dump.Flow
+		flow   *record.Flow
 		next   [2]uint64
 		opened bool
 	}
@@ -45,39 +45,39 @@ func randomEvents(seed uint64, n int) []event {
 		if rng.IntN(2) == 0 {
 			c.flow.FromStart = false
 			c.next = [2]uint64{rng.Uint64N(1 << 34), rng.Uint64N(1 << 34)}
-			c.flow.Next = c.next
+			c.flow.Next = record.PerDirection{In: c.next[0], Out: c.next[1]}
 		}
 		live = append(live, c)
 	}
 	var events []event
 	now := testTime - testTime%1000 // hex_meta keeps microseconds
-	add := func(c *conversation, r dump.Record) {
+	add := func(c *conversation, r record.Record) {
 		now += int64(rng.IntN(2000)+1) * 1000
 		r.Time = time.Unix(0, now)
 		f := c.flow
-		r.Identity = dump.Identity{Window: f.Window, Conn: f.Conn, Port: f.Port, Network: f.Network, Peer: f.Client, Listener: f.Server, ListenerName: f.Listener}
+		r.Identity = record.Identity{Window: f.Window, Conn: f.Conn, Port: f.Port, Network: f.Network, Peer: f.Peer, Listener: f.Listener, ListenerName: f.ListenerName}
 		events = append(events, event{f, r})
 	}
-	reasons := []model.Reason{model.ReasonBufferFull, model.ReasonWriteError, model.ReasonLimit, model.ReasonGuard, model.ReasonDisk}
+	reasons := []record.Reason{record.ReasonBufferFull, record.ReasonWriteError, record.ReasonLimit, record.ReasonGuard, record.ReasonDisk}
 	ends := []string{"RemoteClose", "LocalClose", "OnReadErrClose", "OnWriteErrClose", "OnWriteTimeout"}
 	for len(live) > 0 {
 		i := rng.IntN(len(live))
 		c := live[i]
 		if !c.opened {
 			c.opened = true
-			add(c, dump.Record{Kind: dump.KindOpen, Start: c.flow.FromStart, Base: dump.Both{In: c.next[0], Out: c.next[1]}, HasBase: true})
+			add(c, record.Record{Kind: record.KindOpen, Start: c.flow.FromStart, Base: record.PerDirection{In: c.next[0], Out: c.next[1]}, HasBase: true})
 		}
-		dir := model.Direction(rng.IntN(2))
+		dir := record.Direction(rng.IntN(2))
 		switch p := rng.IntN(20); {
 		case p == 0:
-			add(c, dump.Record{Kind: dump.KindClose, Reason: ends[rng.IntN(len(ends))], Totals: dump.Both{In: c.next[0], Out: c.next[1]}})
+			add(c, record.Record{Kind: record.KindClose, Reason: ends[rng.IntN(len(ends))], Totals: record.PerDirection{In: c.next[0], Out: c.next[1]}})
 			live = append(live[:i], live[i+1:]...)
 		case p == 1:
 			n := 1 + rng.Uint64N(1<<30)
 			if rng.IntN(4) == 0 {
 				n += 1 << 33 // more than sequence numbers can tell
 			}
-			add(c, dump.Record{Kind: dump.KindGap, Direction: dir, Offset: c.next[dir], Length: n, Reason: reasons[rng.IntN(len(reasons))].String()})
+			add(c, record.Record{Kind: record.KindGap, Direction: dir, Offset: c.next[dir], Length: n, Reason: reasons[rng.IntN(len(reasons))].String()})
 			c.next[dir] += n
 		default:
 			n := 1 + rng.IntN(300)
@@ -94,7 +94,7 @@ func randomEvents(seed uint64, n int) []event {
 			if n == 0 && c.flow.Network != "udp" {
 				continue
 			}
-			add(c, dump.Record{Kind: dump.KindData, Direction: dir, Offset: c.next[dir], Length: uint64(n), Data: data})
+			add(c, record.Record{Kind: record.KindData, Direction: dir, Offset: c.next[dir], Length: uint64(n), Data: data})
 			c.next[dir] += uint64(n)
 		}
 	}
@@ -102,37 +102,37 @@ func randomEvents(seed uint64, n int) []event {
 }
 
 // encode gives events to an encoder.
-func encode(dst []byte, encoder dump.Encoder, events []event) []byte {
+func encode(dst []byte, encoder record.Encoder, events []event) []byte {
 	for _, e := range events {
 		dst = encodeEvent(dst, encoder, e)
 	}
 	return dst
 }
 
-func encodeEvent(dst []byte, encoder dump.Encoder, e event) []byte {
+func encodeEvent(dst []byte, encoder record.Encoder, e event) []byte {
 	t, r := e.rec.Time.UnixNano(), e.rec
 	switch r.Kind {
-	case dump.KindOpen:
-		e.flow.Next = [2]uint64{r.Base.In, r.Base.Out}
+	case record.KindOpen:
+		e.flow.Next = r.Base
 		return encoder.Open(dst, t, e.flow)
-	case dump.KindData:
+	case record.KindData:
 		return encoder.Data(dst, t, e.flow, r.Direction, r.Offset, r.Data)
-	case dump.KindGap:
-		var reason model.Reason
+	case record.KindGap:
+		var reason record.Reason
 		for reason.String() != r.Reason {
 			reason++
 		}
 		return encoder.Gap(dst, t, e.flow, r.Direction, r.Offset, r.Length, reason)
 	default:
-		return encoder.Close(dst, t, e.flow, r.Reason, r.Totals.In, r.Totals.Out)
+		return encoder.Close(dst, t, e.flow, record.CloseReason(r.Reason), record.PerDirection{In: r.Totals.In, Out: r.Totals.Out})
 	}
 }
 
 // collect reads all records and damage. Pieces of one record are joined again.
-func collect(r dump.Reader) (records []dump.Record, damage []*dump.DamageError, err error) {
+func collect(r dump.Reader) (records []record.Record, damage []*record.DamageError, err error) {
 	for {
 		rec, err := r.Next()
-		var d *dump.DamageError
+		var d *record.DamageError
 		switch {
 		case errors.Is(err, io.EOF):
 			return records, damage, nil
@@ -146,9 +146,9 @@ func collect(r dump.Reader) (records []dump.Record, damage []*dump.DamageError, 
 	}
 }
 
-func appendJoined(records []dump.Record, r dump.Record) []dump.Record {
+func appendJoined(records []record.Record, r record.Record) []record.Record {
 	r.Data = bytes.Clone(r.Data)
-	if n := len(records); n > 0 && r.Kind == dump.KindData && r.Network != "udp" {
+	if n := len(records); n > 0 && r.Kind == record.KindData && r.Network != "udp" {
 		last := &records[n-1]
 		if last.Kind == r.Kind && last.Conn == r.Conn && last.Time.Equal(r.Time) && last.Direction == r.Direction && last.Offset+last.Length == r.Offset {
 			last.Data = append(last.Data, r.Data...)
@@ -160,7 +160,7 @@ func appendJoined(records []dump.Record, r dump.Record) []dump.Record {
 }
 
 // equalRecords compares what a format keeps of events with what was read.
-func equalRecords(t *testing.T, got []dump.Record, events []event, keeps func(dump.Record) dump.Record) {
+func equalRecords(t *testing.T, got []record.Record, events []event, keeps func(record.Record) record.Record) {
 	t.Helper()
 	if len(got) != len(events) {
 		t.Errorf("%d records, want %d", len(got), len(events))
@@ -176,7 +176,7 @@ func equalRecords(t *testing.T, got []dump.Record, events []event, keeps func(du
 	}
 }
 
-func readAll(t *testing.T, file []byte) []dump.Record {
+func readAll(t *testing.T, file []byte) []record.Record {
 	t.Helper()
 	records, damage, err := readBytes(file)
 	if err != nil || len(damage) > 0 {
@@ -185,7 +185,7 @@ func readAll(t *testing.T, file []byte) []dump.Record {
 	return records
 }
 
-func readBytes(file []byte) ([]dump.Record, []*dump.DamageError, error) {
+func readBytes(file []byte) ([]record.Record, []*record.DamageError, error) {
 	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(file)})
 	if err != nil {
 		return nil, nil, err
@@ -203,7 +203,7 @@ func TestRoundTripPcapng(t *testing.T) {
 		var want []event
 		pending := map[string]event{}
 		for _, e := range events {
-			if e.flow.Network == "udp" && e.rec.Kind == dump.KindOpen {
+			if e.flow.Network == "udp" && e.rec.Kind == record.KindOpen {
 				pending[e.rec.Conn] = e
 				continue
 			}
@@ -214,7 +214,7 @@ func TestRoundTripPcapng(t *testing.T) {
 			}
 			want = append(want, e)
 		}
-		equalRecords(t, readAll(t, file), want, func(r dump.Record) dump.Record { return r })
+		equalRecords(t, readAll(t, file), want, func(r record.Record) record.Record { return r })
 	}
 }
 
@@ -222,9 +222,9 @@ func TestRoundTripHexMeta(t *testing.T) {
 	for seed := range uint64(20) {
 		events := randomEvents(seed, 30)
 		file := encode(nil, dump.NewHexMeta(), events)
-		equalRecords(t, readAll(t, file), events, func(r dump.Record) dump.Record {
+		equalRecords(t, readAll(t, file), events, func(r record.Record) record.Record {
 			// What the lines do not tell.
-			r.Start, r.HasBase, r.Base, r.ListenerName = false, false, dump.Both{}, ""
+			r.Start, r.HasBase, r.Base, r.ListenerName = false, false, record.PerDirection{}, ""
 			r.Network = ""
 			return r
 		})
@@ -289,7 +289,7 @@ func TestExportKeepsEverything(t *testing.T) {
 }
 
 // keyOf returns all of a record as text.
-func keyOf(r dump.Record) string {
+func keyOf(r record.Record) string {
 	data := string(r.Data)
 	r.Data = nil
 	return fmt.Sprintf("%+v ", r) + data

@@ -14,26 +14,26 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // smallDump returns a short conversation in one format.
 func smallDump(format string) []byte {
 	file, captured := newCapture()
-	var encoder dump.Encoder = captured
+	var encoder record.Encoder = captured
 	if format != "pcapng" {
 		file, encoder = nil, dump.NewHexMeta()
 	}
 	a, b := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080"), newFlow("tcp", 2, "[2001:db8::1]:50000", "[2001:db8::2]:8080")
 	file = encoder.Open(file, testTime, a)
-	file = encoder.Data(file, testTime, a, model.In, 0, []byte("first request"))
+	file = encoder.Data(file, testTime, a, record.In, 0, []byte("first request"))
 	file = encoder.Open(file, testTime, b)
-	file = encoder.Data(file, testTime, b, model.In, 0, []byte("other"))
-	file = encoder.Data(file, testTime, a, model.Out, 0, []byte("first answer"))
-	file = encoder.Gap(file, testTime, b, model.Out, 0, 70, model.ReasonGuard)
-	file = encoder.Data(file, testTime, b, model.Out, 70, []byte("rest"))
-	file = encoder.Close(file, testTime, b, "RemoteClose", 5, 74)
-	return encoder.Close(file, testTime, a, "LocalClose", 13, 12)
+	file = encoder.Data(file, testTime, b, record.In, 0, []byte("other"))
+	file = encoder.Data(file, testTime, a, record.Out, 0, []byte("first answer"))
+	file = encoder.Gap(file, testTime, b, record.Out, 0, 70, record.ReasonGuard)
+	file = encoder.Data(file, testTime, b, record.Out, 70, []byte("rest"))
+	file = encoder.Close(file, testTime, b, "RemoteClose", record.PerDirection{In: 5, Out: 74})
+	return encoder.Close(file, testTime, a, "LocalClose", record.PerDirection{In: 13, Out: 12})
 }
 
 func TestEveryPrefixIsReadUpToItsEnd(t *testing.T) {
@@ -155,7 +155,7 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 		damage := 0
 		for {
 			r, err := d.Next()
-			var damaged *dump.DamageError
+			var damaged *record.DamageError
 			if errors.As(err, &damaged) {
 				damage++
 				continue
@@ -166,7 +166,7 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Direction == model.In {
+			if r.Direction == record.In {
 				if r.Offset != next {
 					t.Fatalf("%s: offset %d, want %d", c.name, r.Offset, next)
 				}
@@ -228,10 +228,10 @@ func (m *manyWindows) Read(p []byte) (int, error) {
 			f.Window = fmt.Sprintf("00000000-0000-4000-8000-%012d", m.n)
 			m.buf = m.encoder.Open(m.buf, testTime, f)
 			for j := range uint64(10) {
-				m.buf = m.encoder.Data(m.buf, testTime, f, model.In, j*4, []byte("data"))
+				m.buf = m.encoder.Data(m.buf, testTime, f, record.In, j*4, []byte("data"))
 			}
 			if i%2 == 0 {
-				m.buf = m.encoder.Close(m.buf, testTime, f, "RemoteClose", 40, 0)
+				m.buf = m.encoder.Close(m.buf, testTime, f, "RemoteClose", record.PerDirection{In: 40, Out: 0})
 			}
 		}
 		m.rest = m.buf

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A dump is read record by record; damage is told in between and ends nothing.
@@ -28,7 +29,7 @@ this line is damaged
 	})
 	for {
 		r, err := d.Next()
-		var damage *dump.DamageError
+		var damage *record.DamageError
 		if errors.As(err, &damage) {
 			fmt.Println(damage)
 			continue
@@ -40,7 +41,7 @@ this line is damaged
 			log.Fatal(err)
 		}
 		tracker.Add(r)
-		if r.Kind == dump.KindData {
+		if r.Kind == record.KindData {
 			fmt.Printf("%s %s %q\n", r.Conn, r.Direction, r.Data)
 		}
 	}

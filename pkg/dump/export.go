@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // exportBuffer is how many bytes an Exporter collects before it writes.
@@ -23,7 +25,7 @@ type Exporter struct {
 
 // exportFlow is a connection of the file.
 type exportFlow struct {
-	Flow
+	record.Flow
 	opened bool
 	openAt int64 // of the opening that is not written yet
 	based  bool  // Next and FromStart are what the records' file says
@@ -33,28 +35,28 @@ type exportFlow struct {
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
 	e := &Exporter{w: w, interfaces: map[string]uint32{}}
-	e.encoder = NewPcapng(func(f *Flow) uint32 { return e.interfaces[interfaceKey(f)] })
+	e.encoder = NewPcapng(func(f *record.Flow) uint32 { return e.interfaces[interfaceKey(f)] })
 	e.buf = AppendSectionHeader(make([]byte, 0, exportBuffer+maxBlock), app)
 	return e
 }
 
-func interfaceKey(f *Flow) string { return f.Network + " " + f.Port + " " + f.Listener }
+func interfaceKey(f *record.Flow) string { return f.Network + " " + f.Port + " " + f.ListenerName }
 
 // Write adds a record. It does not keep r.
-func (e *Exporter) Write(r *Record) error {
+func (e *Exporter) Write(r *record.Record) error {
 	key := connKey{r.Window, r.Conn}
 	f := e.find(key)
-	if f == nil || r.Kind == KindOpen && f.opened {
+	if f == nil || r.Kind == record.KindOpen && f.opened {
 		f = &exportFlow{Flow: flowOf(&r.Identity)}
 		e.add(key, f)
 		e.describe(f)
 	}
 	t := r.Time.UnixNano()
-	if r.Kind == KindOpen {
+	if r.Kind == record.KindOpen {
 		f.openAt = t
 		if r.HasBase {
 			f.based, f.FromStart = true, r.Start
-			f.Next = [2]uint64{r.Base.In, r.Base.Out}
+			f.Next = r.Base
 		}
 		return e.settle()
 	}
@@ -62,12 +64,12 @@ func (e *Exporter) Write(r *Record) error {
 		e.open(f, r, t)
 	}
 	switch r.Kind {
-	case KindData:
+	case record.KindData:
 		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Data)
-	case KindGap:
+	case record.KindGap:
 		e.buf = e.encoder.gap(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
-	case KindClose:
-		e.buf = e.encoder.Close(e.buf, t, &f.Flow, r.Reason, r.Totals.In, r.Totals.Out)
+	case record.KindClose:
+		e.buf = e.encoder.Close(e.buf, t, &f.Flow, record.CloseReason(r.Reason), r.Totals)
 		delete(e.young, key)
 		delete(e.old, key)
 	}
@@ -96,10 +98,10 @@ func (e *Exporter) add(key connKey, f *exportFlow) {
 
 // open writes a connection's opening, which waited for its first bytes: hex_meta
 // lines do not say where in the connection the window begins.
-func (e *Exporter) open(f *exportFlow, r *Record, t int64) {
+func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 	f.opened = true
-	if !f.based && (r.Kind == KindData || r.Kind == KindGap) {
-		f.Next[r.Direction] = r.Offset
+	if !f.based && (r.Kind == record.KindData || r.Kind == record.KindGap) {
+		f.Next.Set(r.Direction, r.Offset)
 		f.FromStart = r.Offset == 0
 	}
 	if f.openAt == 0 {
@@ -115,7 +117,7 @@ func (e *Exporter) describe(f *exportFlow) {
 		return
 	}
 	e.interfaces[key] = uint32(len(e.interfaces))
-	name := f.Listener
+	name := f.ListenerName
 	if name == "" {
 		name = "port " + f.Port
 	}
@@ -140,11 +142,8 @@ func (e *Exporter) Flush() error {
 }
 
 // flowOf returns what an encoder needs to know of a decoded connection.
-func flowOf(id *Identity) Flow {
-	f := Flow{
-		Window: id.Window, Conn: id.Conn, Port: id.Port, Network: id.Network,
-		Client: id.Peer, Server: id.Listener, Listener: id.ListenerName,
-	}
+func flowOf(id *record.Identity) record.Flow {
+	f := record.Flow{Endpoint: record.Endpoint{Identity: *id}}
 	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
 	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
 	switch {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Filter says which records are wanted. Its zero value wants all; a field that is
@@ -21,11 +21,11 @@ type Filter struct {
 
 	// Only, when not nil, is the one direction whose bytes and gaps are wanted.
 	// Openings and ends have no direction.
-	Only *model.Direction
+	Only *record.Direction
 }
 
 // Match tells whether r is wanted.
-func (f *Filter) Match(r *Record) bool {
+func (f *Filter) Match(r *record.Record) bool {
 	if f.Window != "" && !strings.HasPrefix(r.Window, f.Window) ||
 		f.Conn != "" && r.Conn != f.Conn ||
 		f.Port != "" && r.Port != f.Port ||
@@ -33,7 +33,7 @@ func (f *Filter) Match(r *Record) bool {
 		!f.Until.IsZero() && !r.Time.Before(f.Until) {
 		return false
 	}
-	if f.Only != nil && (r.Kind == KindData || r.Kind == KindGap) && r.Direction != *f.Only {
+	if f.Only != nil && (r.Kind == record.KindData || r.Kind == record.KindGap) && r.Direction != *f.Only {
 		return false
 	}
 	return f.matchPeer(r.Peer)

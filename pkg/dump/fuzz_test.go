@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // readUntilEnd reads whatever is in file and checks what holds of any records.
@@ -36,7 +37,7 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 			continue
 		}
 		bytesIn += len(r.Data)
-		if r.Kind == dump.KindData && r.Length != uint64(len(r.Data)) || bytesIn > limit {
+		if r.Kind == record.KindData && r.Length != uint64(len(r.Data)) || bytesIn > limit {
 			t.Fatalf("length %d of %d bytes, %d in all of a file of %d", r.Length, len(r.Data), bytesIn, len(file))
 		}
 		if err := exporter.Write(r); err != nil {

@@ -3,7 +3,7 @@ package dump
 import (
 	"encoding/binary"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Hex encodes the lines that the first implementation wrote, one a record:
@@ -16,16 +16,16 @@ type Hex struct {
 	prefix linePrefix
 }
 
-var _ Encoder = (*Hex)(nil)
+var _ record.Encoder = (*Hex)(nil)
 
 // NewHex returns an encoder of hex lines, with times in the local time zone.
 func NewHex() *Hex { return &Hex{} }
 
 // Open appends nothing.
-func (*Hex) Open(dst []byte, _ int64, _ *Flow) []byte { return dst }
+func (*Hex) Open(dst []byte, _ int64, _ *record.Flow) []byte { return dst }
 
 // Data appends one line.
-func (h *Hex) Data(dst []byte, t int64, f *Flow, _ model.Direction, _ uint64, data []byte) []byte {
+func (h *Hex) Data(dst []byte, t int64, f *record.Flow, _ record.Direction, _ uint64, data []byte) []byte {
 	dst = h.prefix.append(dst, t, millis)
 	dst = appendFields(dst, f)
 	dst = AppendHex(dst, data)
@@ -33,15 +33,17 @@ func (h *Hex) Data(dst []byte, t int64, f *Flow, _ model.Direction, _ uint64, da
 }
 
 // Gap appends nothing.
-func (*Hex) Gap(dst []byte, _ int64, _ *Flow, _ model.Direction, _, _ uint64, _ model.Reason) []byte {
+func (*Hex) Gap(dst []byte, _ int64, _ *record.Flow, _ record.Direction, _, _ uint64, _ record.Reason) []byte {
 	return dst
 }
 
 // Close appends nothing.
-func (*Hex) Close(dst []byte, _ int64, _ *Flow, _ string, _, _ uint64) []byte { return dst }
+func (*Hex) Close(dst []byte, _ int64, _ *record.Flow, _ record.CloseReason, _ record.PerDirection) []byte {
+	return dst
+}
 
 // appendFields appends the two fields that start each line of the flow log.
-func appendFields(dst []byte, f *Flow) []byte {
+func appendFields(dst []byte, f *record.Flow) []byte {
 	dst = append(dst, '[')
 	dst = append(dst, f.Window...)
 	dst = append(dst, ']', '[')

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // BenchmarkAppendHex measures the text of a record's bytes. The yardstick is a
@@ -27,8 +29,8 @@ func BenchmarkAppendHex(b *testing.B) {
 
 // BenchmarkHexLine measures whole lines, with prefix and fields.
 func BenchmarkHexLine(b *testing.B) {
-	flow := &Flow{Window: "3f0c9b9e-0000-4000-8000-000000000000", Conn: "aaaaaa-1", Port: "2045"}
-	for name, e := range map[string]Encoder{"hex": NewHex(), "hex_meta": NewHexMeta()} {
+	flow := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: "3f0c9b9e-0000-4000-8000-000000000000", Conn: "aaaaaa-1", Port: "2045"}}}
+	for name, e := range map[string]record.Encoder{"hex": NewHex(), "hex_meta": NewHexMeta()} {
 		b.Run(name, func(b *testing.B) {
 			data := randomBytes(1 << 10)
 			dst := make([]byte, 0, 4<<10)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxField bounds each of a line's bracketed fields.
@@ -21,7 +21,7 @@ type hexDecoder struct {
 	lines  lineReader
 	prefix prefixParser
 	table  identityTable
-	rec    Record
+	rec    record.Record
 	data   []byte // what rec.Data is cut from
 	flow   *knownFlow
 	behind uint64 // offset behind the part of the line that was decoded last
@@ -43,15 +43,15 @@ func (d *hexDecoder) reset(src io.Reader, file string) {
 }
 
 // next returns the next record, which is d's until the next call; see Reader.
-func (d *hexDecoder) next() (*Record, error) {
+func (d *hexDecoder) next() (*record.Record, error) {
 	for {
 		part, err := d.lines.next()
 		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, errIdle) {
+			if errors.Is(err, io.EOF) || errors.Is(err, record.ErrNoMoreYet) {
 				return nil, err
 			}
 			d.lines.err = io.EOF
-			return nil, &DamageError{File: d.file, Offset: d.lines.offset, Err: err}
+			return nil, &record.DamageError{File: d.file, Offset: d.lines.offset, Err: err}
 		}
 		rec, at, err := d.part(part)
 		if err != nil {
@@ -61,7 +61,7 @@ func (d *hexDecoder) next() (*Record, error) {
 				continue
 			}
 			d.bad = true
-			return nil, &DamageError{File: d.file, Offset: part.offset + int64(at), Err: err}
+			return nil, &record.DamageError{File: d.file, Offset: part.offset + int64(at), Err: err}
 		}
 		if rec != nil {
 			d.bad = false
@@ -71,7 +71,7 @@ func (d *hexDecoder) next() (*Record, error) {
 }
 
 // part decodes a line, or a part of one. at is where err is, in part.text.
-func (d *hexDecoder) part(p linePart) (rec *Record, at int, err error) {
+func (d *hexDecoder) part(p linePart) (rec *record.Record, at int, err error) {
 	switch {
 	case p.first:
 		rec, at, err = d.begin(p)
@@ -86,7 +86,7 @@ func (d *hexDecoder) part(p linePart) (rec *Record, at int, err error) {
 }
 
 // begin decodes a line from its start.
-func (d *hexDecoder) begin(p linePart) (*Record, int, error) {
+func (d *hexDecoder) begin(p linePart) (*record.Record, int, error) {
 	if len(p.text) == 0 && !p.cut {
 		return nil, 0, nil
 	}
@@ -113,7 +113,7 @@ func (d *hexDecoder) begin(p linePart) (*Record, int, error) {
 		portEnd := at + end
 		at = portEnd + 1
 		port := p.text[portAt:portEnd]
-		d.rec = Record{Time: t}
+		d.rec = record.Record{Time: t}
 		if m, ok := parseMeta(p.text, at); ok {
 			return d.meta(p, p.text[fields:m.connEnd], window, port, m)
 		}
@@ -126,9 +126,9 @@ func (d *hexDecoder) begin(p linePart) (*Record, int, error) {
 
 func lineError(p linePart, what string) error {
 	if p.cut {
-		return fmt.Errorf("%w: %s", ErrTruncated, what)
+		return fmt.Errorf("%w: %s", record.ErrTruncated, what)
 	}
-	return fmt.Errorf("%w: %s", ErrMalformed, what)
+	return fmt.Errorf("%w: %s", record.ErrMalformed, what)
 }
 
 // field returns the text between the brackets that begin at text[at] and where
@@ -150,10 +150,10 @@ func hexFollows(text []byte) bool {
 }
 
 // legacy decodes a line that has no third field.
-func (d *hexDecoder) legacy(p linePart, key, window, port []byte, at int) (*Record, int, error) {
+func (d *hexDecoder) legacy(p linePart, key, window, port []byte, at int) (*record.Record, int, error) {
 	f := d.table.find(key)
 	if f == nil {
-		f = &knownFlow{Identity: Identity{Window: string(window), Port: string(port), Conn: "all-" + string(port)}}
+		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: "all-" + string(port)}}
 		d.table.add(key, f)
 	}
 	d.rec.Legacy = true
@@ -163,7 +163,7 @@ func (d *hexDecoder) legacy(p linePart, key, window, port []byte, at int) (*Reco
 }
 
 // payload decodes the bytes in p.text[at:], which may be a part of the line's.
-func (d *hexDecoder) payload(p linePart, at int) (*Record, int, error) {
+func (d *hexDecoder) payload(p linePart, at int) (*record.Record, int, error) {
 	text := p.text[at:]
 	if !p.last {
 		whole := len(text) - len(text)%3
@@ -178,16 +178,16 @@ func (d *hexDecoder) payload(p linePart, at int) (*Record, int, error) {
 	if decoded < len(text) {
 		// What came before the fault in this part is given up with it: a flipped
 		// digit does not say where the damage began.
-		err := ErrMalformed
+		err := record.ErrMalformed
 		if p.cut && len(text)-decoded < 2 {
-			err = ErrTruncated
+			err = record.ErrTruncated
 		}
 		return nil, at + decoded, fmt.Errorf("%w: not two hex digits and a space", err)
 	}
 	if p.cut {
-		return nil, at + decoded, fmt.Errorf("%w: a line without an end", ErrTruncated)
+		return nil, at + decoded, fmt.Errorf("%w: a line without an end", record.ErrTruncated)
 	}
-	d.rec.Kind, d.rec.Identity = KindData, d.flow.Identity
+	d.rec.Kind, d.rec.Identity = record.KindData, d.flow.Identity
 	d.rec.Data, d.rec.Length = d.data, uint64(len(d.data))
 	d.behind = d.rec.Offset + d.rec.Length
 	if d.rec.Legacy {
@@ -197,15 +197,15 @@ func (d *hexDecoder) payload(p linePart, at int) (*Record, int, error) {
 }
 
 // meta decodes the rest of a line with a third field.
-func (d *hexDecoder) meta(p linePart, key, window, port []byte, m lineMeta) (*Record, int, error) {
+func (d *hexDecoder) meta(p linePart, key, window, port []byte, m lineMeta) (*record.Record, int, error) {
 	f := d.table.find(key)
 	if f == nil {
-		f = &knownFlow{Identity: Identity{Window: string(window), Port: string(port), Conn: string(m.conn), Network: networkOf(port)}}
+		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: string(m.conn), Network: networkOf(port)}}
 		d.table.add(key, f)
 	}
 	d.flow = f
 	d.rec.Direction, d.rec.Offset = m.dir, m.offset
-	if m.kind == KindData {
+	if m.kind == record.KindData {
 		return d.payload(p, m.end)
 	}
 	if p.cut || !p.last {
@@ -215,14 +215,14 @@ func (d *hexDecoder) meta(p linePart, key, window, port []byte, m lineMeta) (*Re
 	d.rec.Kind = m.kind
 	switch {
 	case !ok:
-	case m.kind == KindOpen:
+	case m.kind == record.KindOpen:
 		var peer, listener []byte
 		peer, listener, ok = bytes.Cut(tail, []byte(" -> "))
 		f.Peer, f.Listener = string(peer), string(listener)
-	case m.kind == KindGap:
+	case m.kind == record.KindGap:
 		d.rec.Length, d.rec.Reason = m.length, string(tail)
 		ok = len(tail) > 0
-	case m.kind == KindClose:
+	case m.kind == record.KindClose:
 		d.rec.Reason, d.rec.Totals, ok = parseClose(string(tail))
 		d.table.remove(key)
 	}
@@ -242,7 +242,7 @@ func networkOf(port []byte) string {
 }
 
 // parseClose reads "<reason> > <bytes> < <bytes>".
-func parseClose(tail string) (reason string, totals Both, ok bool) {
+func parseClose(tail string) (reason string, totals record.PerDirection, ok bool) {
 	reason, counts, ok := strings.Cut(tail, " > ")
 	in, out, ok2 := strings.Cut(counts, " < ")
 	var okIn, okOut bool
@@ -253,10 +253,10 @@ func parseClose(tail string) (reason string, totals Both, ok bool) {
 
 // lineMeta is the third field of a line.
 type lineMeta struct {
-	kind           Kind
+	kind           record.Kind
 	conn           []byte
 	connEnd        int // index in the line behind conn
-	dir            model.Direction
+	dir            record.Direction
 	offset, length uint64
 	end            int // index in the line behind the field
 }
@@ -276,24 +276,24 @@ func parseMeta(text []byte, at int) (m lineMeta, ok bool) {
 	m.connEnd = at + 1 + space
 	switch {
 	case string(value) == "open":
-		m.kind = KindOpen
+		m.kind = record.KindOpen
 		return m, true
 	case string(value) == "close":
-		m.kind = KindClose
+		m.kind = record.KindClose
 		return m, true
 	}
-	m.kind = KindData
+	m.kind = record.KindData
 	if rest, gap := bytes.CutPrefix(value, []byte("gap ")); gap {
-		m.kind, value = KindGap, rest
+		m.kind, value = record.KindGap, rest
 	}
 	if len(value) < 3 || value[1] != ' ' || value[0] != '>' && value[0] != '<' {
 		return m, false
 	}
 	if value[0] == '<' {
-		m.dir = model.Out
+		m.dir = record.Out
 	}
 	numbers := value[2:]
-	if m.kind == KindGap {
+	if m.kind == record.KindGap {
 		first, second, _ := bytes.Cut(numbers, []byte(" "))
 		if m.length, ok = parseUint(second); !ok || m.length == 0 {
 			return m, false

@@ -3,7 +3,7 @@ package dump
 import (
 	"strconv"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // HexMeta encodes hex lines that also say which connection, direction and offset
@@ -19,23 +19,23 @@ type HexMeta struct {
 	prefix linePrefix
 }
 
-var _ Encoder = (*HexMeta)(nil)
+var _ record.Encoder = (*HexMeta)(nil)
 
 // NewHexMeta returns an encoder of hex_meta lines, with times in the local zone.
 func NewHexMeta() *HexMeta { return &HexMeta{} }
 
 // Open appends the line that introduces f.
-func (h *HexMeta) Open(dst []byte, t int64, f *Flow) []byte {
+func (h *HexMeta) Open(dst []byte, t int64, f *record.Flow) []byte {
 	dst = h.start(dst, t, f)
 	dst = append(dst, " open] "...)
-	dst = append(dst, f.Client...)
+	dst = append(dst, f.Peer...)
 	dst = append(dst, " -> "...)
-	dst = append(dst, f.Server...)
+	dst = append(dst, f.Listener...)
 	return append(dst, '\n')
 }
 
 // Data appends one line.
-func (h *HexMeta) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset uint64, data []byte) []byte {
+func (h *HexMeta) Data(dst []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, data []byte) []byte {
 	dst = h.start(dst, t, f)
 	dst = append(dst, ' ', arrow(dir), ' ')
 	dst = strconv.AppendUint(dst, offset, 10)
@@ -45,7 +45,7 @@ func (h *HexMeta) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset
 }
 
 // Gap appends one line.
-func (h *HexMeta) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+func (h *HexMeta) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
 	dst = h.start(dst, t, f)
 	dst = append(dst, " gap "...)
 	dst = append(dst, arrow(dir), ' ')
@@ -58,27 +58,27 @@ func (h *HexMeta) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset,
 }
 
 // Close appends one line.
-func (h *HexMeta) Close(dst []byte, t int64, f *Flow, reason string, in, out uint64) []byte {
+func (h *HexMeta) Close(dst []byte, t int64, f *record.Flow, reason record.CloseReason, totals record.PerDirection) []byte {
 	dst = h.start(dst, t, f)
 	dst = append(dst, " close] "...)
 	dst = append(dst, reason...)
 	dst = append(dst, " > "...)
-	dst = strconv.AppendUint(dst, in, 10)
+	dst = strconv.AppendUint(dst, totals.In, 10)
 	dst = append(dst, " < "...)
-	dst = strconv.AppendUint(dst, out, 10)
+	dst = strconv.AppendUint(dst, totals.Out, 10)
 	return append(dst, '\n')
 }
 
 // start appends the prefix and fields up to the connection's identity.
-func (h *HexMeta) start(dst []byte, t int64, f *Flow) []byte {
+func (h *HexMeta) start(dst []byte, t int64, f *record.Flow) []byte {
 	dst = h.prefix.append(dst, t, micros)
 	dst = appendFields(dst, f)
 	dst = append(dst, '[')
 	return append(dst, f.Conn...)
 }
 
-func arrow(dir model.Direction) byte {
-	if dir == model.Out {
+func arrow(dir record.Direction) byte {
+	if dir == record.Out {
 		return '<'
 	}
 	return '>'

@@ -3,6 +3,8 @@ package dump
 import (
 	"bytes"
 	"slices"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxKnown bounds the connections that a decoder remembers, whatever a file
@@ -11,7 +13,7 @@ const maxKnown = 1 << 16
 
 // knownFlow is what a decoder remembers of a connection between its records.
 type knownFlow struct {
-	Identity
+	record.Identity
 	next uint64 // of legacy lines: the offset behind the last one
 }
 

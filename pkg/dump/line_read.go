@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // lineBuffer is how much of a line is held at once. Longer lines come in parts,
@@ -37,7 +39,7 @@ func (l *lineReader) reset(src io.Reader) {
 	*l = lineReader{src: src, buf: l.buf}
 }
 
-// next returns the next part. errIdle means that a later call may give more; any
+// next returns the next part. record.ErrNoMoreYet means that a later call may give more; any
 // other error is final.
 func (l *lineReader) next() (linePart, error) {
 	for {
@@ -89,7 +91,7 @@ func (l *lineReader) fill() error {
 	}
 	n, err := l.src.Read(l.buf[l.end:])
 	l.end += n
-	if errors.Is(err, errIdle) {
+	if errors.Is(err, record.ErrNoMoreYet) {
 		if n > 0 {
 			return nil
 		}

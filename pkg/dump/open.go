@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Format is a format of files with records.
@@ -84,7 +86,7 @@ func (d *Dump) add(path string) error {
 		}
 		c := d.chain()
 		if err := c.begin(d.options.Stdin, "-"); err != nil {
-			return &DamageError{File: "-", Err: err}
+			return &record.DamageError{File: "-", Err: err}
 		}
 		d.sleep(c)
 		return nil
@@ -114,7 +116,7 @@ func (d *Dump) add(path string) error {
 	d.addFlowLog(l)
 	if d.options.Format != FormatHex {
 		for _, name := range l.missingFiles(&d.options.Filter) {
-			d.damage = append(d.damage, &DamageError{File: name, Err: ErrMissing})
+			d.damage = append(d.damage, &record.DamageError{File: name, Err: record.ErrMissing})
 		}
 	}
 	return nil
@@ -175,7 +177,7 @@ func (d *Dump) addFlowLog(l *listing) {
 }
 
 // Next implements Reader.
-func (d *Dump) Next() (*Record, error) {
+func (d *Dump) Next() (*record.Record, error) {
 	for {
 		switch c := d.last; {
 		case len(d.damage) > 0:
@@ -223,9 +225,9 @@ func (d *Dump) pull(c *chain) bool {
 		c.head = rec
 		return true
 	}
-	var damage *DamageError
+	var damage *record.DamageError
 	switch {
-	case errors.Is(err, errIdle):
+	case errors.Is(err, record.ErrNoMoreYet):
 		d.waiting = append(d.waiting, c)
 	case errors.Is(err, io.EOF):
 		c.closeFile()

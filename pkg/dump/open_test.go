@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // put writes a file of a dump directory. Names that end with .gz are compressed.
@@ -39,16 +39,16 @@ func put(t *testing.T, dir, name string, content []byte) {
 func line(window string, seconds int, offset uint64, text string) []byte {
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window = window
-	return dump.NewHexMeta().Data(nil, testTime+int64(seconds)*1e9, f, model.In, offset, []byte(text))
+	return dump.NewHexMeta().Data(nil, testTime+int64(seconds)*1e9, f, record.In, offset, []byte(text))
 }
 
 // segment returns a capture with the same content.
 func segment(window string, id int, seconds int, offset uint64, text string) []byte {
 	file, encoder := newCapture()
 	f := newFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
-	f.Window, f.FromStart, f.Next[model.In] = window, false, offset
+	f.Window, f.FromStart, f.Next.In = window, false, offset
 	now := testTime + int64(seconds)*1e9
-	return encoder.Data(encoder.Open(file, now, f), now, f, model.In, offset, []byte(text))
+	return encoder.Data(encoder.Open(file, now, f), now, f, record.In, offset, []byte(text))
 }
 
 // segmentName returns the name of a capture's file.
@@ -58,7 +58,7 @@ func segmentName(window string, seconds int, number int) string {
 }
 
 // payloads returns the payload of all data records under paths, in their order.
-func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, damage []*dump.DamageError) {
+func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, damage []*record.DamageError) {
 	t.Helper()
 	d, err := dump.Open(paths, o)
 	if err != nil {
@@ -70,7 +70,7 @@ func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, da
 		t.Fatal(err)
 	}
 	for _, r := range records {
-		if r.Kind == dump.KindData {
+		if r.Kind == record.KindData {
 			texts = append(texts, string(r.Data))
 		}
 	}
@@ -140,7 +140,7 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 	put(t, dir, segmentName(windowA, 0, 3), segment(windowA, 1, 3, 9, "three"))
 	got, damage := payloads(t, dump.Options{}, dir)
 	missing := filepath.Join(dir, segmentName(windowA, 0, 2))
-	if !slices.Equal(got, []string{"one", "three"}) || len(damage) != 1 || damage[0].File != missing || !errors.Is(damage[0], dump.ErrMissing) {
+	if !slices.Equal(got, []string{"one", "three"}) || len(damage) != 1 || damage[0].File != missing || !errors.Is(damage[0], record.ErrMissing) {
 		t.Errorf("got %q, damage %v, want %s", got, damage, missing)
 	}
 
@@ -159,15 +159,15 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 }
 
 func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
-	encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+	encoder := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 	header, _ := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
-	first := encoder.Data(encoder.Open(slices.Clone(header), testTime, f), testTime, f, model.In, 0, []byte("one"))
+	first := encoder.Data(encoder.Open(slices.Clone(header), testTime, f), testTime, f, record.In, 0, []byte("one"))
 	encoder.NewSegment()
-	second := encoder.Data(slices.Clone(header), testTime+1, f, model.In, 3, []byte("two"))
+	second := encoder.Data(slices.Clone(header), testTime+1, f, record.In, 3, []byte("two"))
 
 	alone := readAll(t, second)
-	if len(alone) != 2 || alone[0].Kind != dump.KindOpen || alone[0].Base.In != 3 || alone[1].Conn != f.Conn || alone[1].Offset != 3 {
+	if len(alone) != 2 || alone[0].Kind != record.KindOpen || alone[0].Base.In != 3 || alone[1].Conn != f.Conn || alone[1].Offset != 3 {
 		t.Errorf("the second segment alone gives %+v", alone)
 	}
 	dir := t.TempDir()
@@ -179,7 +179,7 @@ func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
 	}
 	defer func() { _ = d.Close() }()
 	both, _, err := collect(d)
-	if err != nil || len(both) != 3 || both[0].Kind != dump.KindOpen || both[2].Offset != 3 {
+	if err != nil || len(both) != 3 || both[0].Kind != record.KindOpen || both[2].Offset != 3 {
 		t.Errorf("both segments give %+v, %v", both, err)
 	}
 }
@@ -198,7 +198,7 @@ func TestFilter(t *testing.T) {
 	dir := t.TempDir()
 	events := randomEvents(5, 12)
 	put(t, dir, "dump_tcp_copy.log", encode(nil, dump.NewHexMeta(), events))
-	in := model.In
+	in := record.In
 	middle := events[len(events)/2].rec.Time
 	for name, f := range map[string]dump.Filter{
 		"window": {Window: testWindow[:5]}, "other window": {Window: "0"}, "connection": {Conn: "k3v9qa-3"}, "port": {Port: "5353"},
@@ -217,7 +217,7 @@ func TestFilter(t *testing.T) {
 			r := e.rec
 			if strings.HasPrefix(r.Window, f.Window) && (f.Conn == "" || r.Conn == f.Conn) && (f.Port == "" || r.Port == f.Port) &&
 				!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until)) &&
-				(f.Only == nil || r.Kind == dump.KindOpen || r.Kind == dump.KindClose || r.Direction == in) {
+				(f.Only == nil || r.Kind == record.KindOpen || r.Kind == record.KindClose || r.Direction == in) {
 				want++
 			}
 		}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"strconv"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // The parts of pcapng (IETF draft-ietf-opsawg-pcapng) that the recorder uses.
@@ -99,12 +99,12 @@ func AppendInterface(dst []byte, name, description string) []byte {
 
 // InterfaceStatistics is what a listener's connections went through in a window.
 type InterfaceStatistics struct {
-	Window   string                   // UUID
-	Opened   int64                    // first moment of the window, nanoseconds since the Unix epoch
-	Closed   int64                    // last moment of the window, in the same unit
-	Received uint64                   // records seen
-	Dropped  uint64                   // records lost, at least in part
-	LostBy   [model.NumReasons]uint64 // bytes lost, by reason
+	Window   string                    // UUID
+	Opened   int64                     // first moment of the window, nanoseconds since the Unix epoch
+	Closed   int64                     // last moment of the window, in the same unit
+	Received uint64                    // records seen
+	Dropped  uint64                    // records lost, at least in part
+	LostBy   [record.NumReasons]uint64 // bytes lost, by reason
 }
 
 // AppendInterfaceStatistics appends the Interface Statistics Block of iface,
@@ -123,7 +123,7 @@ func AppendInterfaceStatistics(dst []byte, iface uint32, t int64, s InterfaceSta
 			continue
 		}
 		dst = append(dst, " lost_"...)
-		dst = append(dst, model.Reason(reason).String()...)
+		dst = append(dst, record.Reason(reason).String()...)
 		dst = append(dst, '=')
 		dst = strconv.AppendUint(dst, n, 10)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxBlock bounds the blocks that are read: the longest that the encoders write
@@ -38,7 +40,7 @@ func (r *blockReader) reset(src io.Reader) {
 	*r = blockReader{src: src, buf: r.buf}
 }
 
-// next returns the next block. errIdle means that a later call may give more,
+// next returns the next block. record.ErrNoMoreYet means that a later call may give more,
 // io.EOF is the end; other errors describe damage at the block's offset, and the
 // next call looks for an intact block behind it.
 func (r *blockReader) next() (block, error) {
@@ -52,13 +54,13 @@ func (r *blockReader) next() (block, error) {
 	}
 	length, ok := r.plausible(0)
 	if !ok {
-		return r.damaged(fmt.Errorf("%w: no block begins here", ErrMalformed))
+		return r.damaged(fmt.Errorf("%w: no block begins here", record.ErrMalformed))
 	}
 	if err := r.need(length); err != nil {
 		return r.ended(err)
 	}
 	if binary.LittleEndian.Uint32(r.buf[r.start+length-4:]) != uint32(length) {
-		return r.damaged(fmt.Errorf("%w: the two lengths of a block differ", ErrMalformed))
+		return r.damaged(fmt.Errorf("%w: the two lengths of a block differ", record.ErrMalformed))
 	}
 	b := block{
 		kind:   binary.LittleEndian.Uint32(r.buf[r.start:]),
@@ -82,11 +84,11 @@ func (r *blockReader) damaged(err error) (block, error) {
 func (r *blockReader) ended(err error) (block, error) {
 	at := block{offset: r.offset}
 	switch {
-	case errors.Is(err, errIdle):
+	case errors.Is(err, record.ErrNoMoreYet):
 		return at, err
 	case r.start < r.end:
 		if errors.Is(err, io.EOF) {
-			err = ErrTruncated
+			err = record.ErrTruncated
 		}
 		return r.damaged(err)
 	default:
@@ -112,7 +114,7 @@ func (r *blockReader) plausible(at int) (length int, ok bool) {
 func (r *blockReader) resync() error {
 	for {
 		if err := r.need(blockFrame); err != nil {
-			if errors.Is(err, errIdle) {
+			if errors.Is(err, record.ErrNoMoreYet) {
 				return err
 			}
 			r.skip(r.end - r.start) // too little for a block
@@ -129,7 +131,7 @@ func (r *blockReader) resync() error {
 			}
 			r.skip(at)
 			err := r.need(length)
-			if errors.Is(err, errIdle) {
+			if errors.Is(err, record.ErrNoMoreYet) {
 				return err
 			}
 			if err == nil && binary.LittleEndian.Uint32(r.buf[r.start+length-4:]) == uint32(length) {
@@ -160,7 +162,7 @@ func (r *blockReader) need(n int) error {
 		}
 		read, err := r.src.Read(r.buf[r.end:])
 		r.end += read
-		if errors.Is(err, errIdle) {
+		if errors.Is(err, record.ErrNoMoreYet) {
 			if read == 0 {
 				return err
 			}

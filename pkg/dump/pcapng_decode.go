@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // pcapngDecoder restores the records from what Pcapng has encoded. It is meant
@@ -20,7 +20,7 @@ type pcapngDecoder struct {
 	section section
 	window  string // of the last connection that identified itself
 	flows   map[packetKey]*packetFlow
-	queue   [4]Record // what the last packet said and next has not given yet
+	queue   [4]record.Record // what the last packet said and next has not given yet
 	queued  int
 	given   int
 	bad     bool // the last block was damaged: its neighbours are not reported again
@@ -46,7 +46,7 @@ type packetKey struct {
 
 // packetFlow is what the decoder knows of a connection.
 type packetFlow struct {
-	Identity
+	record.Identity
 	next [2]uint64 // offset behind the last bytes, by direction
 	seen [2]bool   // next is known
 }
@@ -65,7 +65,7 @@ func (d *pcapngDecoder) reset(src io.Reader, file string) {
 }
 
 // next returns the next record, which is d's until the next call; see Reader.
-func (d *pcapngDecoder) next() (*Record, error) {
+func (d *pcapngDecoder) next() (*record.Record, error) {
 	for {
 		if d.given < d.queued {
 			d.given++
@@ -73,7 +73,7 @@ func (d *pcapngDecoder) next() (*Record, error) {
 		}
 		d.queued, d.given = 0, 0
 		b, err := d.blocks.next()
-		if errors.Is(err, io.EOF) || errors.Is(err, errIdle) {
+		if errors.Is(err, io.EOF) || errors.Is(err, record.ErrNoMoreYet) {
 			return nil, err
 		}
 		if err == nil {
@@ -87,7 +87,7 @@ func (d *pcapngDecoder) next() (*Record, error) {
 			continue
 		}
 		d.bad = true
-		return nil, &DamageError{File: d.file, Offset: b.offset, Err: err}
+		return nil, &record.DamageError{File: d.file, Offset: b.offset, Err: err}
 	}
 }
 
@@ -95,12 +95,12 @@ func (d *pcapngDecoder) block(b block) error {
 	switch b.kind {
 	case blockSection:
 		if len(b.body) < 16 || binary.LittleEndian.Uint32(b.body) != byteOrderMagic {
-			return fmt.Errorf("%w: section header of an unknown byte order", ErrMalformed)
+			return fmt.Errorf("%w: section header of an unknown byte order", record.ErrMalformed)
 		}
 		d.section = section{}
 	case blockInterface:
 		if len(b.body) < 8 || len(d.section.links) >= maxInterfaces {
-			return fmt.Errorf("%w: interface block", ErrMalformed)
+			return fmt.Errorf("%w: interface block", record.ErrMalformed)
 		}
 		d.section.links = append(d.section.links, binary.LittleEndian.Uint16(b.body))
 	case blockPacket:
@@ -140,15 +140,15 @@ func (o *packetOptions) parse(b []byte) error {
 				o.comments[o.n] = c
 				o.n++
 			case resemblesOurs(text):
-				return fmt.Errorf("%w: a comment that reads %.80q", ErrMalformed, value)
+				return fmt.Errorf("%w: a comment that reads %.80q", record.ErrMalformed, value)
 			}
 		case code == optPacketDropped && n == 8, code == optPacketID && n == 8, code == optPacketQueue && n == 4:
 		default:
-			return fmt.Errorf("%w: packet option %d of %d bytes", ErrMalformed, code, n)
+			return fmt.Errorf("%w: packet option %d of %d bytes", record.ErrMalformed, code, n)
 		}
 	}
 	if len(b) > 0 {
-		return fmt.Errorf("%w: packet options", ErrMalformed)
+		return fmt.Errorf("%w: packet options", record.ErrMalformed)
 	}
 	return nil
 }
@@ -157,18 +157,18 @@ func (o *packetOptions) parse(b []byte) error {
 func (d *pcapngDecoder) packet(body []byte) error {
 	const fixed = packetFixed - 8 // the frame's head is not in body
 	if len(body) < fixed {
-		return fmt.Errorf("%w: packet block", ErrMalformed)
+		return fmt.Errorf("%w: packet block", record.ErrMalformed)
 	}
 	captured := int(binary.LittleEndian.Uint32(body[12:]))
 	padded := (captured + 3) &^ 3
 	if captured < 0 || captured > maxBlock || fixed+padded > len(body) {
-		return fmt.Errorf("%w: %d bytes in a packet block of %d", ErrMalformed, captured, len(body))
+		return fmt.Errorf("%w: %d bytes in a packet block of %d", record.ErrMalformed, captured, len(body))
 	}
 	view, err := parsePacket(body[fixed : fixed+captured])
 	if err != nil {
 		iface := binary.LittleEndian.Uint32(body)
 		if int64(iface) < int64(len(d.section.links)) && d.section.links[iface] != linkTypeRaw {
-			return fmt.Errorf("%w: link type %d, not the recorder's", ErrMalformed, d.section.links[iface])
+			return fmt.Errorf("%w: link type %d, not the recorder's", record.ErrMalformed, d.section.links[iface])
 		}
 		return err
 	}
@@ -190,7 +190,7 @@ func (d *pcapngDecoder) restore(now time.Time, v packetView, direction uint32, c
 		if id := c.identity; id != nil {
 			if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
 				f = d.begin(key, id)
-				d.push(now, KindOpen, f, Record{Start: id.start, Base: id.base, HasBase: true})
+				d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
 			}
 			d.window = id.Window
 			f.next, f.seen = [2]uint64{id.base.In, id.base.Out}, [2]bool{true, true}
@@ -207,10 +207,10 @@ func (d *pcapngDecoder) restore(now time.Time, v packetView, direction uint32, c
 		case noteGap:
 			noted = true
 			f.next[n.dir], f.seen[n.dir] = n.offset+n.length, true
-			d.push(now, KindGap, f, Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
+			d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
 		case noteClose:
 			noted = true
-			d.push(now, KindClose, f, Record{Reason: n.reason, Totals: Both{In: n.in, Out: n.out}})
+			d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
 			delete(d.flows, key)
 		}
 	}
@@ -219,27 +219,27 @@ func (d *pcapngDecoder) restore(now time.Time, v packetView, direction uint32, c
 	}
 	offset, ok := f.offset(dir, v)
 	if !ok {
-		return fmt.Errorf("%w: sequence number %d is before the stream's start", ErrMalformed, v.seq)
+		return fmt.Errorf("%w: sequence number %d is before the stream's start", record.ErrMalformed, v.seq)
 	}
 	f.next[dir], f.seen[dir] = max(f.next[dir], offset+uint64(len(v.payload))), true
-	d.push(now, KindData, f, Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
+	d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
 	return nil
 }
 
 // orient tells which end of a packet is the client.
-func (d *pcapngDecoder) orient(v packetView, direction uint32) (packetKey, model.Direction) {
+func (d *pcapngDecoder) orient(v packetView, direction uint32) (packetKey, record.Direction) {
 	in := packetKey{client: v.src, server: v.dst, udp: v.udp}
 	out := packetKey{client: v.dst, server: v.src, udp: v.udp}
 	switch direction {
 	case packetInbound:
-		return in, model.In
+		return in, record.In
 	case packetOutbound:
-		return out, model.Out
+		return out, record.Out
 	}
 	if d.flows[in] == nil && (d.flows[out] != nil || v.dst.Port() > v.src.Port()) {
-		return out, model.Out
+		return out, record.Out
 	}
-	return in, model.In
+	return in, record.In
 }
 
 // begin remembers a connection.
@@ -255,7 +255,7 @@ func (d *pcapngDecoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
 // unknown makes up the identity of a connection whose own was lost, but for what
 // the comments at hand say.
 func (d *pcapngDecoder) unknown(key packetKey, comments []parsedComment) *parsedIdentity {
-	id := &parsedIdentity{Identity: Identity{
+	id := &parsedIdentity{Identity: record.Identity{
 		Conn:     "unknown-" + key.client.String(),
 		Port:     fmt.Sprint(key.server.Port()),
 		Network:  "tcp",
@@ -274,7 +274,7 @@ func (d *pcapngDecoder) unknown(key packetKey, comments []parsedComment) *parsed
 
 // offset returns the stream offset of a packet's payload: the one with its
 // sequence number that is nearest to what is expected.
-func (f *packetFlow) offset(dir model.Direction, v packetView) (offset uint64, ok bool) {
+func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, ok bool) {
 	expected := f.next[dir]
 	if v.udp {
 		return expected, true
@@ -288,7 +288,7 @@ func (f *packetFlow) offset(dir model.Direction, v packetView) (offset uint64, o
 }
 
 // push queues a record whose kind-specific fields are those of r.
-func (d *pcapngDecoder) push(now time.Time, kind Kind, f *packetFlow, r Record) {
+func (d *pcapngDecoder) push(now time.Time, kind record.Kind, f *packetFlow, r record.Record) {
 	if d.queued == len(d.queue) {
 		return
 	}

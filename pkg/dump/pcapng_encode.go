@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"mosn.io/tcpcopy/internal/checksum"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Pcapng encodes flows as Enhanced Packet Blocks with synthesised IP and TCP or
@@ -17,16 +17,16 @@ import (
 // say is in comments (see appendIdentity, appendGap, appendClose), from which the
 // decoder restores every event exactly.
 type Pcapng struct {
-	interfaceOf func(*Flow) uint32
+	interfaceOf func(*record.Flow) uint32
 	segment     uint32 // number of the file, from 1
 }
 
-var _ Encoder = (*Pcapng)(nil)
+var _ record.Encoder = (*Pcapng)(nil)
 
 // NewPcapng returns an encoder whose packets carry the interface number that
 // interfaceOf gives: the owner of the file writes the interface's block before
 // the packets. It is asked once a flow and segment.
-func NewPcapng(interfaceOf func(*Flow) uint32) *Pcapng {
+func NewPcapng(interfaceOf func(*record.Flow) uint32) *Pcapng {
 	return &Pcapng{interfaceOf: interfaceOf, segment: 1}
 }
 
@@ -38,33 +38,37 @@ func (p *Pcapng) NewSegment() { p.segment++ }
 type pcapngFlow struct {
 	segment   uint32 // file in which the flow has identified itself
 	iface     uint32
-	announced bool      // an earlier segment holds the flow's identity
-	next      [2]uint64 // offset behind the last packet of each direction
+	announced bool                // an earlier segment holds the flow's identity
+	next      record.PerDirection // offset behind the last packet of each direction
 	packets   packetTemplate
 }
+
+// stateOf returns what Open has stored in f.
+func stateOf(f *record.Flow) *pcapngFlow { return f.State.(*pcapngFlow) }
 
 // Open implements Encoder: the handshake of a TCP connection that began in the
 // window, otherwise an acknowledgement of what came before it. UDP has no packet
 // for it; there the first datagram carries the identity.
-func (p *Pcapng) Open(dst []byte, t int64, f *Flow) []byte {
-	f.pcapng = pcapngFlow{next: f.Next}
-	f.pcapng.packets.init(f)
+func (p *Pcapng) Open(dst []byte, t int64, f *record.Flow) []byte {
+	s := &pcapngFlow{next: f.Next}
+	s.packets.init(f)
+	f.State = s
 	switch {
-	case f.pcapng.packets.udp:
+	case s.packets.udp:
 	case f.FromStart:
-		dst = p.packet(dst, t, f, model.In, flagSYN, 0, []byte(synOptions), note{})
-		dst = p.packet(dst, t, f, model.Out, flagSYN|flagACK, 0, []byte(synOptions), note{})
-		dst = p.packet(dst, t, f, model.In, flagACK, 1, nil, note{})
+		dst = p.packet(dst, t, f, record.In, flagSYN, 0, []byte(synOptions), note{})
+		dst = p.packet(dst, t, f, record.Out, flagSYN|flagACK, 0, []byte(synOptions), note{})
+		dst = p.packet(dst, t, f, record.In, flagACK, 1, nil, note{})
 	default:
-		dst = p.packet(dst, t, f, model.In, flagACK, f.pcapng.next[model.In]+1, nil, note{})
+		dst = p.packet(dst, t, f, record.In, flagACK, s.next.In+1, nil, note{})
 	}
 	return dst
 }
 
 // Data implements Encoder: one packet, or several where data is longer than one
 // holds; the last one has PSH set.
-func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset uint64, data []byte) []byte {
-	s := &f.pcapng
+func (p *Pcapng) Data(dst []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, data []byte) []byte {
+	s := stateOf(f)
 	limit := MaxSegment
 	switch {
 	case s.packets.udp:
@@ -88,15 +92,16 @@ func (p *Pcapng) Data(dst []byte, t int64, f *Flow, dir model.Direction, offset 
 			break
 		}
 	}
-	f.Next[dir] = offset
+	f.Next.Set(dir, offset)
 	return dst
 }
 
 // part appends the packet of bytes that a packet can hold.
-func (p *Pcapng) part(dst []byte, t int64, f *Flow, dir model.Direction, flags byte, offset uint64, part []byte) []byte {
-	f.pcapng.next[dir] = offset
+func (p *Pcapng) part(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, offset uint64, part []byte) []byte {
+	s := stateOf(f)
+	s.next.Set(dir, offset)
 	dst = p.packet(dst, t, f, dir, flags, offset+1, part, note{})
-	f.pcapng.next[dir] = offset + uint64(len(part))
+	s.next.Set(dir, offset+uint64(len(part)))
 	return dst
 }
 
@@ -107,28 +112,28 @@ const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 // recognises the protocol by it alone, and loses it when the packet ends in the
 // middle of a frame, as after a proxy's short first read; so it gets a packet of
 // its own.
-func isPreface(dir model.Direction, offset uint64, data []byte) bool {
-	return dir == model.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
+func isPreface(dir record.Direction, offset uint64, data []byte) bool {
+	return dir == record.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
 }
 
 // Gap implements Encoder: an empty packet behind the missing bytes, so that
 // Wireshark reports the loss where it was, with the exact place as its comment.
 // The other direction acknowledges them at once, which lets it follow the stream
 // past them.
-func (p *Pcapng) Gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+func (p *Pcapng) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
 	return p.gap(dst, t, f, dir, offset, length, reason.String())
 }
 
-func (p *Pcapng) gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, length uint64, reason string) []byte {
-	s := &f.pcapng
-	s.next[dir] = offset
+func (p *Pcapng) gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason string) []byte {
+	s := stateOf(f)
+	s.next.Set(dir, offset)
 	end := offset + length
 	dst = p.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason})
-	s.next[dir] = end
-	f.Next[dir] = end
+	s.next.Set(dir, end)
+	f.Next.Set(dir, end)
 	if !s.packets.udp {
 		other := 1 - dir
-		dst = p.packet(dst, t, f, other, flagACK, s.next[other]+1, nil, note{})
+		dst = p.packet(dst, t, f, other, flagACK, s.next.Of(other)+1, nil, note{})
 	}
 	return dst
 }
@@ -137,45 +142,27 @@ func (p *Pcapng) gap(dst []byte, t int64, f *Flow, dir model.Direction, offset, 
 // begins, or the RST of the side where an error ended the connection. UDP, which
 // has neither, gets an empty datagram. The packet carries reason and totals as
 // its comment.
-func (p *Pcapng) Close(dst []byte, t int64, f *Flow, reason string, in, out uint64) []byte {
-	s := &f.pcapng
+func (p *Pcapng) Close(dst []byte, t int64, f *record.Flow, reason record.CloseReason, totals record.PerDirection) []byte {
+	s := stateOf(f)
 	// Sequence numbers go on from what the window has of the stream, not from the
 	// totals: a direction that is not recorded would seem to have lost bytes.
-	n := note{kind: noteClose, reason: reason, in: in, out: out}
-	first, clean := closedBy(reason)
+	n := note{kind: noteClose, reason: string(reason), totals: totals}
+	first, clean := reason.Side()
 	second := 1 - first
-	if reason == reasonMoved && !s.packets.udp {
-		return p.packet(dst, t, f, first, flagACK, s.next[first]+1, nil, n) // it lives on elsewhere
+	if reason == record.CloseMoved && !s.packets.udp {
+		return p.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, n) // it lives on elsewhere
 	}
 	if s.packets.udp {
 		return p.packet(dst, t, f, first, 0, 0, nil, n)
 	}
 	if !clean {
-		return p.packet(dst, t, f, first, flagRST|flagACK, s.next[first]+1, nil, n)
+		return p.packet(dst, t, f, first, flagRST|flagACK, s.next.Of(first)+1, nil, n)
 	}
-	dst = p.packet(dst, t, f, first, flagFIN|flagACK, s.next[first]+1, nil, n)
-	s.next[first]++ // a FIN takes a sequence number
-	dst = p.packet(dst, t, f, second, flagFIN|flagACK, s.next[second]+1, nil, note{})
-	s.next[second]++
-	return p.packet(dst, t, f, first, flagACK, s.next[first]+1, nil, note{})
-}
-
-// reasonMoved is the reason of a connection that another process goes on with.
-const reasonMoved = "moved"
-
-// closedBy says which side ended the connection and whether it did so in order,
-// from the name of MOSN's connection event (mosn.io/api network.go).
-func closedBy(reason string) (side model.Direction, clean bool) {
-	switch reason {
-	case "RemoteClose":
-		return model.In, true
-	case "LocalClose", "OnShutdown":
-		return model.Out, true
-	case "OnReadErrClose":
-		return model.In, false
-	default: // OnWriteErrClose, OnWriteTimeout and whatever else went wrong here
-		return model.Out, false
-	}
+	dst = p.packet(dst, t, f, first, flagFIN|flagACK, s.next.Of(first)+1, nil, n)
+	s.next.Add(first, 1) // a FIN takes a sequence number
+	dst = p.packet(dst, t, f, second, flagFIN|flagACK, s.next.Of(second)+1, nil, note{})
+	s.next.Add(second, 1)
+	return p.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, note{})
 }
 
 // packet appends one block:
@@ -198,8 +185,8 @@ func closedBy(reason string) (side model.Direction, clean bool) {
 //
 // seq is the sequence number before it is cut to 32 bits; the acknowledgement
 // comes from the other direction's state.
-func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags byte, seq uint64, payload []byte, n note) []byte {
-	s := &f.pcapng
+func (p *Pcapng) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, payload []byte, n note) []byte {
+	s := stateOf(f)
 	identify := s.segment != p.segment
 	if identify {
 		s.segment = p.segment
@@ -225,8 +212,8 @@ func (p *Pcapng) packet(dst []byte, t int64, f *Flow, dir model.Direction, flags
 // frame writes what a packet block has around its payload, up to its comments.
 // dst[start:] is the block so far: room for what comes before the payload, and the
 // payload, which has that sum.
-func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direction, flags byte, seq uint64, sum checksum.Sum) []byte {
-	s := &f.pcapng
+func (p *Pcapng) frame(dst []byte, start int, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, sum checksum.Sum) []byte {
+	s := stateOf(f)
 	b := dst[start:]
 	length := uint32(len(b) - packetFixed)
 	binary.LittleEndian.PutUint32(b[0:], blockPacket)
@@ -237,11 +224,11 @@ func (p *Pcapng) frame(dst []byte, start int, t int64, f *Flow, dir model.Direct
 	binary.LittleEndian.PutUint32(b[24:], length)
 	var ack uint32
 	if flags&flagACK != 0 {
-		ack = uint32(s.next[1-dir] + 1)
+		ack = uint32(s.next.Of(1-dir) + 1)
 	}
 	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, sum)
 	direction := byte(packetInbound)
-	if dir == model.Out {
+	if dir == record.Out {
 		direction = packetOutbound
 	}
 	dst = appendPadding(dst, int(length))

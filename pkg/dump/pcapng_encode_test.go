@@ -16,7 +16,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 const (
@@ -26,11 +26,8 @@ const (
 
 // newFlow returns a flow between two addresses, "host:port" each or "@" and a
 // path for a Unix socket.
-func newFlow(network string, id int, client, server string) *dump.Flow {
-	f := &dump.Flow{
-		Window: testWindow, Conn: fmt.Sprintf("k3v9qa-%d", id), Listener: "ingress",
-		Network: network, Client: client, Server: server, Port: server, FromStart: true,
-	}
+func newFlow(network string, id int, client, server string) *record.Flow {
+	f := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: testWindow, Conn: fmt.Sprintf("k3v9qa-%d", id), ListenerName: "ingress", Network: network, Peer: client, Listener: server, Port: server}}, FromStart: true}
 	if network != "unix" {
 		f.ClientAddr, f.ServerAddr = netip.MustParseAddrPort(client), netip.MustParseAddrPort(server)
 		f.Port = fmt.Sprint(f.ServerAddr.Port())
@@ -43,7 +40,7 @@ func newFlow(network string, id int, client, server string) *dump.Flow {
 func newCapture() ([]byte, *dump.Pcapng) {
 	file := dump.AppendSectionHeader(nil, "mosn tcpcopy")
 	file = dump.AppendInterface(file, "ingress", "0.0.0.0:8080")
-	return file, dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+	return file, dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 }
 
 // packets decodes a capture with gopacket, which also checks lengths.
@@ -104,7 +101,7 @@ func TestPcapngGoldenBlocks(t *testing.T) {
 			0000 0000 30000000`},
 		{"statistics", dump.AppendInterfaceStatistics(nil, 3, 0x0102030405060708, dump.InterfaceStatistics{
 			Window: "w", Opened: 1, Closed: 0x1_0000_0002, Received: 7, Dropped: 2,
-			LostBy: [model.NumReasons]uint64{model.ReasonBufferFull: 12},
+			LostBy: [record.NumReasons]uint64{record.ReasonBufferFull: 12},
 		}), `
 			05000000 6c000000 03000000 04030201 08070605
 			0100 1c00 77696e646f773d77206c6f73745f6275666665725f66756c6c3d3132
@@ -122,10 +119,10 @@ func TestPcapngGoldenBlocks(t *testing.T) {
 }
 
 func TestPcapngGoldenPackets(t *testing.T) {
-	encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 2 })
+	encoder := dump.NewPcapng(func(*record.Flow) uint32 { return 2 })
 	f := newFlow("tcp", 17, "10.0.0.1:50000", "[::ffff:10.0.0.2]:8080")
 	f.Window, f.FromStart = "w", false
-	f.Next = [2]uint64{model.In: 1<<32 + 4, model.Out: 9}
+	f.Next = record.PerDirection{In: 1<<32 + 4, Out: 9}
 	opened := encoder.Open(nil, 0x0102030405060708, f)
 	want := `
 		06000000 e0000000 02000000 04030201 08070605 28000000 28000000
@@ -147,7 +144,7 @@ func TestPcapngGoldenPackets(t *testing.T) {
 	}
 	check("open", opened, want, 28+36)
 
-	data := encoder.Data(nil, 1, f, model.Out, 9, []byte("hello"))
+	data := encoder.Data(nil, 1, f, record.Out, 9, []byte("hello"))
 	check("data", data, `
 		06000000 5c000000 02000000 00000000 01000000 2d000000 2d000000
 		4500 002d 0001 4000 40 06 26c8 0a000002 0a000001
@@ -155,8 +152,8 @@ func TestPcapngGoldenPackets(t *testing.T) {
 		68656c6c6f 000000
 		0200 0400 02000000
 		0000 0000 5c000000`, 28+36)
-	if f.Next[model.Out] != 14 {
-		t.Errorf("Next[Out] is %d, want 14", f.Next[model.Out])
+	if f.Next.Out != 14 {
+		t.Errorf("Next[Out] is %d, want 14", f.Next.Out)
 	}
 }
 
@@ -178,9 +175,9 @@ func TestPcapngConversation(t *testing.T) {
 			file, encoder := newCapture()
 			f := newFlow(network, 17, pair.client, pair.server)
 			file = encoder.Open(file, testTime, f)
-			file = encoder.Data(file, testTime+1, f, model.In, 0, request)
-			file = encoder.Data(file, testTime+2, f, model.Out, 0, answer)
-			file = encoder.Close(file, testTime+3, f, "RemoteClose", uint64(len(request)), uint64(len(answer)))
+			file = encoder.Data(file, testTime+1, f, record.In, 0, request)
+			file = encoder.Data(file, testTime+2, f, record.Out, 0, answer)
+			file = encoder.Close(file, testTime+3, f, "RemoteClose", record.PerDirection{In: uint64(len(request)), Out: uint64(len(answer))})
 
 			var streams [2][]byte
 			var shape []string
@@ -188,12 +185,12 @@ func TestPcapngConversation(t *testing.T) {
 			for i, p := range packets(t, file) {
 				tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
 				flow := p.NetworkLayer().NetworkFlow()
-				dir := model.In
+				dir := record.In
 				if i == 0 && flow.Src().String() != pair.wantClient {
 					t.Errorf("client is %v, want %s", flow.Src(), pair.wantClient)
 				}
 				if flow.Src().String() != pair.wantClient {
-					dir = model.Out
+					dir = record.Out
 				}
 				if tcp.Seq != next[dir] || tcp.ACK && tcp.Ack != next[1-dir] {
 					t.Errorf("packet %d: seq %d ack %d, want %d %d", i+1, tcp.Seq, tcp.Ack, next[dir], next[1-dir])
@@ -209,8 +206,8 @@ func TestPcapngConversation(t *testing.T) {
 			if got := strings.Join(shape, " "); got != want {
 				t.Errorf("packets %s, want %s", got, want)
 			}
-			if !bytes.Equal(streams[model.In], request) || !bytes.Equal(streams[model.Out], answer) {
-				t.Errorf("streams have %d and %d bytes, or wrong ones", len(streams[model.In]), len(streams[model.Out]))
+			if !bytes.Equal(streams[record.In], request) || !bytes.Equal(streams[record.Out], answer) {
+				t.Errorf("streams have %d and %d bytes, or wrong ones", len(streams[record.In]), len(streams[record.Out]))
 			}
 		})
 	}
@@ -239,7 +236,7 @@ func TestPcapngCloseByReason(t *testing.T) {
 		f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 		f.FromStart = false
 		file = encoder.Open(file, testTime, f)
-		file = encoder.Close(file, testTime, f, reason, 0, 0)
+		file = encoder.Close(file, testTime, f, record.CloseReason(reason), record.PerDirection{In: 0, Out: 0})
 		var got []string
 		for _, p := range packets(t, file)[1:] {
 			tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
@@ -256,8 +253,8 @@ func TestPcapngDatagrams(t *testing.T) {
 	f := newFlow("udp", 4, "10.0.0.1:50000", "10.0.0.2:9999")
 	big := bytes.Repeat([]byte{7}, 65507)
 	file = encoder.Open(file, testTime, f)
-	file = encoder.Data(file, testTime, f, model.In, 0, big)
-	file = encoder.Data(file, testTime, f, model.Out, 0, []byte("answer"))
+	file = encoder.Data(file, testTime, f, record.In, 0, big)
+	file = encoder.Data(file, testTime, f, record.Out, 0, []byte("answer"))
 	var got []int
 	for _, p := range packets(t, file) {
 		got = append(got, len(p.Layer(layers.LayerTypeUDP).(*layers.UDP).Payload))
@@ -270,10 +267,10 @@ func TestPcapngDatagrams(t *testing.T) {
 func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
-	f.FromStart, f.Next[model.In] = false, 1<<32-3
+	f.FromStart, f.Next.In = false, 1<<32-3
 	file = encoder.Open(file, testTime, f)
-	file = encoder.Data(file, testTime, f, model.In, 1<<32-3, []byte("abcdef"))
-	file = encoder.Data(file, testTime, f, model.In, 1<<32+3, []byte("g"))
+	file = encoder.Data(file, testTime, f, record.In, 1<<32-3, []byte("abcdef"))
+	file = encoder.Data(file, testTime, f, record.In, 1<<32+3, []byte("g"))
 	var got []uint32
 	for _, p := range packets(t, file) {
 		got = append(got, p.Layer(layers.LayerTypeTCP).(*layers.TCP).Seq)
@@ -284,20 +281,20 @@ func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
 }
 
 func TestPcapngAllocatesNothing(t *testing.T) {
-	for _, f := range []*dump.Flow{
+	for _, f := range []*record.Flow{
 		newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080"),
 		newFlow("udp", 2, "[::1]:50000", "[::1]:53"),
 		newFlow("unix", 3, "@", "/run/a.sock"),
 	} {
-		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		encoder := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 		buffer := make([]byte, 0, 1<<20)
 		data := make([]byte, 40<<10)
 		n := testing.AllocsPerRun(20, func() {
-			f.Next = [2]uint64{}
+			f.Next = record.PerDirection{}
 			dst := encoder.Open(buffer, testTime, f)
-			dst = encoder.Data(dst, testTime, f, model.In, 0, data)
-			dst = encoder.Gap(dst, testTime, f, model.Out, 0, 10, model.ReasonGuard)
-			encoder.Close(dst, testTime, f, "RemoteClose", 40<<10, 10)
+			dst = encoder.Data(dst, testTime, f, record.In, 0, data)
+			dst = encoder.Gap(dst, testTime, f, record.Out, 0, 10, record.ReasonGuard)
+			encoder.Close(dst, testTime, f, "RemoteClose", record.PerDirection{In: 40 << 10, Out: 10})
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations", f.Network, n)
@@ -308,7 +305,7 @@ func TestPcapngAllocatesNothing(t *testing.T) {
 func BenchmarkPcapngData(b *testing.B) {
 	for _, size := range []int{64, 1 << 10, 16 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+			encoder := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 			f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 			buffer := make([]byte, 0, 1<<20)
 			data := bytes.Repeat([]byte("payload."), size/8)
@@ -319,7 +316,7 @@ func BenchmarkPcapngData(b *testing.B) {
 				if len(buffer) > 900<<10 {
 					buffer = buffer[:0]
 				}
-				buffer = encoder.Data(buffer, testTime, f, model.In, f.Next[model.In], data)
+				buffer = encoder.Data(buffer, testTime, f, record.In, f.Next.In, data)
 			}
 		})
 	}

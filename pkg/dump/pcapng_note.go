@@ -4,16 +4,16 @@ import (
 	"strconv"
 	"strings"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // note is what a packet's comment says besides the flow's identity.
 type note struct {
 	kind           noteKind
-	dir            model.Direction // of a gap
-	offset, length uint64          // of a gap
+	dir            record.Direction // of a gap
+	offset, length uint64           // of a gap
 	reason         string
-	in, out        uint64 // totals at the close
+	totals         record.PerDirection // at the close
 }
 
 type noteKind uint8
@@ -35,7 +35,7 @@ const maxValue = 2048
 // in and out are the offsets from which the file has the two directions, start
 // says that the connection began in the window, again that an earlier file of
 // the window has the flow's beginning.
-func appendIdentity(dst []byte, f *Flow, again bool) []byte {
+func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "conn="...)
 	dst = appendValue(dst, f.Conn)
@@ -46,15 +46,15 @@ func appendIdentity(dst []byte, f *Flow, again bool) []byte {
 	dst = append(dst, " network="...)
 	dst = appendValue(dst, f.Network)
 	dst = append(dst, " client="...)
-	dst = appendValue(dst, f.Client)
+	dst = appendValue(dst, f.Peer)
 	dst = append(dst, " server="...)
-	dst = appendValue(dst, f.Server)
-	dst = append(dst, " listener="...)
 	dst = appendValue(dst, f.Listener)
+	dst = append(dst, " listener="...)
+	dst = appendValue(dst, f.ListenerName)
 	dst = append(dst, " in="...)
-	dst = strconv.AppendUint(dst, f.pcapng.next[model.In], 10)
+	dst = strconv.AppendUint(dst, stateOf(f).next.In, 10)
 	dst = append(dst, " out="...)
-	dst = strconv.AppendUint(dst, f.pcapng.next[model.Out], 10)
+	dst = strconv.AppendUint(dst, stateOf(f).next.Out, 10)
 	if f.FromStart {
 		dst = append(dst, " start"...)
 	}
@@ -65,11 +65,11 @@ func appendIdentity(dst []byte, f *Flow, again bool) []byte {
 }
 
 // appendGap appends "gap conn=<id> <'>' or '<'> <offset> <length> <reason>".
-func appendGap(dst []byte, f *Flow, n note) []byte {
+func appendGap(dst []byte, f *record.Flow, n note) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "gap conn="...)
 	dst = appendValue(dst, f.Conn)
-	if n.dir == model.In {
+	if n.dir == record.In {
 		dst = append(dst, " > "...)
 	} else {
 		dst = append(dst, " < "...)
@@ -83,16 +83,16 @@ func appendGap(dst []byte, f *Flow, n note) []byte {
 }
 
 // appendClose appends "close conn=<id> <reason> > <bytes in all> < <bytes in all>".
-func appendClose(dst []byte, f *Flow, n note) []byte {
+func appendClose(dst []byte, f *record.Flow, n note) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "close conn="...)
 	dst = appendValue(dst, f.Conn)
 	dst = append(dst, ' ')
 	dst = appendValue(dst, n.reason)
 	dst = append(dst, " > "...)
-	dst = strconv.AppendUint(dst, n.in, 10)
+	dst = strconv.AppendUint(dst, n.totals.In, 10)
 	dst = append(dst, " < "...)
-	dst = strconv.AppendUint(dst, n.out, 10)
+	dst = strconv.AppendUint(dst, n.totals.Out, 10)
 	return endOption(dst, at)
 }
 

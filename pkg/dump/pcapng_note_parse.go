@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // parsedComment is what a packet's comment says: see appendIdentity, appendGap
@@ -17,8 +17,8 @@ type parsedComment struct {
 
 // parsedIdentity is the content of an identity comment.
 type parsedIdentity struct {
-	Identity
-	base         Both
+	record.Identity
+	base         record.PerDirection
 	start, again bool
 }
 
@@ -92,7 +92,7 @@ func parseGapComment(text string) (c parsedComment, ok bool) {
 	c.conn = words[0]
 	c.note = note{kind: noteGap, reason: words[4]}
 	if words[1] == "<" {
-		c.note.dir = model.Out
+		c.note.dir = record.Out
 	}
 	var okOffset, okLength bool
 	c.note.offset, okOffset = parseUint([]byte(words[2]))
@@ -109,8 +109,8 @@ func parseCloseComment(text string) (c parsedComment, ok bool) {
 	c.conn = words[0]
 	c.note = note{kind: noteClose, reason: words[1]}
 	var okIn, okOut bool
-	c.note.in, okIn = parseUint([]byte(words[3]))
-	c.note.out, okOut = parseUint([]byte(words[5]))
+	c.note.totals.In, okIn = parseUint([]byte(words[3]))
+	c.note.totals.Out, okOut = parseUint([]byte(words[5]))
 	return c, okIn && okOut
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"mosn.io/tcpcopy/internal/checksum"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 const (
@@ -41,14 +41,14 @@ type packetTemplate struct {
 	header    [2][ipv6Header + tcpHeader]byte
 }
 
-func (p *packetTemplate) init(f *Flow) {
+func (p *packetTemplate) init(f *record.Flow) {
 	client, server := packetAddresses(f)
 	*p = packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
-	p.build(model.In, client, server)
-	p.build(model.Out, server, client)
+	p.build(record.In, client, server)
+	p.build(record.Out, server, client)
 }
 
-func (p *packetTemplate) build(dir model.Direction, from, to netip.AddrPort) {
+func (p *packetTemplate) build(dir record.Direction, from, to netip.AddrPort) {
 	protocol := byte(protocolTCP)
 	if p.udp {
 		protocol = protocolUDP
@@ -109,7 +109,7 @@ func (p *packetTemplate) maxDatagram() int {
 
 // put makes b one packet: it writes the headers before the payload, which is in b
 // already and has that sum. The payload of a SYN packet is its TCP options.
-func (p *packetTemplate) put(b []byte, dir model.Direction, flags byte, seq, ack uint32, payload checksum.Sum) {
+func (p *packetTemplate) put(b []byte, dir record.Direction, flags byte, seq, ack uint32, payload checksum.Sum) {
 	headers, total := p.headerLength(), len(b)
 	copy(b, p.header[dir][:headers])
 	at := ipv4Header
@@ -167,7 +167,7 @@ const (
 // family. IPv4 addresses are IPv4 in whatever form they came, unless the other
 // end is IPv6: then they are mapped ones. An address that is not known gets a
 // stand-in.
-func packetAddresses(f *Flow) (client, server netip.AddrPort) {
+func packetAddresses(f *record.Flow) (client, server netip.AddrPort) {
 	client, server = plain(f.ClientAddr), plain(f.ServerAddr)
 	if f.Network == "unix" || !client.IsValid() {
 		id := connectionNumber(f.Conn)

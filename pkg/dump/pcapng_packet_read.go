@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"mosn.io/tcpcopy/internal/checksum"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // packetView is a decoded packet. Its payload is a part of what it was decoded from.
@@ -21,7 +22,7 @@ type packetView struct {
 // byte passes for a recorded one.
 func parsePacket(b []byte) (v packetView, err error) {
 	bad := func(what string) (packetView, error) {
-		return packetView{}, fmt.Errorf("%w: %s", ErrMalformed, what)
+		return packetView{}, fmt.Errorf("%w: %s", record.ErrMalformed, what)
 	}
 	if len(b) < ipv4Header {
 		return bad("a packet without an IP header")
@@ -38,7 +39,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 			return bad("IPv4 lengths")
 		}
 		if checksum.Sum(0).Add(b[:header]).Field() != 0 {
-			return packetView{}, fmt.Errorf("IPv4 header: %w", ErrChecksum)
+			return packetView{}, fmt.Errorf("IPv4 header: %w", record.ErrChecksum)
 		}
 		protocol, transport = b[9], b[header:total]
 		src, dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
@@ -69,7 +70,7 @@ func parsePacket(b []byte) (v packetView, err error) {
 	}
 	pseudo := sum.Plus(checksum.Of16(uint16(protocol))).Plus(checksum.Of16(uint16(len(transport))))
 	if pseudo.Add(transport).Field() != 0 {
-		return packetView{}, ErrChecksum
+		return packetView{}, record.ErrChecksum
 	}
 	v.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(transport))
 	v.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(transport[2:]))

@@ -2,7 +2,7 @@ package dump
 
 import (
 	"mosn.io/tcpcopy/internal/checksum"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Whoever copies payload into memory from which a file is written can leave room
@@ -14,7 +14,7 @@ const MaxSegment = 32 << 10
 
 // PacketFront returns how many bytes a packet block of f has before its payload: a
 // multiple of four.
-func PacketFront(f *Flow) int {
+func PacketFront(f *record.Flow) int {
 	var p packetTemplate
 	p.init(f)
 	return p.front()
@@ -34,8 +34,8 @@ func PacketBack(n int) int {
 // that the next packet holds the rest of what passed at once. When ok is false, the
 // bytes need more than that and nothing has been written: the flow has not identified
 // itself in this segment, or they need several packets.
-func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offset uint64, n int, sum uint16, more bool) (ok bool) {
-	s := &f.pcapng
+func (p *Pcapng) Place(block []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, n int, sum uint16, more bool) (ok bool) {
+	s := stateOf(f)
 	front := s.packets.front()
 	if s.segment != p.segment || n == 0 || n > MaxSegment || front+n+PacketBack(n) != len(block) ||
 		isPreface(dir, offset, block[front:front+n]) {
@@ -45,11 +45,11 @@ func (p *Pcapng) Place(block []byte, t int64, f *Flow, dir model.Direction, offs
 	if !more {
 		flags |= flagPSH
 	}
-	s.next[dir] = offset
+	s.next.Set(dir, offset)
 	b := p.frame(block[:front+n:len(block)], 0, t, f, dir, flags, offset+1, checksum.Sum(sum))
 	endBlock(endOptions(b), 0)
-	s.next[dir] = offset + uint64(n)
-	f.Next[dir] = offset + uint64(n)
+	s.next.Set(dir, offset+uint64(n))
+	f.Next.Set(dir, offset+uint64(n))
 	return true
 }
 

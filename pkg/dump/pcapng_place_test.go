@@ -8,11 +8,11 @@ import (
 
 	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // placed is what Place makes of data that lies in memory with room around it.
-func placed(p *dump.Pcapng, f *dump.Flow, dir model.Direction, offset uint64, data []byte, more bool) ([]byte, bool) {
+func placed(p *dump.Pcapng, f *record.Flow, dir record.Direction, offset uint64, data []byte, more bool) ([]byte, bool) {
 	front, back := dump.PacketFront(f), dump.PacketBack(len(data))
 	block := bytes.Repeat([]byte{0xa5}, front+len(data)+back)
 	sum := checksum.Sum(0).Copy(block[front:], data, 0, true)
@@ -22,8 +22,8 @@ func placed(p *dump.Pcapng, f *dump.Flow, dir model.Direction, offset uint64, da
 
 // A block that is completed where its payload lies is the one that Data appends.
 func TestPlacedBlocksAreThoseOfData(t *testing.T) {
-	flows := func() []*dump.Flow {
-		return []*dump.Flow{
+	flows := func() []*record.Flow {
+		return []*record.Flow{
 			newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080"),
 			newFlow("tcp", 2, "[2001:db8::1]:50000", "10.0.0.2:8080"),
 			newFlow("udp", 3, "10.0.0.1:50000", "10.0.0.2:53"),
@@ -40,17 +40,17 @@ func TestPlacedBlocksAreThoseOfData(t *testing.T) {
 			t.Fatalf("%s: the openings differ", f.Network)
 		}
 		if f.Network == "udp" { // whose first datagram carries the identity
-			if _, ok := placed(a, f, model.In, 0, []byte("first"), false); ok {
+			if _, ok := placed(a, f, record.In, 0, []byte("first"), false); ok {
 				t.Errorf("%s: a packet that has to say more has been placed", f.Network)
 			}
-			a.Data(nil, testTime, f, model.In, 0, []byte("first"))
-			b.Data(nil, testTime, g, model.In, 0, []byte("first"))
+			a.Data(nil, testTime, f, record.In, 0, []byte("first"))
+			b.Data(nil, testTime, g, record.In, 0, []byte("first"))
 		}
 		for _, n := range []int{1, 2, 3, 4, 5, 63, 64, 1460, 4096, dump.MaxSegment} {
-			dir := model.Direction(n % 2)
+			dir := record.Direction(n % 2)
 			data := bytes.Repeat([]byte{byte(n), 0x5a, 0xff}, n)[:n]
-			got, ok := placed(a, f, dir, f.Next[dir], data, false)
-			if want := b.Data(nil, testTime, g, dir, g.Next[dir], data); !ok || !bytes.Equal(got, want) {
+			got, ok := placed(a, f, dir, f.Next.Of(dir), data, false)
+			if want := b.Data(nil, testTime, g, dir, g.Next.Of(dir), data); !ok || !bytes.Equal(got, want) {
 				t.Errorf("%s, %d bytes: placed %v\n%x\nwant\n%x", f.Network, n, ok, got, want)
 			}
 			if f.Next != g.Next {
@@ -65,7 +65,7 @@ func TestOnlyTheLastPacketOfARecordIsPushed(t *testing.T) {
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 	file = encoder.Open(file, testTime, f)
 	for offset, more := range []bool{true, true, false} {
-		block, ok := placed(encoder, f, model.In, uint64(offset), []byte("x"), more)
+		block, ok := placed(encoder, f, record.In, uint64(offset), []byte("x"), more)
 		if !ok {
 			t.Fatal("not placed")
 		}
@@ -81,7 +81,7 @@ func TestOnlyTheLastPacketOfARecordIsPushed(t *testing.T) {
 func TestPlaceRefuses(t *testing.T) {
 	_, encoder := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
-	refused := func(what string, dir model.Direction, offset uint64, block []byte, n int) {
+	refused := func(what string, dir record.Direction, offset uint64, block []byte, n int) {
 		t.Helper()
 		before, next := slices.Clone(block), f.Next
 		if encoder.Place(block, testTime, f, dir, offset, n, 0, false) || !bytes.Equal(before, block) || f.Next != next {
@@ -89,18 +89,18 @@ func TestPlaceRefuses(t *testing.T) {
 		}
 	}
 	room := func(n int) []byte { return make([]byte, dump.PacketFront(f)+n+dump.PacketBack(n)) }
-	refused("before the opening", model.In, 0, room(5), 5)
+	refused("before the opening", record.In, 0, room(5), 5)
 	encoder.Open(nil, testTime, f)
-	refused("no bytes", model.In, 0, room(0), 0)
-	refused("too long for a packet", model.In, 0, room(dump.MaxSegment+1), dump.MaxSegment+1)
-	refused("too little room", model.In, 0, room(5)[4:], 5)
-	refused("room of another kind of connection", model.In, 0, append(room(5), make([]byte, 20)...), 5)
+	refused("no bytes", record.In, 0, room(0), 0)
+	refused("too long for a packet", record.In, 0, room(dump.MaxSegment+1), dump.MaxSegment+1)
+	refused("too little room", record.In, 0, room(5)[4:], 5)
+	refused("room of another kind of connection", record.In, 0, append(room(5), make([]byte, 20)...), 5)
 	preface := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 	block := room(len(preface))
 	copy(block[dump.PacketFront(f):], preface)
-	refused("a preface and more", model.In, 0, block, len(preface))
+	refused("a preface and more", record.In, 0, block, len(preface))
 	encoder.NewSegment()
-	refused("in a new segment", model.In, 0, room(5), 5)
+	refused("in a new segment", record.In, 0, room(5), 5)
 }
 
 // The preface of HTTP/2 is a packet of its own, whatever was read with it, and the
@@ -111,7 +111,7 @@ func TestThePrefaceIsAPacketOfItsOwn(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 	file = encoder.Open(file, testTime, f)
-	file = encoder.Data(file, testTime, f, model.In, 0, []byte(preface+rest))
+	file = encoder.Data(file, testTime, f, record.In, 0, []byte(preface+rest))
 	var payloads []string
 	for _, p := range packets(t, file) {
 		if payload := p.TransportLayer().LayerPayload(); len(payload) > 0 {
@@ -137,10 +137,10 @@ func TestFillersAreSkipped(t *testing.T) {
 		if file = dump.AppendFiller(file, dump.MinFiller+4*i*i); len(file) != before+dump.MinFiller+4*i*i {
 			t.Fatalf("a filler of %d bytes, want %d", len(file)-before, dump.MinFiller+4*i*i)
 		}
-		file = encoder.Data(file, testTime, f, model.In, uint64(i), []byte{byte(i)})
+		file = encoder.Data(file, testTime, f, record.In, uint64(i), []byte{byte(i)})
 	}
 	file = dump.AppendFiller(file, 4096)
-	file = encoder.Close(file, testTime, f, "RemoteClose", records, 0)
+	file = encoder.Close(file, testTime, f, "RemoteClose", record.PerDirection{In: records, Out: 0})
 	const handshake, farewell = 3, 3
 	if got := len(packets(t, file)); got != handshake+records+farewell {
 		t.Errorf("gopacket finds %d packets, want %d", got, handshake+records+farewell)

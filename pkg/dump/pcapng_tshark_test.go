@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // tshark runs Wireshark's command over a capture, with all checksums verified,
@@ -58,7 +58,7 @@ const complaints = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.sta
 
 func TestTsharkFollowsEveryStream(t *testing.T) {
 	file, encoder := newCapture()
-	var flows []*dump.Flow
+	var flows []*record.Flow
 	for i, network := range []string{"tcp", "tcp", "unix", "unix"} {
 		flows = append(flows, newFlow(network, i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "[2001:db8::2]:8080"))
 		file = encoder.Open(file, testTime, flows[i])
@@ -69,14 +69,14 @@ func TestTsharkFollowsEveryStream(t *testing.T) {
 			request := bytes.Repeat([]byte{byte(round), byte(i), 'q'}, 1+round*1500)
 			answer := bytes.Repeat([]byte{byte(round), byte(i), 'a'}, 1+round*100)
 			now := testTime + int64(round*10+i)
-			file = encoder.Data(file, now, f, model.In, uint64(len(in[i])), request)
-			file = encoder.Data(file, now, f, model.Out, uint64(len(out[i])), answer)
+			file = encoder.Data(file, now, f, record.In, uint64(len(in[i])), request)
+			file = encoder.Data(file, now, f, record.Out, uint64(len(out[i])), answer)
 			in[i], out[i] = append(in[i], request...), append(out[i], answer...)
 		}
 	}
 	for i, f := range flows {
 		reason := []string{"RemoteClose", "LocalClose", "OnReadErrClose", "OnWriteTimeout"}[i]
-		file = encoder.Close(file, testTime+1000, f, reason, uint64(len(in[i])), uint64(len(out[i])))
+		file = encoder.Close(file, testTime+1000, f, record.CloseReason(reason), record.PerDirection{In: uint64(len(in[i])), Out: uint64(len(out[i]))})
 	}
 	file = dump.AppendInterfaceStatistics(file, 0, testTime+1000, dump.InterfaceStatistics{Window: testWindow, Opened: testTime, Closed: testTime + 1000})
 
@@ -95,11 +95,11 @@ func TestTsharkShowsOneLossPerGap(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 	file = encoder.Open(file, testTime, f)
-	file = encoder.Data(file, testTime, f, model.In, 0, []byte("before"))
-	file = encoder.Gap(file, testTime, f, model.In, 6, 1000, model.ReasonLimit)
-	file = encoder.Data(file, testTime, f, model.In, 1006, []byte("after"))
-	file = encoder.Data(file, testTime, f, model.Out, 0, []byte("answer"))
-	file = encoder.Close(file, testTime, f, "RemoteClose", 1011, 6)
+	file = encoder.Data(file, testTime, f, record.In, 0, []byte("before"))
+	file = encoder.Gap(file, testTime, f, record.In, 6, 1000, record.ReasonLimit)
+	file = encoder.Data(file, testTime, f, record.In, 1006, []byte("after"))
+	file = encoder.Data(file, testTime, f, record.Out, 0, []byte("answer"))
+	file = encoder.Close(file, testTime, f, "RemoteClose", record.PerDirection{In: 1011, Out: 6})
 
 	got := strings.Fields(tshark(t, file, "-Y", "tcp.analysis.lost_segment", "-T", "fields", "-e", "frame.number", "-e", "tcp.seq"))
 	if want := []string{"5", "1007"}; !strings.EqualFold(fmt.Sprint(got), fmt.Sprint(want)) {
@@ -117,15 +117,15 @@ func TestTsharkShowsOneLossPerGap(t *testing.T) {
 func TestTsharkTakesRequestsAlone(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:9999")
-	f.FromStart, f.Next = false, [2]uint64{1 << 40, 77}
+	f.FromStart, f.Next = false, record.PerDirection{In: 1 << 40, Out: 77}
 	file = encoder.Open(file, testTime, f)
 	var want []byte
 	for i := range 50 {
 		part := bytes.Repeat([]byte{byte(i)}, 3000)
-		file = encoder.Data(file, testTime+int64(i), f, model.In, f.Next[model.In], part)
+		file = encoder.Data(file, testTime+int64(i), f, record.In, f.Next.In, part)
 		want = append(want, part...)
 	}
-	file = encoder.Close(file, testTime+100, f, "LocalClose", f.Next[model.In], 1<<20)
+	file = encoder.Close(file, testTime+100, f, "LocalClose", record.PerDirection{In: f.Next.In, Out: 1 << 20})
 	if got := tshark(t, file, "-Y", complaints); got != "" {
 		t.Errorf("tshark complains of\n%s", got)
 	}
@@ -141,8 +141,8 @@ func TestTsharkDissectsHTTP(t *testing.T) {
 		request, answer := []byte("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
 		answer = append(answer, bytes.Repeat([]byte("x"), 100000)...)
 		file = encoder.Open(file, testTime, f)
-		file = encoder.Data(file, testTime, f, model.In, 0, request)
-		file = encoder.Data(file, testTime, f, model.Out, 0, answer)
+		file = encoder.Data(file, testTime, f, record.In, 0, request)
+		file = encoder.Data(file, testTime, f, record.Out, 0, answer)
 		got := strings.Fields(tshark(t, file, "-Y", "http", "-T", "fields", "-e", "http.request.uri", "-e", "http.response.code", "-e", "http.content_length"))
 		if fmt.Sprint(got) != "[/hello 200 100000]" {
 			t.Errorf("%s: HTTP %v", server, got)
@@ -154,10 +154,10 @@ func TestTsharkReadsDatagrams(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("udp", 1, "10.0.0.1:50000", "[2001:db8::2]:9999")
 	file = encoder.Open(file, testTime, f)
-	file = encoder.Data(file, testTime, f, model.In, 0, []byte("ping"))
-	file = encoder.Gap(file, testTime, f, model.In, 4, 4, model.ReasonGuard)
-	file = encoder.Data(file, testTime, f, model.Out, 0, []byte("pong"))
-	file = encoder.Close(file, testTime, f, "LocalClose", 8, 4)
+	file = encoder.Data(file, testTime, f, record.In, 0, []byte("ping"))
+	file = encoder.Gap(file, testTime, f, record.In, 4, 4, record.ReasonGuard)
+	file = encoder.Data(file, testTime, f, record.Out, 0, []byte("pong"))
+	file = encoder.Close(file, testTime, f, "LocalClose", record.PerDirection{In: 8, Out: 4})
 	if got := tshark(t, file, "-Y", complaints); got != "" {
 		t.Errorf("tshark complains of\n%s", got)
 	}
@@ -170,7 +170,7 @@ func TestTsharkReadsDatagrams(t *testing.T) {
 func TestTsharkReadsInterfaceAndStatistics(t *testing.T) {
 	file, encoder := newCapture()
 	f := newFlow("udp", 1, "10.0.0.1:50000", "10.0.0.2:9999")
-	file = encoder.Data(encoder.Open(file, testTime, f), testTime, f, model.In, 0, []byte("x"))
+	file = encoder.Data(encoder.Open(file, testTime, f), testTime, f, record.In, 0, []byte("x"))
 	file = dump.AppendInterfaceStatistics(file, 0, testTime+5, dump.InterfaceStatistics{Window: testWindow, Opened: testTime, Closed: testTime + 5, Received: 9, Dropped: 2})
 	got := strings.TrimSpace(tshark(t, file, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.time_epoch", "-e", "frame.packet_flags_direction"))
 	if want := "ingress\t1700000000.123456789\t0x00000001"; got != want {
@@ -182,7 +182,7 @@ func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
 	const conns = 64
 	encoder := dump.NewHexMeta()
 	var lines []byte
-	var flows [conns]*dump.Flow
+	var flows [conns]*record.Flow
 	var sent [conns][2][]byte
 	for i := range flows {
 		flows[i] = newFlow("tcp", i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "10.9.9.9:8080")
@@ -193,7 +193,7 @@ func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
 			if round == 0 {
 				lines = encoder.Open(lines, now, f)
 			}
-			for dir := range model.Direction(2) {
+			for dir := range record.Direction(2) {
 				data := bytes.Repeat([]byte{byte(i), byte(round), byte(dir)}, 1+i*700)
 				lines = encoder.Data(lines, now, f, dir, uint64(len(sent[i][dir])), data)
 				sent[i][dir] = append(sent[i][dir], data...)
@@ -201,7 +201,7 @@ func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
 		}
 	}
 	for i, f := range flows {
-		lines = encoder.Close(lines, testTime+1e9, f, "RemoteClose", uint64(len(sent[i][0])), uint64(len(sent[i][1])))
+		lines = encoder.Close(lines, testTime+1e9, f, "RemoteClose", record.PerDirection{In: uint64(len(sent[i][0])), Out: uint64(len(sent[i][1]))})
 	}
 	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(lines)})
 	if err != nil {

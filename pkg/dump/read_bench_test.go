@@ -9,19 +9,19 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // benchFile writes a file of about 64 MiB with records of size bytes of 64
 // connections.
-func benchFile(b *testing.B, name string, file []byte, encoder dump.Encoder, size int) string {
+func benchFile(b *testing.B, name string, file []byte, encoder record.Encoder, size int) string {
 	path := filepath.Join(b.TempDir(), name)
 	f, err := os.Create(path)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	var flows []*dump.Flow
+	var flows []*record.Flow
 	for i := range 64 {
 		flows = append(flows, newFlow("tcp", i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "10.9.9.9:8080"))
 		file = encoder.Open(file, testTime, flows[i])
@@ -34,7 +34,7 @@ func benchFile(b *testing.B, name string, file []byte, encoder dump.Encoder, siz
 	written := 0
 	for i := 0; written < 64<<20; i++ {
 		c := i % 64
-		file = encoder.Data(file, testTime+int64(i)*1000, flows[c], model.In, offsets[c], data)
+		file = encoder.Data(file, testTime+int64(i)*1000, flows[c], record.In, offsets[c], data)
 		offsets[c] += uint64(size)
 		if len(file) > 1<<20 {
 			n, err := f.Write(file)

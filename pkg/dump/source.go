@@ -9,12 +9,14 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // decoder is what both formats' decoders are: they go through one stream after
 // the other and keep what they know of connections.
 type decoder interface {
-	next() (*Record, error)
+	next() (*record.Record, error)
 	reset(src io.Reader, file string)
 }
 
@@ -31,7 +33,7 @@ func (f *file) Read(p []byte) (int, error) {
 	n, err := f.f.Read(p)
 	f.read.Add(int64(n))
 	if f.tail && n == 0 && errors.Is(err, io.EOF) {
-		return 0, errIdle
+		return 0, record.ErrNoMoreYet
 	}
 	return n, err
 }

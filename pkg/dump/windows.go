@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // ReadIndex reads the lines of an index file, in their order. Lines that cannot
-// be read are passed over and reported, as *DamageError values joined by
+// be read are passed over and reported, as *record.DamageError values joined by
 // errors.Join; what was read is returned with them.
 func ReadIndex(path string) ([]WindowLine, error) {
 	f, err := os.Open(path)
@@ -25,7 +27,7 @@ func ReadIndex(path string) ([]WindowLine, error) {
 		p, err := r.next()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				errs = append(errs, &DamageError{File: path, Offset: r.offset, Err: err})
+				errs = append(errs, &record.DamageError{File: path, Offset: r.offset, Err: err})
 			}
 			return lines, errors.Join(errs...)
 		}
@@ -35,12 +37,12 @@ func ReadIndex(path string) ([]WindowLine, error) {
 		var w WindowLine
 		switch err := json.Unmarshal(p.text, &w); {
 		case !p.last:
-			err = fmt.Errorf("%w: a line of more than %d bytes", ErrMalformed, lineBuffer)
-			errs = appendDamage(errs, &DamageError{File: path, Offset: p.offset, Err: err})
+			err = fmt.Errorf("%w: a line of more than %d bytes", record.ErrMalformed, lineBuffer)
+			errs = appendDamage(errs, &record.DamageError{File: path, Offset: p.offset, Err: err})
 		case err != nil:
-			errs = appendDamage(errs, &DamageError{File: path, Offset: p.offset, Err: fmt.Errorf("%w: %w", ErrMalformed, err)})
+			errs = appendDamage(errs, &record.DamageError{File: path, Offset: p.offset, Err: fmt.Errorf("%w: %w", record.ErrMalformed, err)})
 		case w.Window == "":
-			errs = appendDamage(errs, &DamageError{File: path, Offset: p.offset, Err: fmt.Errorf("%w: a line without a window", ErrMalformed)})
+			errs = appendDamage(errs, &record.DamageError{File: path, Offset: p.offset, Err: fmt.Errorf("%w: a line without a window", record.ErrMalformed)})
 		default:
 			lines = append(lines, w)
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Windows rebuilds the lines of an index from records, for directories whose
@@ -26,7 +28,7 @@ func NewWindows() *Windows {
 }
 
 // Add takes a record in, in a Reader's order.
-func (w *Windows) Add(r *Record) {
+func (w *Windows) Add(r *record.Record) {
 	run, _, _ := strings.Cut(r.Conn, "-")
 	if r.Legacy {
 		run = ""
@@ -56,12 +58,12 @@ func (w *Windows) Add(r *Record) {
 		}
 	}
 	switch {
-	case r.Kind == KindData && r.Length > 0:
+	case r.Kind == record.KindData && r.Length > 0:
 		line.Records.Add(r.Direction, 1)
 		line.Seen.Add(r.Direction, r.Length)
 		line.Written.Add(r.Direction, r.Length)
-	case r.Kind == KindGap && r.Length > 0:
-		line.lose(Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
+	case r.Kind == record.KindGap && r.Length > 0:
+		line.lose(record.Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
 	}
 }
 
@@ -69,7 +71,7 @@ func (w *Windows) Add(r *Record) {
 func (w *Windows) line(key windowKey, t time.Time) *WindowLine {
 	line := w.lines[key]
 	if line == nil {
-		line = &WindowLine{Window: key.window, Run: key.run, Opened: t, Closed: t, Accounts: Accounts{LostBy: map[string]uint64{}}}
+		line = &WindowLine{Window: key.window, Run: key.run, Opened: t, Closed: t, Accounts: record.Accounts{LostBy: map[string]uint64{}}}
 		w.lines[key] = line
 		w.order = append(w.order, line)
 	}
@@ -79,7 +81,7 @@ func (w *Windows) line(key windowKey, t time.Time) *WindowLine {
 // maxPorts bounds a window's list of ports, whatever a file contains.
 const maxPorts = 1 << 10
 
-func (w *WindowLine) lose(g Gap) {
+func (w *WindowLine) lose(g record.Gap) {
 	w.Seen.Add(g.Direction, g.Length)
 	w.Lost.Add(g.Direction, g.Length)
 	if _, known := w.LostBy[g.Reason]; known || len(w.LostBy) < maxPorts {

@@ -12,12 +12,13 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func TestReadIndexGoesOnBehindDamage(t *testing.T) {
 	dir := t.TempDir()
 	good := func(window string) []byte {
-		text, err := json.Marshal(dump.WindowLine{Window: window, Accounts: dump.Accounts{Seen: dump.Both{In: 7}}})
+		text, err := json.Marshal(dump.WindowLine{Window: window, Accounts: record.Accounts{Seen: record.PerDirection{In: 7}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +35,7 @@ func TestReadIndexGoesOnBehindDamage(t *testing.T) {
 	if fmt.Sprint(got) != "[a7 b7 c7]" {
 		t.Errorf("windows %v", got)
 	}
-	var d *dump.DamageError
+	var d *record.DamageError
 	if !errors.As(err, &d) || d.Offset != int64(len(first)) || strings.Count(err.Error(), "damaged at byte") != 4 {
 		t.Errorf("damage %v, want four faults, the first at %d", err, len(first))
 	}
@@ -60,16 +61,16 @@ func TestWindowsAreRebuiltFromRecords(t *testing.T) {
 		}
 		windows.Add(r)
 	}
-	var want dump.Accounts
+	var want record.Accounts
 	want.LostBy = map[string]uint64{}
 	conns := map[string]bool{}
 	for _, e := range events {
 		conns[e.rec.Conn] = true
 		switch e.rec.Kind {
-		case dump.KindData:
+		case record.KindData:
 			want.Seen.Add(e.rec.Direction, e.rec.Length)
 			want.Written.Add(e.rec.Direction, e.rec.Length)
-		case dump.KindGap:
+		case record.KindGap:
 			want.Seen.Add(e.rec.Direction, e.rec.Length)
 			want.Lost.Add(e.rec.Direction, e.rec.Length)
 			want.LostBy[e.rec.Reason] += e.rec.Length

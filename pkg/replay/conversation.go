@@ -4,18 +4,17 @@ import (
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Conversation is what one window recorded of one connection.
 type Conversation struct {
-	dump.Identity
-	Start  time.Duration // of its first record, from the Recording's begin on
-	Length time.Duration // from its first to its last record
-	Turns  int           // requests that an answer or another request's answer parts
-	Bytes  dump.Both     // of payload
-	Lost   dump.Both     // bytes in gaps
+	record.Identity
+	Start  time.Duration       // of its first record, from the Recording's begin on
+	Length time.Duration       // from its first to its last record
+	Turns  int                 // requests that an answer or another request's answer parts
+	Bytes  record.PerDirection // of payload
+	Lost   record.PerDirection // bytes in gaps
 
 	recording *Recording
 	events    []event
@@ -32,7 +31,7 @@ type event struct {
 	at  int64 // nanoseconds since the Recording's begin
 	pos int64 // of the payload
 	n   int   // bytes
-	dir model.Direction
+	dir record.Direction
 	gap bool
 }
 
@@ -67,7 +66,7 @@ func (c *Conversation) script(partial bool) []event {
 		return c.events
 	}
 	end := len(c.events)
-	for end > 0 && c.events[end-1].dir == model.In {
+	for end > 0 && c.events[end-1].dir == record.In {
 		end--
 	}
 	return c.events[:end]
@@ -76,7 +75,7 @@ func (c *Conversation) script(partial bool) []event {
 // requests returns how many bytes and sends a script has.
 func requests(script []event) (sends int, n uint64) {
 	for i := range script {
-		if e := &script[i]; e.dir == model.In && !e.gap {
+		if e := &script[i]; e.dir == record.In && !e.gap {
 			sends++
 			n += uint64(e.n)
 		}

@@ -9,7 +9,7 @@ import (
 
 	"net"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -18,8 +18,8 @@ func TestObstacles(t *testing.T) {
 	r := newTape()
 	r.open(0, 1).in("ab").out("cd").close("RemoteClose")
 	r.open(0, 1).skip(5, 5).in("ab").out("cd").close("RemoteClose")
-	r.open(0, 1).in("ab").gap(model.In, 3).out("cd").close("RemoteClose")
-	r.open(0, 1).in("ab").gap(model.Out, 3).out("cd").close("RemoteClose")
+	r.open(0, 1).in("ab").gap(record.In, 3).out("cd").close("RemoteClose")
+	r.open(0, 1).in("ab").gap(record.Out, 3).out("cd").close("RemoteClose")
 	r.open(0, 1).in("ab").out("cd").in("e")
 	r.open(0, 1).in("ab")
 	r.open(0, 1).in("ab").close("RemoteClose") // got no answer
@@ -60,8 +60,8 @@ func TestObstacles(t *testing.T) {
 func TestPartial(t *testing.T) {
 	t.Parallel()
 	r := newTape()
-	r.open(0, 1).in("a\n").out("you said a\n").gap(model.Out, 11).close("RemoteClose")
-	r.open(0, 1).in("a\n").gap(model.In, 2).in("b\n").out("you said a\nyou said b\n").close("RemoteClose")
+	r.open(0, 1).in("a\n").out("you said a\n").gap(record.Out, 11).close("RemoteClose")
+	r.open(0, 1).in("a\n").gap(record.In, 2).in("b\n").out("you said a\nyou said b\n").close("RemoteClose")
 	r.open(0, 2).in("a\n").close("RemoteClose")
 	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond})
 	if result.Sent != 0 || result.Skipped != 3 || len(result.Conns) != 3 || !result.Conns[0].Skipped {

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"slices"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Protocol is what a conversation speaks, as far as comparing its answers needs
@@ -34,8 +34,8 @@ const http2Preface = "PRI * HTTP/2.0\r\n"
 func (c *Conversation) findProtocol() (Protocol, error) {
 	script := c.script(false)
 	// A server may speak first, with HTTP/2 too.
-	asks := slices.IndexFunc(script, func(e event) bool { return e.dir == model.In })
-	if !c.comparable() || c.facts.gaps[model.In] > 0 || asks < 0 {
+	asks := slices.IndexFunc(script, func(e event) bool { return e.dir == record.In })
+	if !c.comparable() || c.facts.gaps[record.In] > 0 || asks < 0 {
 		return Bytes, nil
 	}
 	var buf []byte
@@ -70,7 +70,7 @@ func (c *Conversation) speaks(p Protocol, script []event) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if e.dir == model.In {
+		if e.dir == record.In {
 			m.request(data, 0, 0)
 		} else {
 			m.answer(recorded, data, 0)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Recording is what is replayed: the conversations of a dump. Close frees it.
@@ -26,7 +26,7 @@ type LoadOptions struct {
 
 	// Damaged, when not nil, is told of what could not be read. The conversations
 	// concerned have gaps.
-	Damaged func(*dump.DamageError)
+	Damaged func(*record.DamageError)
 }
 
 // Load reads all records of r, which stays the caller's. On an error there is no
@@ -35,7 +35,7 @@ func Load(r dump.Reader, o LoadOptions) (*Recording, error) {
 	l := NewLoader(o)
 	for {
 		rec, err := r.Next()
-		var damage *dump.DamageError
+		var damage *record.DamageError
 		switch {
 		case errors.Is(err, io.EOF):
 			return l.Finish()
@@ -76,7 +76,7 @@ func NewLoader(o LoadOptions) *Loader {
 
 // Add takes a record in, in a Reader's order. It cuts off what was recorded twice
 // and does not keep r.
-func (l *Loader) Add(r *dump.Record) error {
+func (l *Loader) Add(r *record.Record) error {
 	if l.recording.Begin.IsZero() {
 		l.recording.Begin = r.Time
 	}
@@ -93,9 +93,9 @@ func (l *Loader) Add(r *dump.Record) error {
 		}
 	}
 	switch {
-	case r.Kind == dump.KindGap && r.Length > 0:
+	case r.Kind == record.KindGap && r.Length > 0:
 		c.events = append(c.events, gapEvent(at, r.Direction, r.Length))
-	case r.Kind == dump.KindData:
+	case r.Kind == record.KindData:
 		for data := r.Data; len(data) > 0; {
 			pos, n, err := l.recording.payloads.add(data)
 			if err != nil {
@@ -108,7 +108,7 @@ func (l *Loader) Add(r *dump.Record) error {
 	return nil
 }
 
-func gapEvent(at int64, dir model.Direction, length uint64) event {
+func gapEvent(at int64, dir record.Direction, length uint64) event {
 	return event{at: at, n: int(min(length, math.MaxInt32)), dir: dir, gap: true}
 }
 
@@ -123,7 +123,7 @@ func (l *Loader) done(connection *dump.Connection) {
 	c.facts = facts{
 		began: connection.Began(), closed: connection.Closed, legacy: connection.Legacy,
 		server: connection.Closed && closedByServer(connection.Reason),
-		both:   connection.Recorded(model.Out),
+		both:   connection.Recorded(record.Out),
 	}
 	asking := false
 	for i := range c.events {
@@ -131,10 +131,10 @@ func (l *Loader) done(connection *dump.Connection) {
 		if e.gap {
 			c.facts.gaps[e.dir]++
 		}
-		if e.dir == model.In && !asking {
+		if e.dir == record.In && !asking {
 			c.Turns++
 		}
-		asking = e.dir == model.In
+		asking = e.dir == record.In
 	}
 	c.events = slices.Clip(c.events)
 	l.recording.Conversations = append(l.recording.Conversations, c)

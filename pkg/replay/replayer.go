@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Replayer replays a Recording to a target.
@@ -237,7 +237,7 @@ func (r *Replayer) add(c *Conn, s *session, t *tally) {
 	}
 	if s != nil {
 		c.Sent = s.sent
-		c.Bytes = dump.Both{In: s.bytes[0], Out: s.bytes[1]}
+		c.Bytes = record.PerDirection{In: s.bytes[0], Out: s.bytes[1]}
 		all.Sent += uint64(s.sent)
 		all.Bytes.In += c.Bytes.In
 		all.Bytes.Out += c.Bytes.Out

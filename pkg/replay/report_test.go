@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -80,7 +80,7 @@ func TestReportStandsAlone(t *testing.T) {
 func TestReportOfNothing(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	if err := (&replay.Result{Target: "127.0.0.1:1", Speed: 1, Mode: replay.Turns, Bytes: dump.Both{}}).WriteHTML(&b); err != nil {
+	if err := (&replay.Result{Target: "127.0.0.1:1", Speed: 1, Mode: replay.Turns, Bytes: record.PerDirection{}}).WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "Differences") || strings.Contains(b.String(), "<svg") {

@@ -3,7 +3,7 @@ package replay
 import (
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Verdict is what comparing a turn's answers gave.
@@ -52,17 +52,17 @@ func (c *Counts) count(v Verdict) {
 
 // Conn is the result of one conversation.
 type Conn struct {
-	dump.Identity
-	Loop      int           // from 1
-	Protocol  Protocol      // empty for what was left out
-	Obstacles []Obstacle    // why it was left out, or is not replayed as it was
-	Skipped   bool          // it was left out
-	Compared  bool          // its answers were compared
-	Sends     int           // how many pieces there were to send
-	Sent      int           // how many were
-	Bytes     dump.Both     // sent (In) and received (Out)
-	Elapsed   time.Duration // from connecting on
-	Err       error         // what ended it before its end; nil if nothing did
+	record.Identity
+	Loop      int                 // from 1
+	Protocol  Protocol            // empty for what was left out
+	Obstacles []Obstacle          // why it was left out, or is not replayed as it was
+	Skipped   bool                // it was left out
+	Compared  bool                // its answers were compared
+	Sends     int                 // how many pieces there were to send
+	Sent      int                 // how many were
+	Bytes     record.PerDirection // sent (In) and received (Out)
+	Elapsed   time.Duration       // from connecting on
+	Err       error               // what ended it before its end; nil if nothing did
 	Counts
 	Differences []Difference // the first of them, at most Options.MaxDifferences
 	unexplained []finding    // differences that noise elsewhere may explain
@@ -106,7 +106,7 @@ type Result struct {
 	Unconnected int // of the failed ones: the target could not be reached
 	Skipped     int // left out
 	Sent        uint64
-	Bytes       dump.Both
+	Bytes       record.PerDirection
 	Counts
 
 	Recorded Histogram // how long the recorded answers took

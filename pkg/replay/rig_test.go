@@ -13,7 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -23,7 +23,7 @@ const patience = 30 * time.Second
 // tape records synthetic conversations with the recorder's own encoder.
 type tape struct {
 	text    []byte
-	encoder dump.Encoder
+	encoder record.Encoder
 	begin   time.Time
 	conns   int
 }
@@ -36,7 +36,7 @@ func newTape() *tape {
 // clock, which at moves.
 type taped struct {
 	tape *tape
-	flow dump.Flow
+	flow record.Flow
 	next [2]uint64
 	now  time.Duration
 }
@@ -47,10 +47,7 @@ func (r *tape) open(at time.Duration, port int) *taped {
 	c := &taped{tape: r, now: at}
 	server := netip.MustParseAddrPort(fmt.Sprintf("10.9.9.9:%d", port))
 	client := netip.MustParseAddrPort(fmt.Sprintf("10.0.0.1:%d", 40000+r.conns))
-	c.flow = dump.Flow{
-		Window: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44", Conn: fmt.Sprintf("k3v9qa-%d", r.conns), Port: fmt.Sprint(port), Network: "tcp",
-		Client: client.String(), Server: server.String(), ClientAddr: client, ServerAddr: server, FromStart: true,
-	}
+	c.flow = record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44", Conn: fmt.Sprintf("k3v9qa-%d", r.conns), Port: fmt.Sprint(port), Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}, FromStart: true}
 	r.text = r.encoder.Open(r.text, c.time(), &c.flow)
 	return c
 }
@@ -60,17 +57,17 @@ func (c *taped) time() int64 { return c.tape.begin.Add(c.now).UnixNano() }
 // at moves the connection's clock.
 func (c *taped) at(t time.Duration) *taped { c.now = t; return c }
 
-func (c *taped) data(dir model.Direction, text string) *taped {
+func (c *taped) data(dir record.Direction, text string) *taped {
 	c.tape.text = c.tape.encoder.Data(c.tape.text, c.time(), &c.flow, dir, c.next[dir], []byte(text))
 	c.next[dir] += uint64(len(text))
 	return c
 }
 
-func (c *taped) in(text string) *taped  { return c.data(model.In, text) }
-func (c *taped) out(text string) *taped { return c.data(model.Out, text) }
+func (c *taped) in(text string) *taped  { return c.data(record.In, text) }
+func (c *taped) out(text string) *taped { return c.data(record.Out, text) }
 
-func (c *taped) gap(dir model.Direction, n uint64) *taped {
-	c.tape.text = c.tape.encoder.Gap(c.tape.text, c.time(), &c.flow, dir, c.next[dir], n, model.ReasonLimit)
+func (c *taped) gap(dir record.Direction, n uint64) *taped {
+	c.tape.text = c.tape.encoder.Gap(c.tape.text, c.time(), &c.flow, dir, c.next[dir], n, record.ReasonLimit)
 	c.next[dir] += n
 	return c
 }
@@ -79,7 +76,7 @@ func (c *taped) gap(dir model.Direction, n uint64) *taped {
 func (c *taped) skip(in, out uint64) *taped { c.next[0] += in; c.next[1] += out; return c }
 
 func (c *taped) close(reason string) {
-	c.tape.text = c.tape.encoder.Close(c.tape.text, c.time(), &c.flow, reason, c.next[0], c.next[1])
+	c.tape.text = c.tape.encoder.Close(c.tape.text, c.time(), &c.flow, record.CloseReason(reason), record.PerDirection{In: c.next[0], Out: c.next[1]})
 }
 
 // load returns the tape as a Recording that lives as long as the test.
@@ -94,7 +91,7 @@ func (r *tape) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
 			t.Error(err)
 		}
 	}()
-	o.Damaged = func(e *dump.DamageError) { t.Errorf("the tape is damaged: %v", e) }
+	o.Damaged = func(e *record.DamageError) { t.Errorf("the tape is damaged: %v", e) }
 	recording, err := replay.Load(d, o)
 	if err != nil {
 		t.Fatal(err)
@@ -114,21 +111,21 @@ func loadTurns(t testing.TB, o replay.LoadOptions, connections int, turns ...[2]
 	l := replay.NewLoader(o)
 	at := time.Unix(1_700_000_000, 0)
 	for i := range connections {
-		id := dump.Identity{Window: "5f3c", Conn: fmt.Sprintf("k3v9qa-%d", i+1), Port: "7000", Network: "tcp"}
-		var next dump.Both
-		add := func(r dump.Record) {
+		id := record.Identity{Window: "5f3c", Conn: fmt.Sprintf("k3v9qa-%d", i+1), Port: "7000", Network: "tcp"}
+		var next record.PerDirection
+		add := func(r record.Record) {
 			r.Identity, r.Time = id, at
 			if err := l.Add(&r); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, turn := range turns {
-			add(dump.Record{Kind: dump.KindData, Direction: model.In, Offset: next.In, Length: uint64(len(turn[0])), Data: []byte(turn[0])})
-			add(dump.Record{Kind: dump.KindData, Direction: model.Out, Offset: next.Out, Length: uint64(len(turn[1])), Data: []byte(turn[1])})
+			add(record.Record{Kind: record.KindData, Direction: record.In, Offset: next.In, Length: uint64(len(turn[0])), Data: []byte(turn[0])})
+			add(record.Record{Kind: record.KindData, Direction: record.Out, Offset: next.Out, Length: uint64(len(turn[1])), Data: []byte(turn[1])})
 			next.In += uint64(len(turn[0]))
 			next.Out += uint64(len(turn[1]))
 		}
-		add(dump.Record{Kind: dump.KindClose, Reason: "RemoteClose", Totals: next})
+		add(record.Record{Kind: record.KindClose, Reason: "RemoteClose", Totals: next})
 	}
 	recording, err := l.Finish()
 	if err != nil {

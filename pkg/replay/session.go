@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 const (
@@ -62,7 +62,7 @@ type session struct {
 // run replays the conversation until its end, an error or ctx's end.
 func (s *session) run(ctx context.Context) error {
 	s.raw, _ = s.match.(*byteMatcher)
-	if len(s.script) > 0 && s.script[0].dir == model.Out { // the server speaks first
+	if len(s.script) > 0 && s.script[0].dir == record.Out { // the server speaks first
 		if err := s.lookAhead(0); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (s *session) run(ctx context.Context) error {
 		e := &s.script[i]
 		var err error
 		switch {
-		case e.dir == model.Out:
+		case e.dir == record.Out:
 			err = s.hear(e)
 		case !e.gap:
 			err = s.await(ctx, time.Duration(e.at))
@@ -95,10 +95,10 @@ func (s *session) run(ctx context.Context) error {
 // lookAhead finds what was answered to the requests from script[i] on, up to the
 // next ones.
 func (s *session) lookAhead(i int) error {
-	for i < len(s.script) && s.script[i].dir == model.In {
+	for i < len(s.script) && s.script[i].dir == record.In {
 		i++
 	}
-	for ; i < len(s.script) && s.script[i].dir == model.Out; i++ {
+	for ; i < len(s.script) && s.script[i].dir == record.Out; i++ {
 		e := &s.script[i]
 		s.expected += uint64(e.n)
 		switch {
@@ -135,7 +135,7 @@ func (s *session) hear(e *event) error {
 // sent, of a session that ends early: it is still to be compared.
 func (s *session) hearRest(i int) error {
 	for ; i < s.known; i++ {
-		if e := &s.script[i]; e.dir == model.Out {
+		if e := &s.script[i]; e.dir == record.Out {
 			if err := s.hear(e); err != nil {
 				return err
 			}
@@ -199,7 +199,7 @@ func (s *session) ask(ctx context.Context, i int) error {
 		return err
 	}
 	s.sent++
-	s.bytes[model.In] += uint64(len(data))
+	s.bytes[record.In] += uint64(len(data))
 	s.progress.sent.Add(1)
 	return nil
 }
@@ -249,12 +249,12 @@ func (s *session) readOnce(ctx context.Context) error {
 	n, err := s.conn.Read(s.buf)
 	if n > 0 {
 		s.unanswered = 0
-		s.bytes[model.Out] += uint64(n)
+		s.bytes[record.Out] += uint64(n)
 		s.match.answer(replayed, s.buf[:n], time.Since(s.start))
 		if fault := s.match.fault(); fault != nil {
 			return fault
 		}
-		if s.bytes[model.Out] > s.expected+overflow {
+		if s.bytes[record.Out] > s.expected+overflow {
 			return errFlood
 		}
 	}

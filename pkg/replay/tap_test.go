@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/loopback"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // tap is a proxy that records what passes on a tape, as the recorder does: what
@@ -44,10 +44,10 @@ func newTap(t testing.TB, upstream string) *tap {
 		answers := make(chan struct{})
 		go func() { // ends with either connection
 			defer close(answers)
-			p.pass(c, model.Out, server, client)
+			p.pass(c, record.Out, server, client)
 			client.Close()
 		}()
-		p.pass(c, model.In, client, server)
+		p.pass(c, record.In, client, server)
 		server.Close()
 		<-answers
 		p.mu.Lock()
@@ -64,7 +64,7 @@ func (p *tap) open(port int) *taped {
 }
 
 // pass records and forwards one direction until it ends.
-func (p *tap) pass(c *taped, dir model.Direction, from, to net.Conn) {
+func (p *tap) pass(c *taped, dir record.Direction, from, to net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)

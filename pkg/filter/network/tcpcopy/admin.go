@@ -16,10 +16,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Paths of the admin requests, for MOSN's admin server.
@@ -66,13 +66,13 @@ type statusReply struct {
 
 type windowReply struct {
 	strategy.WindowStatus
-	Accounts *dump.Accounts `json:"accounts,omitempty"` // of the window up to now
+	Accounts *record.Accounts `json:"accounts,omitempty"` // of the window up to now
 }
 
 // closingReply is a window that is being written out.
 type closingReply struct {
 	strategy.HandoverStatus
-	Accounts *dump.Accounts `json:"accounts,omitempty"` // of the window up to now
+	Accounts *record.Accounts `json:"accounts,omitempty"` // of the window up to now
 }
 
 type bufferReply struct {
@@ -91,7 +91,7 @@ type totalsReply struct {
 	// What could not be written, and is in no account of bytes.
 	PortraitsLost uint64 `json:"portraits_lost"`
 	IndexLost     uint64 `json:"index_lines_lost"`
-	dump.Accounts
+	record.Accounts
 }
 
 type outputReply struct {

@@ -9,6 +9,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func strategyOf(interval int) object {
@@ -253,7 +254,7 @@ func TestAfterTheEnd(t *testing.T) {
 	if _, err := r.tryBind("late", object{}); err == nil || !strings.Contains(err.Error(), "stopping") {
 		t.Errorf("late: %v", err)
 	}
-	if _, err := r.recorder.OpenWindow(model.Window{ID: "late"}); err == nil {
+	if _, err := r.recorder.OpenWindow(record.Window{ID: "late"}); err == nil {
 		t.Error("a window opens")
 	}
 	if s := r.recorder.stats(); s.Windows != 1 || s.Accounts.Written.In != 1 {

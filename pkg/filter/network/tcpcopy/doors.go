@@ -9,6 +9,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Recording tells whether a window is open and the guard lets record.
@@ -39,8 +40,8 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	}
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
 		c := r.poolConn(data.Port)
-		before := persistence.Passed{In: c.passed.Load()}
-		sessionOf(w).Data(&c.Conn, model.In, before, [][]byte{data.BinaryFlowData}, n)
+		before := record.PerDirection{In: c.passed.Load()}
+		sessionOf(w).Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
 		c.passed.Add(uint64(n)) // not before, as in filter.recordWrite
 	}
 }
@@ -68,10 +69,10 @@ func (r *recorder) poolConn(port string) *poolConn {
 	if c == nil {
 		c = &poolConn{}
 		c.ID = math.MaxUint64 - uint64(len(r.pool)) // MOSN counts from 1
-		c.Describe = func() persistence.Endpoint {
-			return persistence.Endpoint{
-				Conn: r.run + "-" + strconv.FormatUint(c.ID, 10), Port: port, Listener: "work pool", Network: "unix", Client: "@", Server: "@",
-			}
+		c.Describe = func() record.Endpoint {
+			return record.Endpoint{Identity: record.Identity{
+				Conn: r.run + "-" + strconv.FormatUint(c.ID, 10), Port: port, ListenerName: "work pool", Network: "unix", Peer: "@", Listener: "@",
+			}}
 		}
 		r.pool[port] = c
 	}

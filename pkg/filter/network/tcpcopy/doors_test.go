@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Code written for the first implementation hands flow bytes and portraits to the
@@ -23,11 +24,11 @@ func TestTheWorkPool(t *testing.T) {
 		if !rec.Recording() {
 			t.Error("not recording in a window")
 		}
-		sessionOf(rec.controller.Open()).Hold(model.ReasonGuard)
+		sessionOf(rec.controller.Open()).Hold(record.ReasonGuard)
 		if rec.Recording() {
 			t.Error("recording while the guard is down")
 		}
-		sessionOf(rec.controller.Open()).Release(model.ReasonGuard)
+		sessionOf(rec.controller.Open()).Release(record.ReasonGuard)
 		data := flow("2045", "one")
 		rec.Schedule(data)
 		copy(data.BinaryFlowData, "...") // it is the caller's again

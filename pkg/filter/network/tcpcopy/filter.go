@@ -9,9 +9,9 @@ import (
 	"mosn.io/api"
 	"mosn.io/pkg/buffer"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // filter is one connection's. MOSN (pkg/network/connection.go) calls its bytes
@@ -80,15 +80,15 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 		return
 	}
 	session, data := sessionOf(w), buf.Bytes()
-	before := persistence.Passed{In: f.shown, Out: f.earlier(w, &f.sent)}
+	before := record.PerDirection{In: f.shown, Out: f.earlier(w, &f.sent)}
 	f.shown += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
-		session.Skip(&f.self, model.In, before, int(unseen), model.ReasonUnseen)
+		session.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
 		fresh -= unseen
 	}
 	if fresh > 0 {
 		pieces := [1][]byte{data[uint64(len(data))-fresh:]}
-		session.Data(&f.self, model.In, before, pieces[:], int(fresh))
+		session.Data(&f.self, record.In, before, pieces[:], int(fresh))
 	}
 }
 
@@ -131,8 +131,8 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 		}
 	}
 	if n > 0 {
-		before := persistence.Passed{In: f.earlier(w, &f.read), Out: f.sent.Load()}
-		sessionOf(w).Data(&f.self, model.Out, before, pieces, n)
+		before := record.PerDirection{In: f.earlier(w, &f.read), Out: f.sent.Load()}
+		sessionOf(w).Data(&f.self, record.Out, before, pieces, n)
 	}
 }
 
@@ -143,8 +143,8 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 		return
 	}
 	if w := f.gate.Open(); w != nil {
-		totals := persistence.Passed{In: f.read.Load(), Out: f.sent.Load()}
-		sessionOf(w).End(&f.self, string(event), totals)
+		totals := record.PerDirection{In: f.read.Load(), Out: f.sent.Load()}
+		sessionOf(w).End(&f.self, record.CloseReason(event), totals)
 	}
 }
 
@@ -152,15 +152,17 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 func sessionOf(w *strategy.Window) *persistence.Session { return w.Tap.(*tap).Session }
 
 // describe tells who talks with whom, when the connection is first recorded.
-func (f *filter) describe() persistence.Endpoint {
+func (f *filter) describe() record.Endpoint {
 	client, server := f.conn.RemoteAddr(), f.conn.LocalAddr()
-	return persistence.Endpoint{
-		Conn:       f.recorder.run + "-" + strconv.FormatUint(f.self.ID, 10),
-		Port:       f.listener.port,
-		Listener:   f.listener.name,
-		Network:    networkOf(f.conn),
-		Client:     addressText(client),
-		Server:     addressText(server),
+	return record.Endpoint{
+		Identity: record.Identity{
+			Conn:         f.recorder.run + "-" + strconv.FormatUint(f.self.ID, 10),
+			Port:         f.listener.port,
+			ListenerName: f.listener.name,
+			Network:      networkOf(f.conn),
+			Peer:         addressText(client),
+			Listener:     addressText(server),
+		},
 		ClientAddr: addressOf(client),
 		ServerAddr: addressOf(server),
 	}

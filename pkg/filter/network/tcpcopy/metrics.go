@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // metricSource makes the metrics of type "tcpcopy" in MOSN's store, which its
@@ -81,7 +81,7 @@ func (r *recorder) publish() {
 	m.count("panics", r.panics.Load())
 	m.count("portraits_lost", stats.PortraitsLost)
 	m.count("index_lines_lost", stats.IndexLost)
-	for name, both := range map[string]dump.Both{
+	for name, both := range map[string]record.PerDirection{
 		"records": stats.Accounts.Records, "seen_bytes": stats.Accounts.Seen,
 		"written_bytes": stats.Accounts.Written, "lost_bytes": stats.Accounts.Lost,
 	} {

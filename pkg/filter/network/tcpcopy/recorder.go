@@ -13,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // host is what a recorder needs of MOSN.
@@ -289,7 +290,7 @@ type tap struct {
 }
 
 // OpenWindow begins the session of a window; it implements strategy.Sink.
-func (r *recorder) OpenWindow(w model.Window) (strategy.Tap, error) {
+func (r *recorder) OpenWindow(w record.Window) (strategy.Tap, error) {
 	session, err := r.openSession(w)
 	if err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ func (r *recorder) OpenWindow(w model.Window) (strategy.Tap, error) {
 
 // openSession begins a session in the store that is in force. A store that is
 // being replaced has its session before or not at all.
-func (r *recorder) openSession(w model.Window) (*persistence.Session, error) {
+func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 	store, err := r.readyStore()
 	if err != nil {
 		return nil, err
@@ -323,12 +324,6 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 	}
 	return store.Subscribe()
 }
-
-// movedReason is the reason in the close event of a connection that a hot upgrade
-// has handed to another process, or that ends with this one. The other process
-// has it under an identity of its own, with the same client address: MOSN hands
-// over a socket and no name (pkg/network/transfer.go).
-const movedReason = "moved"
 
 // recoverPanic keeps a fault of the recorder from the connection, which MOSN
 // would close, and from the process.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // openPatience is how long a listener's update waits for the disk, when it asks for
@@ -181,7 +182,7 @@ const drainPatience = 10 * time.Second
 // idempotent.
 func (r *recorder) close(moved bool) {
 	if w := r.controller.Open(); w != nil && moved {
-		sessionOf(w).EndAll(movedReason)
+		sessionOf(w).EndAll(record.CloseMoved)
 	}
 	r.mu.Lock()
 	again := r.closed

@@ -1,5 +1,5 @@
-// Package model holds the types that the recorder's parts share: the dump
-// configuration and its validation, the parts of a record's identity, and the
-// business types of portraits. It has no behaviour beyond that and imports
-// nothing of the project.
+// Package model holds the dump configuration with its validation, the business
+// types of portraits, and the types that code written for the first
+// implementation names. It has no behaviour beyond that and imports nothing of
+// the project.
 package model

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 
 	"mosn.io/tcpcopy/internal/checksum"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A batch is a stretch of memory with the entries of a shard, in order. It is
@@ -61,8 +61,8 @@ const (
 // header is what an entry says of itself.
 type header struct {
 	kind   kind
-	dir    model.Direction
-	reason model.Reason
+	dir    record.Direction
+	reason record.Reason
 	flags  uint8
 	slot   uint32
 	offset uint64
@@ -172,7 +172,7 @@ func (b *batch) entry(at int, e *entry) (next int, ok bool) {
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(m[0:]))
 	// Field by field, as takeLocked does.
-	e.kind, e.dir, e.reason, e.flags = kind(m[4]), model.Direction(m[5]), model.Reason(m[6]), m[7]
+	e.kind, e.dir, e.reason, e.flags = kind(m[4]), record.Direction(m[5]), record.Reason(m[6]), m[7]
 	e.slot = le.Uint32(m[8:])
 	e.offset = le.Uint64(m[16:])
 	e.time = int64(le.Uint64(m[24:]))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // BenchmarkSession offers records to a session that writes them to a real
@@ -40,7 +40,7 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 		b.Fatal(err)
 	}
 	defer store.Close()
-	session, err := store.OpenWindow(model.Window{ID: "3f0c9b9e-0000-4000-8000-000000000000", Opened: time.Now()})
+	session, err := store.OpenWindow(record.Window{ID: "3f0c9b9e-0000-4000-8000-000000000000", Opened: time.Now()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 	for i := range b.N {
 		k := i % len(conns)
 		pieces := [1][]byte{data}
-		session.Data(conns[k], model.In, Passed{In: passed[k]}, pieces[:], size)
+		session.Data(conns[k], record.In, record.PerDirection{In: passed[k]}, pieces[:], size)
 		passed[k] += uint64(size)
 		// As a proxy that works for its bytes does: no faster than the disk.
 		if i&1023 == 1023 {
@@ -78,13 +78,10 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 }
 
 func benchConn(i int) *Conn {
-	return &Conn{ID: uint64(i), Describe: func() Endpoint {
+	return &Conn{ID: uint64(i), Describe: func() record.Endpoint {
 		client := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(40000+i))
 		server := netip.MustParseAddrPort("198.51.100.1:80")
-		return Endpoint{
-			Conn: fmt.Sprintf("bench0-%d", i), Port: "80", Listener: "bench", Network: "tcp",
-			Client: client.String(), Server: server.String(), ClientAddr: client, ServerAddr: server,
-		}
+		return record.Endpoint{Identity: record.Identity{Conn: fmt.Sprintf("bench0-%d", i), Port: "80", ListenerName: "bench", Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}
 	}}
 }
 

@@ -2,25 +2,11 @@ package persistence
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"sync/atomic"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
-
-// Endpoint describes a connection for those who read its records.
-type Endpoint struct {
-	Conn     string // the connection's identity, <run>-<id>
-	Port     string // the listener's port, or the path of its Unix socket
-	Listener string // the listener's name
-	Network  string // "tcp", "udp" or "unix"
-	Client   string // address as text; "@" for an unnamed Unix socket
-	Server   string // address that the client reached, as text
-
-	// The same addresses as numbers; not valid for Unix sockets.
-	ClientAddr, ServerAddr netip.AddrPort
-}
 
 // Conn is the recorder's side of one connection. The filter has one for each
 // connection, by value; it must not be copied once it is used.
@@ -33,7 +19,7 @@ type Conn struct {
 	Datagrams bool
 	// Describe is called when the connection takes part in a window for the first
 	// time, from whichever goroutine reads or writes it.
-	Describe func() Endpoint
+	Describe func() record.Endpoint
 
 	description atomic.Pointer[description] // of Describe's answer
 
@@ -48,17 +34,6 @@ type Conn struct {
 	streams [2]stream
 }
 
-// Passed is how many bytes have passed on a connection. It is no array because the
-// hot path has it in registers.
-type Passed struct{ In, Out uint64 }
-
-func (p Passed) of(dir model.Direction) uint64 {
-	if dir == model.In {
-		return p.In
-	}
-	return p.Out
-}
-
 // stream is one direction of a connection in a session.
 type stream struct {
 	begun bool   // bytes have passed in the session
@@ -67,16 +42,16 @@ type stream struct {
 
 	// The gap that has no entry yet: the last gap bytes before next.
 	gap    uint64
-	reason model.Reason
+	reason record.Reason
 }
 
 // ending is a connection's close event.
 type ending struct {
-	reason string
-	totals Passed
+	reason record.CloseReason
+	totals record.PerDirection
 }
 
-// description is what the batches need of an Endpoint.
+// description is what the batches need of a record.Endpoint.
 type description struct {
 	text  []byte // for intro entries
 	front int    // bytes of a packet's block before the payload
@@ -92,7 +67,7 @@ func (c *Conn) describe() *description {
 
 func (c *Conn) makeDescription() *description {
 	d := &description{text: appendEndpoint(nil, c.Describe())}
-	var f dump.Flow
+	var f record.Flow
 	decodeEndpoint(d.text, &f) // as the worker does
 	d.front = dump.PacketFront(&f)
 	c.description.Store(d)
@@ -109,10 +84,10 @@ func (c *Conn) room(l *layout, n int) room {
 
 // appendEndpoint encodes e: each text with its length before it, then the
 // binary forms of the addresses likewise.
-func appendEndpoint(dst []byte, e Endpoint) []byte {
+func appendEndpoint(dst []byte, e record.Endpoint) []byte {
 	client, _ := e.ClientAddr.MarshalBinary()
 	server, _ := e.ServerAddr.MarshalBinary()
-	for _, s := range []string{e.Conn, e.Port, e.Listener, e.Network, e.Client, e.Server, string(client), string(server)} {
+	for _, s := range []string{e.Conn, e.Port, e.ListenerName, e.Network, e.Peer, e.Listener, string(client), string(server)} {
 		s = s[:min(len(s), maxText)]
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(s)))
 		dst = append(dst, s...)
@@ -126,9 +101,9 @@ const maxText = 256
 
 // decodeEndpoint fills in the description that an intro entry carries. ok is
 // false when data is not one.
-func decodeEndpoint(data []byte, f *dump.Flow) (ok bool) {
+func decodeEndpoint(data []byte, f *record.Flow) (ok bool) {
 	var client, server string
-	for _, s := range []*string{&f.Conn, &f.Port, &f.Listener, &f.Network, &f.Client, &f.Server, &client, &server} {
+	for _, s := range []*string{&f.Conn, &f.Port, &f.ListenerName, &f.Network, &f.Peer, &f.Listener, &client, &server} {
 		if len(data) < 2 {
 			return false
 		}

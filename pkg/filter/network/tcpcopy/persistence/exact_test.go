@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // story is one random run: some goroutines let bytes pass on some connections in
@@ -55,9 +55,9 @@ func (s *story) tell(seed uint64, windows, goroutines, steps int) {
 		<-done
 		session.Close(time.Now())
 		for _, p := range s.peers { // who comes late changes nothing
-			session.Data(&p.Conn, model.In, p.before(), [][]byte{[]byte("late")}, 4)
+			session.Data(&p.Conn, record.In, p.before(), [][]byte{[]byte("late")}, 4)
 			session.End(&p.Conn, "late", p.before())
-			p.say(nil, model.In, []byte("between the windows"))
+			p.say(nil, record.In, []byte("between the windows"))
 		}
 	}
 }
@@ -74,9 +74,9 @@ func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
 		}
 		if r.IntN(4) == 0 {
 			if held = !held; held {
-				session.Hold(model.ReasonGuard)
+				session.Hold(record.ReasonGuard)
 			} else {
-				session.Release(model.ReasonGuard)
+				session.Release(record.ReasonGuard)
 			}
 		}
 		s.faults.next(r)
@@ -86,7 +86,7 @@ func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
 func (s *story) talk(session *Session, r *rand.Rand, steps int) {
 	for range steps {
 		p := s.peers[r.IntN(len(s.peers))]
-		dir := model.Direction(r.IntN(2))
+		dir := record.Direction(r.IntN(2))
 		n := 1 + r.IntN(200)
 		switch r.IntN(40) {
 		case 0:

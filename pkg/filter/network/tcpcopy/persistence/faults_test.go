@@ -17,7 +17,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // shortWrites is a limit on the size of files that comes and goes: the write that
@@ -157,7 +157,7 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 	faulty := newShortWrites(t, "")
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) {
-		p.say(s, model.In, []byte("both"))
+		p.say(s, record.In, []byte("both"))
 		settle(t, s)
 		// The segment is the larger file at first: the log still has room.
 		info, err := os.Stat(filepath.Join(r.dir, dump.FlowLog))
@@ -165,10 +165,10 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		faulty.limit(uint64(info.Size()) + 150)
-		p.say(s, model.In, []byte("one"))
+		p.say(s, record.In, []byte("one"))
 		settle(t, s)
 		faulty.repair()
-		p.say(s, model.In, []byte("both again"))
+		p.say(s, record.In, []byte("both again"))
 	})
 	if w.Seen.In != 17 || w.Written.In != 14 || w.LostBy["write_error"] != 3 {
 		t.Errorf("index %+v", w)
@@ -234,17 +234,17 @@ func TestAFullFileSystem(t *testing.T) {
 	p, ballast := newPeer(r.run, 1), filepath.Join(dir, "ballast")
 	text := []byte(strings.Repeat("full or not ", 500))
 	w := r.window(1, func(s *Session) {
-		p.say(s, model.In, text)
+		p.say(s, record.In, text)
 		settle(t, s)
 		fillUp(t, ballast, 8<<10) // some of the next batch finds room
 		for range 3 {
-			p.say(s, model.In, text)
+			p.say(s, record.In, text)
 			settle(t, s)
 		}
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
-		p.say(s, model.In, text)
+		p.say(s, record.In, text)
 	})
 	n := uint64(len(text))
 	if w.Seen.In != 5*n || w.Written.In != 2*n || w.LostBy["write_error"] != 3*n {
@@ -264,12 +264,12 @@ func TestARemovedDirectoryComesBack(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatHexMeta, FormatPcapng} }, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
-	p.say(s, model.In, []byte("before"))
+	p.say(s, record.In, []byte("before"))
 	settle(t, s)
 	if err := os.RemoveAll(r.dir); err != nil {
 		t.Fatal(err)
 	}
-	p.say(s, model.In, []byte("after"))
+	p.say(s, record.In, []byte("after"))
 	s.Close(time.Now())
 	if w := r.indexed(1); w.Written.In != 11 {
 		t.Errorf("index %+v", w)
@@ -293,15 +293,15 @@ func TestAForbiddenDirectory(t *testing.T) {
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	lost.swap()
-	p.say(s, model.In, []byte("nowhere"))
+	p.say(s, record.In, []byte("nowhere"))
 	settle(t, s)
-	p.say(s, model.In, []byte("to go"))
+	p.say(s, record.In, []byte("to go"))
 	s.Close(time.Now())
 	lost.swap()
 	if a := r.alerted(); len(a) == 0 || !strings.Contains(a[0], dump.FlowLog) && !strings.Contains(a[0], r.dir) {
 		t.Errorf("alerts: %q", a)
 	}
-	r.window(2, func(s *Session) { p.say(s, model.In, []byte("here")) })
+	r.window(2, func(s *Session) { p.say(s, record.In, []byte("here")) })
 	first, second := r.indexed(1), r.indexed(2)
 	if first.Lost.In != 12 || first.Written.In != 0 || second.Written != (oracle.Both{In: 4}) {
 		t.Errorf("index %+v, %+v", first, second)
@@ -313,7 +313,7 @@ func TestTheLastWindowsLineIsWrittenAtClose(t *testing.T) {
 	r := newRig(t, nil, nil)
 	lost := newLostDirectory(t, r.dir)
 	s := r.open(1)
-	newPeer(r.run, 1).say(s, model.In, []byte("x"))
+	newPeer(r.run, 1).say(s, record.In, []byte("x"))
 	lost.swap()
 	s.Close(time.Now())
 	lost.swap()
@@ -339,7 +339,7 @@ func TestAnIncompleteLineIsCutOff(t *testing.T) {
 		}
 		r := openRig(t, dir, "aaaaaa", nil, nil)
 		p := newPeer(r.run, 1)
-		r.window(1, func(s *Session) { p.say(s, model.In, []byte("x")) })
+		r.window(1, func(s *Session) { p.say(s, record.In, []byte("x")) })
 		log, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // text is a direction of a conversation as text: the bytes, with the gaps as
@@ -31,64 +31,64 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 		in, out   string
 	}{
 		"a pause": {talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("one"))
-			s.Hold(model.ReasonGuard)
-			p.say(s, model.In, []byte("two"))
-			p.say(s, model.Out, []byte("TWO"))
-			s.Release(model.ReasonGuard)
-			p.say(s, model.In, []byte("three"))
+			p.say(s, record.In, []byte("one"))
+			s.Hold(record.ReasonGuard)
+			p.say(s, record.In, []byte("two"))
+			p.say(s, record.Out, []byte("TWO"))
+			s.Release(record.ReasonGuard)
+			p.say(s, record.In, []byte("three"))
 		}, in: "one[--- guard]three", out: "[--- guard]"},
 		"two pauses at once": {talk: func(s *Session, p *peer) {
-			s.Hold(model.ReasonDisk)
-			p.say(s, model.In, []byte("1"))
-			s.Hold(model.ReasonGuard)
-			p.say(s, model.In, []byte("22"))
-			s.Release(model.ReasonDisk)
-			p.say(s, model.In, []byte("333"))
-			s.Release(model.ReasonGuard)
-			p.say(s, model.In, []byte("4"))
+			s.Hold(record.ReasonDisk)
+			p.say(s, record.In, []byte("1"))
+			s.Hold(record.ReasonGuard)
+			p.say(s, record.In, []byte("22"))
+			s.Release(record.ReasonDisk)
+			p.say(s, record.In, []byte("333"))
+			s.Release(record.ReasonGuard)
+			p.say(s, record.In, []byte("4"))
 		}, in: "[- disk][----- guard]4"},
 		"a pause to the end": {talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("one"))
-			s.Hold(model.ReasonGuard)
-			p.say(s, model.In, []byte("two"))
+			p.say(s, record.In, []byte("one"))
+			s.Hold(record.ReasonGuard)
+			p.say(s, record.In, []byte("two"))
 			p.hangUp(s)
 		}, in: "one[--- guard]"},
 		"only a pause": {talk: func(s *Session, p *peer) {
-			s.Hold(model.ReasonGuard)
-			p.say(s, model.In, []byte("two"))
+			s.Hold(record.ReasonGuard)
+			p.say(s, record.In, []byte("two"))
 		}, in: "[--- guard]"},
 		"a limit": {limit: 5, talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("12"))
-			p.say(s, model.In, []byte("3456"))
-			p.say(s, model.In, []byte("78"))
-			p.say(s, model.Out, []byte("12345"))
+			p.say(s, record.In, []byte("12"))
+			p.say(s, record.In, []byte("3456"))
+			p.say(s, record.In, []byte("78"))
+			p.say(s, record.Out, []byte("12345"))
 		}, in: "12345[--- limit]", out: "12345"},
 		"a limit for datagrams": {limit: 5, datagrams: true, talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("12"))
-			p.say(s, model.In, []byte("3456"))
-			p.say(s, model.In, []byte("789"))
+			p.say(s, record.In, []byte("12"))
+			p.say(s, record.In, []byte("3456"))
+			p.say(s, record.In, []byte("789"))
 		}, in: "12[---- limit]789"},
 		"unseen bytes": {talk: func(s *Session, p *peer) {
-			p.slip(s, model.In, []byte("12"))
-			p.say(s, model.In, []byte("3"))
-			p.slip(s, model.In, []byte("4"))
+			p.slip(s, record.In, []byte("12"))
+			p.say(s, record.In, []byte("3"))
+			p.slip(s, record.In, []byte("4"))
 		}, in: "[-- unseen]3[- unseen]"},
 		"unseen until the end": {talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("1"))
-			p.pass(s, model.In, []byte("read, never shown"))
+			p.say(s, record.In, []byte("1"))
+			p.pass(s, record.In, []byte("read, never shown"))
 			p.hangUp(s)
 		}, in: "1[----------------- unseen]"},
 		"a pause in a limit": {limit: 2, talk: func(s *Session, p *peer) {
-			p.say(s, model.In, []byte("1234"))
-			s.Hold(model.ReasonGuard)
-			p.say(s, model.In, []byte("5"))
-			s.Release(model.ReasonGuard)
-			p.say(s, model.In, []byte("6"))
+			p.say(s, record.In, []byte("1234"))
+			s.Hold(record.ReasonGuard)
+			p.say(s, record.In, []byte("5"))
+			s.Release(record.ReasonGuard)
+			p.say(s, record.In, []byte("6"))
 		}, in: "12[-- limit][- guard][- limit]"},
 		"nothing": {talk: func(s *Session, p *peer) {
-			s.Data(&p.Conn, model.In, p.before(), nil, 0)
-			p.say(s, model.Out, []byte("1"))
+			s.Data(&p.Conn, record.In, p.before(), nil, 0)
+			p.say(s, record.Out, []byte("1"))
 		}, out: "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestDatagramsAreWhole(t *testing.T) {
 	longest := r.store.config.layout().record
 	w := r.window(1, func(s *Session) {
 		for _, n := range []int{1, longest, longest + 1, 2} {
-			p.say(s, model.In, make([]byte, n))
+			p.say(s, record.In, make([]byte, n))
 			settle(t, s)
 		}
 	})
@@ -128,15 +128,15 @@ func TestDatagramsAreWhole(t *testing.T) {
 func TestOffsetsCountBetweenWindows(t *testing.T) {
 	r := newRig(t, nil, nil)
 	p := newPeer(r.run, 1)
-	p.say(nil, model.In, []byte("before"))
+	p.say(nil, record.In, []byte("before"))
 	r.window(1, func(s *Session) {
-		p.say(s, model.In, []byte("one"))
-		p.say(s, model.Out, []byte("ONE"))
+		p.say(s, record.In, []byte("one"))
+		p.say(s, record.Out, []byte("ONE"))
 	})
-	p.say(nil, model.Out, []byte("BETWEEN"))
+	p.say(nil, record.Out, []byte("BETWEEN"))
 	w := r.window(2, func(s *Session) {
-		p.say(s, model.Out, []byte("TWO"))
-		p.say(s, model.In, []byte("two"))
+		p.say(s, record.Out, []byte("TWO"))
+		p.say(s, record.In, []byte("two"))
 		p.hangUp(s)
 	})
 	all := r.conversations()
@@ -158,17 +158,17 @@ func TestLateCallsAreIgnored(t *testing.T) {
 	r := newRig(t, nil, nil)
 	p, silent := newPeer(r.run, 1), newPeer(r.run, 2)
 	s := r.open(1)
-	p.say(s, model.In, []byte("in time"))
+	p.say(s, record.In, []byte("in time"))
 	silent.hangUp(s) // the session has not heard of it
 	p.hangUp(s)
-	p.say(s, model.In, []byte("after the end"))
-	p.slip(s, model.Out, []byte("after the end"))
+	p.say(s, record.In, []byte("after the end"))
+	p.slip(s, record.Out, []byte("after the end"))
 	p.hangUp(s)
 	s.Close(time.Now())
-	p.say(s, model.In, []byte("after the window"))
-	p.slip(s, model.In, []byte("after the window"))
+	p.say(s, record.In, []byte("after the window"))
+	p.slip(s, record.In, []byte("after the window"))
 	p.hangUp(s)
-	s.Hold(model.ReasonGuard)
+	s.Hold(record.ReasonGuard)
 	if s.Buffered() != 0 || !s.Held() {
 		t.Error("a closed session must still answer")
 	}
@@ -187,7 +187,7 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 	s := r.open(1)
 	for i := range 500 {
 		p := newPeer(r.run, i+1)
-		p.say(s, model.In, []byte(p.id))
+		p.say(s, record.In, []byte(p.id))
 		if i%3 > 0 {
 			p.hangUp(s)
 		}

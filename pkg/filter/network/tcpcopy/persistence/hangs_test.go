@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A write that hangs is one alert, and its end one line, however long it lasts and
@@ -43,11 +43,11 @@ func TestAHangIsToldOnce(t *testing.T) {
 	}
 	for !stuck() {
 		for _, p := range peers {
-			p.say(s, model.In, []byte("x"))
+			p.say(s, record.In, []byte("x"))
 		}
 	}
 	for _, p := range peers {
-		p.say(s, model.In, []byte("y"))
+		p.say(s, record.In, []byte("y"))
 	}
 	later(time.Second)
 	later(hangAfter - 1)
@@ -100,10 +100,10 @@ func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
 	r := newRig(t, nil, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
-	p.say(s, model.In, []byte("12345"))
+	p.say(s, record.In, []byte("12345"))
 	settle(t, s)
 	resume := hang(r)
-	p.say(s, model.In, []byte("678"))
+	p.say(s, record.In, []byte("678"))
 	closed := make(chan struct{})
 	go func() { // ends after resume
 		defer close(closed)
@@ -135,12 +135,12 @@ func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
 	if got := r.store.Seal(); got != windowID(2) {
 		t.Errorf("sealed with window %q", got)
 	}
-	if _, err := r.store.OpenWindow(model.Window{ID: windowID(3)}); err == nil {
+	if _, err := r.store.OpenWindow(record.Window{ID: windowID(3)}); err == nil {
 		t.Error("a window of a sealed store")
 	}
 	resume()
 	s = <-opened // what was begun goes on
-	p.say(s, model.In, []byte("9"))
+	p.say(s, record.In, []byte("9"))
 	s.Close(time.Now())
 	if w := r.indexed(2); w.Written.In != 1 {
 		t.Errorf("index %+v", w)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // wallClock is the time of day without a monotonic reading, which somebody sets.
@@ -41,14 +41,14 @@ func TestTheClockJumps(t *testing.T) {
 			window := func(n int, in func(*Session)) {
 				t.Helper()
 				began := time.Now()
-				s, err := r.store.OpenWindow(model.Window{ID: windowID(n), Trigger: model.TriggerManual, Opened: clock.now()})
+				s, err := r.store.OpenWindow(record.Window{ID: windowID(n), Trigger: record.TriggerManual, Opened: clock.now()})
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.say(s, model.In, []byte("before the jump"))
+				p.say(s, record.In, []byte("before the jump"))
 				settle(t, s)
 				in(s)
-				p.say(s, model.Out, []byte("after the jump"))
+				p.say(s, record.Out, []byte("after the jump"))
 				s.Close(clock.now())
 				w := r.indexed(n)
 				if length, most := w.Closed.Sub(w.Opened), time.Since(began)+time.Second; length < 0 || length > most {
@@ -68,12 +68,12 @@ func TestTheClockJumps(t *testing.T) {
 				r.store.flowLog.use(nil) // so that it is opened anew
 				r.store.flowLog.use(make([]byte, 1<<20))
 				lost.swap()
-				p.say(s, model.In, []byte("lost"))
+				p.say(s, record.In, []byte("lost"))
 				settle(t, s)
 				lost.swap()
 				clock.jump(jump)
 				for tries := s.Accounts().Written.In; s.Accounts().Written.In == tries; {
-					p.say(s, model.In, []byte("kept?"))
+					p.say(s, record.In, []byte("kept?"))
 					settle(t, s)
 				}
 			})

@@ -19,7 +19,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 const fillerByte = 0xee
@@ -161,13 +161,13 @@ func TestPacketsAreExact(t *testing.T) {
 	for id := range connections {
 		peers = append(peers, newPeer(r.run, id))
 		describe := peers[id].Describe
-		peers[id].Describe = func() Endpoint {
+		peers[id].Describe = func() record.Endpoint {
 			e := describe()
 			switch id % 4 {
 			case 1:
 				e.ClientAddr = netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), e.ClientAddr.Port())
 			case 2:
-				e.Network, e.Client, e.Server = "unix", "@", "/run/a.sock"
+				e.Network, e.Peer, e.Listener = "unix", "@", "/run/a.sock"
 				e.ClientAddr, e.ServerAddr = netip.AddrPort{}, netip.AddrPort{}
 			}
 			return e
@@ -185,7 +185,7 @@ func TestPacketsAreExact(t *testing.T) {
 					for i := range data {
 						data[i] = byte(random.Uint32())
 					}
-					p.say(s, model.Direction(random.IntN(2)), data)
+					p.say(s, record.Direction(random.IntN(2)), data)
 					for float64(s.Buffered()) > 8<<20 {
 						runtime.Gosched() // nothing is to be lost here
 					}

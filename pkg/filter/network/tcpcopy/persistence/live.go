@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 const (
@@ -137,8 +137,8 @@ func (l *Live) pushLocked() {
 
 // describe returns the number of the interface for f's listener, and puts its
 // block where that is new. The caller is between begin and end.
-func (l *Live) describe(f *dump.Flow) (number int, had bool) {
-	name, description := f.Listener, f.Network+" "+f.Port
+func (l *Live) describe(f *record.Flow) (number int, had bool) {
+	name, description := f.ListenerName, f.Network+" "+f.Port
 	key := name + "\x00" + description
 	if i := slices.Index(l.interfaces, key); i >= 0 {
 		return i, true
@@ -196,7 +196,7 @@ func (l *Live) abort(error) { l.mem = l.mem[:0] }
 // liveFlow is a flow as a live stream sees it. The stream has its own, because it
 // may begin and miss at other times than the files.
 type liveFlow struct {
-	dump.Flow
+	record.Flow
 	opened    bool
 	described bool // iface is known
 	iface     int
@@ -204,9 +204,9 @@ type liveFlow struct {
 
 // newLiveOutput returns the output of a worker for a live stream.
 func newLiveOutput(w *worker, l *Live) *output {
-	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: model.ReasonBufferFull, turn: turnPackets}
+	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: record.ReasonBufferFull, turn: turnPackets}
 	var current *liveFlow
-	o.encoder = dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(current.iface) })
+	o.encoder = dump.NewPcapng(func(*record.Flow) uint32 { return uint32(current.iface) })
 	o.sink, o.bound = l, boundPackets
 	o.prepare = func(f *flow) (had bool, err error) {
 		current = o.liveFlow(f)
@@ -225,7 +225,7 @@ func (o *output) liveFlow(f *flow) *liveFlow {
 	if v == nil {
 		// Its encoder starts where the batches have got; see worker.account.
 		v = &liveFlow{Flow: f.Flow}
-		v.FromStart = f.FromStart && f.Next == [2]uint64{}
+		v.FromStart = f.FromStart && f.Next == (record.PerDirection{})
 		o.liveFlows[f] = v
 	}
 	return v

@@ -7,7 +7,7 @@ import (
 	"runtime"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // sink is a file, or a series of files, that takes batches of records from
@@ -47,7 +47,7 @@ type output struct {
 	turn    int          // bytes of payload that it encodes before others may run
 	since   int          // bytes of payload since then
 	index   int          // place among the worker's outputs
-	encoder dump.Encoder
+	encoder record.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
 	lender  *segments    // the sink, where it takes blocks from the batches; nil elsewhere
@@ -60,8 +60,8 @@ type output struct {
 	// behind holds what the sink lacks of each flow since it has failed. It is
 	// written as gaps once the sink takes records again.
 	behind map[*flow]*deficit
-	ended  int          // of them, how many have ended
-	reason model.Reason // why the sink lacks it
+	ended  int           // of them, how many have ended
+	reason record.Reason // why the sink lacks it
 
 	live      *Live // nil for files
 	liveFlows map[*flow]*liveFlow
@@ -81,11 +81,11 @@ type deficit struct {
 // newOutput returns the output of one format.
 func newOutput(w *worker, index int, format Format) *output {
 	session := w.session
-	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}, reason: model.ReasonWriteError, turn: turnText}
+	o := &output{worker: w, index: index, behind: map[*flow]*deficit{}, reason: record.ReasonWriteError, turn: turnText}
 	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
-		encoder := dump.NewPcapng(func(*dump.Flow) uint32 { return uint32(w.current.iface) })
+		encoder := dump.NewPcapng(func(*record.Flow) uint32 { return uint32(w.current.iface) })
 		segment := uint32(1)
 		o.encoder, o.sink, o.bound, o.turn = encoder, session.segments, boundPackets, turnPackets
 		if session.layout.placed {
@@ -246,7 +246,7 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 	if lent, err := o.lend(e); lent || err != nil {
 		return false, err
 	}
-	return o.encode(o.worker.flows[e.slot], e.time, o.bound(e), func(dst []byte, f *dump.Flow) []byte {
+	return o.encode(o.worker.flows[e.slot], e.time, o.bound(e), func(dst []byte, f *record.Flow) []byte {
 		switch e.kind {
 		case kindData:
 			return o.encoder.Data(dst, e.time, f, e.dir, e.offset, e.payload)
@@ -254,7 +254,7 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 			return o.encoder.Gap(dst, e.time, f, e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
 		case kindClose:
 			end := readEnding(e)
-			return o.encoder.Close(dst, e.time, f, end.reason, end.totals.In, end.totals.Out)
+			return o.encoder.Close(dst, e.time, f, end.reason, record.PerDirection{In: end.totals.In, Out: end.totals.Out})
 		}
 		return dst // an intro is all in the opening
 	})
@@ -284,7 +284,7 @@ func (o *output) caught(f *flow, err *error) {
 
 // encode has the sink take what render appends for f, at most bound bytes, and
 // f's opening before it where the sink does not have that.
-func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *dump.Flow) []byte) (moved bool, err error) {
+func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *record.Flow) []byte) (moved bool, err error) {
 	var dst []byte
 	for ready := false; !ready; {
 		var full bool
@@ -321,7 +321,7 @@ func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *
 }
 
 // view returns f as the output sees it, and whether the output has its opening.
-func (o *output) view(f *flow) (view *dump.Flow, opened bool) {
+func (o *output) view(f *flow) (view *record.Flow, opened bool) {
 	if o.live != nil {
 		v := o.liveFlow(f)
 		return &v.Flow, v.opened
@@ -339,8 +339,8 @@ func (o *output) setOpened(f *flow) {
 
 func readEnding(e *entry) *ending {
 	return &ending{
-		reason: string(e.payload[16:]),
-		totals: Passed{binary.LittleEndian.Uint64(e.payload), binary.LittleEndian.Uint64(e.payload[8:])},
+		reason: record.CloseReason(e.payload[16:]),
+		totals: record.PerDirection{In: binary.LittleEndian.Uint64(e.payload), Out: binary.LittleEndian.Uint64(e.payload[8:])},
 	}
 }
 
@@ -385,7 +385,7 @@ func (o *output) miss(b *batch, from, to int) {
 	}
 }
 
-func (d *deficit) extend(dir model.Direction, offset, n uint64) {
+func (d *deficit) extend(dir record.Direction, offset, n uint64) {
 	if d.from[dir] == d.to[dir] {
 		d.from[dir] = offset
 	}
@@ -410,14 +410,14 @@ func (o *output) catchUp() error {
 		put = put[:0]
 	}
 	for f, d := range o.behind {
-		moved, err := o.encode(f, t, boundPackets(&entry{}), func(dst []byte, f *dump.Flow) []byte {
-			for _, dir := range []model.Direction{model.In, model.Out} {
+		moved, err := o.encode(f, t, boundPackets(&entry{}), func(dst []byte, f *record.Flow) []byte {
+			for _, dir := range []record.Direction{record.In, record.Out} {
 				if n := d.to[dir] - d.from[dir]; n > 0 {
 					dst = o.encoder.Gap(dst, t, f, dir, d.from[dir], n, o.reason)
 				}
 			}
 			if d.end != nil {
-				dst = o.encoder.Close(dst, t, f, d.end.reason, d.end.totals.In, d.end.totals.Out)
+				dst = o.encoder.Close(dst, t, f, d.end.reason, record.PerDirection{In: d.end.totals.In, Out: d.end.totals.Out})
 			}
 			return dst
 		})

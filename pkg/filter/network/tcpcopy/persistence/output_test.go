@@ -13,7 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // bench is a worker without a goroutine: a test fills its shard's batch and has
@@ -23,7 +23,7 @@ type bench struct {
 	*worker
 }
 
-func newBench(t *testing.T, r *rig, sink sink, encoder dump.Encoder) *bench {
+func newBench(t *testing.T, r *rig, sink sink, encoder record.Encoder) *bench {
 	t.Helper()
 	c := r.store.config
 	l := c.layout()
@@ -37,7 +37,7 @@ func newBench(t *testing.T, r *rig, sink sink, encoder dump.Encoder) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.free)
-	s := newSession(r.store, model.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
+	s := newSession(r.store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
 	w := s.crew[0]
 	w.shard.active.state.begin(w.shard.number)
 	if sink != nil {
@@ -50,7 +50,7 @@ func newBench(t *testing.T, r *rig, sink sink, encoder dump.Encoder) *bench {
 }
 
 // say offers data as Session.Data does.
-func (b *bench) say(p *peer, dir model.Direction, data []byte) {
+func (b *bench) say(p *peer, dir record.Direction, data []byte) {
 	before := p.pass(b.session, dir, data)
 	p.describe()
 	b.shard.data(&p.Conn, dir, before, [][]byte{data}, len(data))
@@ -166,7 +166,7 @@ func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
 			for j := range data {
 				data[j] = byte(random.Uint32())
 			}
-			b.say(live[k], model.Direction(random.IntN(2)), data)
+			b.say(live[k], record.Direction(random.IntN(2)), data)
 			if random.IntN(12) == 0 {
 				b.end(live[k])
 				live = append(live[:k], live[k+1:]...)
@@ -200,11 +200,11 @@ func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
 
 // faultyEncoder panics where the text says so, or appends too much.
 type faultyEncoder struct {
-	dump.Encoder
+	record.Encoder
 	gaps bool // gaps panic, too
 }
 
-func (f *faultyEncoder) Data(dst []byte, t int64, flow *dump.Flow, dir model.Direction, offset uint64, data []byte) []byte {
+func (f *faultyEncoder) Data(dst []byte, t int64, flow *record.Flow, dir record.Direction, offset uint64, data []byte) []byte {
 	switch {
 	case bytes.HasPrefix(data, []byte("panic")):
 		panic("at your service")
@@ -214,7 +214,7 @@ func (f *faultyEncoder) Data(dst []byte, t int64, flow *dump.Flow, dir model.Dir
 	return f.Encoder.Data(dst, t, flow, dir, offset, data)
 }
 
-func (f *faultyEncoder) Gap(dst []byte, t int64, flow *dump.Flow, dir model.Direction, offset, length uint64, reason model.Reason) []byte {
+func (f *faultyEncoder) Gap(dst []byte, t int64, flow *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
 	if f.gaps {
 		panic("no gaps")
 	}
@@ -226,11 +226,11 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta()})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	for _, said := range []string{"panic at once", "a", "panic", "b", "flood", "panic", "c"} {
-		b.say(p, model.In, []byte(said))
-		b.say(q, model.Out, []byte("well"))
+		b.say(p, record.In, []byte(said))
+		b.say(q, record.Out, []byte("well"))
 	}
 	b.drain()
-	b.say(p, model.In, []byte("d"))
+	b.say(p, record.In, []byte("d"))
 	b.finish()
 	all := r.conversations()
 	reason := " write_error]"
@@ -255,10 +255,10 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	r := newRig(t, nil, nil)
 	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta(), gaps: true})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
-	b.say(p, model.In, []byte("panic"))
-	b.say(q, model.In, []byte("well"))
+	b.say(p, record.In, []byte("panic"))
+	b.say(q, record.In, []byte("well"))
 	b.drain()
-	b.say(q, model.In, []byte("well"))
+	b.say(q, record.In, []byte("well"))
 	b.finish()
 	all := r.conversations()
 	if len(all) != 2 || text(all[0].In) != "" || text(all[1].In) != "wellwell" || len(b.outputs[0].behind) > 0 {
@@ -276,7 +276,7 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	b := newBench(t, r, downSink{sink}, nil)
 	for i := range maxEnded + 1000 {
 		p := newPeer(r.run, i+1)
-		b.say(p, model.In, []byte("x"))
+		b.say(p, record.In, []byte("x"))
 		b.end(p)
 		if i%1000 == 0 {
 			b.drain()

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // hang makes the flow log's file hang, as a disk does that has gone away, until
@@ -38,7 +38,7 @@ func TestOverloadNeverBlocks(t *testing.T) {
 				for k := range data {
 					data[k] = byte(passed + k)
 				}
-				p.say(s, model.Direction(passed/7%2), data)
+				p.say(s, record.Direction(passed/7%2), data)
 			}
 			if i%2 == 0 {
 				p.hangUp(s)
@@ -112,7 +112,7 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for i := range connections {
 		p := newPeer(r.run, i+1)
-		p.say(s, model.In, []byte("a record of some length, so that the batches are soon full"))
+		p.say(s, record.In, []byte("a record of some length, so that the batches are soon full"))
 		p.hangUp(s)
 	}
 	sh := s.shards[0]
@@ -142,8 +142,8 @@ func TestConnectionsWithGapsAreForgotten(t *testing.T) {
 	for i := range 100 {
 		p := newPeer(r.run, i+1)
 		p.Limit = 3
-		p.say(s, model.In, []byte("beyond the limit"))
-		p.slip(s, model.Out, []byte("and unseen"))
+		p.say(s, record.In, []byte("beyond the limit"))
+		p.slip(s, record.Out, []byte("and unseen"))
 		if i%2 == 0 {
 			p.hangUp(s)
 		}

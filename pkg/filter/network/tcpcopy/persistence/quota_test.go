@@ -11,7 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // usage returns what the files of dir take together.
@@ -148,7 +148,7 @@ func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), fileMode); err != nil {
 		t.Fatal(err)
 	}
-	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("no room")) })
+	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("no room")) })
 	if w.LostBy["write_error"] != 7 {
 		t.Errorf("index %+v", w)
 	}
@@ -194,7 +194,7 @@ func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
 // Lines of the index that cannot be read stay as they are when others are marked.
 func TestMarkingKeepsForeignLines(t *testing.T) {
 	r := newRig(t, nil, nil)
-	r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+	r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
 	path := filepath.Join(r.dir, dump.Index)
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -221,13 +221,13 @@ func TestOldSegmentsGo(t *testing.T) {
 		c.Formats, c.Roll.Age = []Format{FormatPcapng}, 24*time.Hour
 	}, nil)
 	p := newPeer(r.run, 1)
-	first := r.window(1, func(s *Session) { p.say(s, model.In, []byte("x")) })
+	first := r.window(1, func(s *Session) { p.say(s, record.In, []byte("x")) })
 	r.store.rolled.work.Wait()
 	old := time.Now().Add(-25 * time.Hour)
 	if err := os.Chtimes(filepath.Join(r.dir, first.Files[0]), old, old); err != nil {
 		t.Fatal(err)
 	}
-	second := r.window(2, func(s *Session) { p.say(s, model.In, []byte("x")) })
+	second := r.window(2, func(s *Session) { p.say(s, record.In, []byte("x")) })
 	r.store.rolled.work.Wait()
 	if first = r.indexed(1); !slices.Equal(first.Removed, first.Files) || exists(filepath.Join(r.dir, first.Files[0])) {
 		t.Errorf("first window: %+v", first)
@@ -241,7 +241,7 @@ func TestOldSegmentsGo(t *testing.T) {
 // the line even so.
 func TestALateRemovalIsMarked(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatPcapng} }, nil)
-	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
 	if len(w.Files) != 1 {
 		t.Fatalf("files %q", w.Files)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Recovered is what one killed process had left.
@@ -129,7 +129,7 @@ func resumeSession(store *Store, s *spool) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := model.Window{ID: s.header.Window, Trigger: s.header.Trigger, Opened: s.header.Opened}
+	w := record.Window{ID: s.header.Window, Trigger: s.header.Trigger, Opened: s.header.Opened}
 	session := newSession(store, w, l, mem, s)
 	if session.segments != nil {
 		err = session.segments.resume()
@@ -232,7 +232,7 @@ func (b *batch) wholeEntries() (n int, last int64) {
 	var e entry
 	for n < b.n {
 		next, ok := b.entry(n, &e)
-		if !ok || e.dir > model.Out || e.reason >= model.NumReasons || e.slot > maxSlots {
+		if !ok || e.dir > record.Out || e.reason >= record.NumReasons || e.slot > maxSlots {
 			break
 		}
 		if e.kind == kindIntro {

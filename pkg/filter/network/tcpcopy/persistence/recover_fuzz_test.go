@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // sampleBatch returns a batch with an intro, data, a gap and an end.
@@ -13,7 +14,7 @@ func sampleBatch() *batch {
 	event := func(h header, payload []byte) {
 		b.event(&h, len(payload), func(p []byte) { copy(p, payload) })
 	}
-	intro := appendEndpoint(make([]byte, 8), Endpoint{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Client: "a", Server: "b"})
+	intro := appendEndpoint(make([]byte, 8), record.Endpoint{Identity: record.Identity{Conn: "k3v9qa-1", Port: "80", Network: "tcp", Peer: "a", Listener: "b"}})
 	event(header{kind: kindIntro}, intro)
 	b.bytes(&header{kind: kindData, time: 1}, 5, room{68, 19}, [][]byte{[]byte("he"), []byte("llo")})
 	event(header{kind: kindGap, offset: 5}, binary.LittleEndian.AppendUint64(nil, 7))
@@ -56,9 +57,9 @@ func FuzzSpool(f *testing.F) {
 			t.Fatalf("%d of %d bytes are whole", n, b.n)
 		}
 		b.n = n
-		flows := map[uint32]*dump.Flow{}
+		flows := map[uint32]*record.Flow{}
 		encoder, text := dump.NewHexMeta(), []byte(nil)
-		packets := dump.NewPcapng(func(*dump.Flow) uint32 { return 0 })
+		packets := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
 		var e entry
 		for at := 0; at < n; {
 			next, ok := b.entry(at, &e)
@@ -68,7 +69,7 @@ func FuzzSpool(f *testing.F) {
 			at = next
 			switch e.kind {
 			case kindIntro:
-				flow := &dump.Flow{}
+				flow := &record.Flow{}
 				decodeEndpoint(e.payload[8:], flow)
 				flows[e.slot] = flow
 				_ = packets.Open(nil, e.time, flow)
@@ -79,7 +80,7 @@ func FuzzSpool(f *testing.F) {
 				text = encoder.Gap(text[:0], e.time, flows[e.slot], e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)
 			case kindClose:
 				end := readEnding(&e)
-				text = encoder.Close(text[:0], e.time, flows[e.slot], end.reason, end.totals.In, end.totals.Out)
+				text = encoder.Close(text[:0], e.time, flows[e.slot], end.reason, record.PerDirection{In: end.totals.In, Out: end.totals.Out})
 				delete(flows, e.slot)
 			}
 		}

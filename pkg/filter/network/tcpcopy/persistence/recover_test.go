@@ -13,7 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // The environment of a process that is to be killed.
@@ -42,7 +42,7 @@ func beKilled(dir string, format Format) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := store.OpenWindow(model.Window{ID: windowID(1), Trigger: model.TriggerManual, Opened: time.Now()})
+	s, err := store.OpenWindow(record.Window{ID: windowID(1), Trigger: record.TriggerManual, Opened: time.Now()})
 	if err != nil {
 		panic(err)
 	}
@@ -52,14 +52,14 @@ func beKilled(dir string, format Format) {
 	}
 	say := func(data func(id int) []byte) {
 		for id, p := range peers {
-			p.say(s, model.In, data(id))
-			p.say(s, model.Out, data(id))
+			p.say(s, record.In, data(id))
+			p.say(s, record.Out, data(id))
 		}
 	}
 	for n := range victimMessages {
 		say(func(id int) []byte { return victimMessage(id, n) })
 	}
-	s.Hold(model.ReasonGuard) // lost, and not in any batch
+	s.Hold(record.ReasonGuard) // lost, and not in any batch
 	say(func(int) []byte { return make([]byte, victimHeld) })
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
@@ -162,7 +162,7 @@ func capturedStreams(t *testing.T, dir string) map[string][2][]byte {
 		if err != nil {
 			return found
 		}
-		if r.Kind == dump.KindData {
+		if r.Kind == record.KindData {
 			s := found[r.Conn]
 			if uint64(len(s[r.Direction])) != r.Offset {
 				t.Errorf("%s: bytes at %d, want %d", r.Conn, r.Offset, len(s[r.Direction]))

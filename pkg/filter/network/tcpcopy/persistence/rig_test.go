@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // rig is a store in a directory of its own with what the tests ask of it.
@@ -108,7 +108,7 @@ func windowID(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-0000000000
 
 func (r *rig) open(n int) *Session {
 	r.t.Helper()
-	s, err := r.store.OpenWindow(model.Window{ID: windowID(n), Trigger: model.TriggerManual, Opened: time.Now()})
+	s, err := r.store.OpenWindow(record.Window{ID: windowID(n), Trigger: record.TriggerManual, Opened: time.Now()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -170,29 +170,26 @@ type peer struct {
 func newPeer(run string, id int) *peer {
 	p := &peer{id: fmt.Sprintf("%s-%d", run, id), seen: map[*Session]oracle.Both{}}
 	p.ID = uint64(id)
-	p.Describe = func() Endpoint {
+	p.Describe = func() record.Endpoint {
 		client := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(10000+id%50000))
 		server := netip.MustParseAddrPort("198.51.100.1:2045")
-		return Endpoint{
-			Conn: p.id, Port: "2045", Listener: "test", Network: "tcp",
-			Client: client.String(), Server: server.String(), ClientAddr: client, ServerAddr: server,
-		}
+		return record.Endpoint{Identity: record.Identity{Conn: p.id, Port: "2045", ListenerName: "test", Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}
 	}
 	return p
 }
 
 // before is what the filter tells with each record.
-func (p *peer) before() Passed {
-	return Passed{In: uint64(len(p.passed[model.In])), Out: uint64(len(p.passed[model.Out]))}
+func (p *peer) before() record.PerDirection {
+	return record.PerDirection{In: uint64(len(p.passed[record.In])), Out: uint64(len(p.passed[record.Out]))}
 }
 
 // pass notes that data passes and returns what passed before.
-func (p *peer) pass(s *Session, dir model.Direction, data []byte) (before Passed) {
+func (p *peer) pass(s *Session, dir record.Direction, data []byte) (before record.PerDirection) {
 	before = p.before()
 	p.passed[dir] = append(p.passed[dir], data...)
 	if s != nil && p.gone != s {
 		seen := p.seen[s]
-		if dir == model.In {
+		if dir == record.In {
 			seen.In += uint64(len(data))
 		} else {
 			seen.Out += uint64(len(data))
@@ -203,7 +200,7 @@ func (p *peer) pass(s *Session, dir model.Direction, data []byte) (before Passed
 }
 
 // say lets data pass, out of a window when s is nil.
-func (p *peer) say(s *Session, dir model.Direction, data []byte) {
+func (p *peer) say(s *Session, dir record.Direction, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.pass(s, dir, data)
@@ -218,10 +215,10 @@ func (p *peer) say(s *Session, dir model.Direction, data []byte) {
 }
 
 // slip lets data pass that the filter does not see.
-func (p *peer) slip(s *Session, dir model.Direction, data []byte) {
+func (p *peer) slip(s *Session, dir record.Direction, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Skip(&p.Conn, dir, p.pass(s, dir, data), len(data), model.ReasonUnseen)
+	s.Skip(&p.Conn, dir, p.pass(s, dir, data), len(data), record.ReasonUnseen)
 }
 
 // hangUp ends the connection.
@@ -237,7 +234,7 @@ func (p *peer) hangUp(s *Session) {
 // compare checks a conversation's bytes against those that passed.
 func (p *peer) compare(t *testing.T, c *oracle.Conversation) {
 	t.Helper()
-	for _, err := range []error{c.In.Agrees(p.passed[model.In]), c.Out.Agrees(p.passed[model.Out])} {
+	for _, err := range []error{c.In.Agrees(p.passed[record.In]), c.Out.Agrees(p.passed[record.Out])} {
 		if err != nil {
 			t.Errorf("connection %s, window %s: %v", p.id, c.Window, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // logs returns the base names of the flow logs in dir, the current one last.
@@ -39,7 +40,7 @@ func logs(t *testing.T, dir string) []string {
 func talkMuch(s *Session, p *peer, n int) {
 	data := make([]byte, 50_000)
 	for range n/(3*len(data)) + 1 {
-		p.say(s, model.In, data)
+		p.say(s, record.In, data)
 	}
 }
 
@@ -48,7 +49,7 @@ func TestFilesAreRolledBySize(t *testing.T) {
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) {
 		for range 5 {
-			p.say(s, model.In, make([]byte, 300_000)) // a line of 900 kB each
+			p.say(s, record.In, make([]byte, 300_000)) // a line of 900 kB each
 		}
 	})
 	names := logs(t, r.dir)
@@ -76,7 +77,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 	window := func(r *rig, n int, at time.Duration) {
 		t.Helper()
 		r.clock.set(start.Add(at))
-		r.window(n, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("now")) })
+		r.window(n, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("now")) })
 		if err := os.Chtimes(path, start.Add(at), start.Add(at)); err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +262,7 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 			defer talk.Done()
 			s := r.open(i)
 			for k := range 200 {
-				p.say(s, model.In, []byte(strings.Repeat(fmt.Sprint(i, k), 1000)))
+				p.say(s, record.In, []byte(strings.Repeat(fmt.Sprint(i, k), 1000)))
 				if k%50 == 49 {
 					settle(t, s)
 				}

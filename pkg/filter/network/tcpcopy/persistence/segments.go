@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // defaultSegment is how large a segment grows when the roller words name no size.
@@ -22,7 +22,7 @@ const defaultSegment = 1 << 30
 // process writes them. The files appear with the first chunk.
 type segments struct {
 	dir    string
-	window model.Window
+	window record.Window
 	run    string
 	limit  int64 // bytes after which the next segment begins
 	quota  *quota
@@ -52,7 +52,7 @@ type listenerStats struct {
 // trafficCount counts the records of one listener.
 type trafficCount struct {
 	records, dropped uint64
-	lost             [model.NumReasons]uint64 // bytes
+	lost             [record.NumReasons]uint64 // bytes
 }
 
 func (c *trafficCount) add(o *trafficCount) {
@@ -63,7 +63,7 @@ func (c *trafficCount) add(o *trafficCount) {
 	}
 }
 
-func newSegments(store *Store, w model.Window, mem []byte) *segments {
+func newSegments(store *Store, w record.Window, mem []byte) *segments {
 	limit := store.config.rolling().Size
 	if limit == 0 {
 		limit = defaultSegment
@@ -90,11 +90,11 @@ func (s *segments) describe(f *flow) (had bool, err error) {
 	}
 	description := f.Network + " " + f.Port
 	f.iface = slices.IndexFunc(s.interfaces, func(l *listenerStats) bool {
-		return l.name == f.Listener && l.description == description
+		return l.name == f.ListenerName && l.description == description
 	})
 	if f.iface < 0 {
 		f.iface = len(s.interfaces)
-		s.interfaces = append(s.interfaces, &listenerStats{name: f.Listener, description: description})
+		s.interfaces = append(s.interfaces, &listenerStats{name: f.ListenerName, description: description})
 	}
 	// A new segment begins with the interfaces that are known by then.
 	had = f.iface < s.described

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Session is one open window: it takes the records of the window's connections
@@ -16,7 +16,7 @@ import (
 // puts it behind strategy.Tap.
 type Session struct {
 	store  *Store
-	window model.Window
+	window record.Window
 	layout layout
 	memory *memory // what the encoders work in
 	spool  *spool  // what the batches are in
@@ -38,7 +38,7 @@ type Session struct {
 
 // startSession prepares the memory of a window's session and starts its workers.
 // Session.Close ends them.
-func startSession(store *Store, w model.Window) (*Session, error) {
+func startSession(store *Store, w record.Window) (*Session, error) {
 	l := store.config.layout()
 	spool, fault, err := newSpool(store.config, spoolHeader{
 		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened,
@@ -69,7 +69,7 @@ func startSession(store *Store, w model.Window) (*Session, error) {
 }
 
 // newSession makes a session that works in mem and spool, without goroutines.
-func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spool) *Session {
+func newSession(store *Store, w record.Window, l layout, mem *memory, spool *spool) *Session {
 	now := time.Now()
 	clock := newClock(now)
 	s := &Session{
@@ -112,7 +112,7 @@ func newSession(store *Store, w model.Window, l layout, mem *memory, spool *spoo
 // where it must be exact, and the other is a hint. Data never waits for room and
 // returns before the caller may reuse the bytes. It changes the slice pieces, but
 // not what its elements point to.
-func (s *Session) Data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int) {
+func (s *Session) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
 	c.describe() // not under the lock: it asks the proxy
 	if sh := s.shard(c); sh.data(c, dir, before, pieces, n) {
 		sh.wake()
@@ -120,7 +120,7 @@ func (s *Session) Data(c *Conn, dir model.Direction, before Passed, pieces [][]b
 }
 
 // Skip counts n bytes that have passed on c without Data being able to see them.
-func (s *Session) Skip(c *Conn, dir model.Direction, before Passed, n int, reason model.Reason) {
+func (s *Session) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
 	c.describe()
 	sh := s.shard(c)
 	sh.mu.Lock()
@@ -135,7 +135,7 @@ func (s *Session) Skip(c *Conn, dir model.Direction, before Passed, n int, reaso
 // End says that c has ended, after so many bytes have passed: those that were
 // read and that this session has not been told of are a gap. A connection
 // that has had no bytes in this session is not mentioned in its records.
-func (s *Session) End(c *Conn, reason string, passed Passed) {
+func (s *Session) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
 	sh := s.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -144,32 +144,32 @@ func (s *Session) End(c *Conn, reason string, passed Passed) {
 
 // EndAll says of all connections which have had bytes in this session and have
 // not ended that they end for that reason: they live on, but not in this process.
-func (s *Session) EndAll(reason string) {
+func (s *Session) EndAll(reason record.CloseReason) {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		for c := range sh.joined {
-			sh.partLocked(c, reason, Passed{})
+			sh.partLocked(c, reason, record.PerDirection{})
 		}
 		sh.mu.Unlock()
 	}
 }
 
 // partLocked is End under the shard's lock.
-func (sh *shard) partLocked(c *Conn, reason string, passed Passed) {
+func (sh *shard) partLocked(c *Conn, reason record.CloseReason, passed record.PerDirection) {
 	if sh.closed || c.session != sh.session || c.ended {
 		return
 	}
 	t := sh.clock.now()
 	c.ended = true
 	delete(sh.joined, c)
-	passed.In = max(passed.In, c.streams[model.In].next)
-	passed.Out = max(passed.Out, c.streams[model.Out].next)
+	passed.In = max(passed.In, c.streams[record.In].next)
+	passed.Out = max(passed.Out, c.streams[record.Out].next)
 	// What the proxy has sent, it has offered before. What it has read, it may not
 	// have shown.
-	if st := &c.streams[model.In]; st.begun && passed.In > st.next {
+	if st := &c.streams[record.In]; st.begun && passed.In > st.next {
 		n := passed.In - st.next
-		sh.tally.seen[model.In] += n
-		sh.loseLocked(c, model.In, int(n), model.ReasonUnseen, t)
+		sh.tally.seen[record.In] += n
+		sh.loseLocked(c, record.In, int(n), record.ReasonUnseen, t)
 	}
 	sh.endLocked(c, &ending{reason: reason[:min(len(reason), maxReason)], totals: passed}, t)
 }
@@ -178,10 +178,10 @@ func (sh *shard) partLocked(c *Conn, reason string, passed Passed) {
 const maxReason = 256
 
 // Hold pauses recording for reason r: what passes meanwhile is a gap.
-func (s *Session) Hold(r model.Reason) { s.setHeld(func(held uint32) uint32 { return held | 1<<r }) }
+func (s *Session) Hold(r record.Reason) { s.setHeld(func(held uint32) uint32 { return held | 1<<r }) }
 
 // Release ends the pause for reason r.
-func (s *Session) Release(r model.Reason) {
+func (s *Session) Release(r record.Reason) {
 	s.setHeld(func(held uint32) uint32 { return held &^ (1 << r) })
 }
 
@@ -248,7 +248,7 @@ func (s *Session) plausible(closed time.Time) time.Time {
 
 // Accounts returns what has become of the window's traffic up to now. Bytes in
 // the batches are seen and not yet written or lost.
-func (s *Session) Accounts() dump.Accounts {
+func (s *Session) Accounts() record.Accounts {
 	t := s.tally()
 	return t.accounts()
 }
@@ -273,16 +273,16 @@ func (s *Session) Buffered() int64 {
 	return used
 }
 
-func (t *tally) accounts() dump.Accounts {
-	a := dump.Accounts{Connections: t.connections, LostBy: map[string]uint64{}}
-	for _, d := range []model.Direction{model.In, model.Out} {
+func (t *tally) accounts() record.Accounts {
+	a := record.Accounts{Connections: t.connections, LostBy: map[string]uint64{}}
+	for _, d := range []record.Direction{record.In, record.Out} {
 		a.Records.Add(d, t.records[d])
 		a.Seen.Add(d, t.seen[d])
 		a.Written.Add(d, t.written[d])
 		for r, n := range t.lost[d] {
 			if n > 0 {
 				a.Lost.Add(d, n)
-				a.LostBy[model.Reason(r).String()] += n
+				a.LostBy[record.Reason(r).String()] += n
 			}
 		}
 	}

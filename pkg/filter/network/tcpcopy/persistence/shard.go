@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"sync"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // shard takes the entries of its share of a session's connections. Connections
@@ -30,13 +30,13 @@ type shard struct {
 	tally  tally
 }
 
-// tally is what a shard or a worker has counted, in the order of model.Direction.
+// tally is what a shard or a worker has counted, in the order of record.Direction.
 type tally struct {
 	connections uint64
 	records     [2]uint64
 	seen        [2]uint64
 	written     [2]uint64
-	lost        [2][model.NumReasons]uint64
+	lost        [2][record.NumReasons]uint64
 }
 
 func (t *tally) add(o *tally) {
@@ -52,7 +52,7 @@ func (t *tally) add(o *tally) {
 }
 
 // joinLocked lets c take part in the session. before says what passed earlier.
-func (sh *shard) joinLocked(c *Conn, before Passed) {
+func (sh *shard) joinLocked(c *Conn, before record.PerDirection) {
 	c.session = sh.session
 	c.batch, c.named, c.gapped, c.ended, c.closing = 0, false, 0, false, nil
 	c.streams = [2]stream{{next: before.In}, {next: before.Out}}
@@ -68,7 +68,7 @@ func (sh *shard) joinLocked(c *Conn, before Passed) {
 
 // takesPartLocked lets c join at its first bytes, and the direction at its own.
 // It is false for a connection that has ended.
-func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before Passed) bool {
+func (sh *shard) takesPartLocked(c *Conn, dir record.Direction, before record.PerDirection) bool {
 	if c.session != sh.session || !c.streams[dir].begun {
 		sh.beginLocked(c, dir, before)
 	}
@@ -76,17 +76,17 @@ func (sh *shard) takesPartLocked(c *Conn, dir model.Direction, before Passed) bo
 }
 
 // beginLocked lets c join, and the direction begin, if they have not.
-func (sh *shard) beginLocked(c *Conn, dir model.Direction, before Passed) {
+func (sh *shard) beginLocked(c *Conn, dir record.Direction, before record.PerDirection) {
 	if c.session != sh.session {
 		sh.joinLocked(c, before)
 	}
 	st := &c.streams[dir]
-	st.begun, st.next = true, before.of(dir)
+	st.begun, st.next = true, before.Of(dir)
 }
 
 // data is Session.Data for the connections of the shard. It tells whether the
 // worker is to be woken.
-func (sh *shard) data(c *Conn, dir model.Direction, before Passed, pieces [][]byte, n int) (wake bool) {
+func (sh *shard) data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.closed || !sh.takesPartLocked(c, dir, before) {
@@ -109,7 +109,7 @@ func (sh *shard) wake() {
 }
 
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.
-func (sh *shard) offerLocked(c *Conn, dir model.Direction, pieces [][]byte, n int, t int64) {
+func (sh *shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
 	sh.tally.seen[dir] += uint64(n)
 	if sh.held != 0 {
 		sh.loseLocked(c, dir, n, heldReason(sh.held), t)
@@ -125,13 +125,13 @@ func (sh *shard) offerLocked(c *Conn, dir model.Direction, pieces [][]byte, n in
 	}
 	sh.takeLocked(c, dir, pieces, keep, t)
 	if keep < n {
-		sh.loseLocked(c, dir, n-keep, model.ReasonLimit, t)
+		sh.loseLocked(c, dir, n-keep, record.ReasonLimit, t)
 	}
 }
 
 // takeLocked accepts the first n bytes that pieces hold, or loses what there is no
 // room for. It changes pieces.
-func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int, t int64) {
+func (sh *shard) takeLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
 	st, l := &c.streams[dir], &sh.session.layout
 	longest := l.piece
 	if c.Datagrams {
@@ -141,7 +141,7 @@ func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int
 		k := min(left, longest)
 		r := c.room(l, k)
 		if k < left && c.Datagrams || !sh.eventRoomLocked(c, dataSize(k, r)) {
-			sh.loseLocked(c, dir, left, model.ReasonBufferFull, t)
+			sh.loseLocked(c, dir, left, record.ReasonBufferFull, t)
 			break
 		}
 		sh.catchUpLocked(c, dir, t)
@@ -159,17 +159,17 @@ func (sh *shard) takeLocked(c *Conn, dir model.Direction, pieces [][]byte, n int
 }
 
 // heldReason returns the first reason that is set in held.
-func heldReason(held uint32) model.Reason {
-	for r := model.Reason(0); r < model.NumReasons; r++ {
+func heldReason(held uint32) record.Reason {
+	for r := record.Reason(0); r < record.NumReasons; r++ {
 		if held&(1<<r) != 0 {
 			return r
 		}
 	}
-	return model.ReasonNone
+	return record.ReasonNone
 }
 
 // loseLocked counts n bytes, the next of dir, as lost.
-func (sh *shard) loseLocked(c *Conn, dir model.Direction, n int, reason model.Reason, t int64) {
+func (sh *shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.Reason, t int64) {
 	st := &c.streams[dir]
 	// A gap has one reason. Where there is no room to write down the one before,
 	// the two become one with the first reason, in the accounts too.
@@ -213,7 +213,7 @@ func (sh *shard) eventRoomLocked(c *Conn, size int) bool {
 
 // catchUpLocked writes what has to come before the next entry of c in dir. There
 // must be room.
-func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
+func (sh *shard) catchUpLocked(c *Conn, dir record.Direction, t int64) {
 	if c.batch != sh.number {
 		sh.introduceLocked(c, t)
 	}
@@ -223,19 +223,19 @@ func (sh *shard) catchUpLocked(c *Conn, dir model.Direction, t int64) {
 		sh.active.commit()
 		st.gap = 0
 	}
-	if c.streams[model.In].gap == 0 && c.streams[model.Out].gap == 0 {
+	if c.streams[record.In].gap == 0 && c.streams[record.Out].gap == 0 {
 		sh.forgetLocked(c)
 	}
 }
 
 func (sh *shard) introduceLocked(c *Conn, t int64) {
 	text := c.describe().text
-	h := header{kind: kindIntro, slot: c.slot, offset: c.firstOffset(model.In), time: t}
+	h := header{kind: kindIntro, slot: c.slot, offset: c.firstOffset(record.In), time: t}
 	if c.named {
 		h.flags = flagRepeat
 	}
 	sh.active.event(&h, 8+len(text), func(p []byte) {
-		binary.LittleEndian.PutUint64(p, c.firstOffset(model.Out))
+		binary.LittleEndian.PutUint64(p, c.firstOffset(record.Out))
 		copy(p[8:], text)
 	})
 	sh.active.commit()
@@ -243,7 +243,7 @@ func (sh *shard) introduceLocked(c *Conn, t int64) {
 }
 
 // firstOffset is the offset from which the entries after an intro go on.
-func (c *Conn) firstOffset(dir model.Direction) uint64 {
+func (c *Conn) firstOffset(dir record.Direction) uint64 {
 	return c.streams[dir].next - c.streams[dir].gap
 }
 
@@ -263,8 +263,8 @@ func (sh *shard) endLocked(c *Conn, end *ending, t int64) {
 		}
 		return
 	}
-	sh.catchUpLocked(c, model.In, t)
-	sh.catchUpLocked(c, model.Out, t)
+	sh.catchUpLocked(c, record.In, t)
+	sh.catchUpLocked(c, record.Out, t)
 	h := header{kind: kindClose, slot: c.slot, time: t}
 	sh.active.event(&h, n, func(p []byte) {
 		binary.LittleEndian.PutUint64(p, end.totals.In)
@@ -304,8 +304,8 @@ func (sh *shard) settleLocked(t int64) bool {
 		if !sh.eventRoomLocked(c, 0) {
 			return false
 		}
-		sh.catchUpLocked(c, model.In, t)
-		sh.catchUpLocked(c, model.Out, t)
+		sh.catchUpLocked(c, record.In, t)
+		sh.catchUpLocked(c, record.Out, t)
 	}
 	return true
 }

@@ -11,6 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // snapshotsOf returns what the lines of a snapshot file say, each with the number
@@ -56,15 +57,15 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	r := newRig(t, nil, load)
 	talk := func(r *rig, n int) {
 		t.Helper()
-		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, model.In, []byte("x")) })
+		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
 	}
 	want := []string{`1 {"a":1}`, `2 no_change`}
 	talk(r, 1)
 	talk(r, 2)
 	r.window(3, func(*Session) {})
 	r.window(4, func(s *Session) {
-		s.Hold(model.ReasonGuard)
-		newPeer(r.run, 4).say(s, model.In, []byte("nothing of this is recorded"))
+		s.Hold(record.ReasonGuard)
+		newPeer(r.run, 4).say(s, record.In, []byte("nothing of this is recorded"))
 	})
 	same(t, "one process", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
 
@@ -109,7 +110,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
 	for n, at := range []time.Duration{0, time.Minute, time.Hour, time.Hour + time.Minute} {
 		r.clock.set(start.Add(at))
-		r.window(n+1, func(s *Session) { newPeer(r.run, 1).say(s, model.In, []byte("x")) })
+		r.window(n+1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
 		if err := os.Chtimes(path, start.Add(at), start.Add(at)); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func TestSnapshotsAreMasked(t *testing.T) {
 		h.Effective = func() ([]byte, error) { return []byte(text), loadErr }
 	})
 	talk := func(n int) {
-		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, model.In, []byte("x")) })
+		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
 	}
 	talk(1)
 	said := snapshotsOf(t, r.dir, dump.EffectiveConfigs)

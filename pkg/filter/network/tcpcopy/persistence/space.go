@@ -5,8 +5,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // spaceEvery is how often the free space is looked at in a window.
@@ -42,11 +41,11 @@ func (s *Session) lookAtSpace(held bool) bool {
 	case err != nil:
 		// The writes themselves tell what is wrong with the directory.
 	case short != "" && !held:
-		s.Hold(model.ReasonDisk)
+		s.Hold(record.ReasonDisk)
 		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
 		return true
 	case short == "" && held:
-		s.Release(model.ReasonDisk)
+		s.Release(record.ReasonDisk)
 		s.store.info("%s has space again, recording goes on", s.store.config.Dir)
 		return false
 	}

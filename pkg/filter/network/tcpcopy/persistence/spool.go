@@ -15,8 +15,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A spool is the memory of a session's batches as a file that outlives the
@@ -43,15 +42,15 @@ type spool struct {
 
 // spoolHeader is what a recovery must know of the session.
 type spoolHeader struct {
-	Version int           `json:"version"`
-	Dir     string        `json:"dir"` // the dump directory
-	Run     string        `json:"run"`
-	Window  string        `json:"window"`
-	Trigger model.Trigger `json:"trigger"`
-	Opened  time.Time     `json:"opened"`
-	Formats []Format      `json:"formats"`
-	Workers int           `json:"workers"`
-	Batch   int           `json:"batch"` // bytes of one batch
+	Version int            `json:"version"`
+	Dir     string         `json:"dir"` // the dump directory
+	Run     string         `json:"run"`
+	Window  string         `json:"window"`
+	Trigger record.Trigger `json:"trigger"`
+	Opened  time.Time      `json:"opened"`
+	Formats []Format       `json:"formats"`
+	Workers int            `json:"workers"`
+	Batch   int            `json:"batch"` // bytes of one batch
 }
 
 const (
@@ -75,7 +74,7 @@ type shardState struct {
 
 // losses counts the bytes of a shard that were never in a batch, by direction and
 // reason.
-type losses [2][model.NumReasons]atomic.Uint64
+type losses [2][record.NumReasons]atomic.Uint64
 
 // batchState is how far one batch has got.
 type batchState struct {

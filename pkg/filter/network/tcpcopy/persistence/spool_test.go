@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // During a hot upgrade the new process finds the spool that the old one works in.
@@ -18,14 +18,14 @@ func TestTheSpoolOfALivingProcessIsLeftAlone(t *testing.T) {
 	change := func(c *Config) { c.Spool = spools }
 	old := newRig(t, change, nil)
 	s := old.open(1)
-	newPeer(old.run, 1).say(s, model.In, []byte("the old process's"))
+	newPeer(old.run, 1).say(s, record.In, []byte("the old process's"))
 
 	next := openRig(t, old.dir, "bbbbbb", change, nil)
 	all, err := Recover(next.store.config, next.store.host)
 	if err != nil || len(all) > 0 {
 		t.Errorf("recovered %+v, %v", all, err)
 	}
-	next.window(2, func(s *Session) { newPeer(next.run, 1).say(s, model.In, []byte("the new one's")) })
+	next.window(2, func(s *Session) { newPeer(next.run, 1).say(s, record.In, []byte("the new one's")) })
 	s.Close(time.Now())
 	old.agrees(old.indexed(1))
 	old.quiet()

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Host is what a store needs of the process that it runs in.
@@ -147,7 +147,7 @@ func (s *Store) Config() Config { return s.config }
 
 // OpenWindow begins the session of a window. It may take as long as the disk
 // does.
-func (s *Store) OpenWindow(w model.Window) (*Session, error) {
+func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	if err := s.beginOpening(w.ID); err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	files = append(files, s.flowLog.track()...)
 	portraits := s.portraits.track()
 	files = append(files, portraits...)
-	if accounts.Written != (dump.Both{}) || len(portraits) > 0 {
+	if accounts.Written != (record.PerDirection{}) || len(portraits) > 0 {
 		for _, snap := range []*snapshots{s.effective, s.static} {
 			if err := snap.write(session.window.ID, s.host.Now()); err != nil {
 				s.alert("snapshot", err)
@@ -289,9 +289,9 @@ func (s *Store) writeIndex(line []byte) {
 
 // Stats is what a store has done up to now.
 type Stats struct {
-	Windows  uint64        // finished
-	Accounts dump.Accounts // of all windows, the open one included
-	Window   *dump.Accounts
+	Windows  uint64          // finished
+	Accounts record.Accounts // of all windows, the open one included
+	Window   *record.Accounts
 	Buffered int64  // bytes of the batches in use
 	Faults   uint64 // alerts raised
 	Live     int    // live streams

@@ -10,7 +10,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -36,14 +36,14 @@ func TestOpenRefuses(t *testing.T) {
 func TestOneWindowAtATime(t *testing.T) {
 	r := newRig(t, nil, nil)
 	s := r.open(1)
-	if _, err := r.store.OpenWindow(model.Window{ID: windowID(2)}); err == nil || !strings.Contains(err.Error(), windowID(1)) {
+	if _, err := r.store.OpenWindow(record.Window{ID: windowID(2)}); err == nil || !strings.Contains(err.Error(), windowID(1)) {
 		t.Errorf("a second window: %v", err)
 	}
 	s.Close(time.Now())
 	r.open(3).Close(time.Now())
 	r.store.Close()
 	r.store.Close()
-	if _, err := r.store.OpenWindow(model.Window{ID: windowID(4)}); err == nil {
+	if _, err := r.store.OpenWindow(record.Window{ID: windowID(4)}); err == nil {
 		t.Error("a window of a closed store")
 	}
 }
@@ -53,15 +53,15 @@ func TestStatsAddUp(t *testing.T) {
 	r := newRig(t, nil, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
-	p.say(s, model.In, []byte("12345"))
+	p.say(s, record.In, []byte("12345"))
 	st := r.store.Stats()
 	if st.Window == nil || st.Window.Seen.In != 5 || st.Accounts.Seen.In != 5 || st.Windows != 0 {
 		t.Errorf("in the window: %+v", st)
 	}
 	s.Close(time.Now())
-	r.window(2, func(s *Session) { p.say(s, model.Out, []byte("123")) })
+	r.window(2, func(s *Session) { p.say(s, record.Out, []byte("123")) })
 	st = r.store.Stats()
-	if st.Window != nil || st.Windows != 2 || st.Buffered != 0 || st.Accounts.Written != (dump.Both{In: 5, Out: 3}) || st.Accounts.Connections != 2 {
+	if st.Window != nil || st.Windows != 2 || st.Buffered != 0 || st.Accounts.Written != (record.PerDirection{In: 5, Out: 3}) || st.Accounts.Connections != 2 {
 		t.Errorf("after two windows: %+v", st)
 	}
 }
@@ -73,8 +73,8 @@ func TestTheIndexLine(t *testing.T) {
 	w := r.window(1, func(s *Session) {
 		for i := range 3 {
 			p := newPeer(r.run, i+1)
-			p.say(s, model.In, []byte("12345"))
-			p.say(s, model.Out, []byte("123"))
+			p.say(s, record.In, []byte("12345"))
+			p.say(s, record.Out, []byte("123"))
 		}
 	})
 	want := oracle.Window{
@@ -106,7 +106,7 @@ func TestTooLittleSpaceHoldsTheSession(t *testing.T) {
 		if !s.Held() {
 			t.Error("not held")
 		}
-		newPeer(r.run, 1).say(s, model.In, []byte("12345"))
+		newPeer(r.run, 1).say(s, record.In, []byte("12345"))
 	})
 	if w.LostBy["disk"] != 5 {
 		t.Errorf("index %+v", w)
@@ -134,14 +134,14 @@ func TestEverythingAtOnce(t *testing.T) {
 			}()
 		}
 		data := make([]byte, 300)
-		start(func(int) { s.Data(&p.Conn, model.In, Passed{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Data(&p.Conn, model.Out, Passed{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Skip(&p.Conn, model.Out, Passed{}, 7, model.ReasonUnseen) })
-		start(func(int) { s.Hold(model.ReasonGuard); s.Release(model.ReasonGuard) })
+		start(func(int) { s.Data(&p.Conn, record.In, record.PerDirection{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Data(&p.Conn, record.Out, record.PerDirection{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Skip(&p.Conn, record.Out, record.PerDirection{}, 7, record.ReasonUnseen) })
+		start(func(int) { s.Hold(record.ReasonGuard); s.Release(record.ReasonGuard) })
 		start(func(int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
-				s.End(&p.Conn, "LocalClose", Passed{In: 1, Out: 1})
+				s.End(&p.Conn, "LocalClose", record.PerDirection{In: 1, Out: 1})
 			}
 		})
 		start(func(i int) {

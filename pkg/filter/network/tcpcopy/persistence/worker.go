@@ -6,8 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // flushEvery is how long an entry waits in a batch before its worker takes it,
@@ -16,7 +15,7 @@ const flushEvery = 50 * time.Millisecond
 
 // flow is a connection in the worker's table.
 type flow struct {
-	dump.Flow
+	record.Flow
 	opened uint8   // bit i is set when output i has the flow's opening
 	begun  [2]bool // an entry of the direction has come
 	again  bool    // an earlier batch has introduced it, which a recovery may not see
@@ -159,12 +158,13 @@ func (w *worker) introduceOne(e *entry) {
 	if w.flows[e.slot] != nil {
 		return
 	}
-	f := &flow{Flow: dump.Flow{Window: w.session.window.ID}}
-	f.Next = [2]uint64{e.offset, binary.LittleEndian.Uint64(e.payload)}
+	f := &flow{Flow: record.Flow{}}
+	f.Window = w.session.window.ID
+	f.Next = record.PerDirection{In: e.offset, Out: binary.LittleEndian.Uint64(e.payload)}
 	if f.again = e.flags&flagRepeat != 0; !f.again {
 		w.known++
 	}
-	f.FromStart = !f.again && f.Next == [2]uint64{}
+	f.FromStart = !f.again && f.Next == (record.PerDirection{})
 	if !decodeEndpoint(e.payload[8:], &f.Flow) {
 		f.Conn = "?"
 	}
@@ -175,14 +175,14 @@ func (w *worker) introduceOne(e *entry) {
 // begin says that the first entry of a direction is at offset. The intro knows
 // that of one direction exactly: the other one's bytes may have been counted and
 // not yet offered when it was written.
-func (f *flow) begin(dir model.Direction, offset uint64) {
+func (f *flow) begin(dir record.Direction, offset uint64) {
 	if f.begun[dir] {
 		return
 	}
 	f.begun[dir] = true
 	if f.opened == 0 {
-		f.Next[dir] = offset
-		f.FromStart = !f.again && f.Next == [2]uint64{}
+		f.Next.Set(dir, offset)
+		f.FromStart = !f.again && f.Next == (record.PerDirection{})
 	}
 }
 
@@ -201,19 +201,19 @@ func (w *worker) account(b *batch) tally {
 		case kindData:
 			n := uint64(len(e.payload))
 			if w.isMissed(at) {
-				t.lost[e.dir][model.ReasonWriteError] += n
-				w.count(w.flows[e.slot], model.ReasonWriteError, n)
+				t.lost[e.dir][record.ReasonWriteError] += n
+				w.count(w.flows[e.slot], record.ReasonWriteError, n)
 			} else {
-				w.count(w.flows[e.slot], model.ReasonNone, n)
+				w.count(w.flows[e.slot], record.ReasonNone, n)
 				t.written[e.dir] += n
 				if e.flags&flagMore == 0 {
 					t.records[e.dir]++
 				}
 			}
-			w.flows[e.slot].Next[e.dir] = e.offset + n
+			w.flows[e.slot].Next.Set(e.dir, e.offset+n)
 		case kindGap:
 			n := binary.LittleEndian.Uint64(e.payload)
-			w.flows[e.slot].Next[e.dir] = e.offset + n
+			w.flows[e.slot].Next.Set(e.dir, e.offset+n)
 			w.count(w.flows[e.slot], e.reason, n)
 		case kindClose:
 			for _, o := range w.live {
@@ -235,7 +235,7 @@ func (w *worker) account(b *batch) tally {
 }
 
 // count counts one record of f, or its loss, for the statistics of the segments.
-func (w *worker) count(f *flow, reason model.Reason, n uint64) {
+func (w *worker) count(f *flow, reason record.Reason, n uint64) {
 	if f.describedIn == 0 {
 		return // no segment has the listener
 	}
@@ -244,7 +244,7 @@ func (w *worker) count(f *flow, reason model.Reason, n uint64) {
 	}
 	c := &w.traffic[f.iface]
 	c.records++
-	if reason != model.ReasonNone {
+	if reason != record.ReasonNone {
 		c.dropped++
 		c.lost[reason] += n
 	}

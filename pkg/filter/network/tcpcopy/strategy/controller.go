@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // MaxManual is the longest manual window.
@@ -188,13 +189,13 @@ func (c *Controller) SetGuard(on bool) {
 // the former window to be written out, and for as long as the Sink takes to open
 // this one. The errors are ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown,
 // ErrSwitchedOff, ErrUnwanted, ErrClosed, or the Sink's.
-func (c *Controller) OpenManual(d time.Duration) (model.Window, error) {
+func (c *Controller) OpenManual(d time.Duration) (record.Window, error) {
 	if d <= 0 || d > MaxManual {
-		return model.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
+		return record.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
 	}
 	m := &manualOpening{length: d, answer: make(chan answer, 1)}
 	if err := c.do(func() { c.addManual(m) }); err != nil {
-		return model.Window{}, err
+		return record.Window{}, err
 	}
 	a := <-m.answer
 	return a.window, a.err
@@ -203,16 +204,16 @@ func (c *Controller) OpenManual(d time.Duration) (model.Window, error) {
 // CloseWindow closes the open window, whatever opened it, and returns it when its
 // Tap is closed; Closes then is the moment at which its gate was. One that is being
 // closed already is waited for. The error is ErrNoWindow or ErrClosed.
-func (c *Controller) CloseWindow() (model.Window, error) {
+func (c *Controller) CloseWindow() (record.Window, error) {
 	var h *handover
 	if err := c.do(func() { h = c.unwant(ErrUnwanted, "on demand") }); err != nil {
-		return model.Window{}, err
+		return record.Window{}, err
 	}
 	if h == nil {
-		return model.Window{}, ErrNoWindow
+		return record.Window{}, ErrNoWindow
 	}
 	if <-h.over; h.failed {
-		return model.Window{}, ErrNoWindow
+		return record.Window{}, ErrNoWindow
 	}
 	return h.window, nil
 }

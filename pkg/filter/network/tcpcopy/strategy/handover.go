@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // handover is a window that is in the Sink's hands, which may take as long as a
@@ -21,8 +21,8 @@ type handover struct {
 	why      string         // of the closing, for the log
 
 	// Written by the loop before it closes over; after that anybody's to read.
-	window model.Window // Closes is the moment at which the gate was closed
-	failed bool         // it never was open
+	window record.Window // Closes is the moment at which the gate was closed
+	failed bool          // it never was open
 	over   chan struct{}
 }
 
@@ -37,10 +37,10 @@ func (h *handover) String() string {
 
 // openWindow has the sink open a window for length; opened goes on. m is answered
 // then; it is nil for a scheduled window.
-func (c *Controller) openWindow(trigger model.Trigger, length time.Duration, m *manualOpening) {
+func (c *Controller) openWindow(trigger record.Trigger, length time.Duration, m *manualOpening) {
 	now := c.now()
 	h := &handover{
-		window:  model.Window{ID: c.newID(), Trigger: trigger, Opened: now, Closes: now.Add(length)},
+		window:  record.Window{ID: c.newID(), Trigger: trigger, Opened: now, Closes: now.Add(length)},
 		opening: true, since: now, length: length, manual: m, over: make(chan struct{}),
 	}
 	c.handover = h

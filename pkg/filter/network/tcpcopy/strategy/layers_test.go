@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // switches are all combinations of the layers and what they come to. App has an
@@ -91,14 +92,14 @@ func TestSwitchChangeInWindow(t *testing.T) {
 			if from.app != to.app && from.global != to.global {
 				continue
 			}
-			for _, trigger := range []model.Trigger{model.TriggerSchedule, model.TriggerManual} {
-				if from.forced || trigger == model.TriggerSchedule && !from.on {
+			for _, trigger := range []record.Trigger{record.TriggerSchedule, record.TriggerManual} {
+				if from.forced || trigger == record.TriggerSchedule && !from.on {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s in %s,%s to %s,%s", trigger, from.app, from.global, to.app, to.global), func(t *testing.T) {
 					r := newRig(t)
 					r.setLayers(from.app, from.global)
-					if trigger == model.TriggerManual {
+					if trigger == record.TriggerManual {
 						if _, err := r.OpenManual(time.Second); err != nil {
 							t.Fatal(err)
 						}

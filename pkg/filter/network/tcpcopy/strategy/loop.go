@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // command is work for the loop.
@@ -158,9 +159,9 @@ func (c *Controller) judge(now time.Time) {
 	if hold := c.verdict != verdictUp; c.window != nil && hold != c.held {
 		c.held = hold
 		if hold {
-			c.window.Tap.Hold(model.ReasonGuard)
+			c.window.Tap.Hold(record.ReasonGuard)
 		} else {
-			c.window.Tap.Release(model.ReasonGuard)
+			c.window.Tap.Release(record.ReasonGuard)
 		}
 	}
 }
@@ -192,10 +193,10 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	if c.effective.on && !was.on {
 		c.waiting = now
 	}
-	if c.window != nil && c.window.Trigger == model.TriggerSchedule {
+	if c.window != nil && c.window.Trigger == record.TriggerSchedule {
 		c.closes = c.began.Add(seconds(c.effective.config.Duration))
 	}
-	if h := c.handover; h != nil && h.opening && h.window.Trigger == model.TriggerSchedule {
+	if h := c.handover; h != nil && h.opening && h.window.Trigger == record.TriggerSchedule {
 		h.length = seconds(c.effective.config.Duration)
 	}
 }

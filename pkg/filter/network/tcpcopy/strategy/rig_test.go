@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -114,7 +115,7 @@ func (s *spySink) fault() {
 
 func (s *spySink) tell(format string, args ...any) { s.events <- fmt.Sprintf(format, args...) }
 
-func (s *spySink) OpenWindow(w model.Window) (Tap, error) {
+func (s *spySink) OpenWindow(w record.Window) (Tap, error) {
 	opening, _, err := s.get()
 	s.fault()
 	if s.gate() != nil {
@@ -127,8 +128,8 @@ func (s *spySink) OpenWindow(w model.Window) (Tap, error) {
 	return &spyTap{sink: s, id: w.ID}, err
 }
 
-func (t *spyTap) Hold(r model.Reason)    { t.sink.tell("hold %s %v", t.id, r) }
-func (t *spyTap) Release(r model.Reason) { t.sink.tell("release %s %v", t.id, r) }
+func (t *spyTap) Hold(r record.Reason)    { t.sink.tell("hold %s %v", t.id, r) }
+func (t *spyTap) Release(r record.Reason) { t.sink.tell("release %s %v", t.id, r) }
 
 func (t *spyTap) Close(time.Time) {
 	t.sink.fault()

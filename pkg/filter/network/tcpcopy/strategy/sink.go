@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Sink is where the records of windows go. A Controller opens a window when the
@@ -13,7 +13,7 @@ import (
 type Sink interface {
 	// OpenWindow prepares for the records of w. It is called before the gate
 	// opens; an error keeps the window closed.
-	OpenWindow(w model.Window) (Tap, error)
+	OpenWindow(w record.Window) (Tap, error)
 }
 
 // Tap takes the records of one open window. Hold and Release come from one
@@ -22,9 +22,9 @@ type Sink interface {
 type Tap interface {
 	// Hold pauses the recording: what passes from now on is a gap with reason r.
 	// Like Release it must not block.
-	Hold(r model.Reason)
+	Hold(r record.Reason)
 	// Release ends the pause that Hold(r) began.
-	Release(r model.Reason)
+	Release(r record.Reason)
 	// Close is called once, after the gate was closed at the moment closed. It
 	// returns when the window's records are on disk and its index line is written.
 	Close(closed time.Time)
@@ -33,13 +33,13 @@ type Tap interface {
 // Window is an open window as the hot path sees it. It does not change while it
 // is open: Closes is what was planned at the opening, Status has the plan in force.
 type Window struct {
-	model.Window
+	record.Window
 	Tap Tap
 }
 
 // noSink stands where Options has no Sink.
 type noSink struct{}
 
-func (noSink) OpenWindow(model.Window) (Tap, error) {
+func (noSink) OpenWindow(record.Window) (Tap, error) {
 	return nil, errors.New("no sink for records")
 }

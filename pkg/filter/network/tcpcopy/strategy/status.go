@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Status is what a Controller was doing at one moment.
@@ -35,19 +36,19 @@ type Change struct {
 
 // WindowStatus is the open window.
 type WindowStatus struct {
-	ID      string        `json:"id"`
-	Trigger model.Trigger `json:"trigger"`
-	Opened  time.Time     `json:"opened"`
-	Closes  time.Time     `json:"closes"` // by the configuration in force
-	Paused  bool          `json:"paused"` // the guard is down
+	ID      string         `json:"id"`
+	Trigger record.Trigger `json:"trigger"`
+	Opened  time.Time      `json:"opened"`
+	Closes  time.Time      `json:"closes"` // by the configuration in force
+	Paused  bool           `json:"paused"` // the guard is down
 }
 
 // HandoverStatus is a window that waits for the disk: its files are being prepared,
 // or its last records and its index line are being written.
 type HandoverStatus struct {
-	ID      string        `json:"id"`
-	Trigger model.Trigger `json:"trigger"`
-	Since   time.Time     `json:"since"`
+	ID      string         `json:"id"`
+	Trigger record.Trigger `json:"trigger"`
+	Since   time.Time      `json:"since"`
 }
 
 // GuardStatus is what the guard knows.

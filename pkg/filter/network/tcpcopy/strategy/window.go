@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // manualPatience is how long a manual opening waits for the guard's first reading
@@ -19,7 +19,7 @@ type manualOpening struct {
 }
 
 type answer struct {
-	window model.Window
+	window record.Window
 	err    error
 }
 
@@ -46,7 +46,7 @@ func (c *Controller) openManual(now time.Time) {
 		case c.verdict != verdictUp:
 			err = fmt.Errorf("%w: %s", ErrGuardDown, c.why)
 		default:
-			c.openWindow(model.TriggerManual, m.length, m)
+			c.openWindow(record.TriggerManual, m.length, m)
 			continue
 		}
 		c.publish() // whoever gets the answer finds it in the status
@@ -78,7 +78,7 @@ func (c *Controller) openScheduled(now time.Time) {
 		c.skipped.Windows++
 		c.skipped.Reason = "guard: " + c.why // which the log has
 	default:
-		c.openWindow(model.TriggerSchedule, seconds(c.effective.config.Duration), nil)
+		c.openWindow(record.TriggerSchedule, seconds(c.effective.config.Duration), nil)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 func TestScheduleRepeats(t *testing.T) {
@@ -128,7 +129,7 @@ func TestManual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.ID != "w1" || w.Trigger != model.TriggerManual || !w.Opened.Equal(r.clock.Now()) || w.Closes.Sub(w.Opened) != time.Minute {
+	if w.ID != "w1" || w.Trigger != record.TriggerManual || !w.Opened.Equal(r.clock.Now()) || w.Closes.Sub(w.Opened) != time.Minute {
 		t.Errorf("window: %+v", w)
 	}
 	r.expect("open manual w1 for 1m0s")
@@ -151,7 +152,7 @@ func TestManual(t *testing.T) {
 	if _, err := r.OpenManual(time.Second); !errors.Is(err, ErrWindowOpen) {
 		t.Errorf("manual in a scheduled window: %v", err)
 	}
-	if w, err := r.CloseWindow(); err != nil || w.Trigger != model.TriggerSchedule {
+	if w, err := r.CloseWindow(); err != nil || w.Trigger != record.TriggerSchedule {
 		t.Errorf("closed %+v, %v", w, err)
 	}
 	r.expect("close w2")

@@ -1,15 +1,16 @@
-package dump
+package record
 
 import (
 	"errors"
 	"fmt"
 )
 
-// DamageError is a part of a file that could not be read.
+// DamageError is a part of a file that could not be read. The reading goes on
+// behind it.
 type DamageError struct {
 	File   string // path, or "-" for standard input
 	Offset int64  // where the damage begins, in bytes of the file's content (decompressed, of a .gz file)
-	Err    error  // what is wrong there
+	Err    error  // what is wrong there; wraps one of the Err values below
 }
 
 func (e *DamageError) Error() string {
@@ -21,7 +22,7 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// What is wrong with damaged parts, as the Err of a DamageError.
+// What is wrong with a damaged part, as the Err of a DamageError.
 var (
 	ErrTruncated = errors.New("cut short")
 	ErrMalformed = errors.New("not a record")
@@ -29,5 +30,6 @@ var (
 	ErrMissing   = errors.New("file is missing")
 )
 
-// errIdle says that a file that is still being written has no more to read yet.
-var errIdle = errors.New("no more yet")
+// ErrNoMoreYet is the error of a source that is still being written and has
+// nothing more to read now. It is not damage: a later read may give more.
+var ErrNoMoreYet = errors.New("no more yet")

@@ -1,0 +1,47 @@
+package record
+
+import "net/netip"
+
+// Endpoint describes a connection for those who read its records: its identity,
+// and the same addresses as numbers. Identity.Window is empty where the
+// description holds for all windows.
+type Endpoint struct {
+	Identity
+
+	// ClientAddr is Peer and ServerAddr is Listener; not valid for Unix sockets.
+	ClientAddr, ServerAddr netip.AddrPort
+}
+
+// Flow is what an encoder knows of one connection in one window. It belongs to
+// the one goroutine that encodes the connection; that goroutine fills the fields
+// before the first call, and the encoder keeps its own state in State.
+type Flow struct {
+	Endpoint
+
+	// FromStart says that the connection began in this window, so that nothing
+	// of it is missing at the front.
+	FromStart bool
+
+	// Next is the offset in each direction from which the window has the
+	// connection; encoders move it on with what they encode.
+	Next PerDirection
+
+	// State belongs to the encoder, which sets it in Open. Two encoders that need
+	// it need a Flow each.
+	State any
+}
+
+// Encoder turns the events of flows into a file's format. Each method appends
+// complete lines or blocks to dst and returns the extended slice; none keeps dst
+// or data. Times are nanoseconds since the Unix epoch. An Encoder belongs to one
+// goroutine and is not safe for concurrent use.
+type Encoder interface {
+	// Open says that f takes part in the window. It comes before all else of f.
+	Open(dst []byte, t int64, f *Flow) []byte
+	// Data holds bytes that passed, from offset on.
+	Data(dst []byte, t int64, f *Flow, dir Direction, offset uint64, data []byte) []byte
+	// Gap says that length bytes from offset on passed and were not kept.
+	Gap(dst []byte, t int64, f *Flow, dir Direction, offset, length uint64, reason Reason) []byte
+	// Close says that the connection has ended after totals bytes in all.
+	Close(dst []byte, t int64, f *Flow, reason CloseReason, totals PerDirection) []byte
+}
