@@ -50,9 +50,13 @@ func stateOf(f *record.Flow) *pcapngFlow { return f.State.(*pcapngFlow) }
 // window, otherwise an acknowledgement of what came before it. UDP has no packet
 // for it; there the first datagram carries the identity.
 func (p *Pcapng) Open(dst []byte, t int64, f *record.Flow) []byte {
-	s := &pcapngFlow{next: f.Next}
+	s, opened := f.State.(*pcapngFlow)
+	if !opened {
+		s = new(pcapngFlow)
+		f.State = s
+	}
+	*s = pcapngFlow{next: f.Next}
 	s.packets.init(f)
-	f.State = s
 	switch {
 	case s.packets.udp:
 	case f.FromStart:

@@ -35,7 +35,10 @@ func PacketBack(n int) int {
 // bytes need more than that and nothing has been written: the flow has not identified
 // itself in this segment, or they need several packets.
 func (p *Pcapng) Place(block []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, n int, sum uint16, more bool) (ok bool) {
-	s := stateOf(f)
+	s, opened := f.State.(*pcapngFlow)
+	if !opened {
+		return false
+	}
 	front := s.packets.front()
 	if s.segment != p.segment || n == 0 || n > MaxSegment || front+n+PacketBack(n) != len(block) ||
 		isPreface(dir, offset, block[front:front+n]) {
