@@ -29,11 +29,16 @@ const (
 // ctlBinary is the tool, built for these tests.
 type ctlBinary struct{ binary string }
 
-// buildCtl compiles cmd/tcpcopyctl.
+// buildCtl compiles tcpcopyctl, which is in a module of its own, under the race
+// detector where the tests run under it.
 func buildCtl(t *testing.T) ctlBinary {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "tcpcopyctl")
-	if out, err := exec.Command("go", "build", "-o", binary, "mosn.io/tcpcopy/cmd/tcpcopyctl").CombinedOutput(); err != nil {
+	args := []string{"build", "-C", "../tool", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "./cmd/tcpcopyctl")...).CombinedOutput(); err != nil {
 		t.Fatalf("build tcpcopyctl: %v\n%s", err, out)
 	}
 	return ctlBinary{binary}

@@ -11,7 +11,7 @@ func TestOnlyTheRootPackageLinksMOSN(t *testing.T) {
 	t.Parallel()
 	const module = "mosn.io/tcpcopy"
 	for _, pkg := range []string{
-		"/cmd/tcpcopyctl", "/internal/ctl", "/pkg/dump", "/pkg/replay",
+		"/pkg/dump", "/pkg/replay",
 		"/pkg/filter/network/tcpcopy/model", "/pkg/filter/network/tcpcopy/strategy", "/pkg/filter/network/tcpcopy/persistence",
 	} {
 		out, err := exec.Command("go", "list", "-deps", module+pkg).Output()

@@ -2,7 +2,6 @@ package test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	tcpcopyctl "mosn.io/tcpcopy/internal/ctl"
 	"mosn.io/tcpcopy/internal/grpcecho"
 	"mosn.io/tcpcopy/internal/mosnproc"
 )
@@ -43,6 +41,7 @@ type replayed struct {
 // servers that answered, as they were and changed in one answer.
 func TestReplay(t *testing.T) {
 	t.Parallel()
+	ctl := buildCtl(t)
 	protocols := []*replayed{replayedHTTP(t), replayedGRPC(t), replayedLines(t)}
 	if redis := replayedRedis(t); redis != nil {
 		protocols = append(protocols, redis)
@@ -97,14 +96,14 @@ func TestReplay(t *testing.T) {
 			}
 			for _, speed := range []string{"1", "max"} {
 				p.reset(t)
-				same := replayTo(t, m, p, to, "--speed", speed)
+				same := replayTo(t, ctl, m, p, to, "--speed", speed)
 				if same.code != 0 || same.Connections != speakers || same.Turns != p.turns || same.Equal != p.turns || same.Failed+same.Skipped > 0 {
 					t.Errorf("speed %s, the same server: exit code %d, %+v\n%s", speed, same.code, same, same.text)
 				}
 			}
 			p.reset(t)
 			p.change(t, true)
-			changed := replayTo(t, m, p, to, "--speed", "max")
+			changed := replayTo(t, ctl, m, p, to, "--speed", "max")
 			p.change(t, false)
 			if changed.code != 1 || changed.Turns != p.turns || changed.Equal != p.turns-1 || changed.Different != 1 || len(changed.differences) != 1 ||
 				!strings.Contains(changed.differences[0], p.found) {
@@ -129,13 +128,11 @@ type replayResult struct {
 	text        string
 }
 
-func replayTo(t *testing.T, m *mosn, p *replayed, to string, flags ...string) replayResult {
+func replayTo(t *testing.T, ctl ctlBinary, m *mosn, p *replayed, to string, flags ...string) replayResult {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	args := append([]string{"replay", m.dump, "--to", to, "--port", strconv.Itoa(p.port), "-o", "json"}, flags...)
-	r := replayResult{code: tcpcopyctl.Run(deadline(t), args, strings.NewReader(""), &stdout, &stderr)}
-	r.text = stderr.String()
-	for lines := bufio.NewScanner(&stdout); lines.Scan(); {
+	s := ctl.run(t, append([]string{"replay", m.dump, "--to", to, "--port", strconv.Itoa(p.port), "-o", "json"}, flags...)...)
+	r := replayResult{code: s.code, text: s.stderr}
+	for lines := bufio.NewScanner(strings.NewReader(s.stdout)); lines.Scan(); {
 		var row struct {
 			Summary     bool
 			Error       string

@@ -1,0 +1,175 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// fakeAdmin answers as the admin API of a recorder does, see DESIGN.md section 8.
+type fakeAdmin struct {
+	dir   string // of the dump
+	token string // empty: none is asked for
+
+	mu          sync.Mutex // guards the rest
+	app, global model.DumpConfig
+	guardDown   bool
+	window      string // id of the open one
+}
+
+// startAdmin starts a server for the script and sets TCPCOPY_ADMIN. The state is
+// "", force_off, guard_down, window_open, token or gone.
+func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
+	a := &fakeAdmin{dir: ts.MkAbs("dump"), app: model.DefaultDumpConfig(), global: model.DefaultDumpConfig()}
+	state := strings.Join(args, " ")
+	switch state {
+	case "", "gone":
+	case "force_off":
+		a.global.Switch = model.SwitchForceOff
+	case "guard_down":
+		a.guardDown = true
+	case "window_open":
+		a.window = firstWindow
+	case "token":
+		a.token = "s3cret"
+	default:
+		ts.Fatalf("unknown state %q", state)
+	}
+	server := httptest.NewServer(a)
+	ts.Defer(server.Close)
+	ts.Setenv("TCPCOPY_ADMIN", server.URL)
+	if state == "gone" {
+		server.Close()
+	}
+}
+
+func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token != "" && req.URL.Path != "/api/v1/tcpcopy" && req.Header.Get("Authorization") != "Bearer "+a.token {
+		refuse(w, http.StatusUnauthorized, "a token is required")
+		return
+	}
+	switch req.Method + " " + req.URL.Path {
+	case "GET /api/v1/tcpcopy":
+		a.status(w)
+	case "PUT /api/v1/tcpcopy/config":
+		a.config(w, req)
+	case "POST /api/v1/tcpcopy/window":
+		a.open(w, req)
+	case "DELETE /api/v1/tcpcopy/window":
+		a.close(w)
+	case "GET /api/v1/tcpcopy/stream":
+		a.stream(w)
+	default:
+		http.NotFound(w, req)
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, reason string) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": reason})
+}
+
+func (a *fakeAdmin) status(w http.ResponseWriter) {
+	effective := "OFF"
+	if a.global.Switch != model.SwitchForceOff && (a.app.Switch == model.SwitchOn || a.global.Switch == model.SwitchOn) {
+		effective = "ON"
+	}
+	var window any
+	if a.window != "" {
+		window = map[string]any{"id": a.window, "trigger": "manual", "opened": dumpStart, "closes": dumpStart.Add(time.Minute)}
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"switch":  map[string]any{"effective": effective, "app": a.app, "global": a.global},
+		"window":  window,
+		"guard":   map[string]any{"available": !a.guardDown, "cpu": 12.5, "mem": 40, "source": "host"},
+		"buffer":  map[string]any{"used": 1 << 20, "size": 64 << 20},
+		"totals":  map[string]any{"windows": 3, "connections": 5, "seen": record.PerDirection{In: 2048, Out: 10}},
+		"output":  map[string]any{"dir": a.dir, "formats": []string{"hex_meta"}, "listeners": []string{"ingress"}},
+		"refused": []any{map[string]any{"listener": "egress", "error": "its strategy differs from ingress's"}},
+	})
+}
+
+func (a *fakeAdmin) config(w http.ResponseWriter, req *http.Request) {
+	layer := model.Layer(req.URL.Query().Get("layer"))
+	var c model.DumpConfig
+	if err := json.NewDecoder(req.Body).Decode(&c); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if err := c.Validate(layer); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if layer == model.LayerGlobal {
+		a.global = c
+	} else {
+		a.app = c
+	}
+	_, _ = w.Write([]byte("{}"))
+}
+
+func (a *fakeAdmin) open(w http.ResponseWriter, req *http.Request) {
+	seconds, err := strconv.Atoi(req.URL.Query().Get("seconds"))
+	switch {
+	case err != nil || seconds < 1 || seconds > 3600:
+		refuse(w, http.StatusBadRequest, "seconds, valid: 1 … 3600")
+	case a.global.Switch == model.SwitchForceOff:
+		refuse(w, http.StatusConflict, "the global layer is FORCE_OFF")
+	case a.window != "":
+		refuse(w, http.StatusConflict, "window "+a.window+" is open")
+	case a.guardDown:
+		refuse(w, http.StatusServiceUnavailable, "the guard is down: CPU 99 %")
+	default:
+		a.window = secondWindow
+		_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window, "closes": time.Now().Add(time.Duration(seconds) * time.Second)})
+	}
+}
+
+// close ends the window and writes its index line, as the recorder does.
+func (a *fakeAdmin) close(w http.ResponseWriter) {
+	if a.window == "" {
+		refuse(w, http.StatusNotFound, "no window is open")
+		return
+	}
+	if err := a.writeIndex(); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window, "closed": time.Now()})
+	a.window = ""
+}
+
+func (a *fakeAdmin) writeIndex() error {
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return err
+	}
+	text, err := json.Marshal(indexLines()[1])
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(a.dir, dump.Index), append(text, '\n'), 0o600)
+}
+
+func (a *fakeAdmin) stream(w http.ResponseWriter) {
+	e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
+	file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
+	for _, steps := range windowSteps() {
+		file = encodeWindow(e, file, steps, dumpStart)
+	}
+	fmt.Fprintf(w, "%s", file)
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+func (t *tool) exportCommand() *cobra.Command {
+	var path, form string
+	cmd := &cobra.Command{
+		Use:   "export [DIR] -o FILE",
+		Short: "Write records to one file, for Wireshark or for scripts",
+		Long: `export writes the records of a dump to one file: pcapng, which Wireshark and tcpdump
+open, or JSON lines. Records of hex_meta logs become packets too: with the real
+addresses, and headers that are made up for the purpose.`,
+		Example: `  tcpcopyctl export -o out.pcapng
+  tcpcopyctl export --window 5f3c --conn k3v9qa-17 -o - | tshark -r - -z follow,tcp,ascii,0
+  tcpcopyctl export --as json -o records.jsonl`,
+		Args: atMost(1),
+	}
+	s := t.source(cmd)
+	cmd.Flags().StringVarP(&path, "output", "o", "", "the `file` to write, - for standard output")
+	cmd.Flags().StringVar(&form, "as", "", "`form` of the file: pcapng or json (by default as its name ends, or pcapng)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		options, err := s.options(cmd)
+		if err != nil {
+			return err
+		}
+		if path == "" {
+			return misused(cmd, "--output is not set, valid: a file, or - for standard output")
+		}
+		switch {
+		case form == "" && (strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".jsonl")):
+			form = "json"
+		case form == "":
+			form = "pcapng"
+		case form != "pcapng" && form != "json":
+			return misused(cmd, "--as is %q, valid: pcapng, json", form)
+		}
+		if path == "-" {
+			if form == "pcapng" && isTerminal(t.screen) {
+				return misused(cmd, "a capture is not for a terminal: redirect the output, or set --output to a file")
+			}
+			return t.export(cmd, s, args, options, form, t.stdout)
+		}
+		return t.exportFile(cmd, s, args, options, form, path)
+	}
+	return cmd
+}
+
+// exportFile writes to the file at path, see writeWhole.
+func (t *tool) exportFile(cmd *cobra.Command, s *source, args []string, o dump.Options, form, path string) error {
+	if from, err := s.path(args); err == nil && from != "-" && isPartOf(path, from) {
+		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
+	}
+	return writeWhole("export", path, func(w io.Writer) error { return t.export(cmd, s, args, o, form, w) })
+}
+
+// isPartOf tells whether the existing file at path is what is read at from, or
+// in it.
+func isPartOf(path, from string) bool {
+	a, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(from)
+	if err != nil {
+		return false
+	}
+	if !b.IsDir() {
+		return os.SameFile(a, b)
+	}
+	dir, err := os.Stat(filepath.Dir(path))
+	return err == nil && os.SameFile(dir, b)
+}
+
+func (t *tool) export(cmd *cobra.Command, s *source, args []string, o dump.Options, form string, w io.Writer) error {
+	if form == "json" {
+		out := bufio.NewWriterSize(w, 64<<10)
+		if err := s.each(cmd.Context(), args, o, newRowWriter(out).write); err != nil {
+			return err
+		}
+		return out.Flush()
+	}
+	e := dump.NewExporter(w, "tcpcopyctl")
+	if err := s.each(cmd.Context(), args, o, e.Write); err != nil {
+		return err
+	}
+	return e.Flush()
+}

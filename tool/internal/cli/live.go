@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+func (t *tool) liveCommand() *cobra.Command {
+	var path string
+	var raw, hex, text bool
+	cmd := &cobra.Command{
+		Use:   "live",
+		Short: "Watch what is recorded, as it comes",
+		Long: `live shows what a running recorder records from now on: as "show" does, or with -w as
+pcapng, for Wireshark. It opens no window: see "record" and "on". When it cannot
+keep up it loses records, not the proxy.`,
+		Example: `  tcpcopyctl live
+  tcpcopyctl live -w - | wireshark -k -i -
+  tcpcopyctl live --port 8080 --direction in --text`,
+		Args: atMost(0),
+	}
+	a := t.adminFlags(cmd)
+	s := t.source(cmd)
+	o := addOutput(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
+	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
+	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
+	f.BoolVar(&text, "text", false, "show payload as text, in full")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		options, err := s.options(cmd)
+		if err != nil {
+			return err
+		}
+		asJSON, err := o.json(cmd)
+		if err != nil {
+			return err
+		}
+		if err := exclusive(cmd, "raw", "hex", "text", "write"); err != nil {
+			return err
+		}
+		if path == "-" && isTerminal(t.screen) {
+			return misused(cmd, "a capture is not for a terminal: redirect the output, or set --write to a file")
+		}
+		c, err := a.client(cmd)
+		if err != nil {
+			return err
+		}
+		stream, err := c.open(cmd.Context(), http.MethodGet, adminStream, nil, nil)
+		if err != nil {
+			return err
+		}
+		defer stream.Close()
+		form := formPreview
+		switch {
+		case hex:
+			form = formHex
+		case text:
+			form = formText
+		}
+		if path == "" {
+			show, end := t.printer(o, asJSON, raw, form, false)
+			err = errors.Join(t.show(cmd.Context(), stream, options, show), end())
+		} else {
+			err = t.save(cmd.Context(), stream, options, path)
+		}
+		if err != nil && cmd.Context().Err() != nil {
+			return nil // Ctrl-C is how it ends
+		}
+		return err
+	}
+	return cmd
+}
+
+// show prints the records of a stream, each as soon as it is there.
+func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, put func(*record.Record) error) error {
+	o.Stdin = &flushingReader{t, stream}
+	d, err := dump.Open([]string{"-"}, o)
+	if err != nil {
+		return fmt.Errorf("read stream: %w", err)
+	}
+	defer d.Close()
+	return t.drain(ctx, d, put)
+}
+
+// flushingReader shows what has been printed before it waits for more.
+type flushingReader struct {
+	t *tool
+	r io.Reader
+}
+
+func (f *flushingReader) Read(p []byte) (int, error) {
+	if err := f.t.stdout.Flush(); err != nil {
+		return 0, err
+	}
+	return f.r.Read(p)
+}
+
+// save writes a stream to a file: as it comes, or the records that are wanted.
+func (t *tool) save(ctx context.Context, stream io.Reader, o dump.Options, path string) (err error) {
+	w := t.screen
+	if path != "-" {
+		f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if openErr != nil {
+			return fmt.Errorf("write stream: %w", openErr)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		w = f
+	}
+	if o.Filter == (dump.Filter{}) {
+		_, err := io.Copy(w, stream)
+		return err
+	}
+	e := dump.NewExporter(w, "tcpcopyctl")
+	o.Stdin = readerFunc(func(p []byte) (int, error) {
+		if err := e.Flush(); err != nil {
+			return 0, err
+		}
+		return stream.Read(p)
+	})
+	d, err := dump.Open([]string{"-"}, o)
+	if err != nil {
+		return fmt.Errorf("read stream: %w", err)
+	}
+	defer d.Close()
+	return errors.Join(t.drain(ctx, d, e.Write), e.Flush())
+}
+
+// readerFunc is an io.Reader that is a function.
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+func TestConversationInColour(t *testing.T) {
+	var b bytes.Buffer
+	c := newConversation(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
+	at := time.Unix(0, 0)
+	data := func(dir record.Direction, text string) *record.Record {
+		return &record.Record{Kind: record.KindData, Time: at, Direction: dir, Data: []byte(text), Length: uint64(len(text))}
+	}
+	for _, r := range []*record.Record{
+		data(record.In, "first line\r\nhalf "), data(record.In, "of the second"), data(record.Out, "answer\nno end"),
+		{Kind: record.KindGap, Time: at, Direction: record.Out, Offset: 7, Length: 9, Reason: "guard"}, data(record.Out, "rest"),
+	} {
+		if err := c.write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	want := `<R>> first line<0>
+<R>> half of the second<0>
+<B>< answer<0>
+<B>< no end<0>
+<Y>[< 9 bytes are missing at offset 7: guard]<0>
+<B>< rest<0>
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+func TestColoursOnlyOnTerminals(t *testing.T) {
+	var b bytes.Buffer
+	tool := &tool{screen: &b, getenv: func(string) string { return "" }}
+	if tool.colours() != (colours{}) {
+		t.Error("colours in a file")
+	}
+}
+
+func TestTableDecidesOnWidthsEarly(t *testing.T) {
+	var b bytes.Buffer
+	tab := newTable(&b, "A", ">B", "C")
+	for i := range 2000 {
+		cell := "x"
+		if i == 100 {
+			cell = "longest"
+		}
+		if i == 1500 {
+			cell = "longer than the widest one before"
+		}
+		if err := tab.add(cell, "é", "end"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tab.end(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(b.String(), "\n")
+	if len(lines) != 2002 || lines[0] != "A        B  C" || lines[1] != "x        é  end" || lines[1501] != "longer than the widest one before  é  end" {
+		t.Errorf("%d lines: %q, %q, %q", len(lines), lines[0], lines[1], lines[1501])
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 200 << 20: "200 MiB", 1<<64 - 1: "16.0 EiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	zone := time.FixedZone("", 8*3600)
+	now := time.Date(2024, 5, 6, 15, 0, 0, 0, zone)
+	for text, want := range map[string]time.Time{
+		"10m":                       now.Add(-10 * time.Minute),
+		"2024-05-06T07:08:09.5Z":    time.Date(2024, 5, 6, 7, 8, 9, 5e8, time.UTC),
+		"2024-05-06 15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
+		"2024-05-06T15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
+		"2024-05-06T15:04:05+08:00": time.Date(2024, 5, 6, 7, 4, 5, 0, time.UTC),
+		"2024-05-06 15:04":          time.Date(2024, 5, 6, 15, 4, 0, 0, zone),
+		"2024-05-05":                time.Date(2024, 5, 5, 0, 0, 0, 0, zone),
+		"07:08:09":                  time.Date(2024, 5, 6, 7, 8, 9, 0, zone),
+		"07:08":                     time.Date(2024, 5, 6, 7, 8, 0, 0, zone),
+	} {
+		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "-5m", "2024-13-01"} {
+		if got, err := parseTime(text, now); err == nil {
+			t.Errorf("%q is %v, want an error", text, got)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	if got, want := bar("reading", 1, 2), "reading [===============               ]  50 %"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := bar("reading", 5, 2); !strings.HasSuffix(got, "100 %") {
+		t.Errorf("beyond the end: %q", got)
+	}
+}
+
+func FuzzEscape(f *testing.F) {
+	f.Add([]byte("\x1b[2Jtext\r\n\xff\u202e\u0085\u009b31m"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for _, lines := range []bool{false, true} {
+			got := appendEscaped(nil, payload, lines)
+			if !utf8.Valid(got) {
+				t.Fatalf("%q is not UTF-8", got)
+			}
+			for _, r := range string(got) {
+				if (r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x202e) && !(lines && (r == '\n' || r == '\t')) {
+					t.Fatalf("%q has %U", got, r)
+				}
+			}
+		}
+	})
+}

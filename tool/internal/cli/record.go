@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/dump"
+)
+
+// maxRecord is the longest window that the admin API opens.
+const maxRecord = time.Hour
+
+func (t *tool) recordCommand() *cobra.Command {
+	var length time.Duration
+	cmd := &cobra.Command{
+		Use:   "record --for DURATION",
+		Short: "Record now, for a while",
+		Long: `record opens a window at once, also while scheduled recording is off, waits until it
+has closed and its records are on disk, and lists it as "windows" does. Ctrl-C
+closes the window early.`,
+		Example: `  tcpcopyctl record --for 10s
+  tcpcopyctl record --for 1m -o json | jq .lost`,
+		Args: atMost(0),
+	}
+	a := t.adminFlags(cmd)
+	o := addOutput(cmd)
+	cmd.Flags().DurationVar(&length, "for", 10*time.Second, "how `long`, from 1s to 1h")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := o.json(cmd); err != nil {
+			return err
+		}
+		seconds := int((length + time.Second - 1) / time.Second)
+		if length <= 0 || length > maxRecord {
+			return misused(cmd, "--for is %v, valid: 1s to 1h", length)
+		}
+		c, err := a.client(cmd)
+		if err != nil {
+			return err
+		}
+		id, err := t.record(cmd.Context(), c, seconds)
+		if err != nil {
+			return err
+		}
+		return t.printRecorded(cmd, o, c, id)
+	}
+	return cmd
+}
+
+// record opens a window, waits for its time to pass or for ctx, and closes it.
+// It returns the window's id.
+func (t *tool) record(ctx context.Context, c *adminClient, seconds int) (string, error) {
+	var opened struct {
+		Window string    `json:"window"`
+		Closes time.Time `json:"closes"`
+	}
+	if err := c.do(ctx, http.MethodPost, adminWindow, url.Values{"seconds": {strconv.Itoa(seconds)}}, nil, &opened); err != nil {
+		return "", err
+	}
+	began := time.Now()
+	whole := time.Duration(seconds) * time.Second
+	p := startProgress(ctx, t.stderr, "recording", func() (int64, int64) { return int64(time.Since(began)), int64(whole) })
+	timer := time.NewTimer(whole)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	p.end()
+	// The window ends by itself; closing it waits until its index line is written.
+	// After Ctrl-C the request must still be sent.
+	var closed struct {
+		Window string `json:"window"`
+	}
+	err := c.do(context.WithoutCancel(ctx), http.MethodDelete, adminWindow, nil, nil, &closed)
+	var refused *refusedError
+	if errors.As(err, &refused) && (refused.status == http.StatusNotFound || refused.status == http.StatusConflict) {
+		err = nil // it has closed in the meantime
+	}
+	return opened.Window, err
+}
+
+// How long record waits for the index line of a window that has closed by itself.
+const (
+	lineTries = 50
+	lineWait  = 100 * time.Millisecond
+)
+
+// printRecorded lists the window as the index has it, if the recorder's
+// directory can be read from here.
+func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id string) error {
+	ctx := context.WithoutCancel(cmd.Context())
+	s, _, err := c.status(ctx)
+	if err != nil {
+		return err
+	}
+	src := &source{t: t}
+	for range lineTries {
+		rows, err := src.indexed(s.Output.Dir, &dump.Filter{Window: id})
+		if err == nil && len(rows) > 0 {
+			return t.printWindows(cmd, o, rows)
+		}
+		timer := time.NewTimer(lineWait)
+		<-timer.C
+	}
+	fmt.Fprintf(t.stderr, "tcpcopyctl: recorded window %s on %s; its index in %s cannot be read from here\n", printable(id), c.base.Host, printable(s.Output.Dir))
+	return nil
+}

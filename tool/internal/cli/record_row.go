@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// recordRow is a record as a JSON line.
+type recordRow struct {
+	Kind      string               `json:"kind"` // open, data, gap or close
+	Time      time.Time            `json:"time"`
+	Window    string               `json:"window"`
+	Conn      string               `json:"conn"`
+	Port      string               `json:"port"`
+	Peer      string               `json:"peer,omitempty"`
+	Listener  string               `json:"listener,omitempty"`
+	Direction string               `json:"direction,omitempty"` // of data and gaps
+	Offset    *uint64              `json:"offset,omitempty"`    // of data and gaps
+	Length    *uint64              `json:"length,omitempty"`    // of data and gaps, in bytes
+	Data      []byte               `json:"data,omitempty"`      // of data; base64
+	Reason    string               `json:"reason,omitempty"`    // of gaps and closes
+	Totals    *record.PerDirection `json:"totals,omitempty"`    // of closes
+}
+
+// rowWriter writes records as JSON lines.
+type rowWriter struct{ e *json.Encoder }
+
+func newRowWriter(w io.Writer) rowWriter {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return rowWriter{e}
+}
+
+func (w rowWriter) write(r *record.Record) error {
+	row := recordRow{
+		Kind: r.Kind.String(), Time: r.Time.UTC(), Window: r.Window, Conn: r.Conn, Port: r.Port,
+		Peer: r.Peer, Listener: r.Listener, Reason: r.Reason, Data: r.Data,
+	}
+	switch r.Kind {
+	case record.KindData, record.KindGap:
+		row.Direction, row.Offset, row.Length = r.Direction.String(), &r.Offset, &r.Length
+	case record.KindClose:
+		row.Totals = &r.Totals
+	}
+	return w.e.Encode(row)
+}
+
+// gapRecord returns the record that says of g what a file would say.
+func gapRecord(r *record.Record, g record.Gap) *record.Record {
+	return &record.Record{
+		Kind: record.KindGap, Time: r.Time, Identity: r.Identity,
+		Direction: g.Direction, Offset: g.Offset, Length: g.Length, Reason: g.Reason,
+	}
+}

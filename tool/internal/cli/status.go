@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// status is what a recorder says of itself.
+type status struct {
+	Run    string `json:"run"`
+	Switch struct {
+		Effective    string           `json:"effective"`
+		App          model.DumpConfig `json:"app"`
+		Global       model.DumpConfig `json:"global"`
+		AppChange    *change          `json:"app_change"`
+		GlobalChange *change          `json:"global_change"`
+	} `json:"switch"`
+	Window *struct {
+		ID       string           `json:"id"`
+		Trigger  string           `json:"trigger"`
+		Opened   time.Time        `json:"opened"`
+		Closes   time.Time        `json:"closes"`
+		Paused   bool             `json:"paused"`
+		Accounts *record.Accounts `json:"accounts"`
+	} `json:"window"`
+	Opening *handover `json:"opening"`
+	Closing *handover `json:"closing"`
+	Guard   struct {
+		Enabled   *bool   `json:"enabled"`
+		Available bool    `json:"available"`
+		CPU       float64 `json:"cpu"`
+		Mem       float64 `json:"mem"`
+		Source    string  `json:"source"`
+		Err       string  `json:"err"`
+	} `json:"guard"`
+	Next   *time.Time `json:"next"`
+	Buffer struct {
+		Used uint64 `json:"used"`
+		Size uint64 `json:"size"`
+	} `json:"buffer"`
+	Totals struct {
+		Windows uint64 `json:"windows"`
+		record.Accounts
+	} `json:"totals"`
+	Output struct {
+		Dir       string   `json:"dir"`
+		Formats   []string `json:"formats"`
+		Listeners []string `json:"listeners"`
+	} `json:"output"`
+	Refused []struct {
+		Listener string `json:"listener"`
+		Error    string `json:"error"`
+	} `json:"refused"`
+}
+
+// handover is a window that waits for the disk.
+type handover struct {
+	ID      string    `json:"id"`
+	Trigger string    `json:"trigger"`
+	Since   time.Time `json:"since"`
+}
+
+// change is the last attempt to change a layer of the switch.
+type change struct {
+	Source string    `json:"source"`
+	Time   time.Time `json:"time"`
+	Error  string    `json:"error"`
+}
+
+func (c *adminClient) status(ctx context.Context) (*status, json.RawMessage, error) {
+	var text json.RawMessage
+	if err := c.do(ctx, http.MethodGet, adminStatus, nil, nil, &text); err != nil {
+		return nil, nil, err
+	}
+	s := &status{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, nil, fmt.Errorf("read the status of %s: %w", c.base.Host, err)
+	}
+	return s, text, nil
+}
+
+func (t *tool) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say what a running recorder is doing",
+		Example: `  tcpcopyctl status
+  tcpcopyctl status --admin http://10.0.0.7:34901 --token-file token -o json`,
+		Args: atMost(0),
+	}
+	a := t.adminFlags(cmd)
+	o := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := o.json(cmd)
+		if err != nil {
+			return err
+		}
+		c, err := a.client(cmd)
+		if err != nil {
+			return err
+		}
+		s, text, err := c.status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			var line bytes.Buffer
+			if err := json.Compact(&line, text); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(t.stdout, line.String())
+			return err
+		}
+		return t.printStatus(o, s)
+	}
+	return cmd
+}
+
+func (t *tool) printStatus(o *output, s *status) error {
+	var err error
+	line := func(name, format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(t.stdout, "%-10s%s\n", name, printable(fmt.Sprintf(format, args...)))
+		}
+	}
+	line("switch", "%s", s.Switch.Effective)
+	line("  app", "%s", layerText(&s.Switch.App))
+	changed := func(c *change) {
+		if c == nil {
+			return
+		}
+		outcome := "in force"
+		if c.Error != "" {
+			outcome = "refused: " + c.Error
+		}
+		line("", "changed %s by %s: %s", o.time(c.Time, dayAndTime), c.Source, outcome)
+	}
+	changed(s.Switch.AppChange)
+	line("  global", "%s", layerText(&s.Switch.Global))
+	changed(s.Switch.GlobalChange)
+	switch {
+	case s.Window != nil:
+		paused := ""
+		if s.Window.Paused {
+			paused = ", paused by the guard"
+		}
+		line("window", "%s, %s, %s to %s%s", s.Window.ID, s.Window.Trigger, o.time(s.Window.Opened, dayAndTime), o.time(s.Window.Closes, "15:04:05"), paused)
+	case s.Opening != nil:
+		line("window", "%s, %s, is being opened since %s", s.Opening.ID, s.Opening.Trigger, o.time(s.Opening.Since, dayAndTime))
+	case s.Closing != nil:
+		line("window", "none, %s is being written out since %s", s.Closing.ID, o.time(s.Closing.Since, dayAndTime))
+	case s.Next != nil:
+		line("window", "none, the next one opens %s", o.time(*s.Next, dayAndTime))
+	default:
+		line("window", "none")
+	}
+	switch {
+	case s.Guard.Enabled != nil && !*s.Guard.Enabled:
+		line("guard", "off")
+	case s.Guard.Available:
+		line("guard", "lets record: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
+	case s.Guard.Err != "":
+		line("guard", "lets nothing be recorded: %s", s.Guard.Err)
+	default:
+		line("guard", "lets nothing be recorded: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
+	}
+	line("buffer", "%s of %s in use", size(s.Buffer.Used), size(s.Buffer.Size))
+	line("totals", "%d windows, %d connections, in %s, out %s, lost %s", s.Totals.Windows, s.Totals.Connections,
+		size(s.Totals.Seen.In), size(s.Totals.Seen.Out), losses(&s.Totals.Accounts))
+	line("output", "%s to %s", strings.Join(s.Output.Formats, ", "), s.Output.Dir)
+	slices.Sort(s.Output.Listeners)
+	line("listeners", "%s", strings.Join(s.Output.Listeners, ", "))
+	for _, r := range s.Refused {
+		line("refused", "%s: %s", r.Listener, r.Error)
+	}
+	return err
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// layerText says what a layer of the switch wants.
+func layerText(c *model.DumpConfig) string {
+	if c.Switch != model.SwitchOn {
+		return c.Switch
+	}
+	return fmt.Sprintf("%s, every %d s for %d s, below %g %% CPU and %g %% memory", c.Switch, c.Interval, c.Duration, c.CpuMaxRate, c.MemMaxRate)
+}
