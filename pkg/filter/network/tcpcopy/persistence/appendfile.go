@@ -56,7 +56,7 @@ func (a *appendFile) use(mem []byte) {
 }
 
 // begin implements sink.
-func (a *appendFile) begin() error {
+func (a *appendFile) begin() (transaction, error) {
 	a.mu.Lock()
 	now := a.now()
 	err := errWaiting
@@ -67,8 +67,9 @@ func (a *appendFile) begin() error {
 	}
 	if err != nil {
 		a.mu.Unlock()
+		return nil, err
 	}
-	return err
+	return a, nil
 }
 
 // retry implements sink.

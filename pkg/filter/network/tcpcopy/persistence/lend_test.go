@@ -19,6 +19,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -38,17 +39,17 @@ func newLendingFile(t *testing.T, direct bool) *lendingFile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mem, err := newMemory(1 << 20)
+	mem, err := buffer.NewMemory(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openBlocks(f, mem.all.mem)
+	b, err := openBlocks(f, mem.Next(1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		b.closeDirect()
-		mem.free()
+		mem.Free()
 		f.Close()
 	})
 	if !direct {
@@ -95,11 +96,12 @@ func TestLentBlocksAreWritten(t *testing.T) {
 		t.Run(fmt.Sprint("direct ", direct), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
 			file := newLendingFile(t, direct)
-			batch, err := newMemory(8 << 20)
+			batch, err := buffer.NewMemory(8 << 20)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer batch.free()
+			defer batch.Free()
+			batchMem := batch.Next(8 << 20)
 			runs := 0
 			for range 40 {
 				at := 4 * r.IntN(5000)
@@ -118,10 +120,10 @@ func TestLentBlocksAreWritten(t *testing.T) {
 					}
 					for range r.IntN(80) {
 						n := 4 * (1 + r.IntN(8000))
-						if at+n > len(batch.all.mem) {
+						if at+n > len(batchMem) {
 							break
 						}
-						block := batch.all.mem[at : at+n]
+						block := batchMem[at : at+n]
 						randomBlock(r, block)
 						if err := file.lend(block); err != nil {
 							t.Fatal(err)

@@ -34,7 +34,7 @@ type Live struct {
 	mem        []byte     // encoded and not yet queued
 	queue      [][]byte
 	queued     int
-	interfaces []string
+	interfaces []listener
 	closed     bool
 }
 
@@ -135,27 +135,27 @@ func (l *Live) pushLocked() {
 	l.wake()
 }
 
-// describe returns the number of the interface for f's listener, and puts its
-// block where that is new. The caller is between begin and end.
-func (l *Live) describe(f *record.Flow) (number int, had bool) {
-	name, description := f.ListenerName, f.Network+" "+f.Port
-	key := name + "\x00" + description
-	if i := slices.Index(l.interfaces, key); i >= 0 {
-		return i, true
+// describe implements interfaceWriter.
+func (l *Live) describe(of listener) (number uint32, complete bool, err error) {
+	if i := slices.Index(l.interfaces, of); i >= 0 {
+		return uint32(i), true, nil
 	}
-	l.interfaces = append(l.interfaces, key)
-	l.mem = dump.AppendInterface(l.mem, name, description)
-	return len(l.interfaces) - 1, false
+	l.interfaces = append(l.interfaces, of)
+	l.mem = dump.AppendInterface(l.mem, of.name, of.description)
+	return uint32(len(l.interfaces) - 1), false, nil
 }
 
+// segmentNumber implements interfaceWriter: there is one stream.
+func (l *Live) segmentNumber() uint32 { return 1 }
+
 // begin implements sink.
-func (l *Live) begin() error {
+func (l *Live) begin() (transaction, error) {
 	l.mu.Lock()
 	if l.closed || l.queued > liveQueue {
 		l.mu.Unlock()
-		return errWaiting
+		return nil, errWaiting
 	}
-	return nil
+	return l, nil
 }
 
 // room implements sink.
@@ -184,68 +184,34 @@ func (l *Live) next() error { return nil }
 // place implements sink: a recovery has no use for it.
 func (l *Live) place() (inode, size uint64) { return 0, 0 }
 
-// takeBack implements sink: nothing outlives the process.
-func (l *Live) takeBack(uint64, uint64, string) error { return nil }
-
 // retry implements sink: what it waits for is its reader.
 func (l *Live) retry() {}
 
 // abort implements sink: nothing of it fails.
 func (l *Live) abort(error) { l.mem = l.mem[:0] }
 
-// liveFlow is a flow as a live stream sees it. The stream has its own, because it
-// may begin and miss at other times than the files.
-type liveFlow struct {
-	record.Flow
-	opened    bool
-	described bool // iface is known
-	iface     int
-}
-
-// newLiveOutput returns the output of a worker for a live stream.
-func newLiveOutput(w *worker, l *Live) *output {
-	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: record.ReasonBufferFull, turn: turnPackets}
-	var current *liveFlow
-	o.encoder = dump.NewPcapng(func(*record.Flow) uint32 { return uint32(current.iface) })
-	o.sink, o.bound = l, boundPackets
-	o.prepare = func(f *flow) (had bool, err error) {
-		current = o.liveFlow(f)
-		if had = current.described; !had {
-			current.iface, had = l.describe(&current.Flow)
-			current.described = true
-		}
-		return had, nil
-	}
+// newLiveOutput returns the output of a pipeline for a live stream.
+func newLiveOutput(p *pipeline, l *Live) *output {
+	o := &output{pipeline: p, name: "live", destination: l, reason: record.ReasonBufferFull, missed: l.miss}
+	o.usePackets(l)
 	return o
 }
 
-// liveFlow returns the stream's own view of f.
-func (o *output) liveFlow(f *flow) *liveFlow {
-	v := o.liveFlows[f]
-	if v == nil {
-		// Its encoder starts where the batches have got; see worker.account.
-		v = &liveFlow{Flow: f.Flow}
-		v.FromStart = f.FromStart && f.Next == (record.PerDirection{})
-		o.liveFlows[f] = v
-	}
-	return v
-}
-
-// syncLive gives the worker an output for each live stream that there is now.
-func (w *worker) syncLive() {
-	all := w.session.store.live.Load()
-	if all == w.liveKnown {
+// followStreams gives the pipeline an output for each live stream that there is now.
+func (p *pipeline) followStreams() {
+	all := p.session.store.live.Load()
+	if all == p.streams {
 		return
 	}
-	w.liveKnown = all
+	p.streams = all
 	var outputs []*output
 	for _, l := range *all {
-		i := slices.IndexFunc(w.live, func(o *output) bool { return o.live == l })
+		i := slices.IndexFunc(p.live, func(o *output) bool { return o.destination == l })
 		if i >= 0 {
-			outputs = append(outputs, w.live[i])
+			outputs = append(outputs, p.live[i])
 		} else {
-			outputs = append(outputs, newLiveOutput(w, l))
+			outputs = append(outputs, newLiveOutput(p, l))
 		}
 	}
-	w.live = outputs
+	p.live = outputs
 }

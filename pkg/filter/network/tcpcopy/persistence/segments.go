@@ -45,22 +45,8 @@ type segments struct {
 // listenerStats is an interface of the file: a listener and what its traffic
 // went through.
 type listenerStats struct {
-	name, description string
-	counts            trafficCount
-}
-
-// trafficCount counts the records of one listener.
-type trafficCount struct {
-	records, dropped uint64
-	lost             [record.NumReasons]uint64 // bytes
-}
-
-func (c *trafficCount) add(o *trafficCount) {
-	c.records += o.records
-	c.dropped += o.dropped
-	for r := range c.lost {
-		c.lost[r] += o.lost[r]
-	}
+	listener
+	counts traffic
 }
 
 func newSegments(store *Store, w record.Window, mem []byte) *segments {
@@ -81,47 +67,45 @@ func newSegments(store *Store, w record.Window, mem []byte) *segments {
 	}
 }
 
-// describe finds the interface that stands for f's listener. It puts the
-// interface's block into the current segment where that does not have it yet, and
-// is false then. The caller is between begin and end.
-func (s *segments) describe(f *flow) (had bool, err error) {
-	if f.describedIn == s.number {
-		return true, nil
-	}
-	description := f.Network + " " + f.Port
-	f.iface = slices.IndexFunc(s.interfaces, func(l *listenerStats) bool {
-		return l.name == f.ListenerName && l.description == description
-	})
-	if f.iface < 0 {
-		f.iface = len(s.interfaces)
-		s.interfaces = append(s.interfaces, &listenerStats{name: f.ListenerName, description: description})
+// describe implements interfaceWriter.
+func (s *segments) describe(l listener) (number uint32, complete bool, err error) {
+	i := slices.IndexFunc(s.interfaces, func(o *listenerStats) bool { return o.listener == l })
+	if i < 0 {
+		i = len(s.interfaces)
+		s.interfaces = append(s.interfaces, &listenerStats{listener: l})
 	}
 	// A new segment begins with the interfaces that are known by then.
-	had = f.iface < s.described
-	if !had {
-		dst, err := s.blocks.room(interfaceRoom)
-		if err != nil {
-			return false, err
-		}
-		for _, l := range s.interfaces[s.described:] {
-			dst = dump.AppendInterface(dst, l.name, l.description)
-		}
-		s.blocks.put(dst)
-		s.described = len(s.interfaces)
+	if i < s.described {
+		return uint32(i), true, nil
 	}
-	f.describedIn = s.number
-	return had, nil
+	dst, err := s.blocks.room(interfaceRoom)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, l := range s.interfaces[s.described:] {
+		dst = dump.AppendInterface(dst, l.name, l.description)
+	}
+	s.blocks.put(dst)
+	s.described = len(s.interfaces)
+	return uint32(i), false, nil
 }
 
-// count adds what a worker has counted for an interface.
-func (s *segments) count(number int, c *trafficCount) {
+// segmentNumber implements interfaceWriter.
+func (s *segments) segmentNumber() uint32 { return s.number }
+
+// count adds what was counted of a listener, unless no segment has it.
+func (s *segments) count(l listener, c *traffic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.interfaces[number].counts.add(c)
+	for _, o := range s.interfaces {
+		if o.listener == l {
+			o.counts.add(c)
+		}
+	}
 }
 
 // begin implements sink.
-func (s *segments) begin() error {
+func (s *segments) begin() (transaction, error) {
 	s.mu.Lock()
 	err := errWaiting
 	if s.backoff.ready(s.now()) {
@@ -131,8 +115,9 @@ func (s *segments) begin() error {
 	}
 	if err != nil {
 		s.mu.Unlock()
+		return nil, err
 	}
-	return err
+	return s, nil
 }
 
 // retry implements sink.
@@ -156,11 +141,9 @@ func (s *segments) isFull(n int) bool {
 	return s.blocks.size()+int64(n)+fillers > s.limit && s.blocks.size() > s.start
 }
 
-// takes tells whether block, which is of f, can be lent: the segment needs nothing
-// before it.
-func (s *segments) takes(f *flow, block []byte) bool {
-	return f.describedIn == s.number && !s.isFull(len(block))
-}
+// takes reports whether a block of n bytes can be appended without a copy, of a flow
+// whose interface that segment is known to have: the segment needs nothing before it.
+func (s *segments) takes(segment uint32, n int) bool { return segment == s.number && !s.isFull(n) }
 
 // lend appends block. Its memory may not change before the next commit or abort.
 func (s *segments) lend(block []byte) error { return s.blocks.lend(block) }

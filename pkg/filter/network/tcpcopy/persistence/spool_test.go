@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -37,25 +38,25 @@ func TestTheSpoolOfALivingProcessIsLeftAlone(t *testing.T) {
 
 // What is no spool is refused with a reason, and stays for somebody to look at.
 func TestADamagedSpoolIsRefused(t *testing.T) {
-	head := append([]byte(spoolMagic), 0, 0, 0, 0)
-	long := append([]byte(spoolMagic), 0xff, 0xff, 0xff, 0xff)
+	head := append([]byte("TCSPOOL\n"), 0, 0, 0, 0)
+	long := append([]byte("TCSPOOL\n"), 0xff, 0xff, 0xff, 0xff)
 	for name, content := range map[string][]byte{
 		"empty":              nil,
 		"short":              head,
-		"without its magic":  make([]byte, 2*pageSize),
-		"without a header":   append(head, make([]byte, 2*pageSize)...),
-		"with a long header": append(long, make([]byte, 2*pageSize)...),
+		"without its magic":  make([]byte, 2*buffer.PageSize),
+		"without a header":   append(head, make([]byte, 2*buffer.PageSize)...),
+		"with a long header": append(long, make([]byte, 2*buffer.PageSize)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, spools := t.TempDir(), t.TempDir()
-			path := filepath.Join(spools, "dead"+spoolExtension)
-			pointer := filepath.Join(dir, pointerPrefix+"dead")
+			path := filepath.Join(spools, "dead"+buffer.SpoolExtension)
+			pointer := filepath.Join(dir, buffer.PointerPrefix+"dead")
 			if err := errors.Join(os.WriteFile(path, content, fileMode), os.WriteFile(pointer, []byte(path+"\n"), fileMode)); err != nil {
 				t.Fatal(err)
 			}
 			config := testConfig(dir)
 			all, err := Recover(config, Host{Run: "aaaaaa"})
-			if err != nil || len(all) != 1 || !errors.Is(all[0].Err, errSpool) || !exists(path) {
+			if err != nil || len(all) != 1 || !errors.Is(all[0].Err, buffer.ErrSpool) || !exists(path) {
 				t.Errorf("recovered %+v, %v", all, err)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -58,12 +59,12 @@ type Store struct {
 	noIndex    atomic.Uint64           // lines that the index will never have
 	recovering sync.WaitGroup          // Open's goroutine
 
-	mu      sync.Mutex // guards the rest
-	session *Session   // the open one
-	opening string     // ID of the window whose session is being made; "" when none is
-	windows uint64     // finished
-	totals  tally      // of finished windows
-	sealed  bool       // no window is opened any more
+	mu      sync.Mutex   // guards the rest
+	session *Session     // the open one
+	opening string       // ID of the window whose session is being made; "" when none is
+	windows uint64       // finished
+	totals  buffer.Tally // of finished windows
+	sealed  bool         // no window is opened any more
 	closed  bool
 }
 
@@ -242,7 +243,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	s.session = nil
 	s.windows++
 	t := session.tally()
-	s.totals.add(&t)
+	s.totals.Add(&t)
 	return line
 }
 
@@ -309,12 +310,12 @@ func (s *Store) Stats() Stats {
 	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load()}
 	if s.session != nil {
 		open := s.session.tally()
-		accounts := open.accounts()
+		accounts := open.Accounts()
 		stats.Window = &accounts
 		stats.Buffered = s.session.Buffered()
-		t.add(&open)
+		t.Add(&open)
 	}
-	stats.Accounts = t.accounts()
+	stats.Accounts = t.Accounts()
 	return stats
 }
 
