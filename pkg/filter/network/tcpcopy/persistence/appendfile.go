@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 )
 
 // Modes of what the recorder creates: payload is its owner's only.
@@ -35,14 +37,14 @@ type appendFile struct {
 	quota *quota
 	aside *rolled // deals with the files that have been rolled
 
-	mu      sync.Mutex // guards the rest; held between begin and end
-	file    *os.File   // nil until the first chunk and after a failure
-	mem     []byte     // what batches are encoded into; nil out of sessions
-	blocks  *blockFile // file, while there is mem
-	checked bool       // the end of file has been looked at
-	left    int64      // size that this process has left the file with
-	born    time.Time  // when the first line of the file was written, about
-	overdue bool       // the file was to be rolled when the batch began, for its age
+	mu      sync.Mutex      // guards the rest; held between begin and end
+	file    *os.File        // nil until the first chunk and after a failure
+	mem     []byte          // what batches are encoded into; nil out of sessions
+	blocks  *blockfile.File // file, while there is mem
+	checked bool            // the end of file has been looked at
+	left    int64           // size that this process has left the file with
+	born    time.Time       // when the first line of the file was written, about
+	overdue bool            // the file was to be rolled when the batch began, for its age
 	backoff backoff
 	names   []string // base names that chunks have gone to since track
 }
@@ -89,23 +91,22 @@ func (a *appendFile) beginLocked(now time.Time) error {
 	}
 	a.overdue = a.roll.overdue(a.born, now)
 	if a.blocks == nil {
-		if a.blocks, err = openBlocks(a.file, a.mem); err != nil {
+		if a.blocks, err = blockfile.Open(a.file, a.mem, blockfile.Options{Space: a.quota}); err != nil {
 			return err
 		}
-		a.blocks.quota = a.quota
 	}
-	if a.blocks.committed != size {
-		return a.blocks.seek(size)
+	if a.blocks.Committed() != size {
+		return a.blocks.SetEnd(size)
 	}
 	return nil
 }
 
 // room implements sink.
 func (a *appendFile) room(n int) (dst []byte, full bool, err error) {
-	if size := a.blocks.size(); size > 0 && (a.overdue || a.roll.full(size, int64(n))) {
+	if size := a.blocks.Size(); size > 0 && (a.overdue || a.roll.full(size, int64(n))) {
 		return nil, true, nil
 	}
-	dst, err = a.blocks.room(n)
+	dst, err = a.blocks.Room(n)
 	return dst, false, err
 }
 
@@ -119,23 +120,25 @@ func (a *appendFile) next() error {
 }
 
 // place implements sink.
-func (a *appendFile) place() (inode, size uint64) { return a.blocks.inode, uint64(a.blocks.committed) }
+func (a *appendFile) place() (inode, size uint64) {
+	return a.blocks.Inode(), uint64(a.blocks.Committed())
+}
 
 // put implements sink.
-func (a *appendFile) put(dst []byte) { a.blocks.put(dst) }
+func (a *appendFile) put(dst []byte) { a.blocks.Put(dst) }
 
 // commit implements sink.
 func (a *appendFile) commit() error {
-	if a.blocks.size() != a.blocks.committed {
+	if a.blocks.Size() != a.blocks.Committed() {
 		a.noteLocked(filepath.Base(a.path))
 	}
-	return a.blocks.commit()
+	return a.blocks.Commit()
 }
 
 // abort implements sink.
 func (a *appendFile) abort(err error) {
 	if a.blocks != nil {
-		err = errors.Join(err, a.blocks.rollback())
+		err = errors.Join(err, a.blocks.Rollback())
 	}
 	a.failLocked(a.now(), err)
 }
@@ -168,13 +171,13 @@ func (a *appendFile) takeBack(inode, size uint64, window string) error {
 			_, err = lines.ReadSlice('\n')
 		}
 	}
-	return truncate(a.file, inode, size)
+	return blockfile.Truncate(a.file, inode, size)
 }
 
 // end implements sink.
 func (a *appendFile) end() {
 	if a.file != nil { // not aborted
-		a.left = a.blocks.committed
+		a.left = a.blocks.Committed()
 		_ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN)
 		a.workedLocked()
 	}
@@ -214,10 +217,10 @@ func (a *appendFile) workedLocked() {
 }
 
 func (a *appendFile) appendLocked(chunk []byte, now time.Time) error {
-	if err := a.quota.reserve(len(chunk)); err != nil {
+	if err := a.quota.Reserve(len(chunk)); err != nil {
 		return err
 	}
-	defer a.quota.settle(len(chunk))
+	defer a.quota.Release(len(chunk))
 	size, err := a.lockLocked(now)
 	if err != nil {
 		return err
@@ -339,7 +342,7 @@ func (a *appendFile) rollLocked(now time.Time) error {
 func (a *appendFile) closeLocked() {
 	if a.file != nil {
 		if a.blocks != nil {
-			a.blocks.closeDirect()
+			a.blocks.Close()
 			a.blocks = nil
 		}
 		_ = a.file.Close() // nothing is buffered that a failure could lose

@@ -28,8 +28,8 @@
 //	worker.go      how they are written; output.go: one format of one worker, with
 //	               what its file lacks since it failed
 //	sinks:         appendfile.go (logs that processes share), segments.go (pcapng),
-//	               live.go (streams); blockfile.go: writing past the page cache,
-//	               lend.go: from where the bytes lie
+//	               live.go (streams); internal/blockfile: writing past the page
+//	               cache, and from where the bytes lie
 //	spool.go       batches that outlive the process; recover.go: what is left of them
 //	hangs.go       what tells of a disk that does not answer
 //	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks

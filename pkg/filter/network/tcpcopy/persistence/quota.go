@@ -36,15 +36,15 @@ func newQuota(c Config, alert func(string, error)) *quota {
 	return &quota{dir: c.Dir, max: c.MaxTotal, alert: alert, writing: map[string]int{}}
 }
 
-// protect says that the file of that name is being written, release that it is
-// not any more.
-func (q *quota) protect(name string) {
+// startWriting says that the file of that name is being written, stopWriting that it
+// is not any more.
+func (q *quota) startWriting(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.writing[name]++
 }
 
-func (q *quota) release(name string) {
+func (q *quota) stopWriting(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.writing[name]--; q.writing[name] == 0 {
@@ -52,10 +52,10 @@ func (q *quota) release(name string) {
 	}
 }
 
-// reserve makes room for n bytes, of which settle must be told when they are
-// written, or will not be. It fails when everything that may be removed is gone and
-// there is no room yet. A nil quota has room for all.
-func (q *quota) reserve(n int) error {
+// Reserve implements blockfile.Space: it removes files until there is room for n
+// bytes, which the caller releases. It returns an error when everything that may be
+// removed is gone and there is no room yet. A nil quota has room for all.
+func (q *quota) Reserve(n int) error {
 	if q == nil || q.max == 0 {
 		return nil
 	}
@@ -74,8 +74,9 @@ func (q *quota) reserve(n int) error {
 	return nil
 }
 
-// settle says that n bytes that were reserved are in their file, or never will be.
-func (q *quota) settle(n int) {
+// Release implements blockfile.Space: n bytes that were reserved are in their file,
+// or never will be.
+func (q *quota) Release(n int) {
 	if q == nil || q.max == 0 {
 		return
 	}
@@ -140,10 +141,10 @@ type quotaWriter struct {
 }
 
 func (w *quotaWriter) Write(p []byte) (int, error) {
-	if err := w.quota.reserve(len(p)); err != nil {
+	if err := w.quota.Reserve(len(p)); err != nil {
 		return 0, err
 	}
-	defer w.quota.settle(len(p))
+	defer w.quota.Release(len(p))
 	return w.file.Write(p)
 }
 

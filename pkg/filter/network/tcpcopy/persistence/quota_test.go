@@ -123,7 +123,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 	config := testConfig(dir)
 	config.MaxTotal = 1 << 20
 	q := newQuota(config, nil)
-	if err := q.reserve(100); err != nil {
+	if err := q.Reserve(100); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
@@ -132,7 +132,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 	}
 	q.index = &appendFile{path: filepath.Join(dir, dump.Index)}
 	for range 40 {
-		if err := q.reserve(1 << 10); err != nil {
+		if err := q.Reserve(1 << 10); err != nil {
 			t.Fatal(err)
 		}
 	}

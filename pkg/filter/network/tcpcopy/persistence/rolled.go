@@ -211,10 +211,10 @@ func rolledFiles(path string) ([]string, error) {
 // process is at it, as during a hot upgrade.
 func (r *rolled) compressNow(name string) error {
 	partial := name + ".gz.tmp"
-	r.quota.protect(filepath.Base(name))
-	r.quota.protect(filepath.Base(partial))
-	defer r.quota.release(filepath.Base(name))
-	defer r.quota.release(filepath.Base(partial))
+	r.quota.startWriting(filepath.Base(name))
+	r.quota.startWriting(filepath.Base(partial))
+	defer r.quota.stopWriting(filepath.Base(name))
+	defer r.quota.stopWriting(filepath.Base(partial))
 	in, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -31,11 +32,11 @@ type segments struct {
 	info   func(format string, args ...any)
 	mem    []byte // what batches are encoded into
 
-	mu         sync.Mutex // guards the rest; held between begin and end
-	file       *os.File   // nil before the first batch and after a failure
-	blocks     *blockFile // file
-	start      int64      // its size without records
-	number     uint32     // of the segments begun so far, from 1
+	mu         sync.Mutex      // guards the rest; held between begin and end
+	file       *os.File        // nil before the first batch and after a failure
+	blocks     *blockfile.File // file
+	start      int64           // its size without records
+	number     uint32          // of the segments begun so far, from 1
 	interfaces []*listenerStats
 	described  int // of them, how many the segment has
 	backoff    backoff
@@ -99,14 +100,14 @@ func (s *segments) describe(f *flow) (had bool, err error) {
 	// A new segment begins with the interfaces that are known by then.
 	had = f.iface < s.described
 	if !had {
-		dst, err := s.blocks.room(interfaceRoom)
+		dst, err := s.blocks.Room(interfaceRoom)
 		if err != nil {
 			return false, err
 		}
 		for _, l := range s.interfaces[s.described:] {
 			dst = dump.AppendInterface(dst, l.name, l.description)
 		}
-		s.blocks.put(dst)
+		s.blocks.Put(dst)
 		s.described = len(s.interfaces)
 	}
 	f.describedIn = s.number
@@ -147,13 +148,16 @@ func (s *segments) room(n int) (dst []byte, full bool, err error) {
 	if s.isFull(n) {
 		return nil, true, nil
 	}
-	dst, err = s.blocks.room(n)
+	dst, err = s.blocks.Room(n)
 	return dst, false, err
 }
 
+// maxPadding bounds what a segment grows by beyond what is put.
+var maxPadding = int64(blockfile.MaxPadding(dump.MinFiller))
+
 // isFull tells whether n more bytes are too many for the segment.
 func (s *segments) isFull(n int) bool {
-	return s.blocks.size()+int64(n)+fillers > s.limit && s.blocks.size() > s.start
+	return s.blocks.Size()+int64(n)+maxPadding > s.limit && s.blocks.Size() > s.start
 }
 
 // takes tells whether block, which is of f, can be lent: the segment needs nothing
@@ -163,7 +167,7 @@ func (s *segments) takes(f *flow, block []byte) bool {
 }
 
 // lend appends block. Its memory may not change before the next commit or abort.
-func (s *segments) lend(block []byte) error { return s.blocks.lend(block) }
+func (s *segments) lend(block []byte) error { return s.blocks.AppendZeroCopy(block) }
 
 // next implements sink: it begins another segment.
 func (s *segments) next() error {
@@ -172,23 +176,25 @@ func (s *segments) next() error {
 }
 
 // place implements sink.
-func (s *segments) place() (inode, size uint64) { return s.blocks.inode, uint64(s.blocks.committed) }
+func (s *segments) place() (inode, size uint64) {
+	return s.blocks.Inode(), uint64(s.blocks.Committed())
+}
 
 // put implements sink.
-func (s *segments) put(dst []byte) { s.blocks.put(dst) }
+func (s *segments) put(dst []byte) { s.blocks.Put(dst) }
 
 // commit implements sink.
 func (s *segments) commit() error {
-	return s.blocks.commit()
+	return s.blocks.Commit()
 }
 
 // abort implements sink. The segment ends as it was at the last commit, and the
 // next batch begins another one.
 func (s *segments) abort(err error) {
 	if s.file != nil {
-		err = errors.Join(err, s.blocks.rollback())
+		err = errors.Join(err, s.blocks.Rollback())
 		name := s.file.Name()
-		empty := s.blocks.committed == s.start
+		empty := s.blocks.Committed() == s.start
 		s.closeLocked()
 		if empty && os.Remove(name) == nil {
 			s.names = s.names[:len(s.names)-1]
@@ -207,7 +213,7 @@ func (s *segments) takeBack(inode, size uint64, _ string) error {
 		if err != nil {
 			continue // retention has removed it, or it is compressed and complete
 		}
-		errs = append(errs, truncate(f, inode, size), f.Close())
+		errs = append(errs, blockfile.Truncate(f, inode, size), f.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -260,7 +266,7 @@ func (s *segments) nextLocked() error {
 	if err != nil {
 		return err
 	}
-	s.quota.protect(name)
+	s.quota.startWriting(name)
 	if err := s.beginSegmentLocked(f); err != nil {
 		s.closeLocked()
 		_ = os.Remove(f.Name()) // a segment without a header helps nobody
@@ -274,24 +280,23 @@ func (s *segments) nextLocked() error {
 // beginSegmentLocked writes the blocks that a segment begins with.
 func (s *segments) beginSegmentLocked(f *os.File) (err error) {
 	s.file = f
-	if s.blocks, err = openBlocks(f, s.mem); err != nil {
+	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: dump.AppendFiller, MinPadding: dump.MinFiller}); err != nil {
 		return err
 	}
-	s.blocks.quota, s.blocks.filler = s.quota, dump.AppendFiller
 	head := dump.AppendSectionHeader(nil, application)
 	for _, l := range s.interfaces {
 		head = dump.AppendInterface(head, l.name, l.description)
 	}
-	dst, err := s.blocks.room(len(head))
+	dst, err := s.blocks.Room(len(head))
 	if err != nil {
 		return err
 	}
-	s.blocks.put(append(dst, head...))
+	s.blocks.Put(append(dst, head...))
 	s.described = len(s.interfaces)
-	if err := s.blocks.commit(); err != nil {
+	if err := s.blocks.Commit(); err != nil {
 		return err
 	}
-	s.start = s.blocks.size()
+	s.start = s.blocks.Size()
 	return nil
 }
 
@@ -306,13 +311,13 @@ func (s *segments) closeLocked() {
 		return
 	}
 	if s.blocks != nil {
-		s.blocks.closeDirect()
+		s.blocks.Close()
 		s.blocks = nil
 	}
 	if err := s.file.Close(); err != nil {
 		s.alert("close", err)
 	}
-	s.quota.release(filepath.Base(s.file.Name()))
+	s.quota.stopWriting(filepath.Base(s.file.Name()))
 	s.file = nil
 }
 
@@ -325,7 +330,7 @@ func (s *segments) finish(closed time.Time) []string {
 		return s.names
 	}
 	if err := s.statisticsLocked(closed); err != nil {
-		s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.rollback()))
+		s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.Rollback()))
 	}
 	s.closeLocked()
 	return s.names
@@ -333,11 +338,11 @@ func (s *segments) finish(closed time.Time) []string {
 
 func (s *segments) statisticsLocked(closed time.Time) error {
 	for i, l := range s.interfaces {
-		dst, err := s.blocks.room(interfaceRoom)
+		dst, err := s.blocks.Room(interfaceRoom)
 		if err != nil {
 			return err
 		}
-		s.blocks.put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
+		s.blocks.Put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
 			Window:   s.window.ID,
 			Opened:   s.window.Opened.UnixNano(),
 			Closed:   closed.UnixNano(),
@@ -346,5 +351,5 @@ func (s *segments) statisticsLocked(closed time.Time) error {
 			LostBy:   l.counts.lost,
 		}))
 	}
-	return s.blocks.commit()
+	return s.blocks.Commit()
 }

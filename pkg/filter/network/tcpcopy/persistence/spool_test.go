@@ -93,14 +93,14 @@ func TestReservationsCountUntilTheyAreWritten(t *testing.T) {
 	config.MaxTotal = 1 << 20
 	q := newQuota(config, nil)
 	const most = 600 << 10
-	if err := q.reserve(most); err != nil {
+	if err := q.Reserve(most); err != nil {
 		t.Fatal(err)
 	}
-	if q.reserve(most) == nil {
+	if q.Reserve(most) == nil {
 		t.Errorf("room for %d bytes twice in %d", most, config.MaxTotal)
 	}
-	q.settle(most) // it was not written
-	if err := q.reserve(most); err != nil {
+	q.Release(most) // it was not written
+	if err := q.Reserve(most); err != nil {
 		t.Error(err)
 	}
 }

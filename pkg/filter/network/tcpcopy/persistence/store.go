@@ -277,8 +277,8 @@ func (s *Store) writeIndex(line []byte) {
 	}
 	s.index.retry()
 	// Where nothing can be removed, the line is written even so: it is the account.
-	if n := len(s.unindexed); s.quota.reserve(n) == nil {
-		defer s.quota.settle(n)
+	if n := len(s.unindexed); s.quota.Reserve(n) == nil {
+		defer s.quota.Release(n)
 	}
 	if err := s.index.append(s.unindexed); err != nil {
 		s.alert("index", err)
