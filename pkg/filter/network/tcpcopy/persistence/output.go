@@ -7,72 +7,52 @@ import (
 	"runtime"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// sink is a file, or a series of files, that takes batches of records from
-// several workers. Between begin and end it belongs to one of them. What has been
-// put is in the file after commit, entirely; when room or commit fails, abort
-// makes the file end where it did at the last commit.
-type sink interface {
-	// begin fails, too, while it is not worth trying after a failure.
-	begin() error
-	// retry makes the next begin try even so.
-	retry()
-	// room returns memory to append up to n bytes to. full says that the file is
-	// to be ended first: the caller commits and calls next.
-	room(n int) (dst []byte, full bool, err error)
-	// next begins another file. All is committed.
-	next() error
-	// place tells which file it is and how large at the last commit.
-	place() (inode, size uint64)
-	// put takes what has been appended to room's slice.
-	put(dst []byte)
-	commit() error
-	abort(err error)
-	end()
-	// takeBack makes the file of that inode, if there is one, no longer than size:
-	// a killed process has not committed what lies behind.
-	// The file stays as it is when there is anything of another window.
-	takeBack(inode, size uint64, window string) error
-}
-
-// output is one format of one worker: its encoder, the file, and what the file
-// lacks since it failed.
+// output is one format of one worker: its encoder, the destination, and what the
+// destination lacks since it failed.
 type output struct {
-	worker  *worker
-	state   *outputState // of the batch that is being written; nil without one
-	at      int          // position in it of the entry that is being encoded
-	current entry        // that one
-	turn    int          // bytes of payload that it encodes before others may run
-	since   int          // bytes of payload since then
-	index   int          // place among the worker's outputs
-	encoder record.Encoder
-	bound   func(e *entry) int // of what the encoder appends for e, opening included
-	sink    sink
-	lender  *segments    // the sink, where it takes blocks from the batches; nil elsewhere
-	packets *dump.Pcapng // the encoder, where there is a lender
-	opening []*flow      // flows whose opening has been put and not committed
+	worker      *worker
+	state       *outputState // of the batch that is being written; nil without one
+	at          int          // position in it of the entry that is being encoded
+	current     entry        // that one
+	turn        int          // bytes of payload that it encodes before others may run
+	since       int          // bytes of payload since then
+	index       int          // place among the worker's outputs
+	encoder     record.Encoder
+	bound       func(e *entry) int // of what the encoder appends for e, opening included
+	destination logdir.Destination
+	files       logdir.FileDestination // the destination; nil for a live stream
+	packets     *dump.Pcapng           // the encoder, where blocks are appended from the batches; nil elsewhere
+	opening     []*flow                // flows whose opening has been put and not committed
+
+	// The transaction with the destination, from begin to its End, and what else it can
+	// do: nil where it cannot.
+	tx      logdir.Transaction
+	file    logdir.FileTransaction
+	segment *logdir.SegmentTransaction
 	// prepare is called before anything of a flow is encoded. It is false when it
 	// has put something itself.
 	prepare func(*flow) (ready bool, err error)
 
-	// behind holds what the sink lacks of each flow since it has failed. It is
-	// written as gaps once the sink takes records again.
+	// behind holds what the destination lacks of each flow since it has failed. It is
+	// written as gaps once the destination takes records again.
 	behind map[*flow]*deficit
 	ended  int           // of them, how many have ended
-	reason record.Reason // why the sink lacks it
+	reason record.Reason // why the destination lacks it
 
 	live      *Live // nil for files
 	liveFlows map[*flow]*liveFlow
 }
 
 // maxEnded is how many connections that have ended a worker remembers while a
-// sink fails. The log does not mention what the sink lacks of more; the accounts
-// do.
+// destination fails. The log does not mention what the destination lacks of more; the
+// accounts do.
 const maxEnded = 1 << 14
 
-// deficit is what a sink lacks of one flow.
+// deficit is what a destination lacks of one flow.
 type deficit struct {
 	from, to [2]uint64 // offsets; nothing where they are equal
 	end      *ending
@@ -85,25 +65,40 @@ func newOutput(w *worker, index int, format Format) *output {
 	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
-		encoder := dump.NewPcapng(func(*record.Flow) uint32 { return uint32(w.current.iface) })
+		encoder := dump.NewPcapng(func(*record.Flow) uint32 { return w.current.iface })
 		segment := uint32(1)
-		o.encoder, o.sink, o.bound, o.turn = encoder, session.segments, boundPackets, turnPackets
+		o.encoder, o.files, o.bound, o.turn = encoder, session.segments, boundPackets, turnPackets
 		if session.layout.placed {
-			o.lender, o.packets = session.segments, encoder
+			o.packets = encoder
 		}
 		o.prepare = func(f *flow) (bool, error) {
-			for ; segment < session.segments.number; segment++ {
+			for ; segment < o.segment.Segment(); segment++ {
 				encoder.NewSegment()
 			}
 			w.current = f
-			return session.segments.describe(f)
+			return f.describe(o.segment)
 		}
 	case FormatHexMeta:
-		o.encoder, o.sink, o.bound = dump.NewHexMeta(), session.store.flowLog, boundText
+		o.encoder, o.files, o.bound = dump.NewHexMeta(), session.store.flowLog, boundText
 	default:
-		o.encoder, o.sink, o.bound = dump.NewHex(), session.store.flowLog, boundText
+		o.encoder, o.files, o.bound = dump.NewHex(), session.store.flowLog, boundText
 	}
+	o.destination = o.files
 	return o
+}
+
+// describe finds the interface that stands for f's listener in the segments. It is
+// false when it has put the interface's block.
+func (f *flow) describe(tx *logdir.SegmentTransaction) (known bool, err error) {
+	if f.describedIn == tx.Segment() {
+		return true, nil
+	}
+	number, known, err := tx.Interface(f.ListenerName, f.Network+" "+f.Port)
+	if err != nil {
+		return false, err
+	}
+	f.iface, f.describedIn = number, tx.Segment()
+	return known, nil
 }
 
 // boundText bounds the lines of an entry: an opening and the entry's own.
@@ -126,10 +121,10 @@ func boundPackets(e *entry) int {
 	return n
 }
 
-// write encodes a batch's entries and has them written. What the sink does not
-// take is noted as missed.
+// write encodes a batch's entries and has them written. What the destination does not
+// accept is noted as missed.
 //
-// The entries before from are in the sink already. b is nil for what is behind
+// The entries before from are in the destination already. b is nil for what is behind
 // alone.
 func (o *output) write(b *batch, from int) {
 	o.state = nil
@@ -138,11 +133,11 @@ func (o *output) write(b *batch, from int) {
 	} else if o.live == nil {
 		o.state = &b.state.outputs[o.index]
 	}
-	if o.sink.begin() != nil {
+	if o.begin() != nil {
 		o.miss(b, from, b.n)
 		return
 	}
-	defer o.sink.end()
+	defer o.tx.End()
 	o.note(phaseBegun, from)
 	from, err := o.pour(b, from)
 	if err != nil {
@@ -153,11 +148,21 @@ func (o *output) write(b *batch, from int) {
 	o.note(phaseDone, b.n)
 }
 
+// begin begins a transaction, which the caller ends.
+func (o *output) begin() (err error) {
+	if o.tx, err = o.destination.Begin(); err != nil {
+		return err
+	}
+	o.file, _ = o.tx.(logdir.FileTransaction)
+	o.segment, _ = o.tx.(*logdir.SegmentTransaction)
+	return nil
+}
+
 // note stores for a recovery how far the batch has got: the entries from the
 // position from on are not in the file as it was at the last commit.
 func (o *output) note(phase outputPhase, from int) {
 	if o.state != nil {
-		inode, size := o.sink.place()
+		inode, size := o.file.Position()
 		o.state.set(phase, filePlace{from: uint64(from), inode: inode, size: size})
 	}
 }
@@ -169,7 +174,7 @@ func (o *output) pour(b *batch, start int) (from int, err error) {
 	defer func() {
 		// A fault of ours must not end the process.
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%T panicked in window %s: %v", o.sink, o.worker.session.window.ID, r)
+			err = fmt.Errorf("%T panicked in window %s: %v", o.destination, o.worker.session.window.ID, r)
 		}
 	}()
 	o.at = from
@@ -219,9 +224,9 @@ func (o *output) yield(n int) {
 	}
 }
 
-// commit has the sink keep what has been put.
+// commit has the destination keep what has been put.
 func (o *output) commit() error {
-	if err := o.sink.commit(); err != nil {
+	if err := o.tx.Commit(); err != nil {
 		return err
 	}
 	o.opening = o.opening[:0]
@@ -230,7 +235,7 @@ func (o *output) commit() error {
 
 // abort gives up what has been put since the last commit.
 func (o *output) abort(err error) {
-	o.sink.abort(err)
+	o.tx.Abort(err)
 	for _, f := range o.opening {
 		f.opened &^= 1 << o.index // only files fail
 	}
@@ -243,7 +248,7 @@ var errEncoder = errors.New("encoder failed")
 // entry encodes one entry. When moved is true, what was encoded before is
 // committed.
 func (o *output) entry(e *entry) (moved bool, err error) {
-	if lent, err := o.lend(e); lent || err != nil {
+	if done, err := o.appendInPlace(e); done || err != nil {
 		return false, err
 	}
 	return o.encode(o.worker.flows[e.slot], e.time, o.bound(e), func(dst []byte, f *record.Flow) []byte {
@@ -260,18 +265,19 @@ func (o *output) entry(e *entry) (moved bool, err error) {
 	})
 }
 
-// lend completes the block of e where it lies and has the sink take it from there.
-// It is false when e has to be encoded.
-func (o *output) lend(e *entry) (lent bool, err error) {
+// appendInPlace completes the block of e where it lies and appends it from there. It
+// is false when e has to be encoded.
+func (o *output) appendInPlace(e *entry) (done bool, err error) {
 	f := o.worker.flows[e.slot]
-	if o.lender == nil || e.kind != kindData || f.opened&(1<<o.index) == 0 || !o.lender.takes(f, e.block) {
+	if o.packets == nil || e.kind != kindData || f.opened&(1<<o.index) == 0 ||
+		f.describedIn != o.segment.Segment() || o.segment.Full(len(e.block)) {
 		return false, nil
 	}
 	defer o.caught(f, &err)
 	if !o.packets.Place(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0) {
 		return false, nil
 	}
-	return true, o.lender.lend(e.block)
+	return true, o.segment.AppendZeroCopy(e.block)
 }
 
 // caught keeps a fault of ours, of encoding f, from ending the worker.
@@ -282,26 +288,26 @@ func (o *output) caught(f *flow, err *error) {
 	}
 }
 
-// encode has the sink take what render appends for f, at most bound bytes, and
-// f's opening before it where the sink does not have that.
+// encode puts what render appends for f, at most bound bytes, and f's opening before
+// it where the destination does not have that.
 func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *record.Flow) []byte) (moved bool, err error) {
 	var dst []byte
 	for ready := false; !ready; {
-		var full bool
-		if dst, full, err = o.sink.room(bound); err != nil {
-			return moved, err
-		}
-		if full {
+		dst, err = o.tx.Room(bound)
+		if errors.Is(err, logdir.ErrFull) {
 			if err := o.commit(); err != nil {
 				return moved, err
 			}
 			moved = true
 			o.note(phaseBegun, o.at)
-			if err := o.sink.next(); err != nil {
+			if err := o.file.Next(); err != nil {
 				return moved, err
 			}
 			o.note(phaseBegun, o.at)
 			continue
+		}
+		if err != nil {
+			return moved, err
 		}
 		if ready, err = o.prepare(f); err != nil {
 			return moved, err
@@ -312,7 +318,7 @@ func (o *output) encode(f *flow, t int64, bound int, render func(dst []byte, f *
 	if !opened {
 		dst = o.encoder.Open(dst, t, view)
 	}
-	o.sink.put(render(dst, view))
+	o.tx.Put(render(dst, view))
 	if !opened {
 		o.setOpened(f)
 		o.opening = append(o.opening, f)
@@ -344,7 +350,7 @@ func readEnding(e *entry) *ending {
 	}
 }
 
-// miss notes that the sink lacks the entries of b between those positions.
+// miss notes that the destination lacks the entries of b between those positions.
 func (o *output) miss(b *batch, from, to int) {
 	if from == to {
 		return
@@ -392,7 +398,7 @@ func (d *deficit) extend(dir record.Direction, offset, n uint64) {
 	d.to[dir] = offset + n
 }
 
-// catchUp puts what the sink lacks since it has failed, openings, gaps and ends,
+// catchUp puts what the destination lacks since it has failed, openings, gaps and ends,
 // and commits it.
 func (o *output) catchUp() error {
 	if len(o.behind) == 0 {
@@ -437,7 +443,7 @@ func (o *output) catchUp() error {
 	return nil
 }
 
-// finish makes a last try to write what the sink lacks.
+// finish makes a last try to write what the destination lacks.
 func (o *output) finish() {
 	if len(o.behind) > 0 {
 		o.write(nil, 0)

@@ -3,7 +3,6 @@ package persistence
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -23,7 +23,7 @@ type bench struct {
 	*worker
 }
 
-func newBench(t *testing.T, r *rig, sink sink, encoder record.Encoder) *bench {
+func newBench(t *testing.T, r *rig, sink logdir.FileDestination, encoder record.Encoder) *bench {
 	t.Helper()
 	c := r.store.config
 	l := c.layout()
@@ -41,7 +41,7 @@ func newBench(t *testing.T, r *rig, sink sink, encoder record.Encoder) *bench {
 	w := s.crew[0]
 	w.shard.active.state.begin(w.shard.number)
 	if sink != nil {
-		w.outputs[0].sink = sink
+		w.outputs[0].destination, w.outputs[0].files = sink, sink
 	}
 	if encoder != nil {
 		w.outputs[0].encoder = encoder
@@ -76,8 +76,8 @@ func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	return (&rig{t: t, dir: dir}).conversations()
 }
 
-// memorySink is a sink that fails at random, at each place where a sink may.
-type memorySink struct {
+// memoryDestination is a destination that fails at random, at each place where one may.
+type memoryDestination struct {
 	random    *rand.Rand // nil means that nothing fails any more
 	committed bytes.Buffer
 	pending   []byte
@@ -86,7 +86,7 @@ type memorySink struct {
 	failures  int
 }
 
-func (m *memorySink) fails(in int) bool {
+func (m *memoryDestination) fails(in int) bool {
 	if m.random == nil || m.random.IntN(in) > 0 {
 		return false
 	}
@@ -94,29 +94,33 @@ func (m *memorySink) fails(in int) bool {
 	return true
 }
 
-func (m *memorySink) begin() error {
+// Begin implements logdir.Destination. The transaction is m.
+func (m *memoryDestination) Begin() (logdir.Transaction, error) {
 	if m.begun {
 		panic("begun twice")
 	}
 	if m.fails(5) {
-		return errWaiting
+		return nil, logdir.ErrWaiting
 	}
 	m.begun = true
-	return nil
+	return m, nil
 }
 
-func (m *memorySink) retry() {}
+func (m *memoryDestination) Retry() {}
 
-func (m *memorySink) room(int) (dst []byte, full bool, err error) {
+func (m *memoryDestination) Room(int) (dst []byte, err error) {
 	if m.fails(60) {
-		return nil, false, errors.New("no room")
+		return nil, errors.New("no room")
 	}
-	full = !m.fresh && m.random != nil && m.random.IntN(20) == 0
+	full := !m.fresh && m.random != nil && m.random.IntN(20) == 0
 	m.fresh = false
-	return m.pending, full, nil
+	if full {
+		return nil, logdir.ErrFull
+	}
+	return m.pending, nil
 }
 
-func (m *memorySink) next() error {
+func (m *memoryDestination) Next() error {
 	if len(m.pending) > 0 {
 		panic("ended before it was committed")
 	}
@@ -127,12 +131,13 @@ func (m *memorySink) next() error {
 	return nil
 }
 
-func (m *memorySink) place() (inode, size uint64)           { return 1, uint64(m.committed.Len()) }
-func (m *memorySink) takeBack(uint64, uint64, string) error { return nil }
+func (m *memoryDestination) Position() (inode, size uint64) { return 1, uint64(m.committed.Len()) }
 
-func (m *memorySink) put(dst []byte) { m.pending = dst }
+func (m *memoryDestination) TruncateUncommitted(uint64, uint64, string) error { return nil }
 
-func (m *memorySink) commit() error {
+func (m *memoryDestination) Put(dst []byte) { m.pending = dst }
+
+func (m *memoryDestination) Commit() error {
 	if m.fails(6) {
 		return errors.New("not committed")
 	}
@@ -141,16 +146,16 @@ func (m *memorySink) commit() error {
 	return nil
 }
 
-func (m *memorySink) abort(error) { m.pending = m.pending[:0] }
-func (m *memorySink) end()        { m.begun = false }
+func (m *memoryDestination) Abort(error) { m.pending = m.pending[:0] }
+func (m *memoryDestination) End()        { m.begun = false }
 
-// Wherever a sink fails, what it has taken and what it lacks make up the whole.
-func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
+// Wherever a destination fails, what it has taken and what it lacks make up the whole.
+func TestOutputsAreExactWhereverTheDestinationFails(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
-		sink := &memorySink{random: rand.New(rand.NewPCG(seed, 4))}
+		sink := &memoryDestination{random: rand.New(rand.NewPCG(seed, 4))}
 		b := newBench(t, r, sink, nil)
 		peers := map[string]*peer{}
 		var live []*peer
@@ -268,12 +273,12 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	}
 }
 
-// A sink that fails for long does not make the worker remember all connections
+// A destination that fails for long does not make the worker remember all connections
 // that have come and gone.
 func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = 1<<20, 1 }, nil)
-	sink := &memorySink{random: rand.New(rand.NewPCG(0, 0))}
-	b := newBench(t, r, downSink{sink}, nil)
+	sink := &memoryDestination{random: rand.New(rand.NewPCG(0, 0))}
+	b := newBench(t, r, downDestination{sink}, nil)
 	for i := range maxEnded + 1000 {
 		p := newPeer(r.run, i+1)
 		b.say(p, record.In, []byte("x"))
@@ -287,7 +292,7 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 		t.Errorf("%d connections are remembered", n)
 	}
 	sink.random = nil
-	b.outputs[0].sink = sink
+	b.outputs[0].destination = sink
 	b.finish()
 	if n := len(readLog(t, sink.committed.Bytes())); n != maxEnded {
 		t.Errorf("the log has %d connections", n)
@@ -297,7 +302,7 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	}
 }
 
-// downSink is a sink that never begins.
-type downSink struct{ sink }
+// downDestination is a destination that no transaction begins with.
+type downDestination struct{ logdir.FileDestination }
 
-func (downSink) begin() error { return fmt.Errorf("down") }
+func (downDestination) Begin() (logdir.Transaction, error) { return nil, errors.New("down") }

@@ -132,7 +132,7 @@ func resumeSession(store *Store, s *spool) (*Session, error) {
 	w := record.Window{ID: s.header.Window, Trigger: s.header.Trigger, Opened: s.header.Opened}
 	session := newSession(store, w, l, mem, s)
 	if session.segments != nil {
-		err = session.segments.resume()
+		err = session.segments.Resume()
 	}
 	return session, err
 }
@@ -147,7 +147,7 @@ func (s *Session) resumeAll() (last int64, damage, err error) {
 		for _, k := range pendingBatches(state, state.account().number) {
 			for j, o := range s.crew[i].outputs {
 				if phase, place := state.batches[k].outputs[j].get(); phase == phaseBegun {
-					if err := o.sink.takeBack(place.inode, place.size, s.window.ID); err != nil {
+					if err := o.files.TruncateUncommitted(place.inode, place.size, s.window.ID); err != nil {
 						return 0, nil, err
 					}
 				}

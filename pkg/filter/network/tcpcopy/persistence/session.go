@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -24,8 +25,8 @@ type Session struct {
 	crew   []*worker // one a shard
 	begun  time.Time // when the store was asked for it, about window.Opened
 
-	segments *segments     // nil without pcapng
-	stop     chan struct{} // closed to stop the workers
+	segments *logdir.Segments // nil without pcapng
+	stop     chan struct{}    // closed to stop the workers
 	workers  sync.WaitGroup
 
 	portraits chan portrait // taken, and not yet written
@@ -85,10 +86,10 @@ func newSession(store *Store, w record.Window, l layout, mem *memory, spool *spo
 		ports:     map[string]bool{},
 	}
 	if store.config.Has(FormatPcapng) {
-		s.segments = newSegments(store, w, mem.take(l.encoded))
+		s.segments = store.dir.Segments(w, store.config.rolling(), mem.take(l.encoded))
 	}
 	if store.config.TextFormat() != "" {
-		store.flowLog.use(mem.take(l.encoded))
+		store.flowLog.SetMemory(mem.take(l.encoded))
 	}
 	for i, state := range spool.states {
 		sh := &shard{
@@ -219,7 +220,7 @@ func (s *Session) Close(closed time.Time) {
 	close(s.stop)
 	s.workers.Wait()
 	s.hangs.step()
-	s.store.flowLog.use(nil)
+	s.store.flowLog.SetMemory(nil)
 	s.store.finish(s, closed, false)
 	s.hangs.step()
 	s.memory.free()

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -21,7 +22,7 @@ type flow struct {
 	again  bool    // an earlier batch has introduced it, which a recovery may not see
 
 	// The flow's listener in the pcapng segments.
-	iface       int
+	iface       uint32
 	describedIn uint32 // number of the segment that is known to have its block
 }
 
@@ -40,8 +41,8 @@ type worker struct {
 	current   *flow     // being encoded
 	missed    []span    // parts of the batch that an output could not take
 	freed     []uint32
-	traffic   []trafficCount // by the interface of the segments
-	known     uint64         // connections that the batches so far have introduced
+	traffic   []logdir.Traffic // by the interface of the segments
+	known     uint64           // connections that the batches so far have introduced
 }
 
 // span is a range of positions in a batch, at which entries are.
@@ -61,7 +62,7 @@ func (w *worker) run() {
 			w.drain()
 		case <-w.session.stop:
 			for _, o := range w.outputs {
-				o.sink.retry() // the last chance
+				o.files.Retry() // the last chance
 			}
 			w.drain()
 			w.finish()
@@ -239,21 +240,21 @@ func (w *worker) count(f *flow, reason record.Reason, n uint64) {
 	if f.describedIn == 0 {
 		return // no segment has the listener
 	}
-	for f.iface >= len(w.traffic) {
-		w.traffic = append(w.traffic, trafficCount{})
+	for int(f.iface) >= len(w.traffic) {
+		w.traffic = append(w.traffic, logdir.Traffic{})
 	}
 	c := &w.traffic[f.iface]
-	c.records++
+	c.Records++
 	if reason != record.ReasonNone {
-		c.dropped++
-		c.lost[reason] += n
+		c.Dropped++
+		c.LostBy[reason] += n
 	}
 }
 
 // tellTraffic hands what was counted to the segments.
 func (w *worker) tellTraffic() {
 	for iface := range w.traffic {
-		w.session.segments.count(iface, &w.traffic[iface])
+		w.session.segments.Count(uint32(iface), &w.traffic[iface])
 	}
 }
 
