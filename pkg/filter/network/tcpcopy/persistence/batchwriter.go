@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -12,12 +13,22 @@ import (
 // after the pending gaps.
 type batchWriter struct {
 	*output
-	tx     transaction
+	tx      logdir.Transaction
+	file    logdir.FileTransaction // tx; nil for a live stream
+	segment packetTransaction      // tx; nil for text
+
 	batch  *buffer.Batch // nil where there are only pending gaps to write
 	from   int           // position in the batch before which all entries are committed
 	at     int           // position of the entry that is being encoded
 	entry  buffer.Entry
 	caught []*outputFlow // whose pending gaps have been put and not committed
+}
+
+func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int) *batchWriter {
+	w := &batchWriter{output: o, tx: tx, batch: b, from: from, at: from}
+	w.file, _ = tx.(logdir.FileTransaction)
+	w.segment, _ = tx.(packetTransaction)
+	return w
 }
 
 // guarded calls f. A fault of ours must not end the process: a panic is f's error.
@@ -33,10 +44,10 @@ func (w *batchWriter) guarded(f func() error) (err error) {
 // mark stores for a recovery how far the batch has got: the entries from w.from on are
 // not in the file as it was at the last commit.
 func (w *batchWriter) mark(phase buffer.Phase) {
-	if w.batch == nil || w.progress == nil {
+	if w.batch == nil || w.files == nil {
 		return
 	}
-	inode, size := w.tx.place()
+	inode, size := w.file.Position()
 	w.progress(w.batch).Set(phase, buffer.FilePosition{From: uint64(w.from), Inode: inode, Size: size})
 }
 
@@ -138,7 +149,7 @@ func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst 
 		f.FromStart = f.source.fromStart() && w.pending.beginAt(f, f.Next)
 		dst = w.encoder.Open(dst, t, &f.Flow)
 	}
-	w.tx.put(render(dst))
+	w.tx.Put(render(dst))
 	if opening {
 		f.opened = true
 		w.opening = append(w.opening, f)
@@ -150,20 +161,17 @@ func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst 
 // A pcapng file has the interface of f's listener then.
 func (w *batchWriter) prepare(f *outputFlow, bound int) (dst []byte, err error) {
 	for {
-		dst, full, err := w.tx.room(bound)
-		if err != nil {
-			return nil, err
-		}
-		if full {
+		dst, err := w.tx.Room(bound)
+		switch {
+		case errors.Is(err, logdir.ErrFull):
 			if err := w.nextFile(); err != nil {
 				return nil, err
 			}
 			continue
+		case err != nil || w.packets == nil:
+			return dst, err
 		}
-		if w.packets == nil {
-			return dst, nil
-		}
-		if complete, err := w.packets.describe(f); complete || err != nil {
+		if known, err := w.packets.describe(w.segment, f); known || err != nil {
 			return dst, err
 		}
 	}
@@ -176,7 +184,7 @@ func (w *batchWriter) nextFile() error {
 	}
 	w.from = w.at
 	w.mark(buffer.PhaseBegun)
-	if err := w.tx.next(); err != nil {
+	if err := w.file.Next(); err != nil {
 		return err
 	}
 	w.mark(buffer.PhaseBegun)
@@ -185,7 +193,7 @@ func (w *batchWriter) nextFile() error {
 
 // commit has the destination keep what has been put.
 func (w *batchWriter) commit() error {
-	if err := w.tx.commit(); err != nil {
+	if err := w.tx.Commit(); err != nil {
 		return err
 	}
 	w.opening = w.opening[:0]

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -12,7 +13,7 @@ type flow struct {
 	next     record.PerDirection // offsets behind the batches that are done
 	begun    [2]bool             // an entry of the direction has come
 	repeated bool                // its first connection header is a repeated one: an earlier batch, of a killed process, has another
-	traffic  *traffic            // of its listener
+	traffic  *logdir.Traffic     // of its listener
 }
 
 // listener names a listener as pcapng's interfaces do.
@@ -21,11 +22,11 @@ type listener struct{ name, description string }
 // flowTable is the connections of a source by slot. It is the first stage: it enters
 // the connections whose header a batch has.
 type flowTable struct {
-	window string
-	flows  []*flow
-	known  uint64                // connections that the batches so far have introduced
-	ports  func(port string)     // called for each connection
-	seen   map[listener]*traffic // by listener
+	window  string
+	flows   []*flow
+	known   uint64            // connections that the batches so far have introduced
+	ports   func(port string) // called for each connection
+	traffic map[listener]*logdir.Traffic
 }
 
 // process implements stage.
@@ -86,39 +87,24 @@ func (f *flow) fromStart() bool { return !f.repeated && f.base == record.PerDire
 func (f *flow) listener() listener { return listener{f.ListenerName, f.Network + " " + f.Port} }
 
 // trafficOf returns the counts of f's listener.
-func (t *flowTable) trafficOf(f *flow) *traffic {
+func (t *flowTable) trafficOf(f *flow) *logdir.Traffic {
 	l := f.listener()
-	c := t.seen[l]
+	c := t.traffic[l]
 	if c == nil {
-		if t.seen == nil {
-			t.seen = map[listener]*traffic{}
+		if t.traffic == nil {
+			t.traffic = map[listener]*logdir.Traffic{}
 		}
-		c = &traffic{}
-		t.seen[l] = c
+		c = &logdir.Traffic{}
+		t.traffic[l] = c
 	}
 	return c
 }
 
-// traffic counts the records of one listener.
-type traffic struct {
-	records, dropped uint64
-	lost             [record.NumReasons]uint64 // bytes
-}
-
 // count counts one record, or its loss of n bytes where reason says so.
-func (c *traffic) count(reason record.Reason, n uint64) {
-	c.records++
+func count(t *logdir.Traffic, reason record.Reason, n uint64) {
+	t.Records++
 	if reason != record.ReasonNone {
-		c.dropped++
-		c.lost[reason] += n
-	}
-}
-
-// add adds what o has counted.
-func (c *traffic) add(o *traffic) {
-	c.records += o.records
-	c.dropped += o.dropped
-	for r := range c.lost {
-		c.lost[r] += o.lost[r]
+		t.Dropped++
+		t.LostBy[reason] += n
 	}
 }

@@ -7,53 +7,22 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-// destination is what an output writes to: a file, a series of files or a live
-// stream, which the workers share.
-type destination interface {
-	// begin gives the caller the destination for itself until the transaction's end.
-	// It returns errWaiting while it is not worth trying after a failure.
-	begin() (transaction, error)
-	// retry makes the next begin try even so.
-	retry()
-}
-
-// transaction is the use of a destination by one caller. What has been put is there
-// after commit, entirely; when any method fails, abort makes the destination end
-// where it did at the last commit.
-type transaction interface {
-	// room returns memory to append up to n bytes to. full says that the file is
-	// to be ended first: the caller commits and calls next.
-	room(n int) (dst []byte, full bool, err error)
-	// next begins another file. All is committed.
-	next() error
-	// place returns which file it is and how large at the last commit.
-	place() (inode, size uint64)
-	// put adds what has been appended to room's slice.
-	put(dst []byte)
-	commit() error
-	abort(err error)
-	end()
-}
 
 // output is one format of one pipeline: an encoder and a destination, with what it
 // keeps of each flow. Batches that the destination does not take become pending gaps.
 type output struct {
 	pipeline    *pipeline
-	name        string // of the format, for alerts
 	encoder     record.Encoder
-	destination destination
+	packets     *packets                  // the encoder, where it is pcapng's; nil for text
 	bound       func(e *buffer.Entry) int // of what the encoder appends for e, opening included
-	packets     *packets                  // the interfaces of pcapng; nil for text
-	inPlace     *inPlace                  // nil where blocks are not framed in the batches
-	reason      record.Reason             // of pending gaps
-	missed      func(bytes int)           // is told of payload that the destination does not have; nil for files
-
-	// progress returns how far a batch has got into the destination, as a recovery
-	// reads it; nil where there is none.
-	progress func(b *buffer.Batch) *buffer.OutputState
+	destination logdir.Destination
+	files       logdir.FileDestination // the destination; nil for a live stream
+	index       int                    // of the files, in the state of a batch
+	reason      record.Reason          // of pending gaps
+	missed      func(bytes int)        // counts payload that the destination does not have; nil for files
 
 	slice int // bytes of payload that it encodes before others may run
 	since int // bytes of payload since then
@@ -100,22 +69,23 @@ const (
 // newFileOutput returns the output of a format, the index-th of the configuration.
 func newFileOutput(p *pipeline, index int, format Format) *output {
 	s := p.session
-	o := &output{pipeline: p, name: string(format), reason: record.ReasonWriteError, slice: sliceText, bound: boundText}
-	o.progress = func(b *buffer.Batch) *buffer.OutputState { return b.State().Output(index) }
+	o := &output{pipeline: p, index: index, reason: record.ReasonWriteError, slice: sliceText, bound: boundText}
 	switch format {
 	case FormatPcapng:
-		o.usePackets(s.segments)
-		o.destination = s.segments
-		if s.layout.InPlace {
-			o.inPlace = &inPlace{encoder: o.packets.encoder, segments: s.segments}
-		}
+		o.encodePackets()
+		o.packets.inPlace = s.layout.InPlace
+		o.files = s.segments
 	case FormatHexMeta:
-		o.encoder, o.destination = dump.NewHexMeta(), s.store.flowLog
+		o.encoder, o.files = dump.NewHexMeta(), s.store.flowLog
 	default:
-		o.encoder, o.destination = dump.NewHex(), s.store.flowLog
+		o.encoder, o.files = dump.NewHex(), s.store.flowLog
 	}
+	o.destination = o.files
 	return o
 }
+
+// progress returns how far a batch has got into the files, as a recovery reads it.
+func (o *output) progress(b *buffer.Batch) *buffer.OutputState { return b.State().Output(o.index) }
 
 // boundText returns a bound for the lines of an entry: an opening and the entry's own.
 func boundText(e *buffer.Entry) int {
@@ -143,20 +113,20 @@ func boundPackets(e *buffer.Entry) int {
 func (o *output) write(b *buffer.Batch) (missed spans) {
 	o.missedSpans = o.missedSpans[:0]
 	from := 0
-	if o.progress != nil {
+	if o.files != nil {
 		phase, position := o.progress(b).Get()
 		if phase == buffer.PhaseDone {
 			return nil
 		}
 		from = int(min(position.From, uint64(b.Len())))
 	}
-	tx, err := o.destination.begin()
+	tx, err := o.destination.Begin()
 	if err != nil {
 		o.miss(b, from, b.Len())
 		return o.missedSpans
 	}
-	defer tx.end()
-	w := &batchWriter{output: o, tx: tx, batch: b, from: from, at: from}
+	defer tx.End()
+	w := newBatchWriter(o, tx, b, from)
 	w.mark(buffer.PhaseBegun)
 	if err := w.guarded(w.writeEntries); err != nil {
 		o.abort(tx, err)
@@ -173,12 +143,12 @@ func (o *output) flush() {
 	if len(o.pending.flows) == 0 {
 		return
 	}
-	tx, err := o.destination.begin()
+	tx, err := o.destination.Begin()
 	if err != nil {
 		return
 	}
-	defer tx.end()
-	w := &batchWriter{output: o, tx: tx}
+	defer tx.End()
+	w := newBatchWriter(o, tx, nil, 0)
 	if err := w.guarded(w.writePending); err != nil {
 		o.abort(tx, err)
 	}
@@ -205,8 +175,8 @@ func (o *output) miss(b *buffer.Batch, from, to int) {
 }
 
 // abort gives up what has been put since the last commit.
-func (o *output) abort(tx transaction, err error) {
-	tx.abort(err)
+func (o *output) abort(tx logdir.Transaction, err error) {
+	tx.Abort(err)
 	for _, f := range o.opening {
 		f.opened = false
 	}

@@ -3,7 +3,6 @@ package persistence
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -25,7 +25,7 @@ type workerHarness struct {
 	*worker
 }
 
-func newWorkerHarness(t *testing.T, r *rig, d destination, encoder record.Encoder) *workerHarness {
+func newWorkerHarness(t *testing.T, r *rig, d logdir.FileDestination, encoder record.Encoder) *workerHarness {
 	t.Helper()
 	c := r.store.config
 	l := c.layout()
@@ -46,7 +46,7 @@ func newWorkerHarness(t *testing.T, r *rig, d destination, encoder record.Encode
 	w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
 	s.pipelines = []*pipeline{w.pipeline}
 	if d != nil {
-		w.output().destination = d
+		w.output().destination, w.output().files = d, d
 	}
 	if encoder != nil {
 		w.output().encoder = encoder
@@ -74,14 +74,14 @@ func (b *workerHarness) end(p *peer) {
 func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, fileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	return (&rig{t: t, dir: dir}).conversations()
 }
 
-// memorySink is a sink that fails at random, at each place where a sink may.
-type memorySink struct {
+// memoryDestination is a destination that fails at random, at each place where one may.
+type memoryDestination struct {
 	random    *rand.Rand // nil means that nothing fails any more
 	committed bytes.Buffer
 	pending   []byte
@@ -90,7 +90,7 @@ type memorySink struct {
 	failures  int
 }
 
-func (m *memorySink) fails(in int) bool {
+func (m *memoryDestination) fails(in int) bool {
 	if m.random == nil || m.random.IntN(in) > 0 {
 		return false
 	}
@@ -98,29 +98,33 @@ func (m *memorySink) fails(in int) bool {
 	return true
 }
 
-func (m *memorySink) begin() (transaction, error) {
+// Begin implements logdir.Destination. The transaction is m.
+func (m *memoryDestination) Begin() (logdir.Transaction, error) {
 	if m.begun {
 		panic("begun twice")
 	}
 	if m.fails(5) {
-		return nil, errWaiting
+		return nil, logdir.ErrWaiting
 	}
 	m.begun = true
 	return m, nil
 }
 
-func (m *memorySink) retry() {}
+func (m *memoryDestination) Retry() {}
 
-func (m *memorySink) room(int) (dst []byte, full bool, err error) {
+func (m *memoryDestination) Room(int) (dst []byte, err error) {
 	if m.fails(60) {
-		return nil, false, errors.New("no room")
+		return nil, errors.New("no room")
 	}
-	full = !m.fresh && m.random != nil && m.random.IntN(20) == 0
+	full := !m.fresh && m.random != nil && m.random.IntN(20) == 0
 	m.fresh = false
-	return m.pending, full, nil
+	if full {
+		return nil, logdir.ErrFull
+	}
+	return m.pending, nil
 }
 
-func (m *memorySink) next() error {
+func (m *memoryDestination) Next() error {
 	if len(m.pending) > 0 {
 		panic("ended before it was committed")
 	}
@@ -131,11 +135,13 @@ func (m *memorySink) next() error {
 	return nil
 }
 
-func (m *memorySink) place() (inode, size uint64) { return 1, uint64(m.committed.Len()) }
+func (m *memoryDestination) Position() (inode, size uint64) { return 1, uint64(m.committed.Len()) }
 
-func (m *memorySink) put(dst []byte) { m.pending = dst }
+func (m *memoryDestination) TruncateUncommitted(uint64, uint64, string) error { return nil }
 
-func (m *memorySink) commit() error {
+func (m *memoryDestination) Put(dst []byte) { m.pending = dst }
+
+func (m *memoryDestination) Commit() error {
 	if m.fails(6) {
 		return errors.New("not committed")
 	}
@@ -144,16 +150,16 @@ func (m *memorySink) commit() error {
 	return nil
 }
 
-func (m *memorySink) abort(error) { m.pending = m.pending[:0] }
-func (m *memorySink) end()        { m.begun = false }
+func (m *memoryDestination) Abort(error) { m.pending = m.pending[:0] }
+func (m *memoryDestination) End()        { m.begun = false }
 
-// Wherever a sink fails, what it has taken and what it lacks make up the whole.
-func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
+// Wherever a destination fails, what it has and its gaps make up the whole.
+func TestOutputsAreExactWhereverTheDestinationFails(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
-		sink := &memorySink{random: rand.New(rand.NewPCG(seed, 4))}
+		sink := &memoryDestination{random: rand.New(rand.NewPCG(seed, 4))}
 		b := newWorkerHarness(t, r, sink, nil)
 		peers := map[string]*peer{}
 		var live []*peer
@@ -271,12 +277,12 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	}
 }
 
-// A sink that fails for long does not make the worker remember all connections
+// A destination that fails for long does not make the worker remember all connections
 // that have come and gone.
 func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = 1<<20, 1 }, nil)
-	sink := &memorySink{random: rand.New(rand.NewPCG(0, 0))}
-	b := newWorkerHarness(t, r, downSink{sink}, nil)
+	sink := &memoryDestination{random: rand.New(rand.NewPCG(0, 0))}
+	b := newWorkerHarness(t, r, downDestination{sink}, nil)
 	for i := range maxPendingClosed + 1000 {
 		p := newPeer(r.run, i+1)
 		b.say(p, record.In, []byte("x"))
@@ -290,7 +296,7 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 		t.Errorf("%d connections are remembered", n)
 	}
 	sink.random = nil
-	b.output().destination = sink
+	b.output().destination, b.output().files = sink, sink
 	b.finish()
 	if n := len(readLog(t, sink.committed.Bytes())); n != maxPendingClosed {
 		t.Errorf("the log has %d connections", n)
@@ -300,10 +306,10 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	}
 }
 
-// downSink is a sink that never begins.
-type downSink struct{ *memorySink }
+// downDestination is a destination that no transaction begins with.
+type downDestination struct{ logdir.FileDestination }
 
-func (downSink) begin() (transaction, error) { return nil, fmt.Errorf("down") }
+func (downDestination) Begin() (logdir.Transaction, error) { return nil, errors.New("down") }
 
 func tallyOf(b *workerHarness) *buffer.Tally {
 	t := b.shard.Tally()

@@ -15,8 +15,7 @@ import (
 // hang makes the flow log's file hang, as a disk does that has gone away, until
 // resume is called.
 func hang(r *rig) (resume func()) {
-	r.store.flowLog.mu.Lock()
-	return r.store.flowLog.mu.Unlock
+	return r.store.flowLog.Pause()
 }
 
 // While no worker gets anywhere, a hundred times the buffer passes: that this test

@@ -76,11 +76,11 @@ func (p *pipeline) account(b *buffer.Batch) {
 					t.Records.Add(e.Dir, 1)
 				}
 			}
-			f.traffic.count(reason, n)
+			count(f.traffic, reason, n)
 			f.next.Set(e.Dir, e.Offset+n)
 		case buffer.KindGap:
 			n := e.Length()
-			f.traffic.count(e.Reason, n)
+			count(f.traffic, e.Reason, n)
 			f.next.Set(e.Dir, e.Offset+n)
 		case buffer.KindClose:
 			p.flows.flows[e.Slot] = nil
@@ -98,8 +98,8 @@ func (p *pipeline) flush() {
 		o.flush()
 	}
 	if p.session.segments != nil {
-		for l, c := range p.flows.seen {
-			p.session.segments.count(l, c)
+		for l, t := range p.flows.traffic {
+			p.session.segments.Count(l.name, l.description, t)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func (p *pipeline) flush() {
 // retry has the files tried at the next batch, even soon after a failure.
 func (p *pipeline) retry() {
 	for _, o := range p.outputs {
-		o.destination.retry()
+		o.files.Retry()
 	}
 }
 

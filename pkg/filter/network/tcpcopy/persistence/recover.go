@@ -128,7 +128,7 @@ func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 	}
 	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened}, l, mem, s)
 	if session.segments != nil {
-		if err := session.segments.resume(); err != nil {
+		if err := session.segments.Resume(); err != nil {
 			mem.Free()
 			return nil, err
 		}
@@ -172,10 +172,7 @@ func (p *pipeline) truncateUncommitted() error {
 			if phase != buffer.PhaseBegun {
 				continue
 			}
-			d := o.destination.(interface {
-				takeBack(inode, size uint64, window string) error
-			})
-			if err := d.takeBack(position.Inode, position.Size, p.session.window.ID); err != nil {
+			if err := o.files.TruncateUncommitted(position.Inode, position.Size, p.session.window.ID); err != nil {
 				return err
 			}
 		}

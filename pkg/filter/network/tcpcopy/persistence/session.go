@@ -9,6 +9,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -28,8 +29,8 @@ type Session struct {
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
 
-	segments *segments     // nil without pcapng
-	stop     chan struct{} // closed to stop the workers
+	segments *logdir.Segments // nil without pcapng
+	stop     chan struct{}    // closed to stop the workers
 	workers  sync.WaitGroup
 
 	portraits chan portrait // taken, and not yet written
@@ -91,10 +92,10 @@ func newSession(store *Store, w record.Window, l layout, mem *buffer.Memory, spo
 		ports:     map[string]bool{},
 	}
 	if store.config.Has(FormatPcapng) {
-		s.segments = newSegments(store, w, mem.Next(l.encoded))
+		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
 	}
 	if store.config.TextFormat() != "" {
-		store.flowLog.use(mem.Next(l.encoded))
+		store.flowLog.SetMemory(mem.Next(l.encoded))
 	}
 	return s
 }
@@ -162,7 +163,7 @@ func (s *Session) Close(closed time.Time) {
 	close(s.stop)
 	s.workers.Wait()
 	s.hangs.step()
-	s.store.flowLog.use(nil)
+	s.store.flowLog.SetMemory(nil)
 	s.store.finish(s, closed, false)
 	s.hangs.step()
 	s.memory.Free()

@@ -1,0 +1,151 @@
+package persistence
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Streams of all kinds of connections, as a reader of captures joins them, are what
+// passed, when the blocks are written from the batches.
+func TestPacketsAreExact(t *testing.T) {
+	const connections, rounds = 8, 60
+	r := newRig(t, func(c *Config) {
+		c.Formats, c.BufferSize, c.Spool, c.Roll.Size = []Format{FormatPcapng}, 64<<20, t.TempDir(), 6<<20
+	}, nil)
+	var peers []*peer
+	for id := range connections {
+		peers = append(peers, newPeer(r.run, id))
+		describe := peers[id].Describe
+		peers[id].Describe = func() record.Endpoint {
+			e := describe()
+			switch id % 4 {
+			case 1:
+				e.ClientAddr = netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), e.ClientAddr.Port())
+			case 2:
+				e.Network, e.Peer, e.Listener = "unix", "@", "/run/a.sock"
+				e.ClientAddr, e.ServerAddr = netip.AddrPort{}, netip.AddrPort{}
+			}
+			return e
+		}
+	}
+	w := r.window(1, func(s *Session) {
+		var talk sync.WaitGroup
+		for id, p := range peers {
+			talk.Add(1)
+			go func() {
+				defer talk.Done()
+				random := rand.New(rand.NewPCG(uint64(id), 3))
+				for range rounds {
+					data := make([]byte, 1+random.IntN([]int{100, 20_000, 200_000}[random.IntN(3)]))
+					for i := range data {
+						data[i] = byte(random.Uint32())
+					}
+					p.say(s, record.Direction(random.IntN(2)), data)
+					for float64(s.Buffered()) > 8<<20 {
+						runtime.Gosched() // nothing is to be lost here
+					}
+				}
+				if id%2 == 0 {
+					p.hangUp(s)
+				}
+			}()
+		}
+		talk.Wait()
+	})
+	if w.Lost.In+w.Lost.Out > 0 || w.Records.In+w.Records.Out != connections*rounds {
+		t.Errorf("the index has %+v lost, %+v records, want none and %d", w.Lost, w.Records, connections*rounds)
+	}
+	files, err := filepath.Glob(filepath.Join(r.dir, "*.pcapng"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d segments, %v; want some", len(files), err)
+	}
+	streams := map[string][]byte{}
+	var padding int
+	for _, name := range files {
+		padding += joinPackets(t, name, streams)
+	}
+	if padding == 0 {
+		t.Error("no padding block: no run was written from where it lies")
+	}
+	for id, p := range peers {
+		for dir, passed := range p.passed {
+			found := false
+			for _, stream := range streams {
+				found = found || bytes.Equal(stream, passed)
+			}
+			if !found {
+				t.Errorf("connection %d, direction %d: no stream has its %d bytes", id, dir, len(passed))
+			}
+		}
+	}
+	if len(streams) != 2*connections {
+		t.Errorf("%d streams, want %d", len(streams), 2*connections)
+	}
+	r.quiet()
+}
+
+// joinPackets appends the payloads in a capture to the streams that they are of, by
+// sequence number, and returns how many padding blocks there are.
+func joinPackets(t *testing.T, name string, streams map[string][]byte) (padding int) {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rest := content; len(rest) > 0; rest = rest[binary.LittleEndian.Uint32(rest[4:]):] {
+		if kind := dump.AppendFiller(nil, dump.MinFiller)[:4]; bytes.HasPrefix(rest, kind) {
+			padding++
+		}
+	}
+	reader, err := pcapgo.NewNgReader(bytes.NewReader(content), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		data, _, err := reader.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return padding
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := gopacket.Decoder(layers.LayerTypeIPv4)
+		if data[0]>>4 == 6 {
+			first = layers.LayerTypeIPv6
+		}
+		p := gopacket.NewPacket(data, first, gopacket.Default)
+		tcp, ok := p.TransportLayer().(*layers.TCP)
+		if !ok {
+			t.Fatal("no TCP packet")
+		}
+		_ = tcp.SetNetworkLayerForChecksum(p.NetworkLayer()) // fails for other layers only
+		if err, bad := p.VerifyChecksums(); err != nil || len(bad) > 0 {
+			t.Fatalf("checksums: %v %v", bad, err)
+		}
+		if len(tcp.Payload) == 0 {
+			continue
+		}
+		key := fmt.Sprint(p.NetworkLayer().NetworkFlow(), p.TransportLayer().TransportFlow())
+		if want := uint32(len(streams[key])) + 1; tcp.Seq != want {
+			t.Fatalf("%s: sequence number %d, want %d", key, tcp.Seq, want)
+		}
+		streams[key] = append(streams[key], tcp.Payload...)
+	}
+}
