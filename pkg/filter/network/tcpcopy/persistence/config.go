@@ -7,6 +7,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 )
 
 // Format is a file format of the flow records.
@@ -91,12 +92,8 @@ const (
 // layout divides the buffer among the workers. Everything together stays below
 // 1.25 times BufferSize.
 type layout struct {
-	workers int
-	batch   int  // bytes of each of the two batches of a worker
-	record  int  // bytes of the longest record
-	piece   int  // bytes of it that are an entry, if it is no datagram
-	encoded int  // bytes of memory for encoded text or blocks of one format
-	placed  bool // the batches have room for the blocks of the only format, pcapng
+	buffer.Geometry
+	encoded int // bytes of memory for encoded text or blocks of one format
 }
 
 func (c Config) layout() layout {
@@ -104,39 +101,26 @@ func (c Config) layout() layout {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	encoded := max(minEncoded, min(c.BufferSize/8, 4*maxRecord)) &^ (pageSize - 1)
+	encoded := max(minEncoded, min(c.BufferSize/8, 4*maxRecord)) &^ (buffer.PageSize - 1)
 	// What is above BufferSize is for one encoder and Go's heap.
 	formats := int64(len(c.Formats))
 	batches := min(c.BufferSize-(formats-1)*encoded, c.BufferSize/4*5-formats*encoded)
-	workers = max(1, int(min(int64(workers), batches/(2*minBatch))))
-	l := layout{workers: workers}
-	l.batch = int(batches) / (2 * workers) &^ (pageSize - 1)
+	var l layout
+	l.Shards = max(1, int(min(int64(workers), batches/(2*minBatch))))
+	l.Batch = int(batches) / (2 * l.Shards) &^ (buffer.PageSize - 1)
 	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
 	// be in the memory already. A batch has room for more than one record.
-	l.record = min(maxRecord, (l.encoded-pageSize-2*lineRoom)/3, l.batch/2)
+	l.Record = min(maxRecord, (l.encoded-buffer.PageSize-2*lineRoom)/3, l.Batch/2)
 	if c.MaxTotal > 0 {
-		l.record = int(min(int64(l.record), c.MaxTotal/32)) // as text it fits into a rolled file
+		l.Record = int(min(int64(l.Record), c.MaxTotal/32)) // as text it fits into an archived file
 	}
-	l.piece = l.record
-	if l.placed = len(c.Formats) == 1 && c.Has(FormatPcapng); l.placed {
-		l.piece = min(l.piece, dump.MaxSegment)
+	l.Piece = l.Record
+	if l.InPlace = len(c.Formats) == 1 && c.Has(FormatPcapng); l.InPlace {
+		l.Piece = min(l.Piece, dump.MaxSegment)
 	}
 	return l
 }
-
-// wakeAt is how many bytes a batch has when its worker is woken. Blocks that need no
-// copy are worth waiting for: the fewer writes, the less each byte costs.
-func (l layout) wakeAt() int {
-	if l.placed {
-		return min(l.batch/2, 4<<20)
-	}
-	return min(l.batch/2, 1<<20)
-}
-
-// populated is how many bytes of a batch have their pages when a window opens: what
-// a worker that keeps up lets come together at most loads.
-func (l layout) populated() int { return min(l.batch, max(largePage, 2*l.wakeAt())) }
 
 const (
 	pageSize = 4096

@@ -22,25 +22,25 @@
 //
 // # What is where
 //
-//	store.go       the dump directory, and what all windows share
-//	session.go     one window; shard.go, conn.go, batch.go: how records are taken;
-//	clock.go: when
+//	store.go       what all windows share
+//	session.go     one window; shard.go, conn.go, batch.go: how records are accepted;
+//	               clock.go: when
 //	worker.go      how they are written; output.go: one format of one worker, with
-//	               what its file lacks since it failed
-//	sinks:         appendfile.go (logs that processes share), segments.go (pcapng),
-//	               live.go (streams); blockfile.go: writing past the page cache,
-//	               lend.go: from where the bytes lie
+//	               what its destination lacks since it failed
+//	live.go        streams to subscribers: a destination without a file
 //	spool.go       batches that outlive the process; recover.go: what is left of them
-//	hangs.go       what tells of a disk that does not answer
-//	quota.go       the size of all files; rolled.go, roll.go: rolling; index.go: marks
+//	hangs.go       the alert when the disk does not answer
 //	panics.go      what a fault of ours comes to
-//	snapshots.go, portraits.go, space.go, dir.go, config.go, size.go
+//	snapshots.go, portraits.go, space.go, config.go, roll.go, size.go, modes.go
 //	mapping.go     memory with large pages; memory.go: of it, what encoders work in
+//
+//	internal/logdir     the dump directory: logs, segments, index, size limit, archive
+//	internal/blockfile  appends to a file past the page cache
 //
 // # Locks
 //
-// Where two are held at once, they are taken in this order: a sink's, the quota's,
-// the index file's; and apart from those the store's or a hang watch's, then a
+// Where two are held at once, they are taken in this order: those of
+// internal/logdir; and apart from those the store's or a hang watch's, then a
 // shard's. The disk is waited for under those of the first kind alone, so that
 // Stats, Seal, Data and the other methods of a Session but Close never wait for it.
 package persistence

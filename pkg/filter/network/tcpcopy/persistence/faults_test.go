@@ -17,6 +17,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -349,7 +350,7 @@ func TestAnIncompleteLineIsCutOff(t *testing.T) {
 		if !strings.HasPrefix(string(log), want) || len(lines) != 3 || !strings.Contains(lines[0], "[aaaaaa-1 open]") {
 			t.Errorf("%s: %.200q", name, log)
 		}
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != fileMode {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != logdir.FileMode {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}

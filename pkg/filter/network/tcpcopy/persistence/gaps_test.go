@@ -111,7 +111,7 @@ func TestDatagramsAreWhole(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	p := newPeer(r.run, 1)
 	p.Datagrams = true
-	longest := r.store.config.layout().record
+	longest := r.store.config.layout().Record
 	w := r.window(1, func(s *Session) {
 		for _, n := range []int{1, longest, longest + 1, 2} {
 			p.say(s, record.In, make([]byte, n))
@@ -195,7 +195,7 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 			settle(t, s)
 		}
 	}
-	if n := s.shards[0].slots; n > 300 {
+	if _, _, n := s.shards[0].Waiting(); n > 300 {
 		t.Errorf("%d slots for 500 connections, of which 167 stay", n)
 	}
 	s.Close(time.Now())

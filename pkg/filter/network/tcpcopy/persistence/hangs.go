@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 )
 
 const (
@@ -23,12 +25,12 @@ type hangWatch struct {
 	stop   chan struct{} // closed by end, ends the goroutine
 	done   chan struct{} // closed by the goroutine
 
-	mu     sync.Mutex // guards the rest, and is taken before a shard's
-	shards []*shard   // nil while the window is being opened
-	busy   string     // what waits for the disk beside the workers; "" for nothing
-	steps  uint64     // of that, how many are done
-	waits  []wait     // one a shard, and one for busy
-	told   bool       // there was an alert, and the hang is not over
+	mu     sync.Mutex      // guards the rest, and is taken before a shard's
+	shards []*buffer.Shard // nil while the window is being opened
+	busy   string          // what waits for the disk beside the workers; "" for nothing
+	steps  uint64          // of that, how many are done
+	waits  []wait          // one a shard, and one for busy
+	told   bool            // there was an alert, and the hang is not over
 }
 
 // wait is for how long something has not got on.
@@ -62,7 +64,7 @@ func (h *hangWatch) run() {
 }
 
 // opened says that the window is open, with those shards.
-func (h *hangWatch) opened(shards []*shard) {
+func (h *hangWatch) opened(shards []*buffer.Shard) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.shards, h.busy, h.waits = shards, "", nil
@@ -102,11 +104,9 @@ func (h *hangWatch) look(now time.Time) {
 	}
 	all := h.steps
 	for i, sh := range h.shards {
-		sh.mu.Lock()
-		number, n := sh.number, sh.active.n
-		sh.mu.Unlock()
+		number, waiting := sh.Progress()
 		all += number
-		h.waits[i].note(number, n > 0, now)
+		h.waits[i].note(number, waiting, now)
 	}
 	h.waits[len(h.shards)].note(all, h.busy != "", now)
 	since := now

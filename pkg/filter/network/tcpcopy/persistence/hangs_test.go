@@ -32,10 +32,7 @@ func TestAHangIsToldOnce(t *testing.T) {
 	peers := []*peer{newPeer(r.run, 1), newPeer(r.run, 2), newPeer(r.run, 3), newPeer(r.run, 4)}
 	stuck := func() bool { // the workers have come once, and come no more
 		for _, sh := range s.shards {
-			sh.mu.Lock()
-			n := sh.number
-			sh.mu.Unlock()
-			if n < 2 {
+			if n, _ := sh.Progress(); n < 2 {
 				return false
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -65,8 +66,8 @@ func TestTheClockJumps(t *testing.T) {
 			// The file is tried again no later than without the jump.
 			lost := newLostDirectory(t, r.dir)
 			window(4, func(s *Session) {
-				r.store.flowLog.use(nil) // so that it is opened anew
-				r.store.flowLog.use(make([]byte, 1<<20))
+				r.store.flowLog.SetMemory(nil) // so that it is opened anew
+				r.store.flowLog.SetMemory(make([]byte, 1<<20))
 				lost.swap()
 				p.say(s, record.In, []byte("lost"))
 				settle(t, s)
@@ -84,9 +85,9 @@ func TestTheClockJumps(t *testing.T) {
 
 			// Nor are alerts silent for longer.
 			before := len(r.alerted())
-			r.store.alert("write", errWaiting)
+			r.store.alert("write", logdir.ErrWaiting)
 			clock.jump(jump)
-			r.store.alert("write", errWaiting)
+			r.store.alert("write", logdir.ErrWaiting)
 			if n := len(r.alerted()) - before; n < 1 {
 				t.Errorf("%d alerts after a jump", n)
 			}
@@ -95,22 +96,5 @@ func TestTheClockJumps(t *testing.T) {
 				t.Errorf("rolled by time: %q", names)
 			}
 		})
-	}
-}
-
-// A wait is never longer than it was meant to be.
-func TestBackoffAndTheClock(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	var b backoff
-	b.failed(now)
-	for _, at := range []time.Duration{firstRetry, -1, -time.Hour, 24 * time.Hour} {
-		if !b.ready(now.Add(at)) {
-			t.Errorf("not ready %v after the failure", at)
-		}
-	}
-	for _, at := range []time.Duration{0, firstRetry - 1} {
-		if b.ready(now.Add(at)) {
-			t.Errorf("ready %v after the failure", at)
-		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -22,19 +23,19 @@ const (
 var ErrTooManyLive = errors.New("there are as many live streams as may be")
 
 // Live is one subscriber's stream: pcapng blocks of what is recorded while it is
-// subscribed, over all windows. Each worker encodes for it as for a file. While
-// its reader is slow, the workers miss it, and tell of that with gaps later: the
-// files and the proxy do not notice. It implements sink.
+// subscribed, over all windows. Each pipeline encodes for it as for a file. While
+// its reader is slow, records are lost to it and become gaps later: the files and
+// the proxy do not notice.
 type Live struct {
 	store *Store
 	ready chan struct{} // has an element when there may be something to read
 	lost  atomic.Uint64 // bytes of payload that it has missed
 
-	mu         sync.Mutex // guards the rest; held between begin and end
+	mu         sync.Mutex // guards the rest; held between Begin and End of a liveDestination
 	mem        []byte     // encoded and not yet queued
 	queue      [][]byte
 	queued     int
-	interfaces []string
+	interfaces []listener
 	closed     bool
 }
 
@@ -50,7 +51,7 @@ func (s *Store) Subscribe() (*Live, error) {
 		return nil, ErrTooManyLive
 	}
 	l := &Live{store: s, ready: make(chan struct{}, 1)}
-	l.mem = dump.AppendSectionHeader(nil, application)
+	l.mem = dump.AppendSectionHeader(nil, logdir.Application)
 	l.pushLocked()
 	all = append(slices.Clone(all), l)
 	s.live.Store(&all)
@@ -120,7 +121,7 @@ func (l *Live) finish() {
 func (l *Live) wake() {
 	select {
 	case l.ready <- struct{}{}:
-	default: // it has been told
+	default: // it has been woken
 	}
 }
 
@@ -135,117 +136,83 @@ func (l *Live) pushLocked() {
 	l.wake()
 }
 
-// describe returns the number of the interface for f's listener, and puts its
-// block where that is new. The caller is between begin and end.
-func (l *Live) describe(f *record.Flow) (number int, had bool) {
-	name, description := f.ListenerName, f.Network+" "+f.Port
-	key := name + "\x00" + description
-	if i := slices.Index(l.interfaces, key); i >= 0 {
-		return i, true
-	}
-	l.interfaces = append(l.interfaces, key)
-	l.mem = dump.AppendInterface(l.mem, name, description)
-	return len(l.interfaces) - 1, false
-}
+// liveDestination is a live stream as the pipelines write to it: a destination and its
+// transaction. It is never full, and nothing of it outlives the process.
+type liveDestination struct{ live *Live }
 
-// begin implements sink.
-func (l *Live) begin() error {
+// Begin implements logdir.Destination. It returns logdir.ErrWaiting while the reader
+// is slow.
+func (d liveDestination) Begin() (logdir.Transaction, error) {
+	l := d.live
 	l.mu.Lock()
 	if l.closed || l.queued > liveQueue {
 		l.mu.Unlock()
-		return errWaiting
+		return nil, logdir.ErrWaiting
 	}
-	return nil
+	return d, nil
 }
 
-// room implements sink.
-func (l *Live) room(n int) (dst []byte, full bool, err error) {
+// Interface implements packetTransaction.
+func (d liveDestination) Interface(name, description string) (number uint32, known bool, err error) {
+	l := d.live
+	of := listener{name, description}
+	if i := slices.Index(l.interfaces, of); i >= 0 {
+		return uint32(i), true, nil
+	}
+	l.interfaces = append(l.interfaces, of)
+	l.mem = dump.AppendInterface(l.mem, name, description)
+	return uint32(len(l.interfaces) - 1), false, nil
+}
+
+// Segment implements packetTransaction: there is one stream.
+func (d liveDestination) Segment() uint32 { return 1 }
+
+// Room implements logdir.Transaction.
+func (d liveDestination) Room(n int) ([]byte, error) {
+	l := d.live
 	if len(l.mem)+n > liveQueue/8 {
 		l.pushLocked()
 	}
-	return slices.Grow(l.mem, n), false, nil
+	return slices.Grow(l.mem, n), nil
 }
 
-// put implements sink.
-func (l *Live) put(dst []byte) { l.mem = dst }
+// Put implements logdir.Transaction.
+func (d liveDestination) Put(extended []byte) { d.live.mem = extended }
 
-// commit implements sink.
-func (l *Live) commit() error {
-	l.pushLocked()
+// Commit implements logdir.Transaction.
+func (d liveDestination) Commit() error {
+	d.live.pushLocked()
 	return nil
 }
 
-// end implements sink.
-func (l *Live) end() { l.mu.Unlock() }
+// Abort implements logdir.Transaction. Only an encoder's fault comes to it.
+func (d liveDestination) Abort(error) { d.live.mem = d.live.mem[:0] }
 
-// next implements sink: there is one stream.
-func (l *Live) next() error { return nil }
+// End implements logdir.Transaction.
+func (d liveDestination) End() { d.live.mu.Unlock() }
 
-// place implements sink: a recovery has no use for it.
-func (l *Live) place() (inode, size uint64) { return 0, 0 }
-
-// takeBack implements sink: nothing outlives the process.
-func (l *Live) takeBack(uint64, uint64, string) error { return nil }
-
-// retry implements sink: what it waits for is its reader.
-func (l *Live) retry() {}
-
-// abort implements sink: nothing of it fails.
-func (l *Live) abort(error) { l.mem = l.mem[:0] }
-
-// liveFlow is a flow as a live stream sees it. The stream has its own, because it
-// may begin and miss at other times than the files.
-type liveFlow struct {
-	record.Flow
-	opened    bool
-	described bool // iface is known
-	iface     int
-}
-
-// newLiveOutput returns the output of a worker for a live stream.
-func newLiveOutput(w *worker, l *Live) *output {
-	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: record.ReasonBufferFull, turn: turnPackets}
-	var current *liveFlow
-	o.encoder = dump.NewPcapng(func(*record.Flow) uint32 { return uint32(current.iface) })
-	o.sink, o.bound = l, boundPackets
-	o.prepare = func(f *flow) (had bool, err error) {
-		current = o.liveFlow(f)
-		if had = current.described; !had {
-			current.iface, had = l.describe(&current.Flow)
-			current.described = true
-		}
-		return had, nil
-	}
+// newLiveOutput returns the output of a pipeline for a live stream.
+func newLiveOutput(p *pipeline, l *Live) *output {
+	o := &output{pipeline: p, destination: liveDestination{l}, reason: record.ReasonBufferFull, missed: l.miss}
+	o.encodePackets()
 	return o
 }
 
-// liveFlow returns the stream's own view of f.
-func (o *output) liveFlow(f *flow) *liveFlow {
-	v := o.liveFlows[f]
-	if v == nil {
-		// Its encoder starts where the batches have got; see worker.account.
-		v = &liveFlow{Flow: f.Flow}
-		v.FromStart = f.FromStart && f.Next == (record.PerDirection{})
-		o.liveFlows[f] = v
-	}
-	return v
-}
-
-// syncLive gives the worker an output for each live stream that there is now.
-func (w *worker) syncLive() {
-	all := w.session.store.live.Load()
-	if all == w.liveKnown {
+// followStreams gives the pipeline an output for each live stream that there is now.
+func (p *pipeline) followStreams() {
+	all := p.session.store.live.Load()
+	if all == p.streams {
 		return
 	}
-	w.liveKnown = all
+	p.streams = all
 	var outputs []*output
 	for _, l := range *all {
-		i := slices.IndexFunc(w.live, func(o *output) bool { return o.live == l })
+		i := slices.IndexFunc(p.live, func(o *output) bool { return o.destination == liveDestination{l} })
 		if i >= 0 {
-			outputs = append(outputs, w.live[i])
+			outputs = append(outputs, p.live[i])
 		} else {
-			outputs = append(outputs, newLiveOutput(w, l))
+			outputs = append(outputs, newLiveOutput(p, l))
 		}
 	}
-	w.live = outputs
+	p.live = outputs
 }

@@ -3,7 +3,6 @@ package persistence
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,56 +12,61 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// bench is a worker without a goroutine: a test fills its shard's batch and has
-// it written when it wants.
-type bench struct {
-	t *testing.T
+// workerHarness is a worker without a goroutine: a test fills its shard's batch and
+// has it written when it wants.
+type workerHarness struct {
+	t       *testing.T
+	session *Session
 	*worker
 }
 
-func newBench(t *testing.T, r *rig, sink sink, encoder record.Encoder) *bench {
+func newWorkerHarness(t *testing.T, r *rig, d logdir.FileDestination, encoder record.Encoder) *workerHarness {
 	t.Helper()
 	c := r.store.config
 	l := c.layout()
-	spool, _, err := newSpool(c, spoolHeader{Formats: c.Formats, Workers: l.workers, Batch: l.batch})
+	spool, _, err := buffer.NewSpool("", buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(spool.remove)
-	mem, err := newMemory(l.encoded)
+	t.Cleanup(spool.Remove)
+	mem, err := buffer.NewMemory(l.encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(mem.free)
+	t.Cleanup(mem.Free)
 	s := newSession(r.store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
-	w := s.crew[0]
-	w.shard.active.state.begin(w.shard.number)
-	if sink != nil {
-		w.outputs[0].sink = sink
+	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
+	sh := s.shards[0]
+	sh.Begin()
+	w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
+	s.pipelines = []*pipeline{w.pipeline}
+	if d != nil {
+		w.output().destination, w.output().files = d, d
 	}
 	if encoder != nil {
-		w.outputs[0].encoder = encoder
+		w.output().encoder = encoder
 	}
-	return &bench{t, w}
+	return &workerHarness{t, s, w}
 }
 
+func (w *worker) output() *output { return w.pipeline.outputs[0] }
+
 // say offers data as Session.Data does.
-func (b *bench) say(p *peer, dir record.Direction, data []byte) {
+func (b *workerHarness) say(p *peer, dir record.Direction, data []byte) {
 	before := p.pass(b.session, dir, data)
-	p.describe()
-	b.shard.data(&p.Conn, dir, before, [][]byte{data}, len(data))
+	b.shard.Data(&p.Conn, dir, before, [][]byte{data}, len(data))
 }
 
 // end closes a connection as Session.End does.
-func (b *bench) end(p *peer) {
-	b.shard.mu.Lock()
-	defer b.shard.mu.Unlock()
-	if p.session == b.session && !p.ended {
-		p.ended, p.gone = true, b.session
-		b.shard.endLocked(&p.Conn, &ending{"RemoteClose", p.before()}, b.shard.clock.now())
+func (b *workerHarness) end(p *peer) {
+	if p.seen[b.session] != (oracle.Both{}) && p.gone == nil {
+		p.gone = b.session
+		b.shard.End(&p.Conn, record.CloseRemote, p.before())
 	}
 }
 
@@ -70,14 +74,14 @@ func (b *bench) end(p *peer) {
 func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, fileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	return (&rig{t: t, dir: dir}).conversations()
 }
 
-// memorySink is a sink that fails at random, at each place where a sink may.
-type memorySink struct {
+// memoryDestination is a destination that fails at random, at each place where one may.
+type memoryDestination struct {
 	random    *rand.Rand // nil means that nothing fails any more
 	committed bytes.Buffer
 	pending   []byte
@@ -86,7 +90,7 @@ type memorySink struct {
 	failures  int
 }
 
-func (m *memorySink) fails(in int) bool {
+func (m *memoryDestination) fails(in int) bool {
 	if m.random == nil || m.random.IntN(in) > 0 {
 		return false
 	}
@@ -94,29 +98,33 @@ func (m *memorySink) fails(in int) bool {
 	return true
 }
 
-func (m *memorySink) begin() error {
+// Begin implements logdir.Destination. The transaction is m.
+func (m *memoryDestination) Begin() (logdir.Transaction, error) {
 	if m.begun {
 		panic("begun twice")
 	}
 	if m.fails(5) {
-		return errWaiting
+		return nil, logdir.ErrWaiting
 	}
 	m.begun = true
-	return nil
+	return m, nil
 }
 
-func (m *memorySink) retry() {}
+func (m *memoryDestination) Retry() {}
 
-func (m *memorySink) room(int) (dst []byte, full bool, err error) {
+func (m *memoryDestination) Room(int) (dst []byte, err error) {
 	if m.fails(60) {
-		return nil, false, errors.New("no room")
+		return nil, errors.New("no room")
 	}
-	full = !m.fresh && m.random != nil && m.random.IntN(20) == 0
+	full := !m.fresh && m.random != nil && m.random.IntN(20) == 0
 	m.fresh = false
-	return m.pending, full, nil
+	if full {
+		return nil, logdir.ErrFull
+	}
+	return m.pending, nil
 }
 
-func (m *memorySink) next() error {
+func (m *memoryDestination) Next() error {
 	if len(m.pending) > 0 {
 		panic("ended before it was committed")
 	}
@@ -127,12 +135,13 @@ func (m *memorySink) next() error {
 	return nil
 }
 
-func (m *memorySink) place() (inode, size uint64)           { return 1, uint64(m.committed.Len()) }
-func (m *memorySink) takeBack(uint64, uint64, string) error { return nil }
+func (m *memoryDestination) Position() (inode, size uint64) { return 1, uint64(m.committed.Len()) }
 
-func (m *memorySink) put(dst []byte) { m.pending = dst }
+func (m *memoryDestination) TruncateUncommitted(uint64, uint64, string) error { return nil }
 
-func (m *memorySink) commit() error {
+func (m *memoryDestination) Put(dst []byte) { m.pending = dst }
+
+func (m *memoryDestination) Commit() error {
 	if m.fails(6) {
 		return errors.New("not committed")
 	}
@@ -141,17 +150,17 @@ func (m *memorySink) commit() error {
 	return nil
 }
 
-func (m *memorySink) abort(error) { m.pending = m.pending[:0] }
-func (m *memorySink) end()        { m.begun = false }
+func (m *memoryDestination) Abort(error) { m.pending = m.pending[:0] }
+func (m *memoryDestination) End()        { m.begun = false }
 
-// Wherever a sink fails, what it has taken and what it lacks make up the whole.
-func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
+// Wherever a destination fails, what it has and its gaps make up the whole.
+func TestOutputsAreExactWhereverTheDestinationFails(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
-		sink := &memorySink{random: rand.New(rand.NewPCG(seed, 4))}
-		b := newBench(t, r, sink, nil)
+		sink := &memoryDestination{random: rand.New(rand.NewPCG(seed, 4))}
+		b := newWorkerHarness(t, r, sink, nil)
 		peers := map[string]*peer{}
 		var live []*peer
 		for i := range 300 {
@@ -185,7 +194,7 @@ func TestOutputsAreExactWhereverTheSinkFails(t *testing.T) {
 			kept += c.In.Kept() + c.Out.Kept()
 			lost += c.In.Lost() + c.Out.Lost()
 		}
-		a := b.shard.tally.accounts()
+		a := tallyOf(b).Accounts()
 		if kept != a.Written.In+a.Written.Out || lost != a.Lost.In+a.Lost.Out || kept+lost != a.Seen.In+a.Seen.Out || len(all) != int(a.Connections) {
 			t.Errorf("seed %d: the log of %d connections keeps %d and lacks %d, counted %+v", seed, len(all), kept, lost, a)
 		}
@@ -223,7 +232,7 @@ func (f *faultyEncoder) Gap(dst []byte, t int64, flow *record.Flow, dir record.D
 
 func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta()})
+	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta()})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	for _, said := range []string{"panic at once", "a", "panic", "b", "flood", "panic", "c"} {
 		b.say(p, record.In, []byte(said))
@@ -241,7 +250,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 			t.Errorf("log %q %q, want %q", text(c.In), text(c.Out), want)
 		}
 	}
-	a := b.shard.tally.accounts()
+	a := tallyOf(b).Accounts()
 	if a.Lost.In != 28 || a.Written.In != 4 || a.Written.Out != 28 {
 		t.Errorf("accounts %+v", a)
 	}
@@ -253,7 +262,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 // A gap that cannot be encoded stays out of the log, and nothing else does.
 func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta(), gaps: true})
+	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta(), gaps: true})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	b.say(p, record.In, []byte("panic"))
 	b.say(q, record.In, []byte("well"))
@@ -261,20 +270,20 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	b.say(q, record.In, []byte("well"))
 	b.finish()
 	all := r.conversations()
-	if len(all) != 2 || text(all[0].In) != "" || text(all[1].In) != "wellwell" || len(b.outputs[0].behind) > 0 {
+	if len(all) != 2 || text(all[0].In) != "" || text(all[1].In) != "wellwell" || len(b.output().pending.flows) > 0 {
 		for _, c := range all {
 			t.Errorf("log of %s: %q, %q", c.Conn, text(c.In), text(c.Out))
 		}
 	}
 }
 
-// A sink that fails for long does not make the worker remember all connections
+// A destination that fails for long does not make the worker remember all connections
 // that have come and gone.
 func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = 1<<20, 1 }, nil)
-	sink := &memorySink{random: rand.New(rand.NewPCG(0, 0))}
-	b := newBench(t, r, downSink{sink}, nil)
-	for i := range maxEnded + 1000 {
+	sink := &memoryDestination{random: rand.New(rand.NewPCG(0, 0))}
+	b := newWorkerHarness(t, r, downDestination{sink}, nil)
+	for i := range maxPendingClosed + 1000 {
 		p := newPeer(r.run, i+1)
 		b.say(p, record.In, []byte("x"))
 		b.end(p)
@@ -283,21 +292,26 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 		}
 	}
 	b.drain()
-	if n := len(b.outputs[0].behind); n > maxEnded {
+	if n := len(b.output().pending.flows); n > maxPendingClosed {
 		t.Errorf("%d connections are remembered", n)
 	}
 	sink.random = nil
-	b.outputs[0].sink = sink
+	b.output().destination, b.output().files = sink, sink
 	b.finish()
-	if n := len(readLog(t, sink.committed.Bytes())); n != maxEnded {
+	if n := len(readLog(t, sink.committed.Bytes())); n != maxPendingClosed {
 		t.Errorf("the log has %d connections", n)
 	}
-	if a := b.shard.tally.accounts(); a.Lost.In != maxEnded+1000 {
+	if a := tallyOf(b).Accounts(); a.Lost.In != maxPendingClosed+1000 {
 		t.Errorf("accounts %+v", a)
 	}
 }
 
-// downSink is a sink that never begins.
-type downSink struct{ sink }
+// downDestination is a destination that no transaction begins with.
+type downDestination struct{ logdir.FileDestination }
 
-func (downSink) begin() error { return fmt.Errorf("down") }
+func (downDestination) Begin() (logdir.Transaction, error) { return nil, errors.New("down") }
+
+func tallyOf(b *workerHarness) *buffer.Tally {
+	t := b.shard.Tally()
+	return &t
+}

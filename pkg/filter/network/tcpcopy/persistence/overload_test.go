@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // hang makes the flow log's file hang, as a disk does that has gone away, until
 // resume is called.
 func hang(r *rig) (resume func()) {
-	r.store.flowLog.mu.Lock()
-	return r.store.flowLog.mu.Unlock
+	return r.store.flowLog.Pause()
 }
 
 // While no worker gets anywhere, a hundred times the buffer passes: that this test
@@ -81,19 +81,18 @@ func TestMemoryIsBounded(t *testing.T) {
 			for _, formats := range [][]Format{{FormatHex}, {FormatHexMeta}, {FormatPcapng}, {FormatHexMeta, FormatPcapng}} {
 				c := Config{BufferSize: size, Workers: workers, Formats: formats, MaxTotal: DefaultMaxTotal}
 				l := c.layout()
-				total := l.workers*2*l.batch + len(formats)*l.encoded
+				total := l.Shards*2*l.Batch + len(formats)*l.encoded
 				name := fmt.Sprintf("%d bytes, %d workers, %v: %+v", size, workers, formats, l)
 				if total > int(size)/4*5 {
 					t.Errorf("%s: %d bytes", name, total)
 				}
-				if l.workers < 1 || l.batch < minBatch || l.batch%pageSize != 0 || l.encoded%pageSize != 0 {
+				if l.Shards < 1 || l.Batch < minBatch || l.Batch%buffer.PageSize != 0 || l.encoded%buffer.PageSize != 0 {
 					t.Errorf("%s: bad layout", name)
 				}
 				// The longest record finds room in empty memory.
-				e := &entry{header: header{kind: kindData}, payload: make([]byte, l.record)}
-				intro := eventSize(8+8*(2+maxText)) + 2*eventSize(8)
-				if l.record < 100 || intro+dataSize(l.record, room{128, 64}) > l.batch || pageSize+max(boundText(e), boundPackets(e)) > l.encoded {
-					t.Errorf("%s: a record of %d bytes does not fit", name, l.record)
+				e := &buffer.Entry{Header: buffer.Header{Kind: buffer.KindData}, Payload: make([]byte, l.Record)}
+				if l.Record < 100 || buffer.RecordSize(l.Record) > l.Batch || buffer.PageSize+max(boundText(e), boundPackets(e)) > l.encoded {
+					t.Errorf("%s: a record of %d bytes does not fit", name, l.Record)
 				}
 			}
 		}
@@ -106,7 +105,7 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	s := r.open(1)
 	resume := hang(r)
-	const connections = maxEnding + 5000
+	const connections = buffer.MaxClosing + 5000
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -115,12 +114,12 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 		p.say(s, record.In, []byte("a record of some length, so that the batches are soon full"))
 		p.hangUp(s)
 	}
-	sh := s.shards[0]
-	if n := len(sh.ending); n > maxEnding {
-		t.Errorf("%d ends wait", n)
+	gapped, closing, _ := s.shards[0].Waiting()
+	if closing > buffer.MaxClosing {
+		t.Errorf("%d close events wait", closing)
 	}
-	if n := len(sh.gapped); n > 0 {
-		t.Errorf("%d connections that have ended are remembered for their gaps", n)
+	if gapped > 0 {
+		t.Errorf("%d connections that have ended are remembered for their gaps", gapped)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -150,9 +149,8 @@ func TestConnectionsWithGapsAreForgotten(t *testing.T) {
 	}
 	remembered := 0
 	for _, sh := range s.shards {
-		sh.mu.Lock()
-		remembered += len(sh.gapped) + len(sh.ending)
-		sh.mu.Unlock()
+		gapped, closing, _ := sh.Waiting()
+		remembered += gapped + closing
 	}
 	if remembered != 50 {
 		t.Errorf("%d connections are remembered, of 50 that go on", remembered)

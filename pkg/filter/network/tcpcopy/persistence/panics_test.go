@@ -46,13 +46,6 @@ func TestAPanicInTheBackground(t *testing.T) {
 	if len(a) != 1 || !strings.HasPrefix(a[0], "panic: in writing a portrait: no clock") || !strings.Contains(a[0], "portraits.go") {
 		t.Errorf("alerts %q", a)
 	}
-
-	var told []string
-	chore := newRolled(nil, func(what string, _ error) { told = append(told, what) })
-	chore.try(chores{expire: time.Hour}) // without a quota
-	if len(told) != 1 || told[0] != "panic" {
-		t.Errorf("told %q", told)
-	}
 }
 
 // Lines of the index that are given up are counted.

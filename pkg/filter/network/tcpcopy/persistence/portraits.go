@@ -80,5 +80,5 @@ func (s *Session) writePortrait(p portrait) {
 	defer recovered(s.store.alert, "writing a portrait")
 	line := dump.AppendLinePrefix(nil, s.store.host.Now())
 	line = fmt.Appendf(line, "[%s][%s][%s]%s\n", s.window.ID, p.business, p.port, p.json)
-	written = s.store.portraits.append(line) == nil // the file alerts, once in a row of failures
+	written = s.store.portraits.Append(line) == nil // the file alerts, once in a row of failures
 }

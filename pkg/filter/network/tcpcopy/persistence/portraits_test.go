@@ -100,7 +100,7 @@ func TestPortraitsAtOnce(t *testing.T) {
 func TestPortraitsDoNotPileUp(t *testing.T) {
 	r := newRig(t, nil, nil)
 	s := r.open(1)
-	r.store.portraits.mu.Lock()
+	resume := r.store.portraits.Pause()
 	taken, refused := 0, 0
 	for i := range 3 * maxPortraits {
 		ok, err := s.Portrait(model.BusinessType(fmt.Sprint("T", i)), "", func() ([]byte, error) { return []byte("{}"), nil })
@@ -111,7 +111,7 @@ func TestPortraitsDoNotPileUp(t *testing.T) {
 			refused++
 		}
 	}
-	r.store.portraits.mu.Unlock()
+	resume()
 	if taken > maxPortraits+1 || taken+refused != 3*maxPortraits {
 		t.Errorf("%d taken, %d refused", taken, refused)
 	}

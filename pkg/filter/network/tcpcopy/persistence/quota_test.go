@@ -11,6 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -41,9 +42,9 @@ func watchUsage(r *rig) (stop func() int64) {
 				most <- found
 				return
 			default:
-				r.store.quota.mu.Lock() // so that no file goes between two looks
+				resume := r.store.dir.Pause() // so that no file goes between two looks
 				found = max(found, usage(r.t, r.dir))
-				r.store.quota.mu.Unlock()
+				resume()
 				runtime.Gosched()
 			}
 		}
@@ -85,7 +86,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 				}
 			}
 		}
-		r.store.rolled.work.Wait()
+		r.store.dir.Wait()
 		if most := stop(); most > limit+4096 { // the index is written in any case
 			t.Errorf("the files took up to %d bytes of %d", most, limit)
 		}
@@ -117,35 +118,11 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 	}
 }
 
-// What two processes write during a hot upgrade counts for both.
-func TestTheQuotaSeesOtherProcesses(t *testing.T) {
-	dir := t.TempDir()
-	config := testConfig(dir)
-	config.MaxTotal = 1 << 20
-	q := newQuota(config, nil)
-	if err := q.reserve(100); err != nil {
-		t.Fatal(err)
-	}
-	other := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
-	if err := os.WriteFile(other, make([]byte, 1<<20), fileMode); err != nil {
-		t.Fatal(err)
-	}
-	q.index = &appendFile{path: filepath.Join(dir, dump.Index)}
-	for range 40 {
-		if err := q.reserve(1 << 10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if exists(other) {
-		t.Error("the other process's file has not been noticed")
-	}
-}
-
 // When nothing more may be removed, what comes is lost, and the file that is
 // being written stays.
 func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
-	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), fileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("no room")) })
@@ -157,78 +134,19 @@ func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 	}
 }
 
-func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
-	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
-	rolled := "dump_tcp_copy-" + at.Format(dump.RolledTimeFormat) + ".log"
-	for name, c := range map[string]struct {
-		closed  time.Time
-		files   []string
-		gone    string
-		removed []string
-	}{
-		"by its name":              {at.Add(time.Hour), []string{rolled}, rolled, []string{rolled}},
-		"compressed":               {at.Add(time.Hour), []string{rolled}, rolled + ".gz", []string{rolled}},
-		"rolled later":             {at.Add(-time.Hour), []string{dump.FlowLog}, rolled, []string{rolled}},
-		"rolled at once":           {at.Add(999 * time.Microsecond), []string{dump.FlowLog}, rolled + ".gz", []string{rolled}},
-		"rolled before":            {at.Add(time.Hour), []string{dump.FlowLog}, rolled, nil},
-		"another log's":            {at.Add(-time.Hour), []string{dump.PortraitLog}, rolled, nil},
-		"no time in the name":      {at.Add(-time.Hour), []string{dump.FlowLog}, "dump_tcp_copy-x.log", nil},
-		"a segment":                {at, []string{"a.pcapng", "b.pcapng"}, "b.pcapng.gz", []string{"b.pcapng"}},
-		"a segment of another one": {at, []string{"a.pcapng"}, "b.pcapng", nil},
-	} {
-		w := dump.WindowLine{Closed: c.closed, Files: c.files}
-		for range 2 {
-			markLine(&w, []dumpFile{{name: c.gone}})
-		}
-		if !slices.Equal(w.Removed, c.removed) {
-			t.Errorf("%s: removed %q, want %q", name, w.Removed, c.removed)
-		}
-		for _, f := range w.Removed {
-			if !slices.Contains(w.Files, f) {
-				t.Errorf("%s: %s is removed but not among %q", name, f, w.Files)
-			}
-		}
-	}
-}
-
-// Lines of the index that cannot be read stay as they are when others are marked.
-func TestMarkingKeepsForeignLines(t *testing.T) {
-	r := newRig(t, nil, nil)
-	r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
-	path := filepath.Join(r.dir, dump.Index)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	damaged := "not JSON\n" + string(text) + "{\"half\":"
-	if err := os.WriteFile(path, []byte(damaged), fileMode); err != nil {
-		t.Fatal(err)
-	}
-	if err := markRemoved(r.store.index, []dumpFile{{name: dump.FlowLog}}); err != nil {
-		t.Fatal(err)
-	}
-	after, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := string(after); !strings.HasPrefix(s, "not JSON\n") || !strings.Contains(s, `"removed":["dump_tcp_copy.log"]`) || strings.Count(s, "\n") != 2 {
-		t.Errorf("index %q", s)
-	}
-}
-
 func TestOldSegmentsGo(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Formats, c.Roll.Age = []Format{FormatPcapng}, 24*time.Hour
 	}, nil)
 	p := newPeer(r.run, 1)
 	first := r.window(1, func(s *Session) { p.say(s, record.In, []byte("x")) })
-	r.store.rolled.work.Wait()
+	r.store.dir.Wait()
 	old := time.Now().Add(-25 * time.Hour)
 	if err := os.Chtimes(filepath.Join(r.dir, first.Files[0]), old, old); err != nil {
 		t.Fatal(err)
 	}
 	second := r.window(2, func(s *Session) { p.say(s, record.In, []byte("x")) })
-	r.store.rolled.work.Wait()
+	r.store.dir.Wait()
 	if first = r.indexed(1); !slices.Equal(first.Removed, first.Files) || exists(filepath.Join(r.dir, first.Files[0])) {
 		t.Errorf("first window: %+v", first)
 	}

@@ -1,16 +1,15 @@
 package persistence
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -32,11 +31,11 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	}
 	var all []Recovered
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), pointerPrefix) {
+		if !strings.HasPrefix(entry.Name(), buffer.PointerPrefix) {
 			continue
 		}
 		pointer := filepath.Join(config.Dir, entry.Name())
-		s, err := openSpool(pointer)
+		s, err := buffer.OpenSpool(pointer, spoolLimits())
 		if r, found := recoverSpool(config, host, s, pointer, err); found {
 			all = append(all, r)
 		}
@@ -49,22 +48,22 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	// Where somebody else may put files, none is ours for certain; and where no spool
 	// has ever been, there is no directory.
 	var orphans []os.DirEntry
-	if ownersOnly(dir) == nil {
+	if buffer.OwnersOnly(dir) == nil {
 		if orphans, err = os.ReadDir(dir); err != nil {
 			return all, err
 		}
 	}
 	for _, entry := range orphans {
-		if filepath.Ext(entry.Name()) != spoolExtension {
+		if filepath.Ext(entry.Name()) != buffer.SpoolExtension {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
-		s, err := openSpoolFile(path, "")
+		s, err := buffer.OpenSpoolFile(path, "", spoolLimits())
 		if err != nil {
 			continue // another directory's business, or that of a process which is alive
 		}
-		if s.header.Dir != config.Dir {
-			s.leave()
+		if s.Header().Dir != config.Dir {
+			s.Leave()
 			continue
 		}
 		if r, found := recoverSpool(config, host, s, path, nil); found {
@@ -76,9 +75,9 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 
 // recoverSpool recovers the spool s, which pointer stands for, unless err says why
 // it cannot be read. found is false when there is nothing to say.
-func recoverSpool(config Config, host Host, s *spool, pointer string, err error) (r Recovered, found bool) {
+func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err error) (r Recovered, found bool) {
 	switch {
-	case errors.Is(err, errSpoolBusy):
+	case errors.Is(err, buffer.ErrSpoolBusy):
 		return r, false
 	case errors.Is(err, os.ErrNotExist):
 		_ = os.Remove(pointer) // the machine was started anew, or somebody tidied up
@@ -86,185 +85,113 @@ func recoverSpool(config Config, host Host, s *spool, pointer string, err error)
 	case err != nil:
 		return Recovered{Spool: pointer, Err: err}, true
 	}
-	r = Recovered{Spool: s.file.Name()}
-	config.Formats, config.Spool, host.Run = s.header.Formats, SpoolOff, s.header.Run
+	r = Recovered{Spool: s.Path()}
+	h := s.Header()
+	config.Formats, config.Spool, host.Run = formatsOf(h.Formats), SpoolOff, h.Run
 	host.Effective, host.Static = nil, nil // they are not the ones of that time
 	store, err := open(config, host)
 	if err != nil {
-		s.leave()
+		s.Leave()
 		r.Err = err
 		return r, true
 	}
 	defer store.Close()
-	session, err := resumeSession(store, s)
+	session, err := deadSession(store, s)
 	if err != nil {
-		s.leave()
+		s.Leave()
 		r.Err = err
 		return r, true
 	}
-	last, damage, err := session.resumeAll()
+	defer session.memory.Free()
+	closed, damage, err := session.writeDead()
 	if err != nil {
-		session.memory.free()
-		s.leave()
+		s.Leave()
 		r.Err = fmt.Errorf("kept for the next try: %w", err)
 		return r, true
 	}
 	r.Err = damage
-	closed := s.header.Opened
-	if last > 0 {
-		closed = time.Unix(0, last)
-	}
 	r.Window = store.finish(session, closed, true)
-	session.memory.free()
-	s.remove()
+	s.Remove()
 	return r, true
 }
 
-// resumeSession makes a session of what a spool holds, without goroutines.
-func resumeSession(store *Store, s *spool) (*Session, error) {
+// deadSession makes a session of what a spool holds: its sources are the spool's
+// shards.
+func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
+	h := s.Header()
 	l := store.config.layout()
-	l.workers, l.batch = s.header.Workers, s.header.Batch
+	l.Shards, l.Batch = h.Workers, h.Batch
 	l.encoded = max(l.encoded, 4*maxRecord) // its records may be longer than ours
-	mem, err := newMemory(len(store.config.Formats) * l.encoded)
+	mem, err := buffer.NewMemory(len(store.config.Formats) * l.encoded)
 	if err != nil {
 		return nil, err
 	}
-	w := record.Window{ID: s.header.Window, Trigger: s.header.Trigger, Opened: s.header.Opened}
-	session := newSession(store, w, l, mem, s)
+	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened}, l, mem, s)
 	if session.segments != nil {
-		err = session.segments.resume()
+		if err := session.segments.Resume(); err != nil {
+			mem.Free()
+			return nil, err
+		}
 	}
-	return session, err
+	for i := range h.Workers {
+		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i)))
+	}
+	return session, nil
 }
 
-// resumeAll deals with the batches of all shards that were not done, and returns
-// the time of their last entry, nanoseconds since the Unix epoch. damage tells of
-// entries that cannot be read. err says that something cannot be written now: the
-// spool still has it then.
-func (s *Session) resumeAll() (last int64, damage, err error) {
-	// The files lose what was not committed before anything new comes behind it.
-	for i, state := range s.spool.states {
-		for _, k := range pendingBatches(state, state.account().number) {
-			for j, o := range s.crew[i].outputs {
-				if phase, place := state.batches[k].outputs[j].get(); phase == phaseBegun {
-					if err := o.sink.takeBack(place.inode, place.size, s.window.ID); err != nil {
-						return 0, nil, err
-					}
-				}
-			}
+// writeDead writes the batches that a killed process had not done, and returns the
+// time of their last entry, or that of the window's opening. damage tells of entries
+// that cannot be read. err says that something cannot be written now: the spool still
+// has it then.
+func (s *Session) writeDead() (last time.Time, damage, err error) {
+	for _, p := range s.pipelines {
+		if err := p.truncateUncommitted(); err != nil {
+			return last, nil, err
 		}
 	}
-	for i := range s.spool.states {
-		t, damaged, err := s.resume(i)
-		if err != nil {
-			return 0, nil, err
+	last = s.window.Opened
+	for _, p := range s.pipelines {
+		source := p.source.(*deadShard)
+		if err := p.writeAll(); err != nil {
+			return last, nil, err
 		}
-		last, damage = max(last, t), errors.Join(damage, damaged)
-	}
-	return last, damage, nil
-}
-
-// resume is resumeAll for one shard.
-func (s *Session) resume(shard int) (last int64, damage, err error) {
-	w, state := s.crew[shard], s.spool.states[shard]
-	account := state.account()
-	w.shard.tally, w.known = account.tally, account.tally.connections
-	for _, i := range pendingBatches(state, account.number) {
-		b := &batch{mem: s.spool.batchMemory(shard, i), state: &state.batches[i]}
-		b.n = int(min(b.state.used.Load(), uint64(len(b.mem))))
-		used := b.n
-		b.n, last = b.wholeEntries()
-		if b.n < used {
-			damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.window.ID, b.n, used)
-		}
-		if !w.resume(b) {
-			return 0, nil, fmt.Errorf("window %s: %d bytes of a batch cannot be written", s.window.ID, b.n)
-		}
-	}
-	w.tellTraffic()
-	t := &w.shard.tally
-	t.connections = w.known
-	for d := range t.seen {
-		t.seen[d] = t.written[d]
-		for r := range t.lost[d] {
-			t.lost[d][r] = max(t.lost[d][r], state.losses[d][r].Load()) // since the last account, too
-			t.seen[d] += t.lost[d][r]
+		damage = errors.Join(damage, source.damage)
+		if t := time.Unix(0, source.last); source.last != 0 && t.After(last) {
+			last = t
 		}
 	}
 	return last, damage, nil
 }
 
-// resume takes a batch to where the outputs do not have it yet. It is false when
-// one of them does not take all of it.
-func (w *worker) resume(b *batch) bool {
-	w.introduce(b)
-	for _, f := range w.flows {
-		if f == nil || !f.again {
-			continue
-		}
-		for i, format := range w.session.store.config.Formats {
-			if format != FormatPcapng {
-				f.opened |= 1 << i // the log has its opening from the earlier batch
+// truncateUncommitted makes the files lose what of a dead shard's batches was not
+// committed, before anything new comes behind it.
+func (p *pipeline) truncateUncommitted() error {
+	for _, b := range p.source.(*deadShard).batches {
+		for _, o := range p.outputs {
+			phase, position := o.progress(b).Get()
+			if phase != buffer.PhaseBegun {
+				continue
+			}
+			if err := o.files.TruncateUncommitted(position.Inode, position.Size, p.session.window.ID); err != nil {
+				return err
 			}
 		}
 	}
-	w.missed = w.missed[:0]
-	for i, o := range w.outputs {
-		phase, place := b.state.outputs[i].get()
-		if phase == phaseDone {
-			continue
-		}
-		o.write(b, int(min(place.from, uint64(b.n))))
-	}
-	if len(w.missed) > 0 {
-		return false
-	}
-	t := w.account(b)
-	t.connections = w.known
-	w.state.settle(b.state.number.Load(), &t)
-	return true
+	return nil
 }
 
-// wholeEntries returns how many bytes of b's entries can be encoded, and the time
-// of the last one.
-func (b *batch) wholeEntries() (n int, last int64) {
-	introduced := map[uint32]bool{}
-	var e entry
-	for n < b.n {
-		next, ok := b.entry(n, &e)
-		if !ok || e.dir > record.Out || e.reason >= record.NumReasons || e.slot > maxSlots {
-			break
+// writeAll writes the batches of a dead shard and accounts for them. It stops at one
+// that a file does not accept entirely.
+func (p *pipeline) writeAll() error {
+	source := p.source.(*deadShard)
+	p.flows.known = source.sum.Connections
+	for b := source.next(); b != nil; b = source.next() {
+		if p.write(b); len(p.missed) > 0 {
+			return errNotWritten(p.session.window.ID, b)
 		}
-		if e.kind == kindIntro {
-			introduced[e.slot] = len(e.payload) >= 8
-		}
-		if !introduced[e.slot] || len(e.payload) < leastPayload[e.kind] {
-			break
-		}
-		if e.kind == kindClose {
-			delete(introduced, e.slot)
-		}
-		n, last = next, e.time
+		p.account(b)
 	}
-	return n, last
-}
-
-// maxSlots bounds the connections of a shard at a time that a recovery believes.
-const maxSlots = 1 << 24
-
-// leastPayload is how many bytes the payload of a kind has at least.
-var leastPayload = [256]int{kindIntro: 8, kindData: 1, kindGap: 8, kindClose: 16}
-
-// pendingBatches returns which batches of a shard are not accounted for, in order.
-func pendingBatches(state *shardState, done uint64) []int {
-	var which []int
-	for i := range state.batches {
-		if b := &state.batches[i]; b.number.Load() > done && b.used.Load() > 0 {
-			which = append(which, i)
-		}
-	}
-	slices.SortFunc(which, func(a, b int) int {
-		return cmp.Compare(state.batches[a].number.Load(), state.batches[b].number.Load())
-	})
-	return which
+	p.flush()
+	source.close(p.flows.known)
+	return nil
 }

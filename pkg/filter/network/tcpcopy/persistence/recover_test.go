@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -189,7 +190,7 @@ func TestASpoolIsLeftToItsDirectory(t *testing.T) {
 	if err != nil || len(all) != 0 {
 		t.Errorf("recovered %+v, %v", all, err)
 	}
-	if err := os.Mkdir(config.Dir, dirMode); err != nil {
+	if err := os.Mkdir(config.Dir, logdir.DirMode); err != nil {
 		t.Fatal(err)
 	}
 	all, err = Recover(config, Host{Run: "aaaaaa", Now: time.Now})

@@ -3,12 +3,14 @@ package persistence
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -33,7 +35,7 @@ type steppingClock struct {
 }
 
 func newSteppingClock() *steppingClock {
-	return &steppingClock{now: time.Now(), step: max(lastRetry, alertPause) + time.Second}
+	return &steppingClock{now: time.Now(), step: max(logdir.MaxWait, alertPause) + time.Second}
 }
 
 func (c *steppingClock) read() time.Time {
@@ -239,4 +241,9 @@ func (p *peer) compare(t *testing.T, c *oracle.Conversation) {
 			t.Errorf("connection %s, window %s: %v", p.id, c.Window, err)
 		}
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

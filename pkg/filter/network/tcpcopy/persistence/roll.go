@@ -7,17 +7,13 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 )
 
-// Roll says when a file is rolled, and what happens to the rolled ones. A zero
-// field means that nothing is done for that reason.
-type Roll struct {
-	Size     int64         // bytes after which a file is rolled
-	Every    time.Duration // whole hours of the local day after which a file is rolled
-	Age      time.Duration // rolled files older than that are removed
-	Keep     int           // how many rolled files are kept
-	Compress bool          // rolled files are compressed with gzip
-}
+// Roll says when a file is rolled, and what happens to the archived ones. Its fields
+// are Size in bytes, Every in whole hours of the local day, Age, Keep in files, and
+// Compress. A zero field means that nothing is done for that reason.
+type Roll = logdir.Roll
 
 // DefaultRoll is MOSN's own default: daily, the last ten files. (MOSN's
 // mosn.io/pkg/log/roller.go.)
@@ -78,26 +74,4 @@ func ParseRoll(words string) (Roll, error) {
 		r.Size = 0
 	}
 	return r, nil
-}
-
-// due tells whether a file of that size, last begun at born, is to be rolled
-// before more bytes are appended at now. An empty file is never rolled.
-func (r Roll) due(size, more int64, born, now time.Time) bool {
-	return size > 0 && (r.full(size, more) || r.overdue(born, now))
-}
-
-// full tells whether more bytes are too many for a file of that size.
-func (r Roll) full(size, more int64) bool { return r.Size > 0 && size+more > r.Size }
-
-// overdue tells whether a file that was begun at born has had its time.
-func (r Roll) overdue(born, now time.Time) bool {
-	return r.Every > 0 && r.period(born) != r.period(now)
-}
-
-// period numbers the stretches of Every of the local days, so that a file is
-// rolled at the same hours each day.
-func (r Roll) period(t time.Time) int {
-	t = t.Local()
-	hours := int(r.Every / time.Hour)
-	return (t.Year()*366+t.YearDay())*24 + t.Hour()/hours
 }

@@ -1,9 +1,7 @@
 package persistence
 
 import (
-	"compress/gzip"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,20 +13,22 @@ import (
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // logs returns the base names of the flow logs in dir, the current one last.
 func logs(t *testing.T, dir string) []string {
 	t.Helper()
-	rolled, err := rolledFiles(filepath.Join(dir, dump.FlowLog))
+	entries, err := os.ReadDir(dir) // sorted: the names' times sort as text
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Reverse(rolled)
 	var names []string
-	for _, path := range rolled {
-		names = append(names, filepath.Base(path))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "dump_tcp_copy-") && !strings.HasSuffix(e.Name(), ".tmp") {
+			names = append(names, e.Name())
+		}
 	}
 	if exists(filepath.Join(dir, dump.FlowLog)) {
 		names = append(names, dump.FlowLog)
@@ -105,7 +105,7 @@ func TestOldRolledFilesGo(t *testing.T) {
 	for n := range 4 {
 		r.window(n, func(s *Session) { talkMuch(s, p, 1<<20) })
 	}
-	r.store.rolled.work.Wait()
+	r.store.dir.Wait()
 	names := logs(t, r.dir)
 	if len(names) != 3 {
 		t.Errorf("with keep=2 the logs are %q", names)
@@ -123,18 +123,6 @@ func TestOldRolledFilesGo(t *testing.T) {
 	if first := r.indexed(0); len(first.Removed) == 0 {
 		t.Errorf("nothing of the first window has been removed: %+v", first)
 	}
-	// By age.
-	old := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(filepath.Join(r.dir, names[0]), old, old); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(r.dir, dump.FlowLog)
-	if err := r.store.rolled.tidyNow(path, Roll{Age: 24 * time.Hour}, time.Now()); err != nil {
-		t.Error(err)
-	}
-	if after := logs(t, r.dir); !slices.Equal(after, names[1:]) {
-		t.Errorf("with age=1 of %q remain %q", names, after)
-	}
 	r.quiet()
 }
 
@@ -142,7 +130,7 @@ func TestRolledFilesAreCompressed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }, nil)
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) { talkMuch(s, p, 3<<20) })
-	r.store.rolled.work.Wait()
+	r.store.dir.Wait()
 	names := logs(t, r.dir)
 	for i, name := range names {
 		if strings.HasSuffix(name, ".gz") != (i < len(names)-1) {
@@ -154,94 +142,6 @@ func TestRolledFilesAreCompressed(t *testing.T) {
 	}
 	r.agrees(w)
 	r.quiet()
-}
-
-// Of two processes that compress a file at once, one does.
-func TestOneCompressesAFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
-	text := strings.Repeat("a line\n", 200_000)
-	if err := os.WriteFile(path, []byte(text), fileMode); err != nil {
-		t.Fatal(err)
-	}
-	var work sync.WaitGroup
-	for range 4 {
-		work.Add(1)
-		go func() {
-			defer work.Done()
-			r := newRolled(newQuota(testConfig(dir), nil), nil)
-			defer r.close()
-			if err := r.compressNow(path); err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	work.Wait()
-	f, err := os.Open(path + ".gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	zip, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(zip); err != nil || string(got) != text {
-		t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("left over: %v, %v", entries, err)
-	}
-}
-
-// A file that cannot be compressed stays, and so does one whose compressing is
-// stopped.
-func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
-	if err := os.WriteFile(path, []byte("text\n"), fileMode); err != nil {
-		t.Fatal(err)
-	}
-	r := newRolled(newQuota(testConfig(dir), nil), nil)
-	r.close()
-	r.close()
-	if err := r.compressNow(path); err == nil || !exists(path) || exists(path+".gz") {
-		t.Errorf("stopped: %v", err)
-	}
-	if err := r.compressNow(filepath.Join(dir, "gone.log")); err != nil {
-		t.Errorf("a file that is gone: %v", err)
-	}
-	r = newRolled(newQuota(testConfig(dir), nil), nil)
-	defer r.close()
-	if err := os.MkdirAll(filepath.Join(path+".gz", "in the way"), dirMode); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.compressNow(path); err == nil || !exists(path) || exists(path+".gz.tmp") {
-		t.Errorf("with its name taken: %v", err)
-	}
-}
-
-// Names of rolled files are never taken again, not even within a millisecond.
-func TestRolledNamesAreNew(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
-	r := newRolled(newQuota(testConfig(dir), nil), nil)
-	defer r.close()
-	now := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
-	for i := range 3 {
-		if err := os.WriteFile(path, []byte{byte(i)}, fileMode); err != nil {
-			t.Fatal(err)
-		}
-		name, err := r.take(path, now)
-		want := filepath.Join(dir, fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log", 2*i))
-		if err != nil || name != want {
-			t.Errorf("%s, %v, want %s", name, err, want)
-		}
-		taken := filepath.Join(dir, fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log.gz", 2*i+1))
-		if err := os.WriteFile(taken, nil, fileMode); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // During a hot upgrade two processes write to one directory: both roll and
@@ -310,7 +210,7 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 			}
 		})
 	}
-	r.store.rolled.work.Wait()
+	r.store.dir.Wait()
 	seen := map[string]bool{}
 	err := filepath.WalkDir(filepath.Dir(dir), func(path string, e os.DirEntry, err error) error {
 		if err != nil {
@@ -320,9 +220,9 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		want := os.FileMode(fileMode)
+		want := os.FileMode(logdir.FileMode)
 		if e.IsDir() {
-			want = os.ModeDir | dirMode
+			want = os.ModeDir | logdir.DirMode
 		}
 		if info.Mode() != want {
 			t.Errorf("%s: %v, want %v", path, info.Mode(), want)

@@ -11,6 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mask"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 )
 
 // unchanged stands in a snapshot file for a configuration that is the same as in
@@ -20,7 +21,7 @@ const unchanged = "no_change"
 // snapshots is a file of snapshots of one configuration, one line a window. It
 // is used by one goroutine at a time.
 type snapshots struct {
-	file *appendFile
+	file *logdir.AppendLog
 	load func() ([]byte, error) // nil when there is no such configuration
 
 	last [md5.Size]byte // of the configuration that the file has last
@@ -54,9 +55,9 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 	}
 	masked = oneLine.Bytes()
 
-	size, more := s.file.holds(now)
+	size, more := s.file.Size(now)
 	if more && size != s.end { // an earlier process has written, or one beside us
-		s.last = lastSnapshot(s.file.path)
+		s.last = lastSnapshot(s.file.Path())
 	}
 	sum := md5.Sum(masked)
 	same := more && sum == s.last
@@ -68,7 +69,7 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 		line = append(line, masked...)
 	}
 	line = append(line, '\n')
-	if err := s.file.append(line); err != nil {
+	if err := s.file.Append(line); err != nil {
 		return err
 	}
 	if !more {

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -37,70 +37,27 @@ func TestTheSpoolOfALivingProcessIsLeftAlone(t *testing.T) {
 
 // What is no spool is refused with a reason, and stays for somebody to look at.
 func TestADamagedSpoolIsRefused(t *testing.T) {
-	head := append([]byte(spoolMagic), 0, 0, 0, 0)
-	long := append([]byte(spoolMagic), 0xff, 0xff, 0xff, 0xff)
+	head := append([]byte("TCSPOOL\n"), 0, 0, 0, 0)
+	long := append([]byte("TCSPOOL\n"), 0xff, 0xff, 0xff, 0xff)
 	for name, content := range map[string][]byte{
 		"empty":              nil,
 		"short":              head,
-		"without its magic":  make([]byte, 2*pageSize),
-		"without a header":   append(head, make([]byte, 2*pageSize)...),
-		"with a long header": append(long, make([]byte, 2*pageSize)...),
+		"without its magic":  make([]byte, 2*buffer.PageSize),
+		"without a header":   append(head, make([]byte, 2*buffer.PageSize)...),
+		"with a long header": append(long, make([]byte, 2*buffer.PageSize)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, spools := t.TempDir(), t.TempDir()
-			path := filepath.Join(spools, "dead"+spoolExtension)
-			pointer := filepath.Join(dir, pointerPrefix+"dead")
-			if err := errors.Join(os.WriteFile(path, content, fileMode), os.WriteFile(pointer, []byte(path+"\n"), fileMode)); err != nil {
+			path := filepath.Join(spools, "dead"+buffer.SpoolExtension)
+			pointer := filepath.Join(dir, buffer.PointerPrefix+"dead")
+			if err := errors.Join(os.WriteFile(path, content, logdir.FileMode), os.WriteFile(pointer, []byte(path+"\n"), logdir.FileMode)); err != nil {
 				t.Fatal(err)
 			}
 			config := testConfig(dir)
 			all, err := Recover(config, Host{Run: "aaaaaa"})
-			if err != nil || len(all) != 1 || !errors.Is(all[0].Err, errSpool) || !exists(path) {
+			if err != nil || len(all) != 1 || !errors.Is(all[0].Err, buffer.ErrSpool) || !exists(path) {
 				t.Errorf("recovered %+v, %v", all, err)
 			}
 		})
-	}
-}
-
-// However often a log is rolled while files are compressed, one goroutine does it.
-func TestOneGoroutineTidies(t *testing.T) {
-	dir := t.TempDir()
-	r := newRolled(newQuota(testConfig(dir), nil), nil)
-	defer r.close()
-	rolled := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
-	if err := os.WriteFile(rolled, []byte("text\n"), fileMode); err != nil {
-		t.Fatal(err)
-	}
-	before := runtime.NumGoroutine()
-	r.quota.mu.Lock() // which compressing waits for
-	for range 100 {
-		r.tidy(filepath.Join(dir, dump.FlowLog), Roll{Compress: true})
-		r.tidySegments(dir, Roll{Compress: true}, []string{"one.pcapng"})
-	}
-	if more := runtime.NumGoroutine() - before; more > 1 {
-		t.Errorf("%d goroutines", more)
-	}
-	r.quota.mu.Unlock()
-	r.work.Wait()
-	if !exists(rolled + ".gz") {
-		t.Error("the rolled log has not been compressed")
-	}
-}
-
-// A look at the directory does not see what is about to be written.
-func TestReservationsCountUntilTheyAreWritten(t *testing.T) {
-	config := testConfig(t.TempDir())
-	config.MaxTotal = 1 << 20
-	q := newQuota(config, nil)
-	const most = 600 << 10
-	if err := q.reserve(most); err != nil {
-		t.Fatal(err)
-	}
-	if q.reserve(most) == nil {
-		t.Errorf("room for %d bytes twice in %d", most, config.MaxTotal)
-	}
-	q.settle(most) // it was not written
-	if err := q.reserve(most); err != nil {
-		t.Error(err)
 	}
 }

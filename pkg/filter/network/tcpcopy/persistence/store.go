@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -36,14 +37,12 @@ type Host struct {
 type Store struct {
 	config Config
 	host   Host
-	rolled *rolled
 
-	flowLog   *appendFile
-	portraits *appendFile
-	index     *appendFile
+	dir       *logdir.Dir
+	flowLog   *logdir.AppendLog
+	portraits *logdir.AppendLog
 	effective *snapshots
 	static    *snapshots
-	quota     *quota
 
 	// unindexed are lines that the index lacks because it could not be written;
 	// the goroutine that closes windows has it, and Close after that.
@@ -58,12 +57,12 @@ type Store struct {
 	noIndex    atomic.Uint64           // lines that the index will never have
 	recovering sync.WaitGroup          // Open's goroutine
 
-	mu      sync.Mutex // guards the rest
-	session *Session   // the open one
-	opening string     // ID of the window whose session is being made; "" when none is
-	windows uint64     // finished
-	totals  tally      // of finished windows
-	sealed  bool       // no window is opened any more
+	mu      sync.Mutex   // guards the rest
+	session *Session     // the open one
+	opening string       // ID of the window whose session is being made; "" when none is
+	windows uint64       // finished
+	totals  buffer.Tally // of finished windows
+	sealed  bool         // no window is opened any more
 	closed  bool
 }
 
@@ -116,30 +115,31 @@ func open(config Config, host Host) (*Store, error) {
 	if s.host.Now == nil {
 		s.host.Now = time.Now
 	}
-	s.quota = newQuota(config, s.alert)
-	s.quota.run = host.Run
-	s.rolled = newRolled(s.quota, s.alert)
+	s.dir = logdir.Open(logdir.Options{
+		Path:     config.Dir,
+		Run:      host.Run,
+		MaxTotal: config.MaxTotal,
+		Now:      s.host.Now,
+		Alert:    s.alert,
+		Info:     s.info,
+	})
 	roll := config.rolling()
-	s.flowLog = s.logFile(dump.FlowLog, roll)
-	s.portraits = s.logFile(dump.PortraitLog, roll)
-	s.index = s.logFile(dump.Index, Roll{}) // the index stays whole
-	s.effective = &snapshots{file: s.logFile(dump.EffectiveConfigs, roll), load: host.Effective}
-	s.static = &snapshots{file: s.logFile(dump.StaticConfigs, roll), load: host.Static}
-	s.index.quota = nil // it must not wait for itself
-	s.quota.index = s.index
+	s.flowLog = s.dir.Log(dump.FlowLog, roll)
+	s.portraits = s.dir.Log(dump.PortraitLog, roll)
+	s.effective = &snapshots{file: s.dir.Log(dump.EffectiveConfigs, roll), load: host.Effective}
+	s.static = &snapshots{file: s.dir.Log(dump.StaticConfigs, roll), load: host.Static}
 	return s, nil
 }
 
-func (s *Store) logFile(name string, roll Roll) *appendFile {
-	return &appendFile{
-		quota: s.quota,
-		path:  filepath.Join(s.config.Dir, name),
-		roll:  roll,
-		now:   s.host.Now,
-		alert: s.alert,
-		info:  s.info,
-		aside: s.rolled,
+// prepareDir creates the dump directory. It reports one that cannot be it as a fault
+// of the configuration.
+func prepareDir(dir string) error {
+	err := logdir.Prepare(dir)
+	var unfit *logdir.UnfitError
+	if !errors.As(err, &unfit) {
+		return err
 	}
+	return errors.Join(&model.FieldError{Field: "output.dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
 }
 
 // Config returns what the store was opened with.
@@ -205,19 +205,18 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	accounts := session.Accounts()
 	var files []string
 	if session.segments != nil {
-		files = session.segments.finish(closed)
-		s.rolled.tidySegments(s.config.Dir, s.config.Roll, files)
+		files = session.segments.Finish(closed)
 	}
 	session.hangs.step()
-	files = append(files, s.flowLog.track()...)
-	portraits := s.portraits.track()
+	files = append(files, s.flowLog.DrainNames()...)
+	portraits := s.portraits.DrainNames()
 	files = append(files, portraits...)
 	if accounts.Written != (record.PerDirection{}) || len(portraits) > 0 {
 		for _, snap := range []*snapshots{s.effective, s.static} {
 			if err := snap.write(session.window.ID, s.host.Now()); err != nil {
 				s.alert("snapshot", err)
 			}
-			files = append(files, snap.file.track()...)
+			files = append(files, snap.file.DrainNames()...)
 		}
 	}
 	session.hangs.step()
@@ -230,7 +229,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		Ports:    session.portList(),
 		Accounts: accounts,
 		Files:    append([]string{}, files...),
-		Removed:  s.missing(files),
+		Removed:  s.dir.Missing(files),
 
 		Recovered: recovered,
 	}
@@ -242,7 +241,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 	s.session = nil
 	s.windows++
 	t := session.tally()
-	s.totals.add(&t)
+	s.totals.Add(&t)
 	return line
 }
 
@@ -250,16 +249,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 // window's line was on its way to the index, and that the line does not have as
 // removed.
 func (s *Store) markLate(files, marked []string) {
-	var late []dumpFile
-	for _, name := range s.missing(files) {
-		if removable(name) && !slices.Contains(marked, name) {
-			late = append(late, dumpFile{name: name})
-		}
-	}
-	if len(late) == 0 {
-		return
-	}
-	if err := markRemoved(s.index, late); err != nil {
+	if err := s.dir.Index().MarkMissing(files, marked); err != nil {
 		s.alert("retention", err)
 	}
 }
@@ -275,12 +265,7 @@ func (s *Store) writeIndex(line []byte) {
 	} else {
 		s.noIndex.Add(1)
 	}
-	s.index.retry()
-	// Where nothing can be removed, the line is written even so: it is the account.
-	if n := len(s.unindexed); s.quota.reserve(n) == nil {
-		defer s.quota.settle(n)
-	}
-	if err := s.index.append(s.unindexed); err != nil {
+	if err := s.dir.Index().Append(s.unindexed); err != nil {
 		s.alert("index", err)
 		return
 	}
@@ -309,12 +294,12 @@ func (s *Store) Stats() Stats {
 	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load()}
 	if s.session != nil {
 		open := s.session.tally()
-		accounts := open.accounts()
+		accounts := open.Accounts()
 		stats.Window = &accounts
 		stats.Buffered = s.session.Buffered()
-		t.add(&open)
+		t.Add(&open)
 	}
-	stats.Accounts = t.accounts()
+	stats.Accounts = t.Accounts()
 	return stats
 }
 
@@ -334,10 +319,7 @@ func (s *Store) Close() {
 		l.finish()
 	}
 	s.recovering.Wait()
-	s.rolled.close()
-	for _, f := range []*appendFile{s.flowLog, s.portraits, s.index, s.effective.file, s.static.file} {
-		f.close()
-	}
+	s.dir.Close()
 }
 
 // alertPause is how long alerts of one kind keep silent after one: a fault of the
@@ -357,18 +339,6 @@ func (s *Store) alert(what string, err error) {
 	if s.host.Alert != nil && !silent {
 		s.host.Alert(what, err)
 	}
-}
-
-// missing returns those of the files that are gone: retention has been faster
-// than the window's end.
-func (s *Store) missing(files []string) (gone []string) {
-	for _, name := range files {
-		path := filepath.Join(s.config.Dir, name)
-		if !exists(path) && !exists(path+".gz") {
-			gone = append(gone, name)
-		}
-	}
-	return gone
 }
 
 func (s *Store) info(format string, args ...any) {

@@ -1,4 +1,4 @@
-package persistence
+package buffer
 
 import (
 	"encoding/binary"
@@ -23,14 +23,14 @@ type Conn struct {
 
 	description atomic.Pointer[description] // of Describe's answer
 
-	// The rest is of session and guarded by the lock of the shard there.
-	session *Session
+	// The rest is guarded by the lock of shard.
+	shard   *Shard // of the session that the connection last took part in
 	slot    uint32
-	batch   uint64  // number of the batch that has introduced the connection
-	named   bool    // any batch has
-	gapped  int     // its place in the shard's list of gapped connections, from 1; 0 when it is not there
-	ended   bool    // its close event has come
-	closing *ending // its close event, while that waits for room
+	batch   uint64      // number of the batch that has the connection's header
+	named   bool        // any batch has
+	gapped  int         // its place in the shard's list of gapped connections, from 1; 0 when it is not there
+	ended   bool        // its close event has come
+	closing *CloseEvent // its close event, while that waits for room
 	streams [2]stream
 }
 
@@ -45,19 +45,14 @@ type stream struct {
 	reason record.Reason
 }
 
-// ending is a connection's close event.
-type ending struct {
-	reason record.CloseReason
-	totals record.PerDirection
-}
-
 // description is what the batches need of a record.Endpoint.
 type description struct {
-	text  []byte // for intro entries
-	front int    // bytes of a packet's block before the payload
+	text     []byte // for connection headers
+	headroom int    // bytes of a packet's block before the payload
 }
 
-// describe returns the description, made at the first call.
+// describe returns the description, made at the first call. That call asks the
+// proxy, so it must not come under a shard's lock.
 func (c *Conn) describe() *description {
 	if d := c.description.Load(); d != nil {
 		return d
@@ -68,19 +63,21 @@ func (c *Conn) describe() *description {
 func (c *Conn) makeDescription() *description {
 	d := &description{text: appendEndpoint(nil, c.Describe())}
 	var f record.Flow
-	decodeEndpoint(d.text, &f) // as the worker does
-	d.front = dump.PacketFront(&f)
+	decodeEndpoint(d.text, &f.Endpoint) // as the worker does
+	d.headroom = dump.PacketFront(&f)
 	c.description.Store(d)
 	return d
 }
 
-// room is what is left around n bytes of c, under that layout.
-func (c *Conn) room(l *layout, n int) room {
-	if l.placed {
-		return room{c.describe().front, dump.PacketBack(n)}
-	}
-	return room{back: -n & 7}
+// firstOffset returns the offset from which the entries behind a connection header
+// go on.
+func (c *Conn) firstOffset(dir record.Direction) uint64 {
+	return c.streams[dir].next - c.streams[dir].gap
 }
+
+// maxText bounds each text of a description, in bytes: paths of Unix sockets and
+// names of listeners are shorter.
+const maxText = 256
 
 // appendEndpoint encodes e: each text with its length before it, then the
 // binary forms of the addresses likewise.
@@ -95,15 +92,11 @@ func appendEndpoint(dst []byte, e record.Endpoint) []byte {
 	return dst
 }
 
-// maxText bounds each text of a description, in bytes: paths of Unix sockets and
-// names of listeners are shorter.
-const maxText = 256
-
-// decodeEndpoint fills in the description that an intro entry carries. ok is
-// false when data is not one.
-func decodeEndpoint(data []byte, f *record.Flow) (ok bool) {
+// decodeEndpoint fills in the description that a connection header carries. It
+// reports whether data is one.
+func decodeEndpoint(data []byte, e *record.Endpoint) (ok bool) {
 	var client, server string
-	for _, s := range []*string{&f.Conn, &f.Port, &f.ListenerName, &f.Network, &f.Peer, &f.Listener, &client, &server} {
+	for _, s := range []*string{&e.Conn, &e.Port, &e.ListenerName, &e.Network, &e.Peer, &e.Listener, &client, &server} {
 		if len(data) < 2 {
 			return false
 		}
@@ -113,6 +106,6 @@ func decodeEndpoint(data []byte, f *record.Flow) (ok bool) {
 		}
 		*s, data = string(data[:n]), data[n:]
 	}
-	return f.ClientAddr.UnmarshalBinary([]byte(client)) == nil &&
-		f.ServerAddr.UnmarshalBinary([]byte(server)) == nil
+	return e.ClientAddr.UnmarshalBinary([]byte(client)) == nil &&
+		e.ServerAddr.UnmarshalBinary([]byte(server)) == nil
 }

@@ -1,4 +1,4 @@
-package persistence
+package logdir
 
 import (
 	"compress/gzip"
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +19,11 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// rolled deals with files that have been rolled: it names, compresses and
-// removes them. What takes long is done by one goroutine, which is there while
-// there are chores and which close stops and waits for.
-type rolled struct {
+// archive deals with the files that are complete: logs that have been rolled, and
+// segments of windows that are closed. It names, compresses and removes them. What
+// lasts long is done by one goroutine, which startLocked starts, which ends when
+// nothing is due, and which close stops and waits for.
+type archive struct {
 	alert func(what string, err error)
 	quota *quota
 	ctx   context.Context
@@ -30,27 +32,27 @@ type rolled struct {
 
 	mu   sync.Mutex // guards the rest
 	busy bool       // there is the goroutine
-	due  chores
+	due  housekeeping
 }
 
-// chores are what waits for the goroutine. Files may be rolled faster than they
+// housekeeping is what waits for the goroutine. Files may be rolled faster than they
 // are compressed: what is asked for again is due once.
-type chores struct {
+type housekeeping struct {
 	logs     map[string]Roll // by the path of the log that has been rolled
 	segments []string        // paths of those that are complete and to be compressed
 	expire   time.Duration   // age of the segments to be removed, 0 for none
 }
 
-func newRolled(quota *quota, alert func(string, error)) *rolled {
-	r := &rolled{quota: quota, alert: alert}
-	r.ctx, r.stop = context.WithCancel(context.Background())
-	return r
+func newArchive(quota *quota, alert func(string, error)) *archive {
+	a := &archive{quota: quota, alert: alert}
+	a.ctx, a.stop = context.WithCancel(context.Background())
+	return a
 }
 
-// take renames the file at path to its rolled name, base-<time>.ext in local
-// time, and returns that. The caller has locked the file, so nobody else renames
-// one of that path meanwhile. Names that exist are never taken again.
-func (r *rolled) take(path string, now time.Time) (string, error) {
+// rename gives the file at path its archived name, base-<time>.ext in local time,
+// and returns that. The caller has locked the file, so nobody else renames one of
+// that path meanwhile. Names that exist are never used again.
+func (a *archive) rename(path string, now time.Time) (string, error) {
 	ext := filepath.Ext(path)
 	base := strings.TrimSuffix(path, ext)
 	for {
@@ -59,7 +61,7 @@ func (r *rolled) take(path string, now time.Time) (string, error) {
 			now = now.Add(time.Millisecond)
 			continue
 		}
-		if err := r.quota.move(func() error { return os.Rename(path, name) }); err != nil {
+		if err := a.quota.whileUnseen(func() error { return os.Rename(path, name) }); err != nil {
 			return "", fmt.Errorf("roll %s: %w", path, err)
 		}
 		return name, nil
@@ -71,68 +73,89 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// tidy removes the rolled files of path that are too old or too many and
-// compresses the others where that is wanted, in the background.
-func (r *rolled) tidy(path string, roll Roll) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.due.logs == nil {
-		r.due.logs = map[string]Roll{}
+// logRolled has the archived files of path removed that are too old or too many, and
+// the others compressed where that is wanted, in the background.
+func (a *archive) logRolled(path string, roll Roll) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.due.logs == nil {
+		a.due.logs = map[string]Roll{}
 	}
-	r.due.logs[path] = roll
-	r.startLocked()
+	a.due.logs[path] = roll
+	a.startLocked()
 }
 
-// startLocked sees to it that somebody does what is due.
-func (r *rolled) startLocked() {
-	if !r.busy {
-		r.busy = true
-		r.work.Add(1)
-		go r.run()
+// segmentsFinished has the segments of dir removed that are too old, whichever window
+// they are of, and those of these names compressed where that is wanted, in the
+// background.
+func (a *archive) segmentsFinished(dir string, roll Roll, names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.due.expire = max(a.due.expire, roll.Age)
+	if roll.Compress {
+		for _, name := range names {
+			a.due.segments = append(a.due.segments, filepath.Join(dir, name))
+		}
+	}
+	a.startLocked()
+}
+
+// startLocked starts the goroutine if there is none.
+func (a *archive) startLocked() {
+	if !a.busy {
+		a.busy = true
+		a.work.Add(1)
+		go a.loop()
 	}
 }
 
-// run is the goroutine. It ends when nothing is due.
-func (r *rolled) run() {
-	defer r.work.Done()
+// loop is the goroutine. It ends when nothing is due.
+func (a *archive) loop() {
+	defer a.work.Done()
 	for {
-		r.mu.Lock()
-		now := r.due
-		r.due = chores{}
-		r.busy = now.logs != nil || now.segments != nil || now.expire > 0
-		busy := r.busy
-		r.mu.Unlock()
+		a.mu.Lock()
+		now := a.due
+		a.due = housekeeping{}
+		a.busy = now.logs != nil || now.segments != nil || now.expire > 0
+		busy := a.busy
+		a.mu.Unlock()
 		if !busy {
 			return
 		}
-		r.try(now)
+		a.attempt(now)
 	}
 }
 
-// try does chores. What a panic has kept it from is due again when the next file is
-// rolled.
-func (r *rolled) try(c chores) {
-	defer recovered(r.alert, "the chores of rolling")
-	if err := r.do(c); err != nil && r.ctx.Err() == nil {
-		r.alert("roll", err)
+// attempt does what is due. What a panic has kept it from is due again when the next
+// file is rolled.
+func (a *archive) attempt(due housekeeping) {
+	defer func() {
+		// A fault of ours must not end the process.
+		if p := recover(); p != nil {
+			a.alert("panic", fmt.Errorf("in the housekeeping of archived files: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	if err := a.perform(due); err != nil && a.ctx.Err() == nil {
+		a.alert("roll", err)
 	}
 }
 
-func (r *rolled) do(c chores) error {
+func (a *archive) perform(due housekeeping) error {
 	var errs []error
-	for path, roll := range c.logs {
-		errs = append(errs, r.tidyNow(path, roll, time.Now()))
+	for path, roll := range due.logs {
+		errs = append(errs, a.prune(path, roll, time.Now()))
 	}
-	if c.expire > 0 {
-		errs = append(errs, r.quota.expire(dump.SegmentExtension, time.Now().Add(-c.expire)))
+	if due.expire > 0 {
+		errs = append(errs, a.quota.expire(dump.SegmentExtension, time.Now().Add(-due.expire)))
 	}
-	for _, path := range c.segments {
-		errs = append(errs, r.compressNow(path))
+	for _, path := range due.segments {
+		errs = append(errs, a.compress(path))
 	}
 	return errors.Join(errs...)
 }
 
-func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
+// prune does for the archived files of path what logRolled promises.
+func (a *archive) prune(path string, roll Roll, now time.Time) error {
 	names, err := rolledFiles(path)
 	if err != nil {
 		return err
@@ -154,24 +177,10 @@ func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
 				errs = append(errs, err)
 			}
 		case roll.Compress && !strings.HasSuffix(name, ".gz"):
-			errs = append(errs, r.compressNow(name))
+			errs = append(errs, a.compress(name))
 		}
 	}
-	return errors.Join(append(errs, r.quota.gone(removed))...)
-}
-
-// tidySegments removes the segments of dir that are too old, whichever window they
-// are of, and compresses those of that name where that is wanted, in the background.
-func (r *rolled) tidySegments(dir string, roll Roll, names []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.due.expire = max(r.due.expire, roll.Age)
-	if roll.Compress {
-		for _, name := range names {
-			r.due.segments = append(r.due.segments, filepath.Join(dir, name))
-		}
-	}
-	r.startLocked()
+	return errors.Join(append(errs, a.quota.removed(removed))...)
 }
 
 // rolledAt returns when the log was rolled to the file of that name; ok is false
@@ -206,15 +215,15 @@ func rolledFiles(path string) ([]string, error) {
 	return names, nil
 }
 
-// compressNow replaces the file by its gzip form, name.gz. The old one stays when
+// compress replaces the file by its gzip form, name.gz. The old one stays when
 // that fails or close is called; nothing happens when it is gone, or when another
 // process is at it, as during a hot upgrade.
-func (r *rolled) compressNow(name string) error {
+func (a *archive) compress(name string) error {
 	partial := name + ".gz.tmp"
-	r.quota.protect(filepath.Base(name))
-	r.quota.protect(filepath.Base(partial))
-	defer r.quota.release(filepath.Base(name))
-	defer r.quota.release(filepath.Base(partial))
+	a.quota.startWriting(filepath.Base(name))
+	a.quota.startWriting(filepath.Base(partial))
+	defer a.quota.stopWriting(filepath.Base(name))
+	defer a.quota.stopWriting(filepath.Base(partial))
 	in, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -223,7 +232,7 @@ func (r *rolled) compressNow(name string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, fileMode)
+	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, FileMode)
 	if err != nil {
 		return err
 	}
@@ -232,7 +241,7 @@ func (r *rolled) compressNow(name string) error {
 	if unix.Flock(int(out.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !isAt(out, partial) {
 		return nil
 	}
-	if err := r.replace(in, out); err != nil {
+	if err := a.replace(in, out); err != nil {
 		_ = os.Remove(partial)
 		return fmt.Errorf("compress %s: %w", name, err)
 	}
@@ -240,8 +249,8 @@ func (r *rolled) compressNow(name string) error {
 }
 
 // replace writes in to out, compressed, and puts that in its place.
-func (r *rolled) replace(in, out *os.File) error {
-	if err := r.gzip(in, out); err != nil {
+func (a *archive) replace(in, out *os.File) error {
+	if err := a.gzip(in, out); err != nil {
 		return err
 	}
 	info, err := in.Stat()
@@ -252,7 +261,7 @@ func (r *rolled) replace(in, out *os.File) error {
 	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
 		return err
 	}
-	if err := r.quota.move(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
+	if err := a.quota.whileUnseen(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
 		return err
 	}
 	err = os.Remove(in.Name())
@@ -262,21 +271,21 @@ func (r *rolled) replace(in, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	r.quota.note(-info.Size())
+	a.quota.adjust(-info.Size())
 	return nil
 }
 
 // gzip writes in to out, compressed, as far as the quota lets it.
-func (r *rolled) gzip(in, out *os.File) error {
+func (a *archive) gzip(in, out *os.File) error {
 	if err := out.Truncate(0); err != nil {
 		return err
 	}
-	zip := gzip.NewWriter(&quotaWriter{r.quota, out})
-	_, err := io.Copy(zip, &cancelReader{r.ctx, in})
+	zip := gzip.NewWriter(&quotaWriter{a.quota, out})
+	_, err := io.Copy(zip, &cancelReader{a.ctx, in})
 	return errors.Join(err, zip.Close())
 }
 
-// isAt tells whether path is the name of file.
+// isAt reports whether path is the name of file.
 func isAt(file *os.File, path string) bool {
 	open, err := file.Stat()
 	if err != nil {
@@ -300,7 +309,7 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 }
 
 // close stops what runs in the background and waits for it.
-func (r *rolled) close() {
-	r.stop()
-	r.work.Wait()
+func (a *archive) close() {
+	a.stop()
+	a.work.Wait()
 }

@@ -1,4 +1,4 @@
-package persistence
+package buffer
 
 import (
 	"fmt"
@@ -6,16 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is what a session's encoders work in. Like the batches' it lies outside Go's
+// Memory is what a session's encoders work in. Like that of the batches it lies outside Go's
 // heap, so that a large buffer does not make the collector let the heap grow,
 // and goes back to the system when the window closes.
-type memory struct {
+type Memory struct {
 	all  mapping
 	rest []byte
 }
 
-// newMemory maps n bytes. They take no memory before they are used.
-func newMemory(n int) (*memory, error) {
+// NewMemory maps n bytes. They take no memory before they are used.
+func NewMemory(n int) (*Memory, error) {
 	all, err := newMapping(plain, n)
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes of buffer: %w", n, err)
@@ -23,18 +23,18 @@ func newMemory(n int) (*memory, error) {
 	// Large pages spare about a tenth of the encoding; a system that has none to
 	// give is as good otherwise.
 	_ = unix.Madvise(all.mem, unix.MADV_HUGEPAGE)
-	return &memory{all: all, rest: all.mem}, nil
+	return &Memory{all: all, rest: all.mem}, nil
 }
 
-// take returns the next n bytes, which belong to the caller until free.
-func (m *memory) take(n int) []byte {
+// Next returns the next n bytes, which belong to the caller until Free.
+func (m *Memory) Next(n int) []byte {
 	p := m.rest[:n:n]
 	m.rest = m.rest[n:]
 	return p
 }
 
-// free gives everything back. Nothing may use the memory any more.
-func (m *memory) free() {
+// Free gives everything back. Nothing may use the memory any more.
+func (m *Memory) Free() {
 	m.all.free()
 	m.rest = nil
 }

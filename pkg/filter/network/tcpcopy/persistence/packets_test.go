@@ -22,134 +22,6 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-const fillerByte = 0xee
-
-// lendingFile is a blockFile with what must be in it.
-type lendingFile struct {
-	*blockFile
-	path      string
-	put       []byte // what has been put and lent, without fillers
-	committed int    // of it
-}
-
-func newLendingFile(t *testing.T, direct bool) *lendingFile {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "blocks"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mem, err := newMemory(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := openBlocks(f, mem.all.mem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		b.closeDirect()
-		mem.free()
-		f.Close()
-	})
-	if !direct {
-		b.closeDirect()
-	} else if b.direct == nil {
-		t.Skip("the file system of the temporary directory refuses direct I/O")
-	}
-	b.filler = func(dst []byte, n int) []byte {
-		if n < minFiller || n%4 != 0 {
-			t.Errorf("a filler of %d bytes", n)
-		}
-		return append(dst, bytes.Repeat([]byte{fillerByte}, n)...)
-	}
-	return &lendingFile{blockFile: b, path: f.Name()}
-}
-
-// agrees tells whether the file has what was committed.
-func (l *lendingFile) agrees() error {
-	content, err := os.ReadFile(l.path)
-	if err != nil {
-		return err
-	}
-	if got, want := int64(len(content)), l.blockFile.committed; got != want {
-		return fmt.Errorf("the file has %d bytes, %d are committed", got, want)
-	}
-	if got := bytes.ReplaceAll(content, []byte{fillerByte}, nil); !bytes.Equal(got, l.put[:l.committed]) {
-		return fmt.Errorf("the file has %d bytes without fillers, not the %d that were committed", len(got), l.committed)
-	}
-	return nil
-}
-
-// randomBlock fills block with bytes that are no filler's.
-func randomBlock(r *rand.Rand, block []byte) {
-	seed := r.Uint32()
-	for i := range block {
-		block[i] = byte(seed+uint32(i)*7) % fillerByte
-	}
-}
-
-// Whatever is put, lent, committed and given up, from whatever places in memory: the
-// file has what was committed, in order.
-func TestLentBlocksAreWritten(t *testing.T) {
-	for _, direct := range []bool{true, false} {
-		t.Run(fmt.Sprint("direct ", direct), func(t *testing.T) {
-			r := rand.New(rand.NewPCG(1, 2))
-			file := newLendingFile(t, direct)
-			batch, err := newMemory(8 << 20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer batch.free()
-			runs := 0
-			for range 40 {
-				at := 4 * r.IntN(5000)
-				for range 1 + r.IntN(4) {
-					if r.IntN(3) == 0 { // as openings are
-						n := 4 * (1 + r.IntN(300))
-						dst, err := file.room(n)
-						if err != nil {
-							t.Fatal(err)
-						}
-						start := len(dst)
-						dst = dst[:start+n]
-						randomBlock(r, dst[start:])
-						file.blockFile.put(dst)
-						file.put = append(file.put, dst[start:]...)
-					}
-					for range r.IntN(80) {
-						n := 4 * (1 + r.IntN(8000))
-						if at+n > len(batch.all.mem) {
-							break
-						}
-						block := batch.all.mem[at : at+n]
-						randomBlock(r, block)
-						if err := file.lend(block); err != nil {
-							t.Fatal(err)
-						}
-						file.put = append(file.put, block...)
-						at += n
-						runs = max(runs, len(file.run))
-					}
-					at += 4 * r.IntN(3) // what does not adjoin
-				}
-				if r.IntN(5) == 0 {
-					err = file.rollback()
-					file.put = file.put[:file.committed]
-				} else {
-					err = file.commit()
-					file.committed = len(file.put)
-				}
-				if err = errors.Join(err, file.agrees()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if runs < directMin {
-				t.Errorf("the longest run has %d bytes: none was written from where it lies", runs)
-			}
-		})
-	}
-}
-
 // Streams of all kinds of connections, as a reader of captures joins them, are what
 // passed, when the blocks are written from the batches.
 func TestPacketsAreExact(t *testing.T) {
@@ -205,12 +77,12 @@ func TestPacketsAreExact(t *testing.T) {
 		t.Fatalf("%d segments, %v; want some", len(files), err)
 	}
 	streams := map[string][]byte{}
-	var fillers int
+	var padding int
 	for _, name := range files {
-		fillers += joinPackets(t, name, streams)
+		padding += joinPackets(t, name, streams)
 	}
-	if fillers == 0 {
-		t.Error("no filler: no run was written from where it lies")
+	if padding == 0 {
+		t.Error("no padding block: no run was written from where it lies")
 	}
 	for id, p := range peers {
 		for dir, passed := range p.passed {
@@ -230,16 +102,16 @@ func TestPacketsAreExact(t *testing.T) {
 }
 
 // joinPackets appends the payloads in a capture to the streams that they are of, by
-// sequence number, and returns how many fillers there are.
-func joinPackets(t *testing.T, name string, streams map[string][]byte) (fillers int) {
+// sequence number, and returns how many padding blocks there are.
+func joinPackets(t *testing.T, name string, streams map[string][]byte) (padding int) {
 	t.Helper()
 	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for rest := content; len(rest) > 0; rest = rest[binary.LittleEndian.Uint32(rest[4:]):] {
-		if kind := dump.AppendFiller(nil, minFiller)[:4]; bytes.HasPrefix(rest, kind) {
-			fillers++
+		if kind := dump.AppendFiller(nil, dump.MinFiller)[:4]; bytes.HasPrefix(rest, kind) {
+			padding++
 		}
 	}
 	reader, err := pcapgo.NewNgReader(bytes.NewReader(content), pcapgo.DefaultNgReaderOptions)
@@ -249,7 +121,7 @@ func joinPackets(t *testing.T, name string, streams map[string][]byte) (fillers 
 	for {
 		data, _, err := reader.ReadPacketData()
 		if errors.Is(err, io.EOF) {
-			return fillers
+			return padding
 		}
 		if err != nil {
 			t.Fatal(err)

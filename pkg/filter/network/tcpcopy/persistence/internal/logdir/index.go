@@ -1,4 +1,4 @@
-package persistence
+package logdir
 
 import (
 	"bytes"
@@ -12,11 +12,45 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// markRemoved notes in the index which of the windows' files are gone. A log that
+// Index is the index of windows: a log of one line a window, which is never rolled
+// and whose lines are marked when files of their windows are gone.
+type Index struct {
+	dir   string
+	log   *AppendLog // has no quota: that would wait for itself
+	quota *quota
+}
+
+// Append writes lines of windows, even after a failure. Where nothing can be removed to
+// make room, the lines are written even so: they are the account.
+func (x *Index) Append(lines []byte) error {
+	x.log.Retry()
+	if n := len(lines); x.quota.Reserve(n) == nil {
+		defer x.quota.Release(n)
+	}
+	return x.log.Append(lines)
+}
+
+// MarkMissing marks those of a window's files that retention has removed while the
+// window's line was on its way to the index, and that the line does not have among
+// the removed ones yet. files and marked are base names.
+func (x *Index) MarkMissing(files, marked []string) error {
+	var late []dumpFile
+	for _, name := range missing(x.dir, files) {
+		if removable(name) && !slices.Contains(marked, name) {
+			late = append(late, dumpFile{name: name})
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	return x.markRemoved(late)
+}
+
+// markRemoved marks in the index which of the windows' files are gone. A log that
 // was rolled later had another name when the line was written: a window that
 // closed before then had its lines there, or in a file rolled earlier.
-func markRemoved(index *appendFile, removed []dumpFile) error {
-	return index.rewrite(func(text []byte) []byte {
+func (x *Index) markRemoved(removed []dumpFile) error {
+	return x.log.rewrite(func(text []byte) []byte {
 		var out []byte
 		for _, line := range bytes.SplitAfter(text, []byte("\n")) {
 			var w dump.WindowLine
@@ -30,7 +64,8 @@ func markRemoved(index *appendFile, removed []dumpFile) error {
 	})
 }
 
-// markLine tells whether one of the removed files was w's and notes it.
+// markLine marks those of the removed files that were w's. changed reports whether
+// there were any that w did not have yet.
 func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
 	for _, f := range removed {
 		name := trimGzip(f.name)
@@ -58,7 +93,7 @@ func trimGzip(name string) string {
 	return name
 }
 
-// rolledSince tells whether name is what the log has been rolled to, at t or later.
+// rolledSince reports whether name is what the log has been rolled to, at t or later.
 func rolledSince(name, log string, t time.Time) bool {
 	at, ok := rolledAt(name, log)
 	return ok && !at.Before(t.Truncate(time.Millisecond)) // the name tells no more
@@ -66,7 +101,7 @@ func rolledSince(name, log string, t time.Time) bool {
 
 // rewrite replaces the file by what change makes of its text. The file is locked
 // meanwhile; readers see the old or the new one.
-func (a *appendFile) rewrite(change func(text []byte) []byte) error {
+func (a *AppendLog) rewrite(change func(text []byte) []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !exists(a.path) {
@@ -85,7 +120,7 @@ func (a *appendFile) rewrite(change func(text []byte) []byte) error {
 		return nil
 	}
 	partial := a.path + ".tmp"
-	if err := os.WriteFile(partial, changed, fileMode); err != nil {
+	if err := os.WriteFile(partial, changed, FileMode); err != nil {
 		_ = os.Remove(partial)
 		return fmt.Errorf("rewrite %s: %w", a.path, err)
 	}

@@ -1,4 +1,4 @@
-package persistence
+package buffer
 
 import (
 	"math/rand/v2"
@@ -11,7 +11,7 @@ import (
 // The time is that of the system to less than a millisecond, and never goes back.
 func TestClockIsTheSystems(t *testing.T) {
 	base := time.Now()
-	c := newClock(base)
+	c := NewClock(base)
 	exact := func() int64 { return base.UnixNano() + int64(time.Since(base)) }
 	var last int64
 	byCycles := 0
@@ -21,13 +21,13 @@ func TestClockIsTheSystems(t *testing.T) {
 			byCycles++
 		}
 		before := exact()
-		now := c.now()
+		now := c.Now()
 		after := exact()
 		if now < before-int64(clockSpan) || now > after+int64(clockSpan) {
-			t.Fatalf("%d is told between %d and %d, by the cycles: %v", now, before, after, ok)
+			t.Fatalf("%d is given between %d and %d, by the cycles: %v", now, before, after, ok)
 		}
 		if now < last {
-			t.Fatalf("%d is told after %d", now, last)
+			t.Fatalf("%d is given after %d", now, last)
 		}
 		last = now
 	}
@@ -38,10 +38,10 @@ func TestClockIsTheSystems(t *testing.T) {
 
 // Without a steady counter the clock asks the system.
 func TestClockWithoutSteadyCycles(t *testing.T) {
-	c := newClock(time.Now())
+	c := NewClock(time.Now())
 	c.steady = false
 	for end := time.Now().Add(2 * clockTrial); time.Now().Before(end); {
-		if c.now(); c.span != 0 {
+		if c.Now(); c.span != 0 {
 			t.Fatal("the cycles are used")
 		}
 	}
@@ -66,20 +66,20 @@ func TestClockAndStrangeCounters(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
-			c := clock{steady: true}
+			c := Clock{steady: true}
 			asked := 0
 			for ns := int64(1); ns < 2e8; ns += r.Int64N(5e4) {
-				told, ok := c.since(test.count(ns))
+				given, ok := c.since(test.count(ns))
 				if !ok {
 					asked++
-					told = ns // the system's
+					given = ns // the system's
 					begun := ns
 					if r.IntN(10) == 0 {
 						begun -= r.Int64N(1e7) // the process has waited in between
 					}
 					c.learn(test.count(begun), reading{test.count(ns), ns})
 				}
-				if off := told - ns; off > int64(clockSpan) || off < -int64(clockSpan) {
+				if off := given - ns; off > int64(clockSpan) || off < -int64(clockSpan) {
 					t.Fatalf("wrong by %d ns at %d, by the cycles: %v", off, ns, ok)
 				}
 			}

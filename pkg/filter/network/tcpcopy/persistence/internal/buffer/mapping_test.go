@@ -1,4 +1,4 @@
-package persistence
+package buffer
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ func TestMappingsAreAligned(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	const n = largePage + 3*pageSize
+	const n = largePage + 3*PageSize
 	if err := f.Truncate(n); err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +49,12 @@ func TestPopulateFindsPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.free()
-	if err := unix.Madvise(m.mem[2*largePage-pageSize:], unix.MADV_POPULATE_WRITE); err != nil {
+	if err := unix.Madvise(m.mem[2*largePage-PageSize:], unix.MADV_POPULATE_WRITE); err != nil {
 		t.Skip("this kernel has no MADV_POPULATE_WRITE:", err)
 	}
-	for _, part := range [][]byte{m.mem[pageSize : 3*pageSize], m.mem[:largePage]} {
+	for _, part := range [][]byte{m.mem[PageSize : 3*PageSize], m.mem[:largePage]} {
 		populate(part)
-		there := make([]byte, len(part)/pageSize)
+		there := make([]byte, len(part)/PageSize)
 		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&part[0])), uintptr(len(part)), uintptr(unsafe.Pointer(&there[0])))
 		if errno != 0 {
 			t.Fatal(errno)
@@ -66,25 +66,25 @@ func TestPopulateFindsPages(t *testing.T) {
 }
 
 func TestMappingReportsAFault(t *testing.T) {
-	if m, err := newMapping(1<<20, pageSize); err == nil || m.mem != nil {
+	if m, err := newMapping(1<<20, PageSize); err == nil || m.mem != nil {
 		t.Errorf("a file that is not open is mapped: %v", err)
 	}
 }
 
 // The room that aligns the batches takes no memory.
 func TestSpoolsTakeWhatTheyHold(t *testing.T) {
-	s, fault, err := newSpool(Config{Spool: t.TempDir()}, spoolHeader{Dir: t.TempDir(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
+	s, fault, err := NewSpool(t.TempDir(), SpoolHeader{Dir: t.TempDir(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)
 	}
-	defer s.remove()
+	defer s.Remove()
 	info, err := s.file.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
 	size, states, batches := spoolSize(2, 16<<10)
 	took := info.Sys().(*syscall.Stat_t).Blocks * 512
-	if most := int64(states + size - batches + 4*pageSize); info.Size() != int64(size) || took > most {
+	if most := int64(states + size - batches + 4*PageSize); info.Size() != int64(size) || took > most {
 		t.Errorf("%d bytes take %d, want %d that take %d at most", info.Size(), took, size, most)
 	}
 }

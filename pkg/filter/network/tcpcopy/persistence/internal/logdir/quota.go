@@ -1,4 +1,4 @@
-package persistence
+package logdir
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// quota keeps the files of the dump directory together below Config.MaxTotal: it
+// quota keeps the files of the dump directory together below Options.MaxTotal: it
 // removes the oldest before a chunk is written that would not fit. Files that
 // are being written stay.
 type quota struct {
@@ -23,7 +23,7 @@ type quota struct {
 	max   int64
 	run   string // this process's part of the segments' names
 	alert func(what string, err error)
-	index *appendFile
+	index *Index
 
 	mu      sync.Mutex // guards the rest
 	used    int64      // bytes of all files, as far as this process knows
@@ -32,19 +32,19 @@ type quota struct {
 	writing map[string]int
 }
 
-func newQuota(c Config, alert func(string, error)) *quota {
-	return &quota{dir: c.Dir, max: c.MaxTotal, alert: alert, writing: map[string]int{}}
+func newQuota(o Options) *quota {
+	return &quota{dir: o.Path, max: o.MaxTotal, run: o.Run, alert: o.Alert, writing: map[string]int{}}
 }
 
-// protect says that the file of that name is being written, release that it is
-// not any more.
-func (q *quota) protect(name string) {
+// startWriting says that the file of that name is being written, stopWriting that it
+// is not any more.
+func (q *quota) startWriting(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.writing[name]++
 }
 
-func (q *quota) release(name string) {
+func (q *quota) stopWriting(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.writing[name]--; q.writing[name] == 0 {
@@ -52,10 +52,10 @@ func (q *quota) release(name string) {
 	}
 }
 
-// reserve makes room for n bytes, of which settle must be told when they are
-// written, or will not be. It fails when everything that may be removed is gone and
-// there is no room yet. A nil quota has room for all.
-func (q *quota) reserve(n int) error {
+// Reserve implements blockfile.Space: it removes files until there is room for n
+// bytes, which the caller releases. It returns an error when everything that may be
+// removed is gone and there is no room yet. A nil quota has room for all.
+func (q *quota) Reserve(n int) error {
 	if q == nil || q.max == 0 {
 		return nil
 	}
@@ -74,8 +74,9 @@ func (q *quota) reserve(n int) error {
 	return nil
 }
 
-// settle says that n bytes that were reserved are in their file, or never will be.
-func (q *quota) settle(n int) {
+// Release implements blockfile.Space: n bytes that were reserved are in their file,
+// or never will be.
+func (q *quota) Release(n int) {
 	if q == nil || q.max == 0 {
 		return
 	}
@@ -84,30 +85,30 @@ func (q *quota) settle(n int) {
 	q.pending -= int64(n)
 }
 
-// move calls f, which renames a file, while nobody looks at the directory: it would
-// see the file under neither name.
-func (q *quota) move(f func() error) error {
+// whileUnseen calls f, which renames a file, while nobody looks at the directory: it
+// would see the file under neither name.
+func (q *quota) whileUnseen(f func() error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return f()
 }
 
-// note says that the files have grown by n bytes without a reservation, or shrunk
+// adjust says that the files have grown by n bytes without a reservation, or shrunk
 // when n is negative.
-func (q *quota) note(n int64) {
+func (q *quota) adjust(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.used += n
 }
 
-// gone says that files have been removed and has the index tell of it.
-func (q *quota) gone(removed []dumpFile) error {
-	if len(removed) == 0 {
+// removed says that files have been removed and has the index mark them.
+func (q *quota) removed(files []dumpFile) error {
+	if len(files) == 0 {
 		return nil
 	}
-	err := markRemoved(q.index, removed)
-	for _, f := range removed {
-		q.note(-f.size) // now, because the index is written anew for a moment beside itself
+	err := q.index.markRemoved(files)
+	for _, f := range files {
+		q.adjust(-f.size) // now, because the index is written anew for a moment beside itself
 	}
 	return err
 }
@@ -130,7 +131,7 @@ func (q *quota) expire(extension string, t time.Time) error {
 			}
 		}
 	}
-	return errors.Join(append(errs, q.gone(removed))...)
+	return errors.Join(append(errs, q.removed(removed))...)
 }
 
 // quotaWriter writes to a file what the quota has room for.
@@ -140,10 +141,10 @@ type quotaWriter struct {
 }
 
 func (w *quotaWriter) Write(p []byte) (int, error) {
-	if err := w.quota.reserve(len(p)); err != nil {
+	if err := w.quota.Reserve(len(p)); err != nil {
 		return 0, err
 	}
-	defer w.quota.settle(len(p))
+	defer w.quota.Release(len(p))
 	return w.file.Write(p)
 }
 
@@ -173,7 +174,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.used+n <= q.max {
 			break
 		}
-		if q.writing[f.name] > 0 || !removable(f.name) || q.foreignSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
+		if q.writing[f.name] > 0 || !removable(f.name) || q.nonLocalSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
 			continue
 		}
 		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -184,7 +185,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		removed = append(removed, f)
 	}
 	if len(removed) > 0 {
-		if err := markRemoved(q.index, removed); err != nil {
+		if err := q.index.markRemoved(removed); err != nil {
 			q.alert("retention", err)
 		}
 	}
@@ -198,12 +199,12 @@ func (q *quota) makeRoomLocked(n int64) error {
 // process's open one, during a hot upgrade.
 const inUse = 2 * time.Second
 
-// foreignSegment tells whether a file is a segment of another process.
-func (q *quota) foreignSegment(name string) bool {
+// nonLocalSegment reports whether a file is a segment of another process.
+func (q *quota) nonLocalSegment(name string) bool {
 	return strings.HasSuffix(name, dump.SegmentExtension) && !strings.Contains(name, "_"+q.run+"_")
 }
 
-// removable tells whether retention may take a file: rolled logs and segments,
+// removable reports whether retention may take a file: rolled logs and segments,
 // never a log that is being written or the index.
 func removable(name string) bool {
 	for _, log := range logNames {
@@ -239,7 +240,7 @@ func dumpFiles(dir string) ([]dumpFile, error) {
 	return files, nil
 }
 
-// ours tells whether a file's name is one that the recorder gives.
+// ours reports whether a file's name is one that the recorder gives.
 func ours(name string) bool {
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".tmp"), ".gz")
 	if segmentName.MatchString(name) {
@@ -253,6 +254,6 @@ func ours(name string) bool {
 	return false
 }
 
-// segmentName is what the names of segments look like, see segments.prefix. An
+// segmentName is what the names of segments look like, see Segments.prefix. An
 // export that somebody puts into the directory has another one.
 var segmentName = regexp.MustCompile(`^\d{8}T\d{6}Z_[^_]+_[^_]+_\d{3,}\.pcapng$`)

@@ -1,0 +1,213 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Spool is the memory of a session's batches as a file that outlives the
+// process, so that what was accepted is not lost when the process is killed. The
+// batches are used as they are; beside them lie a few words, the states, which
+// say how far their entries have got. Each word is written after what it speaks
+// of, and a killed process leaves its stores in the order of the program.
+//
+//	    0  magic, length of the header, header as JSON
+//	 4096  a ShardState for each shard
+//	2 MiB  two batches for each shard, page-aligned; further on where the states need more
+//
+// What lies between has no blocks.
+//
+// The file is locked while its process lives. The dump directory has a pointer
+// file with its path, because it lies elsewhere, in memory, by default.
+type Spool struct {
+	file    *os.File // nil for plain memory
+	pointer string   // path of the pointer file
+	header  SpoolHeader
+	mapped  mapping // the whole file
+	states  []*ShardState
+}
+
+// SpoolHeader is what a recovery must know of the session.
+type SpoolHeader struct {
+	Version int            `json:"version"` // set by NewSpool
+	Dir     string         `json:"dir"`     // the dump directory
+	Run     string         `json:"run"`
+	Window  string         `json:"window"`
+	Trigger record.Trigger `json:"trigger"`
+	Opened  time.Time      `json:"opened"`
+	Formats []string       `json:"formats"`
+	Workers int            `json:"workers"` // shards
+	Batch   int            `json:"batch"`   // bytes of one batch
+}
+
+const (
+	spoolVersion = 3
+	spoolMagic   = "TCSPOOL\n"
+
+	// PointerPrefix begins the names of pointer files.
+	PointerPrefix = ".spool-"
+	// SpoolExtension ends the names of spools.
+	SpoolExtension = ".spool"
+
+	// Modes of spools and their directory: payload is its owner's only.
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// spoolSize returns the size of a spool, where its states end and where its batches
+// begin.
+func spoolSize(workers, batch int) (size, states, batches int) {
+	states = PageSize + workers*int(unsafe.Sizeof(ShardState{}))
+	batches = (states + largePage - 1) &^ (largePage - 1)
+	return batches + 2*workers*batch, states, batches
+}
+
+// SpoolBlocks returns how many bytes the file system has to reserve for a spool.
+func SpoolBlocks(workers, batch int) int {
+	size, states, batches := spoolSize(workers, batch)
+	return states + size - batches
+}
+
+// NewSpool returns the memory for a session's batches: a file in dir, or plain memory
+// where dir is empty. What went wrong with the file is fault, beside the memory,
+// which is plain then.
+func NewSpool(dir string, h SpoolHeader) (s *Spool, fault, err error) {
+	h.Version = spoolVersion
+	s = &Spool{header: h}
+	if dir != "" {
+		if fault = s.create(dir); fault != nil {
+			s.Remove()
+		}
+	}
+	if s.file == nil {
+		size, _, _ := spoolSize(h.Workers, h.Batch)
+		if s.mapped, err = newMapping(plain, size); err != nil {
+			return nil, fault, fmt.Errorf("map %d bytes of buffer: %w", size, err)
+		}
+	}
+	s.overlay()
+	return s, fault, nil
+}
+
+// create makes the file, and the pointer to it in the dump directory.
+func (s *Spool) create(dir string) error {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	if err := OwnersOnly(dir); err != nil {
+		return err
+	}
+	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
+	f, err := os.OpenFile(filepath.Join(dir, name+SpoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	s.file = f
+	// All blocks now: a write to a mapping whose file system is full kills.
+	size, states, batches := spoolSize(s.header.Workers, s.header.Batch)
+	for _, part := range [][2]int{{0, states}, {batches, size}} {
+		if err := unix.Fallocate(int(f.Fd()), 0, int64(part[0]), int64(part[1]-part[0])); err != nil {
+			return fmt.Errorf("reserve %d bytes in %s: %w", part[1]-part[0], dir, err)
+		}
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	if s.mapped, err = newMapping(int(f.Fd()), size); err != nil {
+		return fmt.Errorf("map %s: %w", f.Name(), err)
+	}
+	text, err := json.Marshal(s.header)
+	if err != nil || len(text) > PageSize-12 {
+		return fmt.Errorf("header of %d bytes: %w", len(text), errors.Join(err, ErrSpool))
+	}
+	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
+	copy(s.mapped.mem[12:], text)
+	copy(s.mapped.mem, spoolMagic)
+	s.pointer = filepath.Join(s.header.Dir, PointerPrefix+name)
+	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
+}
+
+// OwnersOnly returns an error unless dir is a directory into which nobody but this
+// user can put files.
+func OwnersOnly(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a directory that only this user may write", dir)
+	}
+	return nil
+}
+
+// overlay finds the states in the mapping.
+func (s *Spool) overlay() {
+	s.states = make([]*ShardState, s.header.Workers)
+	for i := range s.states {
+		at := PageSize + i*int(unsafe.Sizeof(ShardState{}))
+		s.states[i] = (*ShardState)(unsafe.Pointer(&s.mapped.mem[at]))
+	}
+}
+
+// batchMemory returns the memory of one of the two batches of a shard.
+func (s *Spool) batchMemory(shard, which int) []byte {
+	_, _, at := spoolSize(s.header.Workers, s.header.Batch)
+	at += (2*shard + which) * s.header.Batch
+	return s.mapped.mem[at : at+s.header.Batch : at+s.header.Batch]
+}
+
+// Populate has the system find pages for the start of each batch, where bytes go
+// first. Where the file is on a disk it does not, because that would have the disk
+// write them.
+func (s *Spool) Populate(g Geometry) {
+	if s.file != nil {
+		var fs unix.Statfs_t
+		if unix.Fstatfs(int(s.file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
+			return
+		}
+	}
+	_, _, batches := spoolSize(s.header.Workers, s.header.Batch)
+	if g.populated() == s.header.Batch { // large pages may lie across batches
+		populate(s.mapped.mem[batches:])
+		return
+	}
+	for shard := range s.states {
+		populate(s.batchMemory(shard, 0)[:g.populated()])
+		populate(s.batchMemory(shard, 1)[:g.populated()])
+	}
+}
+
+// Remove gives the memory back and removes the files. It is for a session whose
+// entries are all dealt with.
+func (s *Spool) Remove() {
+	s.unmap()
+	if s.file != nil {
+		_ = os.Remove(s.file.Name())
+		_ = s.file.Close() // which unlocks it
+		s.file = nil
+	}
+	if s.pointer != "" {
+		_ = os.Remove(s.pointer)
+		s.pointer = ""
+	}
+}
+
+func (s *Spool) unmap() {
+	s.mapped.free()
+	s.states = nil
+}
+
+// State returns how far the batches of a shard have got.
+func (s *Spool) State(shard int) *ShardState { return s.states[shard] }

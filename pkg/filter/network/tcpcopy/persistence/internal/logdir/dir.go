@@ -1,0 +1,125 @@
+package logdir
+
+import (
+	"path/filepath"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Modes of what the recorder creates: payload is its owner's only.
+const (
+	DirMode  = 0o700
+	FileMode = 0o600
+)
+
+// Options say where a Dir is and whom it reports to.
+type Options struct {
+	// Path is the directory, an absolute path that Prepare accepts.
+	Path string
+	// Run is this process's part of the segments' names.
+	Run string
+	// MaxTotal is how many bytes all files may have together; 0 means no limit.
+	MaxTotal int64
+	// Now is the clock of file names, rolling and retries; nil means time.Now. The
+	// ages of files are those of the system's clock.
+	Now func() time.Time
+	// Alert reports a fault that an operator should know, Info its end. Both may be
+	// called by several goroutines at once, and may be nil.
+	Alert func(what string, err error)
+	Info  func(format string, args ...any)
+}
+
+// Dir is the dump directory, as one process writes it.
+type Dir struct {
+	options Options
+	quota   *quota
+	archive *archive
+	index   *Index
+	logs    []*AppendLog // not changed once the directory is in use
+}
+
+// Open returns the directory. It touches no file: files appear when there is
+// something to write. The caller calls Close.
+func Open(o Options) *Dir {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Alert == nil {
+		o.Alert = func(string, error) {}
+	}
+	if o.Info == nil {
+		o.Info = func(string, ...any) {}
+	}
+	d := &Dir{options: o, quota: newQuota(o)}
+	d.archive = newArchive(d.quota, o.Alert)
+	log := d.newLog(dump.Index, Roll{}) // the index stays whole
+	log.quota = nil                     // it must not wait for itself
+	d.index = &Index{dir: o.Path, log: log, quota: d.quota}
+	d.quota.index = d.index
+	return d
+}
+
+// Log returns the log of that base name. All logs are made before the first one is
+// written. Close closes it.
+func (d *Dir) Log(name string, roll Roll) *AppendLog {
+	log := d.newLog(name, roll)
+	d.logs = append(d.logs, log)
+	return log
+}
+
+func (d *Dir) newLog(name string, roll Roll) *AppendLog {
+	return &AppendLog{
+		quota:   d.quota,
+		path:    filepath.Join(d.options.Path, name),
+		roll:    roll,
+		now:     d.options.Now,
+		alert:   d.options.Alert,
+		info:    d.options.Info,
+		archive: d.archive,
+	}
+}
+
+// Segments returns the pcapng file of a window, which works in mem until Finish.
+// mem is page-aligned. Roll.Size is the size of a segment, by default 1 GiB;
+// Roll.Age and Roll.Compress are what happens to finished ones.
+func (d *Dir) Segments(w record.Window, roll Roll, mem []byte) *Segments {
+	return newSegments(d, w, roll, mem)
+}
+
+// Index returns the index of windows.
+func (d *Dir) Index() *Index { return d.index }
+
+// Missing returns those of the files with these base names that are gone.
+func (d *Dir) Missing(names []string) []string { return missing(d.options.Path, names) }
+
+func missing(dir string, names []string) (gone []string) {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if !exists(path) && !exists(path+".gz") {
+			gone = append(gone, name)
+		}
+	}
+	return gone
+}
+
+// Wait returns when all housekeeping that is due has been done.
+func (d *Dir) Wait() { d.archive.work.Wait() }
+
+// Pause keeps files from being removed and renamed until resume is called.
+// Whoever has to wait for room waits meanwhile. Tests look at the directory so.
+func (d *Dir) Pause() (resume func()) {
+	d.quota.mu.Lock()
+	return d.quota.mu.Unlock
+}
+
+// Close stops the housekeeping, waits for it and closes the logs and the index. It
+// is idempotent.
+func (d *Dir) Close() {
+	d.archive.close()
+	for _, log := range d.logs {
+		log.close()
+	}
+	d.index.log.close()
+}

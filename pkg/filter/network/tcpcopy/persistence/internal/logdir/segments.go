@@ -1,0 +1,379 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// defaultSegment is the size of a segment in bytes where Roll.Size is 0.
+const defaultSegment = 1 << 30
+
+// Segments is the pcapng file of one window, in pieces: each is complete in itself,
+// with a section header and the blocks of its interfaces. Only this process writes
+// them. The files appear with the first chunk.
+type Segments struct {
+	dir     string
+	window  record.Window
+	run     string
+	roll    Roll
+	limit   int64 // bytes after which the next segment begins
+	quota   *quota
+	archive *archive
+	now     func() time.Time
+	alert   func(what string, err error)
+	info    func(format string, args ...any)
+	mem     []byte // what transactions encode into
+
+	mu         sync.Mutex      // guards the rest; held between Begin and End
+	file       *os.File        // nil before the first transaction and after a failure
+	blocks     *blockfile.File // file
+	start      int64           // its size without records
+	number     uint32          // of the segments begun so far, from 1
+	interfaces []*interfaceStats
+	described  int // of them, how many the segment has
+	backoff    backoff
+	names      []string
+	tx         SegmentTransaction // what Begin returns
+}
+
+// interfaceStats is an interface of the file: a listener, and what became of its
+// traffic.
+type interfaceStats struct {
+	name, description string
+	traffic           Traffic
+}
+
+// Traffic counts the records of one interface.
+type Traffic struct {
+	Records uint64                    // all, the dropped ones included
+	Dropped uint64                    // records of which bytes were lost
+	LostBy  [record.NumReasons]uint64 // bytes, by record.Reason
+}
+
+func (t *Traffic) add(o *Traffic) {
+	t.Records += o.Records
+	t.Dropped += o.Dropped
+	for r := range t.LostBy {
+		t.LostBy[r] += o.LostBy[r]
+	}
+}
+
+func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
+	limit := roll.Size
+	if limit == 0 {
+		limit = defaultSegment
+	}
+	s := &Segments{
+		dir:     d.options.Path,
+		window:  w,
+		run:     d.options.Run,
+		roll:    roll,
+		limit:   limit,
+		quota:   d.quota,
+		archive: d.archive,
+		now:     d.options.Now,
+		alert:   d.options.Alert,
+		info:    d.options.Info,
+		mem:     mem,
+	}
+	s.tx.segments = s
+	return s
+}
+
+// Count adds to what is known of the traffic of the interface with that name and
+// description. Traffic of an interface that no segment has is not in the statistics.
+func (s *Segments) Count(name, description string, t *Traffic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.interfaceLocked(name, description); i >= 0 {
+		s.interfaces[i].traffic.add(t)
+	}
+}
+
+// interfaceLocked returns the number of an interface, or -1.
+func (s *Segments) interfaceLocked(name, description string) int {
+	return slices.IndexFunc(s.interfaces, func(o *interfaceStats) bool {
+		return o.name == name && o.description == description
+	})
+}
+
+// Begin implements Destination. The transaction is a *SegmentTransaction.
+func (s *Segments) Begin() (Transaction, error) {
+	s.mu.Lock()
+	err := ErrWaiting
+	if s.backoff.ready(s.now()) {
+		if err = s.nextLocked(); err != nil {
+			s.failLocked(err)
+		}
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	return &s.tx, nil
+}
+
+// Retry implements FileDestination.
+func (s *Segments) Retry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backoff.retry()
+}
+
+// SegmentTransaction is the FileTransaction of Segments. It also describes interfaces
+// and appends blocks from where they lie.
+type SegmentTransaction struct{ segments *Segments }
+
+// Interface returns the number of the interface with that name and description in all
+// segments of the window. known is false when the current segment did not have its
+// block: Interface has put the block then, and the caller needs Room again.
+func (t *SegmentTransaction) Interface(name, description string) (number uint32, known bool, err error) {
+	s := t.segments
+	i := s.interfaceLocked(name, description)
+	if i < 0 {
+		i = len(s.interfaces)
+		s.interfaces = append(s.interfaces, &interfaceStats{name: name, description: description})
+	}
+	// A new segment begins with the interfaces that are known by then.
+	if known = i < s.described; !known {
+		dst, err := s.blocks.Room(interfaceRoom)
+		if err != nil {
+			return 0, false, err
+		}
+		for _, o := range s.interfaces[s.described:] {
+			dst = dump.AppendInterface(dst, o.name, o.description)
+		}
+		s.blocks.Put(dst)
+		s.described = len(s.interfaces)
+	}
+	return uint32(i), known, nil
+}
+
+// Segment returns the number of the segment that is being written, from 1. A segment
+// that is begun after a failure has a new number.
+func (t *SegmentTransaction) Segment() uint32 { return t.segments.number }
+
+// Room implements Transaction.
+func (t *SegmentTransaction) Room(n int) ([]byte, error) {
+	if t.Full(n) {
+		return nil, ErrFull
+	}
+	return t.segments.blocks.Room(n)
+}
+
+// Full reports whether n more bytes are too many for the segment.
+func (t *SegmentTransaction) Full(n int) bool {
+	s := t.segments
+	n += blockfile.MaxPadding(dump.MinFiller)
+	return s.blocks.Size()+int64(n) > s.limit && s.blocks.Size() > s.start
+}
+
+// AppendZeroCopy appends a block that is not too large for the segment, see Full. The
+// block stays in the caller's memory, which may not change until the next Commit or
+// Abort.
+func (t *SegmentTransaction) AppendZeroCopy(block []byte) error {
+	return t.segments.blocks.AppendZeroCopy(block)
+}
+
+// Next implements FileTransaction: it begins another segment.
+func (t *SegmentTransaction) Next() error {
+	t.segments.closeLocked()
+	return t.segments.nextLocked()
+}
+
+// Position implements FileTransaction.
+func (t *SegmentTransaction) Position() (inode, size uint64) {
+	return t.segments.blocks.Inode(), uint64(t.segments.blocks.Committed())
+}
+
+// Put implements Transaction.
+func (t *SegmentTransaction) Put(extended []byte) { t.segments.blocks.Put(extended) }
+
+// Commit implements Transaction.
+func (t *SegmentTransaction) Commit() error { return t.segments.blocks.Commit() }
+
+// Abort implements Transaction. The segment ends as it was at the last commit, and
+// the next transaction begins another one.
+func (t *SegmentTransaction) Abort(err error) {
+	s := t.segments
+	if s.file != nil {
+		err = errors.Join(err, s.blocks.Rollback())
+		name := s.file.Name()
+		empty := s.blocks.Committed() == s.start
+		s.closeLocked()
+		if empty && os.Remove(name) == nil {
+			s.names = s.names[:len(s.names)-1]
+		}
+	}
+	s.failLocked(err)
+}
+
+// End implements Transaction.
+func (t *SegmentTransaction) End() {
+	s := t.segments
+	if s.file != nil && s.backoff.succeeded() { // not aborted
+		s.info("segments of window %s are written again", s.window.ID)
+	}
+	s.mu.Unlock()
+}
+
+// TruncateUncommitted implements FileDestination.
+func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range s.names {
+		f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR, 0)
+		if err != nil {
+			continue // retention has removed it, or it is compressed and complete
+		}
+		errs = append(errs, blockfile.Truncate(f, inode, size), f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Resume makes the segments that a killed process has begun those before the next. It
+// is called before the first transaction.
+func (s *Segments) Resume() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries, err := os.ReadDir(s.dir) // sorted
+	for _, e := range entries {
+		if name := trimGzip(e.Name()); strings.HasPrefix(name, s.prefix()) && strings.HasSuffix(name, dump.SegmentExtension) {
+			s.names = append(s.names, name)
+		}
+	}
+	return err
+}
+
+// prefix is what the names of the window's segments begin with.
+func (s *Segments) prefix() string {
+	return fmt.Sprintf("%s_%.8s_%s_", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run)
+}
+
+func (s *Segments) failLocked(err error) {
+	if s.backoff.failed(s.now()) {
+		s.alert("write", err)
+	}
+}
+
+// nextLocked makes sure that there is a segment to write to.
+func (s *Segments) nextLocked() error {
+	if s.file != nil {
+		if isAt(s.file, s.file.Name()) {
+			return nil
+		}
+		s.closeLocked() // removed
+	}
+	if err := os.MkdirAll(s.dir, DirMode); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s%03d%s", s.prefix(), len(s.names)+1, dump.SegmentExtension)
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, FileMode)
+	if err != nil {
+		return err
+	}
+	s.quota.startWriting(name)
+	if err := s.beginSegmentLocked(f); err != nil {
+		s.closeLocked()
+		_ = os.Remove(f.Name()) // a segment without a header helps nobody
+		return err
+	}
+	s.names = append(s.names, name)
+	s.number++
+	return nil
+}
+
+// beginSegmentLocked writes the blocks that a segment begins with.
+func (s *Segments) beginSegmentLocked(f *os.File) (err error) {
+	s.file = f
+	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: dump.AppendFiller, MinPadding: dump.MinFiller}); err != nil {
+		return err
+	}
+	head := dump.AppendSectionHeader(nil, Application)
+	for _, l := range s.interfaces {
+		head = dump.AppendInterface(head, l.name, l.description)
+	}
+	dst, err := s.blocks.Room(len(head))
+	if err != nil {
+		return err
+	}
+	s.blocks.Put(append(dst, head...))
+	s.described = len(s.interfaces)
+	if err := s.blocks.Commit(); err != nil {
+		return err
+	}
+	s.start = s.blocks.Size()
+	return nil
+}
+
+// interfaceRoom bounds the blocks of an interface, its name and description.
+const interfaceRoom = 1 << 10
+
+// Application is how pcapng files and streams name the program that wrote them.
+const Application = "tcpcopy for MOSN"
+
+func (s *Segments) closeLocked() {
+	if s.file == nil {
+		return
+	}
+	if s.blocks != nil {
+		s.blocks.Close()
+		s.blocks = nil
+	}
+	if err := s.file.Close(); err != nil {
+		s.alert("close", err)
+	}
+	s.quota.stopWriting(filepath.Base(s.file.Name()))
+	s.file = nil
+}
+
+// Finish writes the statistics of the interfaces of a window that was closed then, and
+// closes the last segment. It returns the base names of all, and has old ones removed
+// and these compressed as Roll says. No transaction may begin any more.
+func (s *Segments) Finish(closed time.Time) []string {
+	names := s.finish(closed)
+	s.archive.segmentsFinished(s.dir, s.roll, names)
+	return names
+}
+
+func (s *Segments) finish(closed time.Time) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return s.names
+	}
+	if err := s.statisticsLocked(closed); err != nil {
+		s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.Rollback()))
+	}
+	s.closeLocked()
+	return s.names
+}
+
+func (s *Segments) statisticsLocked(closed time.Time) error {
+	for i, l := range s.interfaces {
+		dst, err := s.blocks.Room(interfaceRoom)
+		if err != nil {
+			return err
+		}
+		s.blocks.Put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
+			Window:   s.window.ID,
+			Opened:   s.window.Opened.UnixNano(),
+			Closed:   closed.UnixNano(),
+			Received: l.traffic.Records,
+			Dropped:  l.traffic.Dropped,
+			LostBy:   l.traffic.LostBy,
+		}))
+	}
+	return s.blocks.Commit()
+}
