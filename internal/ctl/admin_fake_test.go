@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -162,7 +163,7 @@ func (a *fakeAdmin) writeIndex() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(a.dir, dump.Index), append(text, '\n'), 0o600)
+	return os.WriteFile(filepath.Join(a.dir, layout.Index), append(text, '\n'), 0o600)
 }
 
 func (a *fakeAdmin) stream(w http.ResponseWriter) {

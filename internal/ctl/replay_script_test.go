@@ -17,6 +17,7 @@ import (
 	"mosn.io/tcpcopy/internal/devcert"
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -105,7 +106,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(os.WriteFile(filepath.Join(dir, dump.FlowLog), encodeWindow(encoder, nil, steps, dumpStart), 0o600))
+	ts.Check(os.WriteFile(filepath.Join(dir, layout.FlowLog), encodeWindow(encoder, nil, steps, dumpStart), 0o600))
 }
 
 // turnFrom is a turn of a connection of which so many bytes have passed before.

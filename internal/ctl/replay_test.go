@@ -15,6 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/ctl"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -84,7 +85,7 @@ func echoDump(t *testing.T, turns int) string {
 	}
 	text = e.Close(text, next(), flow, "RemoteClose", record.PerDirection{In: offset, Out: offset})
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -15,6 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/ctl"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -55,7 +56,7 @@ func (r *running) endsWell(t *testing.T) {
 
 func TestShowFollowsWhatIsWritten(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
+	path := filepath.Join(dir, layout.FlowLog)
 	write := func(text string) {
 		t.Helper()
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

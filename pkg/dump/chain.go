@@ -3,10 +3,10 @@ package dump
 import (
 	"errors"
 	"io"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -79,19 +79,13 @@ func (c *chain) advance() error {
 	if err != nil {
 		return &record.DamageError{File: path, Err: err}
 	}
-	f.tail = c.tail != nil && len(c.paths) == 0 && mayGrow(path)
+	f.tail = c.tail != nil && len(c.paths) == 0 && layout.MayGrow(path)
 	c.open = f
 	if err := c.begin(f, path); err != nil {
 		c.closeFile()
 		return &record.DamageError{File: path, Err: err}
 	}
 	return nil
-}
-
-// mayGrow tells whether a file of that name may still be written to.
-func mayGrow(path string) bool {
-	_, rolled := rolledTime(filepath.Base(path))
-	return !rolled && trimGzip(path) == path
 }
 
 // begin sets the decoder that fits src.

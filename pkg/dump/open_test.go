@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -54,7 +54,7 @@ func segment(window string, id int, seconds int, offset uint64, text string) []b
 // segmentName returns the name of a capture's file.
 func segmentName(window string, seconds int, number int) string {
 	opened := time.Unix(0, testTime).Add(time.Duration(seconds) * time.Second).UTC()
-	return fmt.Sprintf("%s_%.8s_k3v9qa_%03d.pcapng", opened.Format(dump.SegmentTimeFormat), window, number)
+	return layout.Segment{Opened: opened, Window: window, Run: "k3v9qa", Number: number}.Name()
 }
 
 // payloads returns the payload of all data records under paths, in their order.
@@ -144,13 +144,13 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 		t.Errorf("got %q, damage %v, want %s", got, damage, missing)
 	}
 
-	index := dump.WindowLine{Window: windowA, Files: []string{segmentName(windowA, 0, 1), segmentName(windowA, 0, 2), segmentName(windowA, 0, 3), segmentName(windowA, 0, 4)}}
+	index := layout.WindowLine{Window: windowA, Files: []string{segmentName(windowA, 0, 1), segmentName(windowA, 0, 2), segmentName(windowA, 0, 3), segmentName(windowA, 0, 4)}}
 	index.Removed = []string{segmentName(windowA, 0, 2)}
 	text, err := json.Marshal(index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, dir, dump.Index, append(text, '\n'))
+	put(t, dir, layout.Index, append(text, '\n'))
 	_, damage = payloads(t, dump.Options{}, dir)
 	missing = filepath.Join(dir, segmentName(windowA, 0, 4))
 	if len(damage) != 1 || damage[0].File != missing {

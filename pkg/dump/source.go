@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -42,8 +43,8 @@ func (f *file) Read(p []byte) (int, error) {
 // by in the meantime.
 func openFile(path string, read *atomic.Int64) (*file, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) && trimGzip(path) == path {
-		if zipped, errZipped := os.Open(path + ".gz"); errZipped == nil {
+	if errors.Is(err, os.ErrNotExist) && layout.TrimGzip(path) == path {
+		if zipped, errZipped := os.Open(path + layout.GzipExtension); errZipped == nil {
 			f, err = zipped, nil
 		}
 	}
@@ -82,7 +83,7 @@ func peek(r io.Reader) (io.Reader, []byte) {
 // isPcapng tells whether a file with that name and first bytes is a capture. One
 // of the two words that begin a section header may be damaged.
 func isPcapng(name string, head []byte) bool {
-	return strings.HasSuffix(trimGzip(name), SegmentExtension) ||
+	return strings.HasSuffix(layout.TrimGzip(name), layout.SegmentExtension) ||
 		len(head) >= 4 && binary.LittleEndian.Uint32(head) == blockSection ||
 		len(head) == headBytes && binary.LittleEndian.Uint32(head[8:]) == byteOrderMagic
 }

@@ -88,9 +88,9 @@ const (
 	maxRecord  = 1 << 20 // a longer read or write is kept as several records
 )
 
-// layout divides the buffer among the workers. Everything together stays below
+// sizes divide the buffer among the workers. Everything together stays below
 // 1.25 times BufferSize.
-type layout struct {
+type sizes struct {
 	workers int
 	batch   int  // bytes of each of the two batches of a worker
 	record  int  // bytes of the longest record
@@ -99,7 +99,7 @@ type layout struct {
 	placed  bool // the batches have room for the blocks of the only format, pcapng
 }
 
-func (c Config) layout() layout {
+func (c Config) layout() sizes {
 	workers := c.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -109,7 +109,7 @@ func (c Config) layout() layout {
 	formats := int64(len(c.Formats))
 	batches := min(c.BufferSize-(formats-1)*encoded, c.BufferSize/4*5-formats*encoded)
 	workers = max(1, int(min(int64(workers), batches/(2*minBatch))))
-	l := layout{workers: workers}
+	l := sizes{workers: workers}
 	l.batch = int(batches) / (2 * workers) &^ (pageSize - 1)
 	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
@@ -127,7 +127,7 @@ func (c Config) layout() layout {
 
 // wakeAt is how many bytes a batch has when its worker is woken. Blocks that need no
 // copy are worth waiting for: the fewer writes, the less each byte costs.
-func (l layout) wakeAt() int {
+func (l sizes) wakeAt() int {
 	if l.placed {
 		return min(l.batch/2, 4<<20)
 	}
@@ -136,7 +136,7 @@ func (l layout) wakeAt() int {
 
 // populated is how many bytes of a batch have their pages when a window opens: what
 // a worker that keeps up lets come together at most loads.
-func (l layout) populated() int { return min(l.batch, max(largePage, 2*l.wakeAt())) }
+func (l sizes) populated() int { return min(l.batch, max(largePage, 2*l.wakeAt())) }
 
 const (
 	pageSize = 4096

@@ -75,7 +75,7 @@ func (c *Conn) makeDescription() *description {
 }
 
 // room is what is left around n bytes of c, under that layout.
-func (c *Conn) room(l *layout, n int) room {
+func (c *Conn) room(l *sizes, n int) room {
 	if l.placed {
 		return room{c.describe().front, dump.PacketBack(n)}
 	}

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // markRemoved notes in the index which of the windows' files are gone. A log that
@@ -19,7 +18,7 @@ func markRemoved(index *appendFile, removed []dumpFile) error {
 	return index.rewrite(func(text []byte) []byte {
 		var out []byte
 		for _, line := range bytes.SplitAfter(text, []byte("\n")) {
-			var w dump.WindowLine
+			var w layout.WindowLine
 			if json.Unmarshal(line, &w) != nil || !markLine(&w, removed) {
 				out = append(out, line...)
 				continue
@@ -31,9 +30,9 @@ func markRemoved(index *appendFile, removed []dumpFile) error {
 }
 
 // markLine tells whether one of the removed files was w's and notes it.
-func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
+func markLine(w *layout.WindowLine, removed []dumpFile) (changed bool) {
 	for _, f := range removed {
-		name := trimGzip(f.name)
+		name := layout.TrimGzip(f.name)
 		for i, own := range w.Files {
 			named := own == f.name || own == name
 			if !named && !rolledSince(name, own, w.Closed) {
@@ -51,17 +50,10 @@ func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
 	return changed
 }
 
-func trimGzip(name string) string {
-	if filepath.Ext(name) == ".gz" {
-		return name[:len(name)-len(".gz")]
-	}
-	return name
-}
-
 // rolledSince tells whether name is what the log has been rolled to, at t or later.
 func rolledSince(name, log string, t time.Time) bool {
-	at, ok := rolledAt(name, log)
-	return ok && !at.Before(t.Truncate(time.Millisecond)) // the name tells no more
+	at, ok := layout.ParseArchive(name, log)
+	return ok && !at.Before(t.Truncate(layout.ArchiveResolution)) // the name tells no more
 }
 
 // rewrite replaces the file by what change makes of its text. The file is locked
@@ -84,7 +76,7 @@ func (a *appendFile) rewrite(change func(text []byte) []byte) error {
 	if bytes.Equal(changed, text) {
 		return nil
 	}
-	partial := a.path + ".tmp"
+	partial := a.path + layout.TemporaryExtension
 	if err := os.WriteFile(partial, changed, fileMode); err != nil {
 		_ = os.Remove(partial)
 		return fmt.Errorf("rewrite %s: %w", a.path, err)

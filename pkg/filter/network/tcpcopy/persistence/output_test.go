@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -70,7 +71,7 @@ func (b *bench) end(p *peer) {
 func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, fileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, fileMode); err != nil {
 		t.Fatal(err)
 	}
 	return (&rig{t: t, dir: dir}).conversations()

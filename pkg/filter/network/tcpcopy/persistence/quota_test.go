@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -80,7 +80,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 			// A segment may be another process's until it is a while old.
 			old := time.Now().Add(-time.Minute)
 			for _, name := range w.Files {
-				if strings.HasSuffix(name, dump.SegmentExtension) {
+				if strings.HasSuffix(name, layout.SegmentExtension) {
 					_ = os.Chtimes(filepath.Join(r.dir, name), old, old)
 				}
 			}
@@ -130,7 +130,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 	if err := os.WriteFile(other, make([]byte, 1<<20), fileMode); err != nil {
 		t.Fatal(err)
 	}
-	q.index = &appendFile{path: filepath.Join(dir, dump.Index)}
+	q.index = &appendFile{path: filepath.Join(dir, layout.Index)}
 	for range 40 {
 		if err := q.reserve(1 << 10); err != nil {
 			t.Fatal(err)
@@ -145,7 +145,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 // being written stays.
 func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
-	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), fileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, MinMaxTotal), fileMode); err != nil {
 		t.Fatal(err)
 	}
 	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("no room")) })
@@ -159,7 +159,7 @@ func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 
 func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
 	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
-	rolled := "dump_tcp_copy-" + at.Format(dump.RolledTimeFormat) + ".log"
+	rolled := layout.Archive(layout.FlowLog, at)
 	for name, c := range map[string]struct {
 		closed  time.Time
 		files   []string
@@ -168,15 +168,15 @@ func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
 	}{
 		"by its name":              {at.Add(time.Hour), []string{rolled}, rolled, []string{rolled}},
 		"compressed":               {at.Add(time.Hour), []string{rolled}, rolled + ".gz", []string{rolled}},
-		"rolled later":             {at.Add(-time.Hour), []string{dump.FlowLog}, rolled, []string{rolled}},
-		"rolled at once":           {at.Add(999 * time.Microsecond), []string{dump.FlowLog}, rolled + ".gz", []string{rolled}},
-		"rolled before":            {at.Add(time.Hour), []string{dump.FlowLog}, rolled, nil},
-		"another log's":            {at.Add(-time.Hour), []string{dump.PortraitLog}, rolled, nil},
-		"no time in the name":      {at.Add(-time.Hour), []string{dump.FlowLog}, "dump_tcp_copy-x.log", nil},
+		"rolled later":             {at.Add(-time.Hour), []string{layout.FlowLog}, rolled, []string{rolled}},
+		"rolled at once":           {at.Add(999 * time.Microsecond), []string{layout.FlowLog}, rolled + ".gz", []string{rolled}},
+		"rolled before":            {at.Add(time.Hour), []string{layout.FlowLog}, rolled, nil},
+		"another log's":            {at.Add(-time.Hour), []string{layout.PortraitLog}, rolled, nil},
+		"no time in the name":      {at.Add(-time.Hour), []string{layout.FlowLog}, "dump_tcp_copy-x.log", nil},
 		"a segment":                {at, []string{"a.pcapng", "b.pcapng"}, "b.pcapng.gz", []string{"b.pcapng"}},
 		"a segment of another one": {at, []string{"a.pcapng"}, "b.pcapng", nil},
 	} {
-		w := dump.WindowLine{Closed: c.closed, Files: c.files}
+		w := layout.WindowLine{Closed: c.closed, Files: c.files}
 		for range 2 {
 			markLine(&w, []dumpFile{{name: c.gone}})
 		}
@@ -195,7 +195,7 @@ func TestIndexMarksTheFilesOfAWindow(t *testing.T) {
 func TestMarkingKeepsForeignLines(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
-	path := filepath.Join(r.dir, dump.Index)
+	path := filepath.Join(r.dir, layout.Index)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestMarkingKeepsForeignLines(t *testing.T) {
 	if err := os.WriteFile(path, []byte(damaged), fileMode); err != nil {
 		t.Fatal(err)
 	}
-	if err := markRemoved(r.store.index, []dumpFile{{name: dump.FlowLog}}); err != nil {
+	if err := markRemoved(r.store.index, []dumpFile{{name: layout.FlowLog}}); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(path)

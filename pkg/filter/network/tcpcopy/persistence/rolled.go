@@ -9,13 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // rolled deals with files that have been rolled: it names, compresses and
@@ -51,12 +50,10 @@ func newRolled(quota *quota, alert func(string, error)) *rolled {
 // time, and returns that. The caller has locked the file, so nobody else renames
 // one of that path meanwhile. Names that exist are never taken again.
 func (r *rolled) take(path string, now time.Time) (string, error) {
-	ext := filepath.Ext(path)
-	base := strings.TrimSuffix(path, ext)
 	for {
-		name := base + "-" + now.Local().Format(dump.RolledTimeFormat) + ext
-		if exists(name) || exists(name+".gz") {
-			now = now.Add(time.Millisecond)
+		name := layout.Archive(path, now)
+		if exists(name) || exists(name+layout.GzipExtension) {
+			now = now.Add(layout.ArchiveResolution)
 			continue
 		}
 		if err := r.quota.move(func() error { return os.Rename(path, name) }); err != nil {
@@ -124,7 +121,7 @@ func (r *rolled) do(c chores) error {
 		errs = append(errs, r.tidyNow(path, roll, time.Now()))
 	}
 	if c.expire > 0 {
-		errs = append(errs, r.quota.expire(dump.SegmentExtension, time.Now().Add(-c.expire)))
+		errs = append(errs, r.quota.expire(layout.SegmentExtension, time.Now().Add(-c.expire)))
 	}
 	for _, path := range c.segments {
 		errs = append(errs, r.compressNow(path))
@@ -153,7 +150,7 @@ func (r *rolled) tidyNow(path string, roll Roll, now time.Time) error {
 			} else if !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
-		case roll.Compress && !strings.HasSuffix(name, ".gz"):
+		case roll.Compress && layout.TrimGzip(name) == name:
 			errs = append(errs, r.compressNow(name))
 		}
 	}
@@ -174,21 +171,6 @@ func (r *rolled) tidySegments(dir string, roll Roll, names []string) {
 	r.startLocked()
 }
 
-// rolledAt returns when the log was rolled to the file of that name; ok is false
-// when the name is no rolled form of log.
-func rolledAt(name, log string) (t time.Time, ok bool) {
-	ext := filepath.Ext(log)
-	stamp, ok := strings.CutPrefix(name, strings.TrimSuffix(log, ext)+"-")
-	if !ok {
-		return t, false
-	}
-	if stamp, ok = strings.CutSuffix(stamp, ext); !ok {
-		return t, false
-	}
-	t, err := time.ParseInLocation(dump.RolledTimeFormat, stamp, time.Local)
-	return t, err == nil
-}
-
 // rolledFiles returns the files that path has been rolled to, newest first.
 func rolledFiles(path string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -197,7 +179,7 @@ func rolledFiles(path string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ok := rolledAt(strings.TrimSuffix(e.Name(), ".gz"), filepath.Base(path)); ok {
+		if _, ok := layout.ParseArchive(layout.TrimGzip(e.Name()), filepath.Base(path)); ok {
 			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
@@ -210,7 +192,7 @@ func rolledFiles(path string) ([]string, error) {
 // that fails or close is called; nothing happens when it is gone, or when another
 // process is at it, as during a hot upgrade.
 func (r *rolled) compressNow(name string) error {
-	partial := name + ".gz.tmp"
+	partial := name + layout.GzipExtension + layout.TemporaryExtension
 	r.quota.protect(filepath.Base(name))
 	r.quota.protect(filepath.Base(partial))
 	defer r.quota.release(filepath.Base(name))
@@ -252,7 +234,7 @@ func (r *rolled) replace(in, out *os.File) error {
 	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
 		return err
 	}
-	if err := r.quota.move(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
+	if err := r.quota.move(func() error { return os.Rename(out.Name(), in.Name()+layout.GzipExtension) }); err != nil {
 		return err
 	}
 	err = os.Remove(in.Name())

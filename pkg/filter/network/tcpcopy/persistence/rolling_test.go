@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -21,7 +21,7 @@ import (
 // logs returns the base names of the flow logs in dir, the current one last.
 func logs(t *testing.T, dir string) []string {
 	t.Helper()
-	rolled, err := rolledFiles(filepath.Join(dir, dump.FlowLog))
+	rolled, err := rolledFiles(filepath.Join(dir, layout.FlowLog))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +30,8 @@ func logs(t *testing.T, dir string) []string {
 	for _, path := range rolled {
 		names = append(names, filepath.Base(path))
 	}
-	if exists(filepath.Join(dir, dump.FlowLog)) {
-		names = append(names, dump.FlowLog)
+	if exists(filepath.Join(dir, layout.FlowLog)) {
+		names = append(names, layout.FlowLog)
 	}
 	return names
 }
@@ -72,7 +72,7 @@ func TestFilesAreRolledBySize(t *testing.T) {
 func TestFilesAreRolledByTime(t *testing.T) {
 	change := func(c *Config) { c.Roll.Every = time.Hour }
 	r := newRig(t, change, nil)
-	path := filepath.Join(r.dir, dump.FlowLog)
+	path := filepath.Join(r.dir, layout.FlowLog)
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
 	window := func(r *rig, n int, at time.Duration) {
 		t.Helper()
@@ -85,7 +85,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 	for n, at := range []time.Duration{0, 29 * time.Minute, 30 * time.Minute, 89 * time.Minute, 90 * time.Minute} {
 		window(r, n, at)
 	}
-	want := []string{"dump_tcp_copy-2024-05-06T08-00-00.000.log", "dump_tcp_copy-2024-05-06T09-00-00.000.log", dump.FlowLog}
+	want := []string{"dump_tcp_copy-2024-05-06T08-00-00.000.log", "dump_tcp_copy-2024-05-06T09-00-00.000.log", layout.FlowLog}
 	if names := logs(t, r.dir); !slices.Equal(names, want) {
 		t.Errorf("the logs are %q, want %q", names, want)
 	}
@@ -128,7 +128,7 @@ func TestOldRolledFilesGo(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(r.dir, names[0]), old, old); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(r.dir, dump.FlowLog)
+	path := filepath.Join(r.dir, layout.FlowLog)
 	if err := r.store.rolled.tidyNow(path, Roll{Age: 24 * time.Hour}, time.Now()); err != nil {
 		t.Error(err)
 	}
@@ -224,7 +224,7 @@ func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
 // Names of rolled files are never taken again, not even within a millisecond.
 func TestRolledNamesAreNew(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
+	path := filepath.Join(dir, layout.FlowLog)
 	r := newRolled(newQuota(testConfig(dir), nil), nil)
 	defer r.close()
 	now := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)

@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -218,16 +218,17 @@ func (s *segments) resume() error {
 	defer s.mu.Unlock()
 	entries, err := os.ReadDir(s.dir) // sorted
 	for _, e := range entries {
-		if name := trimGzip(e.Name()); strings.HasPrefix(name, s.prefix()) && strings.HasSuffix(name, dump.SegmentExtension) {
+		name := layout.TrimGzip(e.Name())
+		if segment, ok := layout.ParseSegment(name); ok && segment.Set() == s.segment(segment.Number).Set() {
 			s.names = append(s.names, name)
 		}
 	}
 	return err
 }
 
-// prefix is what the names of the window's segments begin with.
-func (s *segments) prefix() string {
-	return fmt.Sprintf("%s_%.8s_%s_", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run)
+// segment describes the window's segment of that number.
+func (s *segments) segment(number int) layout.Segment {
+	return layout.Segment{Opened: s.window.Opened, Window: s.window.ID, Run: s.run, Number: number}
 }
 
 // end implements sink.
@@ -255,7 +256,7 @@ func (s *segments) nextLocked() error {
 	if err := os.MkdirAll(s.dir, dirMode); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s%03d%s", s.prefix(), len(s.names)+1, dump.SegmentExtension)
+	name := s.segment(len(s.names) + 1).Name()
 	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 type Session struct {
 	store  *Store
 	window record.Window
-	layout layout
+	layout sizes
 	memory *memory // what the encoders work in
 	spool  *spool  // what the batches are in
 	shards []*shard
@@ -69,7 +69,7 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 }
 
 // newSession makes a session that works in mem and spool, without goroutines.
-func newSession(store *Store, w record.Window, l layout, mem *memory, spool *spool) *Session {
+func newSession(store *Store, w record.Window, l sizes, mem *memory, spool *spool) *Session {
 	now := time.Now()
 	clock := newClock(now)
 	s := &Session{

@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -56,10 +58,6 @@ type spoolHeader struct {
 const (
 	spoolVersion = 3
 	spoolMagic   = "TCSPOOL\n"
-	// pointerPrefix begins the names of pointer files.
-	pointerPrefix = ".spool-"
-	// spoolExtension ends the names of spools.
-	spoolExtension = ".spool"
 )
 
 // shardState is how far the batches of a shard have got.
@@ -204,7 +202,7 @@ func (s *spool) create(dir string) error {
 		return err
 	}
 	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
-	f, err := os.OpenFile(filepath.Join(dir, name+spoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := os.OpenFile(filepath.Join(dir, name+layout.SpoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
@@ -229,7 +227,7 @@ func (s *spool) create(dir string) error {
 	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
 	copy(s.mapped.mem[12:], text)
 	copy(s.mapped.mem, spoolMagic)
-	s.pointer = filepath.Join(s.header.Dir, pointerPrefix+name)
+	s.pointer = filepath.Join(s.header.Dir, layout.SpoolPointerPrefix+name)
 	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
 }
 
@@ -264,7 +262,7 @@ func (s *spool) batchMemory(shard, which int) []byte {
 // populate has the system find pages for the start of each batch, where bytes go
 // first: as much as l says. Where the file is on a disk it does not, because that
 // would have the disk write them.
-func (s *spool) populate(l layout) {
+func (s *spool) populate(l sizes) {
 	if s.file != nil {
 		var fs unix.Statfs_t
 		if unix.Fstatfs(int(s.file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC {

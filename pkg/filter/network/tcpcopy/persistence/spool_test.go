@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -48,8 +48,8 @@ func TestADamagedSpoolIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, spools := t.TempDir(), t.TempDir()
-			path := filepath.Join(spools, "dead"+spoolExtension)
-			pointer := filepath.Join(dir, pointerPrefix+"dead")
+			path := filepath.Join(spools, "dead"+layout.SpoolExtension)
+			pointer := filepath.Join(dir, layout.SpoolPointerPrefix+"dead")
 			if err := errors.Join(os.WriteFile(path, content, fileMode), os.WriteFile(pointer, []byte(path+"\n"), fileMode)); err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestOneGoroutineTidies(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r.quota.mu.Lock() // which compressing waits for
 	for range 100 {
-		r.tidy(filepath.Join(dir, dump.FlowLog), Roll{Compress: true})
+		r.tidy(filepath.Join(dir, layout.FlowLog), Roll{Compress: true})
 		r.tidySegments(dir, Roll{Compress: true}, []string{"one.pcapng"})
 	}
 	if more := runtime.NumGoroutine() - before; more > 1 {

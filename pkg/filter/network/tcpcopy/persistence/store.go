@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -120,11 +120,11 @@ func open(config Config, host Host) (*Store, error) {
 	s.quota.run = host.Run
 	s.rolled = newRolled(s.quota, s.alert)
 	roll := config.rolling()
-	s.flowLog = s.logFile(dump.FlowLog, roll)
-	s.portraits = s.logFile(dump.PortraitLog, roll)
-	s.index = s.logFile(dump.Index, Roll{}) // the index stays whole
-	s.effective = &snapshots{file: s.logFile(dump.EffectiveConfigs, roll), load: host.Effective}
-	s.static = &snapshots{file: s.logFile(dump.StaticConfigs, roll), load: host.Static}
+	s.flowLog = s.logFile(layout.FlowLog, roll)
+	s.portraits = s.logFile(layout.PortraitLog, roll)
+	s.index = s.logFile(layout.Index, Roll{}) // the index stays whole
+	s.effective = &snapshots{file: s.logFile(layout.EffectiveConfigs, roll), load: host.Effective}
+	s.static = &snapshots{file: s.logFile(layout.StaticConfigs, roll), load: host.Static}
 	s.index.quota = nil // it must not wait for itself
 	s.quota.index = s.index
 	return s, nil
@@ -201,7 +201,7 @@ func (s *Store) Seal() (window string) {
 }
 
 // finish ends what the store has of a session whose workers are done.
-func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.WindowLine {
+func (s *Store) finish(session *Session, closed time.Time, recovered bool) layout.WindowLine {
 	accounts := session.Accounts()
 	var files []string
 	if session.segments != nil {
@@ -221,7 +221,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		}
 	}
 	session.hangs.step()
-	line := dump.WindowLine{
+	line := layout.WindowLine{
 		Window:   session.window.ID,
 		Trigger:  session.window.Trigger,
 		Opened:   session.window.Opened,
@@ -252,7 +252,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 func (s *Store) markLate(files, marked []string) {
 	var late []dumpFile
 	for _, name := range s.missing(files) {
-		if removable(name) && !slices.Contains(marked, name) {
+		if !layout.IsLog(name) && !slices.Contains(marked, name) {
 			late = append(late, dumpFile{name: name})
 		}
 	}
@@ -364,7 +364,7 @@ func (s *Store) alert(what string, err error) {
 func (s *Store) missing(files []string) (gone []string) {
 	for _, name := range files {
 		path := filepath.Join(s.config.Dir, name)
-		if !exists(path) && !exists(path+".gz") {
+		if !exists(path) && !exists(path+layout.GzipExtension) {
 			gone = append(gone, name)
 		}
 	}
