@@ -15,8 +15,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -124,9 +125,9 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	var lines record.Encoder
 	switch {
 	case has("hex_meta"):
-		lines = dump.NewHexMeta()
+		lines = hexlog.NewMetaEncoder()
 	case has("hex"):
-		lines = dump.NewHex()
+		lines = hexlog.NewEncoder()
 	}
 	if lines != nil {
 		first, second := encodeWindow(lines, nil, windows[0], opened[0]), encodeWindow(lines, nil, windows[1], opened[1])
@@ -139,9 +140,9 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if has("pcapng") {
 		for i, steps := range windows {
-			file := dump.AppendSectionHeader(nil, "test")
-			file = dump.AppendInterface(file, "ingress", "tcp 8080")
-			e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
+			file := pcapng.AppendSectionHeader(nil, "test")
+			file = pcapng.AppendInterface(file, "ingress", "tcp 8080")
+			e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
 			file = encodeWindow(e, file, steps, opened[i])
 			id := []string{firstWindow, secondWindow}[i]
 			write(layout.Segment{Opened: opened[i], Window: id, Run: "k3v9qa", Number: 1}.Name(), file)

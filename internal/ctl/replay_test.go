@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/ctl"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -67,7 +67,7 @@ func TestReplayIsInterrupted(t *testing.T) {
 // directory.
 func echoDump(t *testing.T, turns int) string {
 	t.Helper()
-	e := dump.NewHexMeta()
+	e := hexlog.NewMetaEncoder()
 	client, server := netip.MustParseAddrPort("10.0.0.1:50000"), netip.MustParseAddrPort("10.9.9.9:7000")
 	flow := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: firstWindow, Conn: "k3v9qa-1", Port: "7000", Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}, FromStart: true}
 	at := dumpStart

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/ctl"
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -88,8 +88,8 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	next := make(chan string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		open, data, _, _ := talk(firstWindow, 1, "10.0.0.1:50000", "10.9.9.9:8080")
-		e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
-		file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
+		e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+		file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 		file = open(e, file, dumpStart.UnixNano())
 		for {
 			_, _ = w.Write(file)

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"slices"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -120,7 +120,7 @@ func (c Config) layout() sizes {
 	}
 	l.piece = l.record
 	if l.placed = len(c.Formats) == 1 && c.Has(FormatPcapng); l.placed {
-		l.piece = min(l.piece, dump.MaxSegment)
+		l.piece = min(l.piece, pcapng.MaxSegment)
 	}
 	return l
 }

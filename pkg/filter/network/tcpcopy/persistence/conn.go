@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -69,7 +69,7 @@ func (c *Conn) makeDescription() *description {
 	d := &description{text: appendEndpoint(nil, c.Describe())}
 	var f record.Flow
 	decodeEndpoint(d.text, &f) // as the worker does
-	d.front = dump.PacketFront(&f)
+	d.front = pcapng.Headroom(&f)
 	c.description.Store(d)
 	return d
 }
@@ -77,7 +77,7 @@ func (c *Conn) makeDescription() *description {
 // room is what is left around n bytes of c, under that layout.
 func (c *Conn) room(l *sizes, n int) room {
 	if l.placed {
-		return room{c.describe().front, dump.PacketBack(n)}
+		return room{c.describe().front, pcapng.Tailroom(n)}
 	}
 	return room{back: -n & 7}
 }

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 )
 
 // Blocks that are complete where their payload lies, in a batch, need not be
@@ -21,7 +21,7 @@ import (
 const fillers = 2 * (blockSize + minFiller)
 
 // minFiller is how short a filler can be.
-const minFiller = dump.MinFiller
+const minFiller = pcapng.MinPaddingBlock
 
 // lend appends block, whose length and place in memory are multiples of four. It
 // stays in the caller's memory, which may not change it until the next commit or

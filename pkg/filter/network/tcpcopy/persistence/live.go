@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -50,7 +50,7 @@ func (s *Store) Subscribe() (*Live, error) {
 		return nil, ErrTooManyLive
 	}
 	l := &Live{store: s, ready: make(chan struct{}, 1)}
-	l.mem = dump.AppendSectionHeader(nil, application)
+	l.mem = pcapng.AppendSectionHeader(nil, application)
 	l.pushLocked()
 	all = append(slices.Clone(all), l)
 	s.live.Store(&all)
@@ -144,7 +144,7 @@ func (l *Live) describe(f *record.Flow) (number int, had bool) {
 		return i, true
 	}
 	l.interfaces = append(l.interfaces, key)
-	l.mem = dump.AppendInterface(l.mem, name, description)
+	l.mem = pcapng.AppendInterface(l.mem, name, description)
 	return len(l.interfaces) - 1, false
 }
 
@@ -206,7 +206,7 @@ type liveFlow struct {
 func newLiveOutput(w *worker, l *Live) *output {
 	o := &output{worker: w, live: l, liveFlows: map[*flow]*liveFlow{}, behind: map[*flow]*deficit{}, reason: record.ReasonBufferFull, turn: turnPackets}
 	var current *liveFlow
-	o.encoder = dump.NewPcapng(func(*record.Flow) uint32 { return uint32(current.iface) })
+	o.encoder = pcapng.NewEncoder(func(*record.Flow) uint32 { return uint32(current.iface) })
 	o.sink, o.bound = l, boundPackets
 	o.prepare = func(f *flow) (had bool, err error) {
 		current = o.liveFlow(f)

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"runtime"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -50,9 +51,9 @@ type output struct {
 	encoder record.Encoder
 	bound   func(e *entry) int // of what the encoder appends for e, opening included
 	sink    sink
-	lender  *segments    // the sink, where it takes blocks from the batches; nil elsewhere
-	packets *dump.Pcapng // the encoder, where there is a lender
-	opening []*flow      // flows whose opening has been put and not committed
+	lender  *segments       // the sink, where it takes blocks from the batches; nil elsewhere
+	packets *pcapng.Encoder // the encoder, where there is a lender
+	opening []*flow         // flows whose opening has been put and not committed
 	// prepare is called before anything of a flow is encoded. It is false when it
 	// has put something itself.
 	prepare func(*flow) (ready bool, err error)
@@ -85,7 +86,7 @@ func newOutput(w *worker, index int, format Format) *output {
 	o.prepare = func(*flow) (bool, error) { return true, nil }
 	switch format {
 	case FormatPcapng:
-		encoder := dump.NewPcapng(func(*record.Flow) uint32 { return uint32(w.current.iface) })
+		encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return uint32(w.current.iface) })
 		segment := uint32(1)
 		o.encoder, o.sink, o.bound, o.turn = encoder, session.segments, boundPackets, turnPackets
 		if session.layout.placed {
@@ -99,9 +100,9 @@ func newOutput(w *worker, index int, format Format) *output {
 			return session.segments.describe(f)
 		}
 	case FormatHexMeta:
-		o.encoder, o.sink, o.bound = dump.NewHexMeta(), session.store.flowLog, boundText
+		o.encoder, o.sink, o.bound = hexlog.NewMetaEncoder(), session.store.flowLog, boundText
 	default:
-		o.encoder, o.sink, o.bound = dump.NewHex(), session.store.flowLog, boundText
+		o.encoder, o.sink, o.bound = hexlog.NewEncoder(), session.store.flowLog, boundText
 	}
 	return o
 }
@@ -268,7 +269,7 @@ func (o *output) lend(e *entry) (lent bool, err error) {
 		return false, nil
 	}
 	defer o.caught(f, &err)
-	if !o.packets.Place(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0) {
+	if !o.packets.FrameInPlace(e.block, e.time, &f.Flow, e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0) {
 		return false, nil
 	}
 	return true, o.lender.lend(e.block)

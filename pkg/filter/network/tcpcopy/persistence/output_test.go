@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -224,7 +224,7 @@ func (f *faultyEncoder) Gap(dst []byte, t int64, flow *record.Flow, dir record.D
 
 func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta()})
+	b := newBench(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder()})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	for _, said := range []string{"panic at once", "a", "panic", "b", "flood", "panic", "c"} {
 		b.say(p, record.In, []byte(said))
@@ -254,7 +254,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 // A gap that cannot be encoded stays out of the log, and nothing else does.
 func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newBench(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta(), gaps: true})
+	b := newBench(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder(), gaps: true})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	b.say(p, record.In, []byte("panic"))
 	b.say(q, record.In, []byte("well"))

@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -58,8 +59,8 @@ func FuzzSpool(f *testing.F) {
 		}
 		b.n = n
 		flows := map[uint32]*record.Flow{}
-		encoder, text := dump.NewHexMeta(), []byte(nil)
-		packets := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
+		encoder, text := hexlog.NewMetaEncoder(), []byte(nil)
+		packets := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
 		var e entry
 		for at := 0; at < n; {
 			next, ok := b.entry(at, &e)
@@ -74,7 +75,7 @@ func FuzzSpool(f *testing.F) {
 				flows[e.slot] = flow
 				_ = packets.Open(nil, e.time, flow)
 			case kindData:
-				packets.Place(e.block, e.time, flows[e.slot], e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0)
+				packets.FrameInPlace(e.block, e.time, flows[e.slot], e.dir, e.offset, len(e.payload), e.sum, e.flags&flagMore != 0)
 				text = encoder.Data(text[:0], e.time, flows[e.slot], e.dir, e.offset, e.payload)
 			case kindGap:
 				text = encoder.Gap(text[:0], e.time, flows[e.slot], e.dir, e.offset, binary.LittleEndian.Uint64(e.payload), e.reason)

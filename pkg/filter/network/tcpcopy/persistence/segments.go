@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -104,7 +104,7 @@ func (s *segments) describe(f *flow) (had bool, err error) {
 			return false, err
 		}
 		for _, l := range s.interfaces[s.described:] {
-			dst = dump.AppendInterface(dst, l.name, l.description)
+			dst = pcapng.AppendInterface(dst, l.name, l.description)
 		}
 		s.blocks.put(dst)
 		s.described = len(s.interfaces)
@@ -278,10 +278,10 @@ func (s *segments) beginSegmentLocked(f *os.File) (err error) {
 	if s.blocks, err = openBlocks(f, s.mem); err != nil {
 		return err
 	}
-	s.blocks.quota, s.blocks.filler = s.quota, dump.AppendFiller
-	head := dump.AppendSectionHeader(nil, application)
+	s.blocks.quota, s.blocks.filler = s.quota, pcapng.AppendPaddingBlock
+	head := pcapng.AppendSectionHeader(nil, application)
 	for _, l := range s.interfaces {
-		head = dump.AppendInterface(head, l.name, l.description)
+		head = pcapng.AppendInterface(head, l.name, l.description)
 	}
 	dst, err := s.blocks.room(len(head))
 	if err != nil {
@@ -338,7 +338,7 @@ func (s *segments) statisticsLocked(closed time.Time) error {
 		if err != nil {
 			return err
 		}
-		s.blocks.put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
+		s.blocks.put(pcapng.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), pcapng.InterfaceStatistics{
 			Window:   s.window.ID,
 			Opened:   s.window.Opened.UnixNano(),
 			Closed:   closed.UnixNano(),
