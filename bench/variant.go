@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // variant is one way to record, or not to.
@@ -201,12 +201,12 @@ func (v variant) startBeside(p *proxy, l *load) (beside, error) {
 
 // accounts returns the bytes seen and lost of the last window.
 func (p *proxy) accounts() (seen, lost uint64, err error) {
-	text, err := os.ReadFile(filepath.Join(p.dump, dump.Index))
+	text, err := os.ReadFile(filepath.Join(p.dump, layout.Index))
 	if err != nil {
 		return 0, 0, err
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	var w dump.WindowLine
+	var w layout.WindowLine
 	if err := json.Unmarshal(lines[len(lines)-1], &w); err != nil {
 		return 0, 0, err
 	}

@@ -19,6 +19,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -228,7 +229,7 @@ func TestAnIndexLineWaitsForSpace(t *testing.T) {
 	}}), mosnproc.TCPProxy())))
 	// Where the last block of a file has room, even a full disk takes a line.
 	const block, line = 4096, 400
-	index := filepath.Join(m.dump, dump.Index)
+	index := filepath.Join(m.dump, layout.Index)
 	first := m.window(func() { talk(t, address, "before") })
 	for len(mustRead(t, index))%block < block-line {
 		first = m.window(func() { talk(t, address, "before") })

@@ -16,6 +16,7 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/wiretap"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -54,7 +55,7 @@ func TestNothingAcceptedIsLostByAKill(t *testing.T) {
 				taps.wait()
 				m, address = next()
 				eventually(t, "the killed process's window is in the index", func() bool {
-					w, err := dump.ReadIndex(dumpDir(base) + "/" + dump.Index)
+					w, err := layout.ReadIndex(dumpDir(base) + "/" + layout.Index)
 					return err == nil && len(w) > 0 && w[len(w)-1].Window == id
 				})
 				w := m.indexed(id)

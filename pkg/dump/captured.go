@@ -1,6 +1,9 @@
 package dump
 
-import "mosn.io/tcpcopy/pkg/record"
+import (
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/record"
+)
 
 // capturedWindows tells which windows of a directory are there as whole captures,
 // so that the same records in the flow log are left out.
@@ -12,17 +15,17 @@ type capturedWindows struct {
 	has   bool // what is known of last
 }
 
-func newCapturedWindows(l *listing, live bool) *capturedWindows {
-	w := &capturedWindows{dir: l.dir, live: live}
+func newCapturedWindows(l *layout.Directory, live bool) *capturedWindows {
+	w := &capturedWindows{dir: l.Path, live: live}
 	w.learn(l)
 	return w
 }
 
-func (w *capturedWindows) learn(l *listing) {
+func (w *capturedWindows) learn(l *layout.Directory) {
 	w.whole = map[string]bool{}
-	for i := range l.captures {
-		if l.captures[i].whole() {
-			w.whole[l.captures[i].window] = true
+	for i := range l.Sets {
+		if l.Sets[i].Whole() {
+			w.whole[l.Sets[i].Window] = true
 		}
 	}
 }
@@ -33,13 +36,10 @@ func (w *capturedWindows) contain(r *record.Record) bool {
 		return w.has
 	}
 	if w.live {
-		if l, err := list(w.dir); err == nil {
+		if l, err := layout.Scan(w.dir); err == nil {
 			w.learn(l)
 		}
 	}
-	w.last, w.has = r.Window, w.whole[r.Window[:min(len(r.Window), capturePrefix)]]
+	w.last, w.has = r.Window, w.whole[layout.WindowPrefix(r.Window)]
 	return w.has
 }
-
-// capturePrefix is how many characters of a window's id a capture's name has.
-const capturePrefix = 8

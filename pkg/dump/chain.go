@@ -3,10 +3,12 @@ package dump
 import (
 	"errors"
 	"io"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -24,8 +26,8 @@ type chain struct {
 
 	open    *file
 	decoder decoder
-	hex     *hexDecoder
-	pcapng  *pcapngDecoder
+	hex     *hexlog.Decoder
+	packets *pcapng.Decoder
 
 	head   *record.Record // what next has given, until the next call
 	serial int            // order among chains, for records of the same time
@@ -41,7 +43,7 @@ func (c *chain) next() (*record.Record, error) {
 			}
 			continue
 		}
-		rec, err := c.decoder.next()
+		rec, err := c.decoder.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			c.closeFile()
@@ -79,19 +81,13 @@ func (c *chain) advance() error {
 	if err != nil {
 		return &record.DamageError{File: path, Err: err}
 	}
-	f.tail = c.tail != nil && len(c.paths) == 0 && mayGrow(path)
+	f.tail = c.tail != nil && len(c.paths) == 0 && layout.MayGrow(path)
 	c.open = f
 	if err := c.begin(f, path); err != nil {
 		c.closeFile()
 		return &record.DamageError{File: path, Err: err}
 	}
 	return nil
-}
-
-// mayGrow tells whether a file of that name may still be written to.
-func mayGrow(path string) bool {
-	_, rolled := rolledTime(filepath.Base(path))
-	return !rolled && trimGzip(path) == path
 }
 
 // begin sets the decoder that fits src.
@@ -108,17 +104,17 @@ func (c *chain) begin(src io.Reader, path string) error {
 		}
 	}
 	if format == FormatPcapng {
-		if c.pcapng == nil {
-			c.pcapng = newPcapngDecoder()
+		if c.packets == nil {
+			c.packets = pcapng.NewDecoder()
 		}
-		c.pcapng.reset(src, path)
-		c.decoder = c.pcapng
+		c.packets.Reset(src, path)
+		c.decoder = c.packets
 		return nil
 	}
 	if c.hex == nil {
-		c.hex = newHexDecoder(c.options.zone())
+		c.hex = hexlog.NewDecoder(c.options.zone())
 	}
-	c.hex.reset(src, path)
+	c.hex.Reset(src, path)
 	c.decoder = c.hex
 	return nil
 }

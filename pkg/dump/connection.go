@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/recent"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -91,7 +92,7 @@ func NewTracker(done func(*Connection)) *Tracker {
 func (t *Tracker) Add(r *record.Record) (c *Connection, missing [2]record.Gap, first bool) {
 	run, _, _ := strings.Cut(r.Conn, "-")
 	if t.open[run] != r.Window {
-		if len(t.open) >= maxKnown {
+		if len(t.open) >= recent.MaxConnections {
 			clear(t.open)
 		}
 		if before, ok := t.open[run]; ok {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // recordOf returns a record of connection k3v9qa-1 in windowA.
 func recordOf(kind record.Kind, dir record.Direction, offset, length uint64) *record.Record {
 	r := &record.Record{
-		Kind: kind, Time: time.Unix(0, testTime), Identity: record.Identity{Window: windowA, Conn: "k3v9qa-1"},
+		Kind: kind, Time: time.Unix(0, dumptest.Time), Identity: record.Identity{Window: windowA, Conn: "k3v9qa-1"},
 		Direction: dir, Offset: offset, Length: length,
 	}
 	if kind == record.KindData {

@@ -14,26 +14,28 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // smallDump returns a short conversation in one format.
 func smallDump(format string) []byte {
-	file, captured := newCapture()
+	file, captured := dumptest.NewFile()
 	var encoder record.Encoder = captured
 	if format != "pcapng" {
-		file, encoder = nil, dump.NewHexMeta()
+		file, encoder = nil, hexlog.NewMetaEncoder()
 	}
-	a, b := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080"), newFlow("tcp", 2, "[2001:db8::1]:50000", "[2001:db8::2]:8080")
-	file = encoder.Open(file, testTime, a)
-	file = encoder.Data(file, testTime, a, record.In, 0, []byte("first request"))
-	file = encoder.Open(file, testTime, b)
-	file = encoder.Data(file, testTime, b, record.In, 0, []byte("other"))
-	file = encoder.Data(file, testTime, a, record.Out, 0, []byte("first answer"))
-	file = encoder.Gap(file, testTime, b, record.Out, 0, 70, record.ReasonGuard)
-	file = encoder.Data(file, testTime, b, record.Out, 70, []byte("rest"))
-	file = encoder.Close(file, testTime, b, "RemoteClose", record.PerDirection{In: 5, Out: 74})
-	return encoder.Close(file, testTime, a, "LocalClose", record.PerDirection{In: 13, Out: 12})
+	a, b := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080"), dumptest.NewFlow("tcp", 2, "[2001:db8::1]:50000", "[2001:db8::2]:8080")
+	file = encoder.Open(file, dumptest.Time, a)
+	file = encoder.Data(file, dumptest.Time, a, record.In, 0, []byte("first request"))
+	file = encoder.Open(file, dumptest.Time, b)
+	file = encoder.Data(file, dumptest.Time, b, record.In, 0, []byte("other"))
+	file = encoder.Data(file, dumptest.Time, a, record.Out, 0, []byte("first answer"))
+	file = encoder.Gap(file, dumptest.Time, b, record.Out, 0, 70, record.ReasonGuard)
+	file = encoder.Data(file, dumptest.Time, b, record.Out, 70, []byte("rest"))
+	file = encoder.Close(file, dumptest.Time, b, "RemoteClose", record.PerDirection{In: 5, Out: 74})
+	return encoder.Close(file, dumptest.Time, a, "LocalClose", record.PerDirection{In: 13, Out: 12})
 }
 
 func TestEveryPrefixIsReadUpToItsEnd(t *testing.T) {
@@ -202,7 +204,7 @@ func TestGzipCutShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
-	records, damage, err := collect(d)
+	records, damage, err := dumptest.Collect(d)
 	if err != nil || len(records) < 2000 || len(damage) == 0 || damage[0].File != name || damage[0].Offset == 0 {
 		t.Errorf("%d records, damage %v, error %v", len(records), damage, err)
 	}
@@ -211,7 +213,7 @@ func TestGzipCutShort(t *testing.T) {
 // manyWindows is a reader of hex_meta lines of n windows, each with its own
 // connections, some of which never end.
 type manyWindows struct {
-	encoder *dump.HexMeta
+	encoder *hexlog.MetaEncoder
 	n       int
 	buf     []byte
 	rest    []byte
@@ -224,14 +226,14 @@ func (m *manyWindows) Read(p []byte) (int, error) {
 		}
 		m.buf = m.buf[:0]
 		for i := range 100 {
-			f := newFlow("tcp", m.n*100+i, "10.0.0.1:50000", "10.9.9.9:8080")
+			f := dumptest.NewFlow("tcp", m.n*100+i, "10.0.0.1:50000", "10.9.9.9:8080")
 			f.Window = fmt.Sprintf("00000000-0000-4000-8000-%012d", m.n)
-			m.buf = m.encoder.Open(m.buf, testTime, f)
+			m.buf = m.encoder.Open(m.buf, dumptest.Time, f)
 			for j := range uint64(10) {
-				m.buf = m.encoder.Data(m.buf, testTime, f, record.In, j*4, []byte("data"))
+				m.buf = m.encoder.Data(m.buf, dumptest.Time, f, record.In, j*4, []byte("data"))
 			}
 			if i%2 == 0 {
-				m.buf = m.encoder.Close(m.buf, testTime, f, "RemoteClose", record.PerDirection{In: 40, Out: 0})
+				m.buf = m.encoder.Close(m.buf, dumptest.Time, f, "RemoteClose", record.PerDirection{In: 40, Out: 0})
 			}
 		}
 		m.rest = m.buf
@@ -244,7 +246,7 @@ func (m *manyWindows) Read(p []byte) (int, error) {
 
 func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 	const windows = 300 // of 1150 records
-	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: &manyWindows{encoder: dump.NewHexMeta(), n: windows}})
+	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: &manyWindows{encoder: hexlog.NewMetaEncoder(), n: windows}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
-// Package dump knows the files that the recorder writes, both ways: it encodes
-// records as hex lines or pcapng blocks, and it finds, decodes and joins them
-// again into streams. The recorder's workers call the encoders, the command-line
-// tool and the replayer call the readers. It imports nothing of MOSN, so that the
-// tool links no proxy. docs/format.md describes every file field by field.
+// Package dump is the face of the files that the recorder writes: it finds those of a
+// directory, decodes them and returns their records in order of time. It also writes
+// records as one pcapng file and rebuilds an index from them. The command-line tool
+// and the replayer call it. It imports nothing of MOSN, so that the tool links no
+// proxy.
+//
+// The packages below it know one thing each: layout the names of the files, hexlog
+// and pcapng how records are encoded in them. docs/format.md describes every file
+// field by field.
 package dump

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/recent"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -17,10 +19,9 @@ const exportBuffer = 256 << 10
 type Exporter struct {
 	w          io.Writer
 	buf        []byte
-	encoder    *Pcapng
+	encoder    *pcapng.Encoder
 	interfaces map[string]uint32
-	young, old map[connKey]*exportFlow // see identityTable
-	windows    recentWindows
+	flows      recent.Table[connKey, *exportFlow]
 }
 
 // exportFlow is a connection of the file.
@@ -35,8 +36,8 @@ type exportFlow struct {
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
 	e := &Exporter{w: w, interfaces: map[string]uint32{}}
-	e.encoder = NewPcapng(func(f *record.Flow) uint32 { return e.interfaces[interfaceKey(f)] })
-	e.buf = AppendSectionHeader(make([]byte, 0, exportBuffer+maxBlock), app)
+	e.encoder = pcapng.NewEncoder(func(f *record.Flow) uint32 { return e.interfaces[interfaceKey(f)] })
+	e.buf = pcapng.AppendSectionHeader(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
 
@@ -45,10 +46,11 @@ func interfaceKey(f *record.Flow) string { return f.Network + " " + f.Port + " "
 // Write adds a record. It does not keep r.
 func (e *Exporter) Write(r *record.Record) error {
 	key := connKey{r.Window, r.Conn}
-	f := e.find(key)
-	if f == nil || r.Kind == record.KindOpen && f.opened {
+	f, known := e.flows.Find(key)
+	if !known || r.Kind == record.KindOpen && f.opened {
 		f = &exportFlow{Flow: flowOf(&r.Identity)}
-		e.add(key, f)
+		// A connection that was forgotten and goes on identifies itself anew.
+		e.flows.Add(key, r.Window, f)
 		e.describe(f)
 	}
 	t := r.Time.UnixNano()
@@ -67,33 +69,12 @@ func (e *Exporter) Write(r *record.Record) error {
 	case record.KindData:
 		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Data)
 	case record.KindGap:
-		e.buf = e.encoder.gap(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
+		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
 	case record.KindClose:
 		e.buf = e.encoder.Close(e.buf, t, &f.Flow, record.CloseReason(r.Reason), r.Totals)
-		delete(e.young, key)
-		delete(e.old, key)
+		e.flows.Remove(key)
 	}
 	return e.settle()
-}
-
-// find returns a connection of the file, or nil.
-func (e *Exporter) find(key connKey) *exportFlow {
-	f := e.young[key]
-	if f == nil {
-		if f = e.old[key]; f != nil {
-			e.add(key, f)
-		}
-	}
-	return f
-}
-
-// add keeps a connection. One that has been forgotten and goes on identifies
-// itself anew.
-func (e *Exporter) add(key connKey, f *exportFlow) {
-	if e.windows.begins(key.window) || len(e.young) >= maxKnown/2 {
-		e.young, e.old = map[connKey]*exportFlow{}, e.young
-	}
-	e.young[key] = f
 }
 
 // open writes a connection's opening, which waited for its first bytes: hex_meta
@@ -113,7 +94,7 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 // describe writes the interface of a connection's listener, if it is new.
 func (e *Exporter) describe(f *exportFlow) {
 	key := interfaceKey(&f.Flow)
-	if _, known := e.interfaces[key]; known || len(e.interfaces) >= maxInterfaces {
+	if _, known := e.interfaces[key]; known || len(e.interfaces) >= pcapng.MaxInterfaces {
 		return
 	}
 	e.interfaces[key] = uint32(len(e.interfaces))
@@ -121,7 +102,7 @@ func (e *Exporter) describe(f *exportFlow) {
 	if name == "" {
 		name = "port " + f.Port
 	}
-	e.buf = AppendInterface(e.buf, name, f.Network+" "+f.Port)
+	e.buf = pcapng.AppendInterface(e.buf, name, f.Network+" "+f.Port)
 }
 
 func (e *Exporter) settle() error {

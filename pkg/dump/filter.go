@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -40,9 +41,9 @@ func (f *Filter) Match(r *record.Record) bool {
 }
 
 // wantsCapture tells whether c can hold records that are wanted.
-func (f *Filter) wantsCapture(c *capture) bool {
-	n := min(len(c.window), len(f.Window))
-	return c.window[:n] == f.Window[:n] && (f.Until.IsZero() || c.opened.Before(f.Until))
+func (f *Filter) wantsCapture(c *layout.SegmentSet) bool {
+	n := min(len(c.Window), len(f.Window))
+	return c.Window[:n] == f.Window[:n] && (f.Until.IsZero() || c.Opened.Before(f.Until))
 }
 
 func (f *Filter) matchPeer(peer string) bool {

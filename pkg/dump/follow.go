@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // growth tells what has become of a set of files that is still being written.
@@ -14,78 +16,52 @@ type growth func(open *os.File) (more []string, keep bool)
 
 // followCapture follows the segments of a capture: it grows until its window is
 // in the index or another window of the process has begun.
-func followCapture(dir string, c *capture) growth {
-	last := c.segments[len(c.segments)-1].number
+func followCapture(dir string, c *layout.SegmentSet) growth {
+	last := c.Segments[len(c.Segments)-1].Number
 	return func(*os.File) ([]string, bool) {
-		l, err := list(dir)
+		l, err := layout.Scan(dir)
 		if err != nil {
 			return nil, false
 		}
 		var more []string
 		over := true // retention may have removed it
-		for i := range l.captures {
-			if l.captures[i].name != c.name {
+		for i := range l.Sets {
+			if l.Sets[i].Name != c.Name {
 				continue
 			}
 			over = false
-			for _, s := range l.captures[i].segments {
-				if s.number > last {
-					more = append(more, s.path)
-					last = s.number
+			for _, s := range l.Sets[i].Segments {
+				if s.Number > last {
+					more = append(more, s.Path)
+					last = s.Number
 				}
 			}
 		}
 		if len(more) > 0 || over {
 			return more, false
 		}
-		return nil, !l.finished(c)
+		return nil, !l.Finished(c)
 	}
-}
-
-// finished tells whether nothing is written to c any more.
-func (l *listing) finished(c *capture) bool {
-	for i := range l.captures {
-		if l.captures[i].opened.After(c.opened) && runOf(l.captures[i].name) == runOf(c.name) {
-			return true
-		}
-	}
-	if !l.hasIndex {
-		return false
-	}
-	lines, _ := ReadIndex(filepath.Join(l.dir, Index)) // what is damaged there says nothing of c
-	return slices.ContainsFunc(lines, func(w WindowLine) bool {
-		return len(w.Window) >= len(c.window) && w.Window[:len(c.window)] == c.window
-	})
-}
-
-// runOf returns the process's part of a capture's name.
-func runOf(name string) string {
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '_' {
-			return name[i+1:]
-		}
-	}
-	return ""
 }
 
 // followLog follows the flow log through its rolls, without end.
-func followLog(l *listing) growth {
-	dir := l.dir
+func followLog(l *layout.Directory) growth {
+	dir := l.Path
 	known := map[string]bool{}
-	for _, path := range l.flowLog {
-		known[trimGzip(path)] = true
+	for _, path := range l.FlowLog {
+		known[layout.TrimGzip(path)] = true
 	}
-	active := filepath.Join(dir, FlowLog)
+	active := filepath.Join(dir, layout.FlowLog)
 	return func(open *os.File) ([]string, bool) {
-		now, err := list(dir)
+		now, err := layout.Scan(dir)
 		if err != nil {
 			return nil, true
 		}
 		var rolled []string
-		for _, path := range now.flowLog {
-			if path != active && !known[trimGzip(path)] {
+		for _, path := range now.FlowLog {
+			if path != active && !known[layout.TrimGzip(path)] {
 				rolled = append(rolled, path)
-				known[trimGzip(path)] = true
+				known[layout.TrimGzip(path)] = true
 			}
 		}
 		if open != nil {

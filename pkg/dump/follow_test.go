@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // followed reads a directory while steps change it: each is taken when there is
@@ -52,7 +53,7 @@ func rename(t *testing.T, from, to string) {
 
 func TestFollowLogThroughRolls(t *testing.T) {
 	dir := t.TempDir()
-	active := filepath.Join(dir, dump.FlowLog)
+	active := filepath.Join(dir, layout.FlowLog)
 	rolled := func(n string) string { return filepath.Join(dir, "dump_tcp_copy-2024-05-06T10-00-00.00"+n+".log") }
 	put(t, dir, filepath.Base(rolled("0"))+".gz", line(windowA, 0, 0, "zero"))
 	two := line(windowA, 2, 0, "two")
@@ -90,7 +91,7 @@ func TestFollowCaptures(t *testing.T) {
 		func() {
 			appendTo(t, name(windowA, 0, 1), one[len(one)-10:])
 			// The same window as lines is not shown again.
-			appendTo(t, filepath.Join(dir, dump.FlowLog), line(windowA, 1, 0, "one"))
+			appendTo(t, filepath.Join(dir, layout.FlowLog), line(windowA, 1, 0, "one"))
 		},
 		func() { appendTo(t, name(windowA, 0, 2), segment(windowA, 1, 2, 3, "two")) },
 		func() { appendTo(t, name(windowB, 9, 1), segment(windowB, 1, 10, 0, "three")) },

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -105,17 +106,17 @@ func (d *Dump) add(path string) error {
 		d.sleep(c)
 		return nil
 	}
-	l, err := list(path)
+	l, err := layout.Scan(path)
 	if err != nil {
 		return err
 	}
-	if len(l.flowLog) == 0 && len(l.captures) == 0 && !l.hasIndex && d.options.Wait == nil {
+	if len(l.FlowLog) == 0 && len(l.Sets) == 0 && !l.HasIndex && d.options.Wait == nil {
 		return fmt.Errorf("%s: %w", path, ErrNoDump)
 	}
 	d.addCaptures(l)
 	d.addFlowLog(l)
 	if d.options.Format != FormatHex {
-		for _, name := range l.missingFiles(&d.options.Filter) {
+		for _, name := range missingFiles(l, &d.options.Filter) {
 			d.damage = append(d.damage, &record.DamageError{File: name, Err: record.ErrMissing})
 		}
 	}
@@ -128,34 +129,34 @@ func (d *Dump) chain() *chain {
 }
 
 // addCaptures adds a chain for each capture that has none yet.
-func (d *Dump) addCaptures(l *listing) {
+func (d *Dump) addCaptures(l *layout.Directory) {
 	if d.options.Format == FormatHex {
 		return
 	}
-	for i := range l.captures {
-		capture := &l.captures[i]
-		key := filepath.Join(l.dir, capture.name)
+	for i := range l.Sets {
+		capture := &l.Sets[i]
+		key := filepath.Join(l.Path, capture.Name)
 		if d.names[key] || !d.options.Filter.wantsCapture(capture) {
 			continue
 		}
 		d.names[key] = true
 		c := d.chain()
 		c.format = FormatPcapng
-		c.begins = capture.opened
-		for _, s := range capture.segments {
-			c.paths = append(c.paths, s.path)
-			d.total.Add(max(sizeOf(s.path), 0))
+		c.begins = capture.Opened
+		for _, s := range capture.Segments {
+			c.paths = append(c.paths, s.Path)
+			d.total.Add(max(sizeOf(s.Path), 0))
 		}
 		if d.options.Wait != nil {
-			c.tail = followCapture(l.dir, capture)
+			c.tail = followCapture(l.Path, capture)
 		}
 		d.sleep(c)
 	}
 }
 
 // addFlowLog adds a chain for the flow log.
-func (d *Dump) addFlowLog(l *listing) {
-	if d.options.Format == FormatPcapng || len(l.flowLog) == 0 && d.options.Wait == nil {
+func (d *Dump) addFlowLog(l *layout.Directory) {
+	if d.options.Format == FormatPcapng || len(l.FlowLog) == 0 && d.options.Wait == nil {
 		return
 	}
 	c := d.chain()
@@ -163,8 +164,8 @@ func (d *Dump) addFlowLog(l *listing) {
 	if d.options.Format == FormatAny {
 		c.known = newCapturedWindows(l, d.options.Wait != nil)
 	}
-	for _, path := range l.flowLog {
-		if rolledBefore(path, d.options.Filter.Since) {
+	for _, path := range l.FlowLog {
+		if layout.ArchivedBefore(path, d.options.Filter.Since) {
 			continue
 		}
 		c.paths = append(c.paths, path)
@@ -266,7 +267,7 @@ func (d *Dump) wait() error {
 		if info, err := os.Stat(path); err != nil || !info.IsDir() {
 			continue
 		}
-		l, err := list(path)
+		l, err := layout.Scan(path)
 		if err != nil {
 			return err
 		}

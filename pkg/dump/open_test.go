@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +14,10 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -37,24 +40,24 @@ func put(t *testing.T, dir, name string, content []byte) {
 
 // line returns a hex_meta line of connection 1 in window, after seconds.
 func line(window string, seconds int, offset uint64, text string) []byte {
-	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
+	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window = window
-	return dump.NewHexMeta().Data(nil, testTime+int64(seconds)*1e9, f, record.In, offset, []byte(text))
+	return hexlog.NewMetaEncoder().Data(nil, dumptest.Time+int64(seconds)*1e9, f, record.In, offset, []byte(text))
 }
 
 // segment returns a capture with the same content.
 func segment(window string, id int, seconds int, offset uint64, text string) []byte {
-	file, encoder := newCapture()
-	f := newFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
+	file, encoder := dumptest.NewFile()
+	f := dumptest.NewFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
 	f.Window, f.FromStart, f.Next.In = window, false, offset
-	now := testTime + int64(seconds)*1e9
+	now := dumptest.Time + int64(seconds)*1e9
 	return encoder.Data(encoder.Open(file, now, f), now, f, record.In, offset, []byte(text))
 }
 
 // segmentName returns the name of a capture's file.
 func segmentName(window string, seconds int, number int) string {
-	opened := time.Unix(0, testTime).Add(time.Duration(seconds) * time.Second).UTC()
-	return fmt.Sprintf("%s_%.8s_k3v9qa_%03d.pcapng", opened.Format(dump.SegmentTimeFormat), window, number)
+	opened := time.Unix(0, dumptest.Time).Add(time.Duration(seconds) * time.Second).UTC()
+	return layout.Segment{Opened: opened, Window: window, Run: "k3v9qa", Number: number}.Name()
 }
 
 // payloads returns the payload of all data records under paths, in their order.
@@ -65,7 +68,7 @@ func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, da
 		t.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
-	records, damage, err := collect(d)
+	records, damage, err := dumptest.Collect(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +147,13 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 		t.Errorf("got %q, damage %v, want %s", got, damage, missing)
 	}
 
-	index := dump.WindowLine{Window: windowA, Files: []string{segmentName(windowA, 0, 1), segmentName(windowA, 0, 2), segmentName(windowA, 0, 3), segmentName(windowA, 0, 4)}}
+	index := layout.WindowLine{Window: windowA, Files: []string{segmentName(windowA, 0, 1), segmentName(windowA, 0, 2), segmentName(windowA, 0, 3), segmentName(windowA, 0, 4)}}
 	index.Removed = []string{segmentName(windowA, 0, 2)}
 	text, err := json.Marshal(index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, dir, dump.Index, append(text, '\n'))
+	put(t, dir, layout.Index, append(text, '\n'))
 	_, damage = payloads(t, dump.Options{}, dir)
 	missing = filepath.Join(dir, segmentName(windowA, 0, 4))
 	if len(damage) != 1 || damage[0].File != missing {
@@ -159,26 +162,26 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 }
 
 func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
-	encoder := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
-	header, _ := newCapture()
-	f := newFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
-	first := encoder.Data(encoder.Open(slices.Clone(header), testTime, f), testTime, f, record.In, 0, []byte("one"))
+	encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	header, _ := dumptest.NewFile()
+	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
+	first := encoder.Data(encoder.Open(slices.Clone(header), dumptest.Time, f), dumptest.Time, f, record.In, 0, []byte("one"))
 	encoder.NewSegment()
-	second := encoder.Data(slices.Clone(header), testTime+1, f, record.In, 3, []byte("two"))
+	second := encoder.Data(slices.Clone(header), dumptest.Time+1, f, record.In, 3, []byte("two"))
 
 	alone := readAll(t, second)
 	if len(alone) != 2 || alone[0].Kind != record.KindOpen || alone[0].Base.In != 3 || alone[1].Conn != f.Conn || alone[1].Offset != 3 {
 		t.Errorf("the second segment alone gives %+v", alone)
 	}
 	dir := t.TempDir()
-	put(t, dir, segmentName(testWindow, 0, 1), first)
-	put(t, dir, segmentName(testWindow, 0, 2), second)
+	put(t, dir, segmentName(dumptest.Window, 0, 1), first)
+	put(t, dir, segmentName(dumptest.Window, 0, 2), second)
 	d, err := dump.Open([]string{dir}, dump.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
-	both, _, err := collect(d)
+	both, _, err := dumptest.Collect(d)
 	if err != nil || len(both) != 3 || both[0].Kind != record.KindOpen || both[2].Offset != 3 {
 		t.Errorf("both segments give %+v, %v", both, err)
 	}
@@ -196,25 +199,25 @@ func TestDirectoryWithoutDump(t *testing.T) {
 
 func TestFilter(t *testing.T) {
 	dir := t.TempDir()
-	events := randomEvents(5, 12)
-	put(t, dir, "dump_tcp_copy.log", encode(nil, dump.NewHexMeta(), events))
+	events := dumptest.RandomEvents(5, 12)
+	put(t, dir, "dump_tcp_copy.log", dumptest.Encode(nil, hexlog.NewMetaEncoder(), events))
 	in := record.In
-	middle := events[len(events)/2].rec.Time
+	middle := events[len(events)/2].Record.Time
 	for name, f := range map[string]dump.Filter{
-		"window": {Window: testWindow[:5]}, "other window": {Window: "0"}, "connection": {Conn: "k3v9qa-3"}, "port": {Port: "5353"},
+		"window": {Window: dumptest.Window[:5]}, "other window": {Window: "0"}, "connection": {Conn: "k3v9qa-3"}, "port": {Port: "5353"},
 		"since": {Since: middle}, "until": {Until: middle}, "direction": {Only: &in},
 	} {
 		d, err := dump.Open([]string{dir}, dump.Options{Filter: f})
 		if err != nil {
 			t.Fatal(err)
 		}
-		records, _, err := collect(d)
+		records, _, err := dumptest.Collect(d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := 0
 		for _, e := range events {
-			r := e.rec
+			r := e.Record
 			if strings.HasPrefix(r.Window, f.Window) && (f.Conn == "" || r.Conn == f.Conn) && (f.Port == "" || r.Port == f.Port) &&
 				!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until)) &&
 				(f.Only == nil || r.Kind == record.KindOpen || r.Kind == record.KindClose || r.Direction == in) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -23,8 +25,8 @@ func benchFile(b *testing.B, name string, file []byte, encoder record.Encoder, s
 	defer f.Close()
 	var flows []*record.Flow
 	for i := range 64 {
-		flows = append(flows, newFlow("tcp", i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "10.9.9.9:8080"))
-		file = encoder.Open(file, testTime, flows[i])
+		flows = append(flows, dumptest.NewFlow("tcp", i+1, fmt.Sprintf("10.0.0.%d:50000", i+1), "10.9.9.9:8080"))
+		file = encoder.Open(file, dumptest.Time, flows[i])
 	}
 	data := make([]byte, size)
 	for i := range data {
@@ -34,7 +36,7 @@ func benchFile(b *testing.B, name string, file []byte, encoder record.Encoder, s
 	written := 0
 	for i := 0; written < 64<<20; i++ {
 		c := i % 64
-		file = encoder.Data(file, testTime+int64(i)*1000, flows[c], record.In, offsets[c], data)
+		file = encoder.Data(file, dumptest.Time+int64(i)*1000, flows[c], record.In, offsets[c], data)
 		offsets[c] += uint64(size)
 		if len(file) > 1<<20 {
 			n, err := f.Write(file)
@@ -82,7 +84,7 @@ func benchmarkRead(b *testing.B, path string) {
 func BenchmarkReadPcapng(b *testing.B) {
 	for _, size := range []int{128, 1 << 10, 16 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			file, encoder := newCapture()
+			file, encoder := dumptest.NewFile()
 			benchmarkRead(b, benchFile(b, "b.pcapng", file, encoder, size))
 		})
 	}
@@ -91,11 +93,11 @@ func BenchmarkReadPcapng(b *testing.B) {
 func BenchmarkReadHexMeta(b *testing.B) {
 	for _, size := range []int{128, 1 << 10, 16 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			benchmarkRead(b, benchFile(b, "b.log", nil, dump.NewHexMeta(), size))
+			benchmarkRead(b, benchFile(b, "b.log", nil, hexlog.NewMetaEncoder(), size))
 		})
 	}
 }
 
 func BenchmarkReadHex(b *testing.B) {
-	benchmarkRead(b, benchFile(b, "b.log", nil, dump.NewHex(), 1<<10))
+	benchmarkRead(b, benchFile(b, "b.log", nil, hexlog.NewEncoder(), 1<<10))
 }

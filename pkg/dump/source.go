@@ -3,21 +3,22 @@ package dump
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"strings"
 	"sync/atomic"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // decoder is what both formats' decoders are: they go through one stream after
 // the other and keep what they know of connections.
 type decoder interface {
-	next() (*record.Record, error)
-	reset(src io.Reader, file string)
+	Next() (*record.Record, error)
+	Reset(src io.Reader, file string)
 }
 
 // file is an open file as a decoder reads it: decompressed, its bytes counted,
@@ -42,8 +43,8 @@ func (f *file) Read(p []byte) (int, error) {
 // by in the meantime.
 func openFile(path string, read *atomic.Int64) (*file, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) && trimGzip(path) == path {
-		if zipped, errZipped := os.Open(path + ".gz"); errZipped == nil {
+	if errors.Is(err, os.ErrNotExist) && layout.TrimGzip(path) == path {
+		if zipped, errZipped := os.Open(path + layout.GzipExtension); errZipped == nil {
 			f, err = zipped, nil
 		}
 	}
@@ -68,21 +69,15 @@ func sniff(r io.Reader) (content io.Reader, head []byte, err error) {
 	return content, head, nil
 }
 
-// headBytes is how much of a file tells its format.
-const headBytes = 12
-
-// peek returns up to the first headBytes of r, and r as it was. What keeps it
-// from reading them, the next Read of r tells again.
+// peek returns up to the first pcapng.HeadLength bytes of r, and a reader of all of
+// r. What keeps it from reading them, the next Read of that reader returns.
 func peek(r io.Reader) (io.Reader, []byte) {
-	head := make([]byte, headBytes)
+	head := make([]byte, pcapng.HeadLength)
 	n, _ := io.ReadFull(r, head)
 	return io.MultiReader(bytes.NewReader(head[:n]), r), head[:n]
 }
 
-// isPcapng tells whether a file with that name and first bytes is a capture. One
-// of the two words that begin a section header may be damaged.
+// isPcapng reports whether a file with that name and first bytes is a pcapng file.
 func isPcapng(name string, head []byte) bool {
-	return strings.HasSuffix(trimGzip(name), SegmentExtension) ||
-		len(head) >= 4 && binary.LittleEndian.Uint32(head) == blockSection ||
-		len(head) == headBytes && binary.LittleEndian.Uint32(head[8:]) == byteOrderMagic
+	return strings.HasSuffix(layout.TrimGzip(name), layout.SegmentExtension) || pcapng.IsSection(head)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -13,9 +14,9 @@ import (
 // losses that no record tells of.
 type Windows struct {
 	tracker *Tracker
-	lines   map[windowKey]*WindowLine
-	order   []*WindowLine
-	last    *WindowLine // that was added to
+	lines   map[windowKey]*layout.WindowLine
+	order   []*layout.WindowLine
+	last    *layout.WindowLine // that was added to
 }
 
 // windowKey names a window of a process: a UUID is drawn for each, but files may
@@ -24,7 +25,7 @@ type windowKey struct{ window, run string }
 
 // NewWindows returns Windows without a line.
 func NewWindows() *Windows {
-	return &Windows{tracker: NewTracker(nil), lines: map[windowKey]*WindowLine{}}
+	return &Windows{tracker: NewTracker(nil), lines: map[windowKey]*layout.WindowLine{}}
 }
 
 // Add takes a record in, in a Reader's order.
@@ -54,7 +55,7 @@ func (w *Windows) Add(r *record.Record) {
 	}
 	for _, gap := range missing {
 		if gap.Length > 0 {
-			line.lose(gap)
+			lose(line, gap)
 		}
 	}
 	switch {
@@ -63,15 +64,15 @@ func (w *Windows) Add(r *record.Record) {
 		line.Seen.Add(r.Direction, r.Length)
 		line.Written.Add(r.Direction, r.Length)
 	case r.Kind == record.KindGap && r.Length > 0:
-		line.lose(record.Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
+		lose(line, record.Gap{Direction: r.Direction, Length: r.Length, Reason: r.Reason})
 	}
 }
 
 // line returns the line of a window, a new one from t on if there is none.
-func (w *Windows) line(key windowKey, t time.Time) *WindowLine {
+func (w *Windows) line(key windowKey, t time.Time) *layout.WindowLine {
 	line := w.lines[key]
 	if line == nil {
-		line = &WindowLine{Window: key.window, Run: key.run, Opened: t, Closed: t, Accounts: record.Accounts{LostBy: map[string]uint64{}}}
+		line = &layout.WindowLine{Window: key.window, Run: key.run, Opened: t, Closed: t, Accounts: record.Accounts{LostBy: map[string]uint64{}}}
 		w.lines[key] = line
 		w.order = append(w.order, line)
 	}
@@ -81,7 +82,7 @@ func (w *Windows) line(key windowKey, t time.Time) *WindowLine {
 // maxPorts bounds a window's list of ports, whatever a file contains.
 const maxPorts = 1 << 10
 
-func (w *WindowLine) lose(g record.Gap) {
+func lose(w *layout.WindowLine, g record.Gap) {
 	w.Seen.Add(g.Direction, g.Length)
 	w.Lost.Add(g.Direction, g.Length)
 	if _, known := w.LostBy[g.Reason]; known || len(w.LostBy) < maxPorts {
@@ -90,7 +91,7 @@ func (w *WindowLine) lose(g record.Gap) {
 }
 
 // Lines returns the windows by the time of their first records.
-func (w *Windows) Lines() []*WindowLine {
-	slices.SortStableFunc(w.order, func(a, b *WindowLine) int { return a.Opened.Compare(b.Opened) })
+func (w *Windows) Lines() []*layout.WindowLine {
+	slices.SortStableFunc(w.order, func(a, b *layout.WindowLine) int { return a.Opened.Compare(b.Opened) })
 	return w.order
 }

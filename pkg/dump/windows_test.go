@@ -2,49 +2,21 @@ package dump_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-func TestReadIndexGoesOnBehindDamage(t *testing.T) {
-	dir := t.TempDir()
-	good := func(window string) []byte {
-		text, err := json.Marshal(dump.WindowLine{Window: window, Accounts: record.Accounts{Seen: record.PerDirection{In: 7}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return append(text, '\n')
-	}
-	first := good("a")
-	long := append(bytes.Repeat([]byte(" "), 1<<20), '\n')
-	put(t, dir, dump.Index, slices.Concat(first, []byte("{\"window\": garbage\n"), good("b"), []byte("\n{}\n"), long, good("c"), first[:20]))
-	lines, err := dump.ReadIndex(filepath.Join(dir, dump.Index))
-	var got []string
-	for _, w := range lines {
-		got = append(got, fmt.Sprint(w.Window, w.Seen.In))
-	}
-	if fmt.Sprint(got) != "[a7 b7 c7]" {
-		t.Errorf("windows %v", got)
-	}
-	var d *record.DamageError
-	if !errors.As(err, &d) || d.Offset != int64(len(first)) || strings.Count(err.Error(), "damaged at byte") != 4 {
-		t.Errorf("damage %v, want four faults, the first at %d", err, len(first))
-	}
-}
-
 func TestWindowsAreRebuiltFromRecords(t *testing.T) {
-	events := randomEvents(7, 40)
-	file, encoder := newCapture()
-	file = encode(file, encoder, events)
+	events := dumptest.RandomEvents(7, 40)
+	file, encoder := dumptest.NewFile()
+	file = dumptest.Encode(file, encoder, events)
 	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(file)})
 	if err != nil {
 		t.Fatal(err)
@@ -65,15 +37,15 @@ func TestWindowsAreRebuiltFromRecords(t *testing.T) {
 	want.LostBy = map[string]uint64{}
 	conns := map[string]bool{}
 	for _, e := range events {
-		conns[e.rec.Conn] = true
-		switch e.rec.Kind {
+		conns[e.Record.Conn] = true
+		switch e.Record.Kind {
 		case record.KindData:
-			want.Seen.Add(e.rec.Direction, e.rec.Length)
-			want.Written.Add(e.rec.Direction, e.rec.Length)
+			want.Seen.Add(e.Record.Direction, e.Record.Length)
+			want.Written.Add(e.Record.Direction, e.Record.Length)
 		case record.KindGap:
-			want.Seen.Add(e.rec.Direction, e.rec.Length)
-			want.Lost.Add(e.rec.Direction, e.rec.Length)
-			want.LostBy[e.rec.Reason] += e.rec.Length
+			want.Seen.Add(e.Record.Direction, e.Record.Length)
+			want.Lost.Add(e.Record.Direction, e.Record.Length)
+			want.LostBy[e.Record.Reason] += e.Record.Length
 		}
 	}
 	want.Connections = uint64(len(conns))
@@ -83,9 +55,9 @@ func TestWindowsAreRebuiltFromRecords(t *testing.T) {
 	}
 	got := *lines[0]
 	want.Records = got.Records // packets, which are more than records
-	if fmt.Sprint(got.Accounts) != fmt.Sprint(want) || got.Window != testWindow || got.Run != "k3v9qa" ||
+	if fmt.Sprint(got.Accounts) != fmt.Sprint(want) || got.Window != dumptest.Window || got.Run != "k3v9qa" ||
 		!slices.Equal(got.Ports, []string{"/run/my [app].sock", "5353", "8080"}) ||
-		!got.Opened.Equal(events[0].rec.Time) || !got.Closed.Equal(events[len(events)-1].rec.Time) {
+		!got.Opened.Equal(events[0].Record.Time) || !got.Closed.Equal(events[len(events)-1].Record.Time) {
 		t.Errorf("window %+v\nwant %+v", got, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
@@ -29,7 +30,7 @@ type tape struct {
 }
 
 func newTape() *tape {
-	return &tape{encoder: dump.NewHexMeta(), begin: time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)}
+	return &tape{encoder: hexlog.NewMetaEncoder(), begin: time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)}
 }
 
 // taped is one connection of a tape. Its methods record what happens to it at its

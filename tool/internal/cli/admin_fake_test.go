@@ -14,7 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -162,12 +163,12 @@ func (a *fakeAdmin) writeIndex() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(a.dir, dump.Index), append(text, '\n'), 0o600)
+	return os.WriteFile(filepath.Join(a.dir, layout.Index), append(text, '\n'), 0o600)
 }
 
 func (a *fakeAdmin) stream(w http.ResponseWriter) {
-	e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
-	file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
+	e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	for _, steps := range windowSteps() {
 		file = encodeWindow(e, file, steps, dumpStart)
 	}

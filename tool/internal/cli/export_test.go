@@ -8,13 +8,13 @@ import (
 	"syscall"
 	"testing"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // emptyDump writes a flow log without a line and returns its path.
 func emptyDump(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), dump.FlowLog)
+	path := filepath.Join(t.TempDir(), layout.FlowLog)
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -89,21 +91,21 @@ func encodeWindow(e record.Encoder, dst []byte, steps []step, opened time.Time) 
 }
 
 // indexLines are the index of the dump.
-func indexLines() []dump.WindowLine {
-	first := dump.WindowLine{
+func indexLines() []layout.WindowLine {
+	first := layout.WindowLine{
 		Window: firstWindow, Trigger: record.TriggerSchedule, Opened: dumpStart, Closed: dumpStart.Add(10 * time.Second), Run: "k3v9qa",
-		Ports: []string{"8080"}, Files: []string{dump.FlowLog},
+		Ports: []string{"8080"}, Files: []string{layout.FlowLog},
 		Accounts: record.Accounts{
 			Connections: 2, Records: record.PerDirection{In: 3, Out: 2}, Seen: record.PerDirection{In: 1042, Out: 47}, Written: record.PerDirection{In: 42, Out: 47},
 			Lost: record.PerDirection{In: 1000}, LostBy: map[string]uint64{"limit": 1000},
 		},
 	}
-	second := dump.WindowLine{
+	second := layout.WindowLine{
 		Window: secondWindow, Trigger: record.TriggerManual, Opened: dumpStart.Add(time.Minute), Closed: dumpStart.Add(61 * time.Second), Run: "k3v9qa",
-		Ports: []string{"9090"}, Files: []string{dump.FlowLog},
+		Ports: []string{"9090"}, Files: []string{layout.FlowLog},
 		Accounts: record.Accounts{Connections: 1, Records: record.PerDirection{In: 1, Out: 1}, Seen: record.PerDirection{In: 36, Out: 6}, Written: record.PerDirection{In: 36, Out: 6}, LostBy: map[string]uint64{}},
 	}
-	return []dump.WindowLine{first, second}
+	return []layout.WindowLine{first, second}
 }
 
 // makedump DIR WORD… writes a dump. The words are formats (hex, hex_meta,
@@ -123,27 +125,27 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	var lines record.Encoder
 	switch {
 	case has("hex_meta"):
-		lines = dump.NewHexMeta()
+		lines = hexlog.NewMetaEncoder()
 	case has("hex"):
-		lines = dump.NewHex()
+		lines = hexlog.NewEncoder()
 	}
 	if lines != nil {
 		first, second := encodeWindow(lines, nil, windows[0], opened[0]), encodeWindow(lines, nil, windows[1], opened[1])
 		if has("rolled") {
 			write("dump_tcp_copy-2024-05-06T07-09-00.000.log.gz", zipped(first))
-			write(dump.FlowLog, second)
+			write(layout.FlowLog, second)
 		} else {
-			write(dump.FlowLog, append(first, second...))
+			write(layout.FlowLog, append(first, second...))
 		}
 	}
 	if has("pcapng") {
 		for i, steps := range windows {
-			file := dump.AppendSectionHeader(nil, "test")
-			file = dump.AppendInterface(file, "ingress", "tcp 8080")
-			e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
+			file := pcapng.AppendSectionHeader(nil, "test")
+			file = pcapng.AppendInterface(file, "ingress", "tcp 8080")
+			e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
 			file = encodeWindow(e, file, steps, opened[i])
 			id := []string{firstWindow, secondWindow}[i]
-			write(opened[i].Format(dump.SegmentTimeFormat)+"_"+id[:8]+"_k3v9qa_001.pcapng", file)
+			write(layout.Segment{Opened: opened[i], Window: id, Run: "k3v9qa", Number: 1}.Name(), file)
 		}
 	}
 	if has("index") {
@@ -151,7 +153,7 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 		for _, line := range indexLines() {
 			ts.Check(json.NewEncoder(&index).Encode(line))
 		}
-		write(dump.Index, index.Bytes())
+		write(layout.Index, index.Bytes())
 	}
 }
 

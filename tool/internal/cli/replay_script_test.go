@@ -16,7 +16,8 @@ import (
 
 	"mosn.io/tcpcopy/internal/devcert"
 	"mosn.io/tcpcopy/internal/loopback"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -59,7 +60,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	in, out := record.In, record.Out
 	var steps []step
-	var encoder record.Encoder = dump.NewHexMeta()
+	var encoder record.Encoder = hexlog.NewMetaEncoder()
 	for i, word := range args[1:] {
 		server := "10.9.9.9:7000"
 		switch word {
@@ -97,7 +98,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 			steps = append(steps, turn("hello")...)
 			steps = append(steps, data(in, "wor"))
 		case "legacy":
-			encoder = dump.NewHex()
+			encoder = hexlog.NewEncoder()
 			steps = append(steps, open, data(in, "hello\n"), data(in, "world\n"))
 		default:
 			ts.Fatalf("unknown word %q", word)
@@ -105,7 +106,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(os.WriteFile(filepath.Join(dir, dump.FlowLog), encodeWindow(encoder, nil, steps, dumpStart), 0o600))
+	ts.Check(os.WriteFile(filepath.Join(dir, layout.FlowLog), encodeWindow(encoder, nil, steps, dumpStart), 0o600))
 }
 
 // turnFrom is a turn of a connection of which so many bytes have passed before.

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/tool/internal/cli"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/cli"
 )
 
 // Ctrl-C ends a replay with the results so far.
@@ -66,7 +67,7 @@ func TestReplayIsInterrupted(t *testing.T) {
 // directory.
 func echoDump(t *testing.T, turns int) string {
 	t.Helper()
-	e := dump.NewHexMeta()
+	e := hexlog.NewMetaEncoder()
 	client, server := netip.MustParseAddrPort("10.0.0.1:50000"), netip.MustParseAddrPort("10.9.9.9:7000")
 	flow := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: firstWindow, Conn: "k3v9qa-1", Port: "7000", Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}, FromStart: true}
 	at := dumpStart
@@ -84,7 +85,7 @@ func echoDump(t *testing.T, turns int) string {
 	}
 	text = e.Close(text, next(), flow, "RemoteClose", record.PerDirection{In: offset, Out: offset})
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/tool/internal/cli"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/cli"
 )
 
 // running is a command line that is being executed.
@@ -55,7 +56,7 @@ func (r *running) endsWell(t *testing.T) {
 
 func TestShowFollowsWhatIsWritten(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
+	path := filepath.Join(dir, layout.FlowLog)
 	write := func(text string) {
 		t.Helper()
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -87,8 +88,8 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	next := make(chan string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		open, data, _, _ := talk(firstWindow, 1, "10.0.0.1:50000", "10.9.9.9:8080")
-		e := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
-		file := dump.AppendInterface(dump.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
+		e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+		file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 		file = open(e, file, dumpStart.UnixNano())
 		for {
 			_, _ = w.Write(file)

@@ -7,17 +7,14 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-// defaultDir is where recorders write that are not told where.
-const defaultDir = "/home/admin/logs/mosn/dump"
 
 // source is the part of a command line that says which records are read.
 type source struct {
@@ -118,9 +115,9 @@ func (s *source) path(args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	tried := []string{defaultDir}
+	tried := []string{layout.DefaultDir}
 	if home := s.t.getenv("HOME"); home != "" {
-		tried = append(tried, filepath.Join(home, "logs/mosn/dump"))
+		tried = append(tried, layout.HomeDir(home))
 	}
 	for _, dir := range tried {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -55,7 +56,7 @@ Where there is no index it reads all records and works the windows out of them.`
 
 // windowRow is a window as it is printed.
 type windowRow struct {
-	*dump.WindowLine
+	*layout.WindowLine
 	Rebuilt bool `json:"rebuilt,omitempty"` // worked out of the records
 }
 
@@ -109,13 +110,13 @@ func (s *source) windows(cmd *cobra.Command, args []string, o dump.Options, scan
 // path may be the index itself.
 func (s *source) indexed(path string, f *dump.Filter) ([]windowRow, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		if path == "-" || filepath.Base(path) != dump.Index {
+		if path == "-" || filepath.Base(path) != layout.Index {
 			return nil, os.ErrNotExist
 		}
 	} else {
-		path = filepath.Join(path, dump.Index)
+		path = filepath.Join(path, layout.Index)
 	}
-	lines, err := dump.ReadIndex(path)
+	lines, err := layout.ReadIndex(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}

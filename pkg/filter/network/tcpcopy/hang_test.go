@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mosn.io/api"
+
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
 
@@ -24,7 +25,7 @@ import (
 // disk that does not answer.
 func (r *rig) hang() (resume func()) {
 	r.t.Helper()
-	f, err := os.OpenFile(filepath.Join(r.dir, dump.FlowLog), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(r.dir, layout.FlowLog), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		r.t.Fatal(err)
 	}

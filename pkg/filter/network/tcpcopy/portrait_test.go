@@ -16,14 +16,14 @@ import (
 	"mosn.io/mosn/pkg/types"
 	"mosn.io/pkg/variable"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
 // portraits returns the lines of the portrait log without time and window.
 func (r *rig) portraits() (lines []string) {
 	r.t.Helper()
-	log, err := os.ReadFile(filepath.Join(r.dir, dump.PortraitLog))
+	log, err := os.ReadFile(filepath.Join(r.dir, layout.PortraitLog))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

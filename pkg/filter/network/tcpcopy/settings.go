@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
@@ -219,7 +220,7 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 // defaultDir is where Layotto's users look: under /home/admin, or under the
 // user's own home where that cannot be created or belongs to somebody else.
 func defaultDir() (string, error) {
-	const shared = "/home/admin/logs/mosn/dump"
+	const shared = layout.DefaultDir
 	if os.MkdirAll(shared, 0o700) == nil && unix.Access(shared, unix.W_OK) == nil {
 		return shared, nil
 	}
@@ -227,5 +228,5 @@ func defaultDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("output.dir is not set, %s cannot be created or written, and there is no home directory: %w", shared, err)
 	}
-	return filepath.Join(home, "logs/mosn/dump"), nil
+	return layout.HomeDir(home), nil
 }

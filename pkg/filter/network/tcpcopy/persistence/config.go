@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"slices"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 )
@@ -89,14 +89,14 @@ const (
 	maxRecord  = 1 << 20 // a longer read or write is kept as several records
 )
 
-// layout divides the buffer among the workers. Everything together stays below
+// sizes divide the buffer among the workers. Everything together stays below
 // 1.25 times BufferSize.
-type layout struct {
+type sizes struct {
 	buffer.Geometry
 	encoded int // bytes of memory for encoded text or blocks of one format
 }
 
-func (c Config) layout() layout {
+func (c Config) layout() sizes {
 	workers := c.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -105,7 +105,7 @@ func (c Config) layout() layout {
 	// What is above BufferSize is for one encoder and Go's heap.
 	formats := int64(len(c.Formats))
 	batches := min(c.BufferSize-(formats-1)*encoded, c.BufferSize/4*5-formats*encoded)
-	var l layout
+	var l sizes
 	l.Shards = max(1, int(min(int64(workers), batches/(2*minBatch))))
 	l.Batch = int(batches) / (2 * l.Shards) &^ (buffer.PageSize - 1)
 	l.encoded = int(encoded)
@@ -117,7 +117,7 @@ func (c Config) layout() layout {
 	}
 	l.Piece = l.Record
 	if l.InPlace = len(c.Formats) == 1 && c.Has(FormatPcapng); l.InPlace {
-		l.Piece = min(l.Piece, dump.MaxSegment)
+		l.Piece = min(l.Piece, pcapng.MaxSegment)
 	}
 	return l
 }

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -130,7 +130,7 @@ func TestTheLogIsExactWhenFilesFail(t *testing.T) {
 			s := &story{rig: newRig(t, func(c *Config) {
 				c.BufferSize, c.Roll.Size = size, 1<<20
 			}, nil)}
-			s.faults = newShortWrites(t, filepath.Join(s.dir, dump.FlowLog))
+			s.faults = newShortWrites(t, filepath.Join(s.dir, layout.FlowLog))
 			if seed%2 == 1 {
 				s.faults = newLostDirectory(t, s.dir)
 			}
@@ -161,7 +161,7 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 		p.say(s, record.In, []byte("both"))
 		settle(t, s)
 		// The segment is the larger file at first: the log still has room.
-		info, err := os.Stat(filepath.Join(r.dir, dump.FlowLog))
+		info, err := os.Stat(filepath.Join(r.dir, layout.FlowLog))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +253,7 @@ func TestAFullFileSystem(t *testing.T) {
 	}
 	r.agrees(w)
 	p.compare(t, r.conversations()[0])
-	if a := r.alerted(); len(a) != 1 || !strings.Contains(a[0], "no space left") || !strings.Contains(a[0], dump.FlowLog) {
+	if a := r.alerted(); len(a) != 1 || !strings.Contains(a[0], "no space left") || !strings.Contains(a[0], layout.FlowLog) {
 		t.Errorf("alerts: %q", a)
 	}
 	r.store.Close()
@@ -275,11 +275,11 @@ func TestARemovedDirectoryComesBack(t *testing.T) {
 	if w := r.indexed(1); w.Written.In != 11 {
 		t.Errorf("index %+v", w)
 	}
-	log, err := os.ReadFile(filepath.Join(r.dir, dump.FlowLog))
+	log, err := os.ReadFile(filepath.Join(r.dir, layout.FlowLog))
 	if err != nil || !strings.HasSuffix(string(log), "[aaaaaa-1 > 6]61 66 74 65 72\n") {
 		t.Errorf("log %q, %v", log, err)
 	}
-	segments, err := filepath.Glob(filepath.Join(r.dir, "*"+dump.SegmentExtension))
+	segments, err := filepath.Glob(filepath.Join(r.dir, "*"+layout.SegmentExtension))
 	if err != nil || len(segments) != 1 {
 		t.Errorf("segments %q, %v", segments, err)
 	}
@@ -299,7 +299,7 @@ func TestAForbiddenDirectory(t *testing.T) {
 	p.say(s, record.In, []byte("to go"))
 	s.Close(time.Now())
 	lost.swap()
-	if a := r.alerted(); len(a) == 0 || !strings.Contains(a[0], dump.FlowLog) && !strings.Contains(a[0], r.dir) {
+	if a := r.alerted(); len(a) == 0 || !strings.Contains(a[0], layout.FlowLog) && !strings.Contains(a[0], r.dir) {
 		t.Errorf("alerts: %q", a)
 	}
 	r.window(2, func(s *Session) { p.say(s, record.In, []byte("here")) })
@@ -334,7 +334,7 @@ func TestAnIncompleteLineIsCutOff(t *testing.T) {
 		"none":  "",
 	} {
 		dir := t.TempDir()
-		path := filepath.Join(dir, dump.FlowLog)
+		path := filepath.Join(dir, layout.FlowLog)
 		if err := os.WriteFile(path, []byte(left), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -51,7 +51,7 @@ func (s *Store) Subscribe() (*Live, error) {
 		return nil, ErrTooManyLive
 	}
 	l := &Live{store: s, ready: make(chan struct{}, 1)}
-	l.mem = dump.AppendSectionHeader(nil, logdir.Application)
+	l.mem = pcapng.AppendSectionHeader(nil, logdir.Application)
 	l.pushLocked()
 	all = append(slices.Clone(all), l)
 	s.live.Store(&all)
@@ -160,7 +160,7 @@ func (d liveDestination) Interface(name, description string) (number uint32, kno
 		return uint32(i), true, nil
 	}
 	l.interfaces = append(l.interfaces, of)
-	l.mem = dump.AppendInterface(l.mem, name, description)
+	l.mem = pcapng.AppendInterface(l.mem, name, description)
 	return uint32(len(l.interfaces) - 1), false, nil
 }
 

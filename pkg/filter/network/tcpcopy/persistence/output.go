@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"runtime"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -76,9 +76,9 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 		o.packets.inPlace = s.layout.InPlace
 		o.files = s.segments
 	case FormatHexMeta:
-		o.encoder, o.files = dump.NewHexMeta(), s.store.flowLog
+		o.encoder, o.files = hexlog.NewMetaEncoder(), s.store.flowLog
 	default:
-		o.encoder, o.files = dump.NewHex(), s.store.flowLog
+		o.encoder, o.files = hexlog.NewEncoder(), s.store.flowLog
 	}
 	o.destination = o.files
 	return o

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -74,7 +75,7 @@ func (b *workerHarness) end(p *peer) {
 func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, dump.FlowLog), text, logdir.FileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	return (&rig{t: t, dir: dir}).conversations()
@@ -232,7 +233,7 @@ func (f *faultyEncoder) Gap(dst []byte, t int64, flow *record.Flow, dir record.D
 
 func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta()})
+	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder()})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	for _, said := range []string{"panic at once", "a", "panic", "b", "flood", "panic", "c"} {
 		b.say(p, record.In, []byte(said))
@@ -262,7 +263,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 // A gap that cannot be encoded stays out of the log, and nothing else does.
 func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	r := newRig(t, nil, nil)
-	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: dump.NewHexMeta(), gaps: true})
+	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder(), gaps: true})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	b.say(p, record.In, []byte("panic"))
 	b.say(q, record.In, []byte("well"))

@@ -1,7 +1,7 @@
 package persistence
 
 import (
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -9,7 +9,7 @@ import (
 
 // packets is a pcapng encoder as an output uses it.
 type packets struct {
-	encoder *dump.Pcapng
+	encoder *pcapng.Encoder
 	segment uint32 // that the encoder is in
 	inPlace bool   // blocks are framed in the batches and appended without a copy
 }
@@ -23,7 +23,7 @@ type packetTransaction interface {
 
 // encodePackets makes o encode pcapng.
 func (o *output) encodePackets() {
-	encoder := dump.NewPcapng(func(f *record.Flow) uint32 { return f.Interface })
+	encoder := pcapng.NewEncoder(func(f *record.Flow) uint32 { return f.Interface })
 	o.packets = &packets{encoder: encoder, segment: 1}
 	o.encoder, o.bound, o.slice = encoder, boundPackets, slicePackets
 }
@@ -57,7 +57,7 @@ func (w *batchWriter) frameInPlace(f *outputFlow, e *buffer.Entry) (framed bool,
 		return false, nil
 	}
 	defer w.guard(f, &err)
-	if !w.packets.encoder.Place(e.Block, e.Time, &f.Flow, e.Dir, e.Offset, len(e.Payload), e.Sum, e.Flags&buffer.FlagMore != 0) {
+	if !w.packets.encoder.FrameInPlace(e.Block, e.Time, &f.Flow, e.Dir, e.Offset, len(e.Payload), e.Sum, e.Flags&buffer.FlagMore != 0) {
 		return false, nil
 	}
 	return true, tx.AppendZeroCopy(e.Block)

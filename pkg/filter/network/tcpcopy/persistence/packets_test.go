@@ -18,7 +18,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -110,7 +110,7 @@ func joinPackets(t *testing.T, name string, streams map[string][]byte) (padding 
 		t.Fatal(err)
 	}
 	for rest := content; len(rest) > 0; rest = rest[binary.LittleEndian.Uint32(rest[4:]):] {
-		if kind := dump.AppendFiller(nil, dump.MinFiller)[:4]; bytes.HasPrefix(rest, kind) {
+		if kind := pcapng.AppendPaddingBlock(nil, pcapng.MinPaddingBlock)[:4]; bytes.HasPrefix(rest, kind) {
 			padding++
 		}
 	}

@@ -3,7 +3,7 @@ package persistence
 import (
 	"fmt"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -78,7 +78,7 @@ func (s *Session) writePortrait(p portrait) {
 		}
 	}()
 	defer recovered(s.store.alert, "writing a portrait")
-	line := dump.AppendLinePrefix(nil, s.store.host.Now())
+	line := hexlog.AppendPrefix(nil, s.store.host.Now())
 	line = fmt.Appendf(line, "[%s][%s][%s]%s\n", s.window.ID, p.business, p.port, p.json)
 	written = s.store.portraits.Append(line) == nil // the file alerts, once in a row of failures
 }

@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
 // portraitLines returns the lines of the portrait log without their time.
 func portraitLines(t *testing.T, dir string) (lines []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, dump.PortraitLog))
+	text, err := os.ReadFile(filepath.Join(dir, layout.PortraitLog))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestOnePortraitAWindowAndType(t *testing.T) {
 		"[" + windowID(1) + `][STATE][2045][]`,
 		"[" + windowID(2) + `][RPC][2045]{"n":3}`,
 	})
-	if !slices.Contains(w.Files, dump.PortraitLog) {
+	if !slices.Contains(w.Files, layout.PortraitLog) {
 		t.Errorf("index %+v", w)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -81,7 +81,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 			// A segment may be another process's until it is a while old.
 			old := time.Now().Add(-time.Minute)
 			for _, name := range w.Files {
-				if strings.HasSuffix(name, dump.SegmentExtension) {
+				if strings.HasSuffix(name, layout.SegmentExtension) {
 					_ = os.Chtimes(filepath.Join(r.dir, name), old, old)
 				}
 			}
@@ -122,7 +122,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 // being written stays.
 func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
-	if err := os.WriteFile(filepath.Join(r.dir, dump.PortraitLog), make([]byte, MinMaxTotal), logdir.FileMode); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, MinMaxTotal), logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("no room")) })

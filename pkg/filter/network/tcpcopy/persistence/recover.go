@@ -8,16 +8,16 @@ import (
 	"strings"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Recovered is what one killed process had left.
 type Recovered struct {
-	Spool  string          // its file
-	Window dump.WindowLine // the line that the index has now
-	Err    error           // why nothing, or not all, could be written
+	Spool  string            // its file
+	Window layout.WindowLine // the line that the index has now
+	Err    error             // why nothing, or not all, could be written
 }
 
 // Recover writes what killed processes have left of config's directory: the
@@ -31,7 +31,7 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	}
 	var all []Recovered
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), buffer.PointerPrefix) {
+		if !strings.HasPrefix(entry.Name(), layout.SpoolPointerPrefix) {
 			continue
 		}
 		pointer := filepath.Join(config.Dir, entry.Name())
@@ -54,7 +54,7 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		}
 	}
 	for _, entry := range orphans {
-		if filepath.Ext(entry.Name()) != buffer.SpoolExtension {
+		if filepath.Ext(entry.Name()) != layout.SpoolExtension {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -30,8 +30,8 @@ func logs(t *testing.T, dir string) []string {
 			names = append(names, e.Name())
 		}
 	}
-	if exists(filepath.Join(dir, dump.FlowLog)) {
-		names = append(names, dump.FlowLog)
+	if exists(filepath.Join(dir, layout.FlowLog)) {
+		names = append(names, layout.FlowLog)
 	}
 	return names
 }
@@ -72,7 +72,7 @@ func TestFilesAreRolledBySize(t *testing.T) {
 func TestFilesAreRolledByTime(t *testing.T) {
 	change := func(c *Config) { c.Roll.Every = time.Hour }
 	r := newRig(t, change, nil)
-	path := filepath.Join(r.dir, dump.FlowLog)
+	path := filepath.Join(r.dir, layout.FlowLog)
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
 	window := func(r *rig, n int, at time.Duration) {
 		t.Helper()
@@ -85,7 +85,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 	for n, at := range []time.Duration{0, 29 * time.Minute, 30 * time.Minute, 89 * time.Minute, 90 * time.Minute} {
 		window(r, n, at)
 	}
-	want := []string{"dump_tcp_copy-2024-05-06T08-00-00.000.log", "dump_tcp_copy-2024-05-06T09-00-00.000.log", dump.FlowLog}
+	want := []string{"dump_tcp_copy-2024-05-06T08-00-00.000.log", "dump_tcp_copy-2024-05-06T09-00-00.000.log", layout.FlowLog}
 	if names := logs(t, r.dir); !slices.Equal(names, want) {
 		t.Errorf("the logs are %q, want %q", names, want)
 	}

@@ -22,7 +22,7 @@ type Conn = buffer.Conn
 type Session struct {
 	store     *Store
 	window    record.Window
-	layout    layout
+	layout    sizes
 	memory    *buffer.Memory // what the encoders work in
 	spool     *buffer.Spool  // what the batches are in
 	shards    []*buffer.Shard
@@ -77,7 +77,7 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 }
 
 // newSession makes a session whose encoders work in mem, without pipelines.
-func newSession(store *Store, w record.Window, l layout, mem *buffer.Memory, spool *buffer.Spool) *Session {
+func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spool *buffer.Spool) *Session {
 	now := time.Now()
 	s := &Session{
 		store:     store,

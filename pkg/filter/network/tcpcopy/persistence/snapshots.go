@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/mask"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 )
 
@@ -61,7 +61,7 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 	}
 	sum := md5.Sum(masked)
 	same := more && sum == s.last
-	line := dump.AppendLinePrefix(nil, now)
+	line := hexlog.AppendPrefix(nil, now)
 	line = fmt.Appendf(line, "[%s]", window)
 	if same {
 		line = append(line, unchanged...)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -67,7 +67,7 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 		s.Hold(record.ReasonGuard)
 		newPeer(r.run, 4).say(s, record.In, []byte("nothing of this is recorded"))
 	})
-	same(t, "one process", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+	same(t, "one process", snapshotsOf(t, r.dir, layout.EffectiveConfigs), want)
 
 	effective = "{\n\"a\": 2}"
 	talk(r, 5)
@@ -76,7 +76,7 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	next := openRig(t, r.dir, "bbbbbb", nil, load)
 	talk(next, 6)
 	want = append(want, `6 no_change`)
-	same(t, "after a restart", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+	same(t, "after a restart", snapshotsOf(t, r.dir, layout.EffectiveConfigs), want)
 
 	// During a hot upgrade two processes write to the file.
 	other := openRig(t, r.dir, "cccccc", nil, func(h *Host) {
@@ -86,15 +86,15 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	talk(next, 8)
 	talk(next, 9)
 	want = append(want, `7 {"a":3}`, `8 {"a":2}`, `9 no_change`)
-	same(t, "two processes", snapshotsOf(t, r.dir, dump.EffectiveConfigs), want)
+	same(t, "two processes", snapshotsOf(t, r.dir, layout.EffectiveConfigs), want)
 
 	// A file that is gone, or rolled, begins with the configuration.
-	if err := os.Remove(filepath.Join(r.dir, dump.EffectiveConfigs)); err != nil {
+	if err := os.Remove(filepath.Join(r.dir, layout.EffectiveConfigs)); err != nil {
 		t.Fatal(err)
 	}
 	talk(next, 10)
-	same(t, "a new file", snapshotsOf(t, r.dir, dump.EffectiveConfigs), []string{`10 {"a":2}`})
-	if got := snapshotsOf(t, r.dir, dump.StaticConfigs); got != nil {
+	same(t, "a new file", snapshotsOf(t, r.dir, layout.EffectiveConfigs), []string{`10 {"a":2}`})
+	if got := snapshotsOf(t, r.dir, layout.StaticConfigs); got != nil {
 		t.Errorf("there is no static configuration: %q", got)
 	}
 	r.quiet()
@@ -106,7 +106,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 		h.Static = func() ([]byte, error) { return []byte(`{"a":1}`), nil }
 	}
 	r := newRig(t, func(c *Config) { c.Roll.Every = time.Hour }, load)
-	path := filepath.Join(r.dir, dump.StaticConfigs)
+	path := filepath.Join(r.dir, layout.StaticConfigs)
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
 	for n, at := range []time.Duration{0, time.Minute, time.Hour, time.Hour + time.Minute} {
 		r.clock.set(start.Add(at))
@@ -116,7 +116,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 		}
 	}
 	same(t, "rolled", snapshotsOf(t, r.dir, "dump_static_conf-2024-05-06T08-30-00.000.log"), []string{`1 {"a":1}`, `2 no_change`})
-	same(t, "current", snapshotsOf(t, r.dir, dump.StaticConfigs), []string{`3 {"a":1}`, `4 no_change`})
+	same(t, "current", snapshotsOf(t, r.dir, layout.StaticConfigs), []string{`3 {"a":1}`, `4 no_change`})
 }
 
 // A portrait is something that was recorded.
@@ -129,8 +129,8 @@ func TestAPortraitAloneMakesASnapshot(t *testing.T) {
 			t.Error(taken, err)
 		}
 	})
-	same(t, "snapshots", snapshotsOf(t, r.dir, dump.EffectiveConfigs), []string{`1 {}`})
-	same(t, "files", w.Files, []string{dump.PortraitLog, dump.EffectiveConfigs})
+	same(t, "snapshots", snapshotsOf(t, r.dir, layout.EffectiveConfigs), []string{`1 {}`})
+	same(t, "files", w.Files, []string{layout.PortraitLog, layout.EffectiveConfigs})
 }
 
 // Secrets do not reach the disk, and what cannot be masked is not written.
@@ -145,7 +145,7 @@ func TestSnapshotsAreMasked(t *testing.T) {
 		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
 	}
 	talk(1)
-	said := snapshotsOf(t, r.dir, dump.EffectiveConfigs)
+	said := snapshotsOf(t, r.dir, layout.EffectiveConfigs)
 	if len(said) != 1 || strings.Contains(said[0], "hunter2") || !strings.Contains(said[0], `"n":1`) || !json.Valid([]byte(strings.TrimPrefix(said[0], "1 "))) {
 		t.Errorf("snapshot %q", said)
 	}
@@ -153,7 +153,7 @@ func TestSnapshotsAreMasked(t *testing.T) {
 	talk(2)
 	text, loadErr = `{}`, fails
 	talk(3)
-	if got := snapshotsOf(t, r.dir, dump.EffectiveConfigs); len(got) != 1 {
+	if got := snapshotsOf(t, r.dir, layout.EffectiveConfigs); len(got) != 1 {
 		t.Errorf("snapshots %q", got)
 	}
 	if a := r.alerted(); len(a) != 2 || !strings.Contains(a[0], "mask") || !strings.Contains(a[1], fails.Error()) || strings.Contains(a[0], "hunter2") {

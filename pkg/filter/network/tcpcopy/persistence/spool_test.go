@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -48,8 +49,8 @@ func TestADamagedSpoolIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, spools := t.TempDir(), t.TempDir()
-			path := filepath.Join(spools, "dead"+buffer.SpoolExtension)
-			pointer := filepath.Join(dir, buffer.PointerPrefix+"dead")
+			path := filepath.Join(spools, "dead"+layout.SpoolExtension)
+			pointer := filepath.Join(dir, layout.SpoolPointerPrefix+"dead")
 			if err := errors.Join(os.WriteFile(path, content, logdir.FileMode), os.WriteFile(pointer, []byte(path+"\n"), logdir.FileMode)); err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
@@ -124,10 +124,10 @@ func open(config Config, host Host) (*Store, error) {
 		Info:     s.info,
 	})
 	roll := config.rolling()
-	s.flowLog = s.dir.Log(dump.FlowLog, roll)
-	s.portraits = s.dir.Log(dump.PortraitLog, roll)
-	s.effective = &snapshots{file: s.dir.Log(dump.EffectiveConfigs, roll), load: host.Effective}
-	s.static = &snapshots{file: s.dir.Log(dump.StaticConfigs, roll), load: host.Static}
+	s.flowLog = s.dir.Log(layout.FlowLog, roll)
+	s.portraits = s.dir.Log(layout.PortraitLog, roll)
+	s.effective = &snapshots{file: s.dir.Log(layout.EffectiveConfigs, roll), load: host.Effective}
+	s.static = &snapshots{file: s.dir.Log(layout.StaticConfigs, roll), load: host.Static}
 	return s, nil
 }
 
@@ -201,7 +201,7 @@ func (s *Store) Seal() (window string) {
 }
 
 // finish ends what the store has of a session whose workers are done.
-func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.WindowLine {
+func (s *Store) finish(session *Session, closed time.Time, recovered bool) layout.WindowLine {
 	accounts := session.Accounts()
 	var files []string
 	if session.segments != nil {
@@ -220,7 +220,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) dump.
 		}
 	}
 	session.hangs.step()
-	line := dump.WindowLine{
+	line := layout.WindowLine{
 		Window:   session.window.ID,
 		Trigger:  session.window.Trigger,
 		Opened:   session.window.Opened,

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -84,12 +84,12 @@ func TestTheIndexLine(t *testing.T) {
 	if w.Opened.Before(opened) || w.Closed.Before(w.Opened) {
 		t.Errorf("from %v to %v", w.Opened, w.Closed)
 	}
-	same(t, "files", w.Files, []string{dump.FlowLog})
+	same(t, "files", w.Files, []string{layout.FlowLog})
 	same(t, "ports", w.Ports, []string{"2045"})
 	if w.Window != want.Window || w.Trigger != want.Trigger || w.Run != want.Run || w.Connections != 3 || w.Records != want.Records || w.Seen != want.Seen || w.Written != want.Written || len(w.LostBy) > 0 {
 		t.Errorf("index %+v, want %+v", w, want)
 	}
-	text, err := os.ReadFile(filepath.Join(r.dir, dump.Index))
+	text, err := os.ReadFile(filepath.Join(r.dir, layout.Index))
 	if err != nil || !strings.Contains(string(text), `"lost_by":{}`) || strings.Count(string(text), "\n") != 1 {
 		t.Errorf("index %q, %v", text, err)
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -64,7 +64,7 @@ func (c *Conn) makeDescription() *description {
 	d := &description{text: appendEndpoint(nil, c.Describe())}
 	var f record.Flow
 	decodeEndpoint(d.text, &f.Endpoint) // as the worker does
-	d.headroom = dump.PacketFront(&f)
+	d.headroom = pcapng.Headroom(&f)
 	c.description.Store(d)
 	return d
 }

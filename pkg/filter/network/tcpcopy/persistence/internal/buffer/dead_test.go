@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/hexlog"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -58,8 +59,8 @@ func FuzzSpool(f *testing.F) {
 		}
 		b.n = n
 		flows := map[uint32]*record.Flow{}
-		encoder, text := dump.NewHexMeta(), []byte(nil)
-		packets := dump.NewPcapng(func(*record.Flow) uint32 { return 0 })
+		encoder, text := hexlog.NewMetaEncoder(), []byte(nil)
+		packets := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
 		var e Entry
 		for at := 0; at < n; {
 			next, ok := b.Entry(at, &e)
@@ -74,7 +75,7 @@ func FuzzSpool(f *testing.F) {
 				flows[e.Slot] = flow
 				_ = packets.Open(nil, e.Time, flow)
 			case KindData:
-				packets.Place(e.Block, e.Time, flows[e.Slot], e.Dir, e.Offset, len(e.Payload), e.Sum, e.Flags&FlagMore != 0)
+				packets.FrameInPlace(e.Block, e.Time, flows[e.Slot], e.Dir, e.Offset, len(e.Payload), e.Sum, e.Flags&FlagMore != 0)
 				text = encoder.Data(text[:0], e.Time, flows[e.Slot], e.Dir, e.Offset, e.Payload)
 			case KindGap:
 				text = encoder.Gap(text[:0], e.Time, flows[e.Slot], e.Dir, e.Offset, e.Length(), e.Reason)

@@ -1,6 +1,6 @@
 package buffer
 
-import "mosn.io/tcpcopy/pkg/dump"
+import "mosn.io/tcpcopy/pkg/dump/pcapng"
 
 // PageSize is what the length of a batch is a multiple of, in bytes.
 const PageSize = 4096
@@ -39,7 +39,7 @@ func (g *Geometry) longest(c *Conn) int {
 // margins returns what is left around n bytes of c.
 func (g *Geometry) margins(c *Conn, n int) margins {
 	if g.InPlace {
-		return margins{head: c.describe().headroom, tail: dump.PacketBack(n)}
+		return margins{head: c.describe().headroom, tail: pcapng.Tailroom(n)}
 	}
 	return margins{tail: -n & 7}
 }

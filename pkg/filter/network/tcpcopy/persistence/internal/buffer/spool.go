@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -55,11 +56,6 @@ type SpoolHeader struct {
 const (
 	spoolVersion = 3
 	spoolMagic   = "TCSPOOL\n"
-
-	// PointerPrefix begins the names of pointer files.
-	PointerPrefix = ".spool-"
-	// SpoolExtension ends the names of spools.
-	SpoolExtension = ".spool"
 
 	// Modes of spools and their directory: payload is its owner's only.
 	dirMode  = 0o700
@@ -110,7 +106,7 @@ func (s *Spool) create(dir string) error {
 		return err
 	}
 	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
-	f, err := os.OpenFile(filepath.Join(dir, name+SpoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := os.OpenFile(filepath.Join(dir, name+layout.SpoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
@@ -135,7 +131,7 @@ func (s *Spool) create(dir string) error {
 	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
 	copy(s.mapped.mem[12:], text)
 	copy(s.mapped.mem, spoolMagic)
-	s.pointer = filepath.Join(s.header.Dir, PointerPrefix+name)
+	s.pointer = filepath.Join(s.header.Dir, layout.SpoolPointerPrefix+name)
 	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
 }
 

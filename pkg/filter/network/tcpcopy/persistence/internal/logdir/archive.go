@@ -10,13 +10,12 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // archive deals with the files that are complete: logs that have been rolled, and
@@ -53,12 +52,10 @@ func newArchive(quota *quota, alert func(string, error)) *archive {
 // and returns that. The caller has locked the file, so nobody else renames one of
 // that path meanwhile. Names that exist are never used again.
 func (a *archive) rename(path string, now time.Time) (string, error) {
-	ext := filepath.Ext(path)
-	base := strings.TrimSuffix(path, ext)
 	for {
-		name := base + "-" + now.Local().Format(dump.RolledTimeFormat) + ext
-		if exists(name) || exists(name+".gz") {
-			now = now.Add(time.Millisecond)
+		name := layout.Archive(path, now)
+		if exists(name) || exists(name+layout.GzipExtension) {
+			now = now.Add(layout.ArchiveResolution)
 			continue
 		}
 		if err := a.quota.whileUnseen(func() error { return os.Rename(path, name) }); err != nil {
@@ -146,7 +143,7 @@ func (a *archive) perform(due housekeeping) error {
 		errs = append(errs, a.prune(path, roll, time.Now()))
 	}
 	if due.expire > 0 {
-		errs = append(errs, a.quota.expire(dump.SegmentExtension, time.Now().Add(-due.expire)))
+		errs = append(errs, a.quota.expire(layout.SegmentExtension, time.Now().Add(-due.expire)))
 	}
 	for _, path := range due.segments {
 		errs = append(errs, a.compress(path))
@@ -176,26 +173,11 @@ func (a *archive) prune(path string, roll Roll, now time.Time) error {
 			} else if !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
-		case roll.Compress && !strings.HasSuffix(name, ".gz"):
+		case roll.Compress && layout.TrimGzip(name) == name:
 			errs = append(errs, a.compress(name))
 		}
 	}
 	return errors.Join(append(errs, a.quota.removed(removed))...)
-}
-
-// rolledAt returns when the log was rolled to the file of that name; ok is false
-// when the name is no rolled form of log.
-func rolledAt(name, log string) (t time.Time, ok bool) {
-	ext := filepath.Ext(log)
-	stamp, ok := strings.CutPrefix(name, strings.TrimSuffix(log, ext)+"-")
-	if !ok {
-		return t, false
-	}
-	if stamp, ok = strings.CutSuffix(stamp, ext); !ok {
-		return t, false
-	}
-	t, err := time.ParseInLocation(dump.RolledTimeFormat, stamp, time.Local)
-	return t, err == nil
 }
 
 // rolledFiles returns the files that path has been rolled to, newest first.
@@ -206,7 +188,7 @@ func rolledFiles(path string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ok := rolledAt(strings.TrimSuffix(e.Name(), ".gz"), filepath.Base(path)); ok {
+		if _, ok := layout.ParseArchive(layout.TrimGzip(e.Name()), filepath.Base(path)); ok {
 			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
@@ -219,7 +201,7 @@ func rolledFiles(path string) ([]string, error) {
 // that fails or close is called; nothing happens when it is gone, or when another
 // process is at it, as during a hot upgrade.
 func (a *archive) compress(name string) error {
-	partial := name + ".gz.tmp"
+	partial := name + layout.GzipExtension + layout.TemporaryExtension
 	a.quota.startWriting(filepath.Base(name))
 	a.quota.startWriting(filepath.Base(partial))
 	defer a.quota.stopWriting(filepath.Base(name))
@@ -261,7 +243,7 @@ func (a *archive) replace(in, out *os.File) error {
 	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
 		return err
 	}
-	if err := a.quota.whileUnseen(func() error { return os.Rename(out.Name(), in.Name()+".gz") }); err != nil {
+	if err := a.quota.whileUnseen(func() error { return os.Rename(out.Name(), in.Name()+layout.GzipExtension) }); err != nil {
 		return err
 	}
 	err = os.Remove(in.Name())

@@ -13,21 +13,21 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // Archived files go when they are too old, and the log itself never does.
 func TestOldArchivedFilesGo(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
-	names := []string{"dump_tcp_copy-2024-05-06T07-08-09.000.log", "dump_tcp_copy-2024-05-06T07-08-10.000.log.gz", dump.FlowLog}
+	path := filepath.Join(dir, layout.FlowLog)
+	names := []string{"dump_tcp_copy-2024-05-06T07-08-09.000.log", "dump_tcp_copy-2024-05-06T07-08-10.000.log.gz", layout.FlowLog}
 	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("text\n"), FileMode); err != nil {
 			t.Fatal(err)
 		}
 	}
 	old := time.Now().Add(-25 * time.Hour)
-	for _, name := range []string{names[0], dump.FlowLog} {
+	for _, name := range []string{names[0], layout.FlowLog} {
 		if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
 // Names of rolled files are never taken again, not even within a millisecond.
 func TestRolledNamesAreNew(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, dump.FlowLog)
+	path := filepath.Join(dir, layout.FlowLog)
 	r := newArchive(newQuota(Options{Path: dir}), nil)
 	defer r.close()
 	now := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
@@ -150,7 +150,7 @@ func TestOneGoroutineKeepsHouse(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r.quota.mu.Lock() // which compressing waits for
 	for range 100 {
-		r.logRolled(filepath.Join(dir, dump.FlowLog), Roll{Compress: true})
+		r.logRolled(filepath.Join(dir, layout.FlowLog), Roll{Compress: true})
 		r.segmentsFinished(dir, Roll{Compress: true}, []string{"one.pcapng"})
 	}
 	if more := runtime.NumGoroutine() - before; more > 1 {

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -54,8 +54,8 @@ func Open(o Options) *Dir {
 	}
 	d := &Dir{options: o, quota: newQuota(o)}
 	d.archive = newArchive(d.quota, o.Alert)
-	log := d.newLog(dump.Index, Roll{}) // the index stays whole
-	log.quota = nil                     // it must not wait for itself
+	log := d.newLog(layout.Index, Roll{}) // the index stays whole
+	log.quota = nil                       // it must not wait for itself
 	d.index = &Index{dir: o.Path, log: log, quota: d.quota}
 	d.quota.index = d.index
 	return d

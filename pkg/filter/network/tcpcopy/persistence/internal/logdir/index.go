@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // Index is the index of windows: a log of one line a window, which is never rolled
@@ -36,7 +35,7 @@ func (x *Index) Append(lines []byte) error {
 func (x *Index) MarkMissing(files, marked []string) error {
 	var late []dumpFile
 	for _, name := range missing(x.dir, files) {
-		if removable(name) && !slices.Contains(marked, name) {
+		if !layout.IsLog(name) && !slices.Contains(marked, name) {
 			late = append(late, dumpFile{name: name})
 		}
 	}
@@ -53,7 +52,7 @@ func (x *Index) markRemoved(removed []dumpFile) error {
 	return x.log.rewrite(func(text []byte) []byte {
 		var out []byte
 		for _, line := range bytes.SplitAfter(text, []byte("\n")) {
-			var w dump.WindowLine
+			var w layout.WindowLine
 			if json.Unmarshal(line, &w) != nil || !markLine(&w, removed) {
 				out = append(out, line...)
 				continue
@@ -66,9 +65,9 @@ func (x *Index) markRemoved(removed []dumpFile) error {
 
 // markLine marks those of the removed files that were w's. changed reports whether
 // there were any that w did not have yet.
-func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
+func markLine(w *layout.WindowLine, removed []dumpFile) (changed bool) {
 	for _, f := range removed {
-		name := trimGzip(f.name)
+		name := layout.TrimGzip(f.name)
 		for i, own := range w.Files {
 			named := own == f.name || own == name
 			if !named && !rolledSince(name, own, w.Closed) {
@@ -86,17 +85,10 @@ func markLine(w *dump.WindowLine, removed []dumpFile) (changed bool) {
 	return changed
 }
 
-func trimGzip(name string) string {
-	if filepath.Ext(name) == ".gz" {
-		return name[:len(name)-len(".gz")]
-	}
-	return name
-}
-
 // rolledSince reports whether name is what the log has been rolled to, at t or later.
 func rolledSince(name, log string, t time.Time) bool {
-	at, ok := rolledAt(name, log)
-	return ok && !at.Before(t.Truncate(time.Millisecond)) // the name tells no more
+	at, ok := layout.ParseArchive(name, log)
+	return ok && !at.Before(t.Truncate(layout.ArchiveResolution)) // the name is no finer
 }
 
 // rewrite replaces the file by what change makes of its text. The file is locked
@@ -119,7 +111,7 @@ func (a *AppendLog) rewrite(change func(text []byte) []byte) error {
 	if bytes.Equal(changed, text) {
 		return nil
 	}
-	partial := a.path + ".tmp"
+	partial := a.path + layout.TemporaryExtension
 	if err := os.WriteFile(partial, changed, FileMode); err != nil {
 		_ = os.Remove(partial)
 		return fmt.Errorf("rewrite %s: %w", a.path, err)

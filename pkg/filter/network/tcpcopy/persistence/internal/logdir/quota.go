@@ -6,13 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // quota keeps the files of the dump directory together below Options.MaxTotal: it
@@ -123,7 +122,7 @@ func (q *quota) expire(extension string, t time.Time) error {
 	var errs []error
 	var removed []dumpFile
 	for _, f := range files {
-		if strings.HasSuffix(trimGzip(f.name), extension) && f.modified.Before(t) {
+		if strings.HasSuffix(layout.TrimGzip(f.name), extension) && f.modified.Before(t) {
 			if err := os.Remove(filepath.Join(q.dir, f.name)); err == nil {
 				removed = append(removed, f)
 			} else if !errors.Is(err, fs.ErrNotExist) {
@@ -165,7 +164,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 	q.used = q.pending
 	for _, f := range files {
 		q.used += f.size
-		if f.name == dump.Index {
+		if f.name == layout.Index {
 			q.used += f.size // to mark lines, it is written anew beside itself
 		}
 	}
@@ -174,7 +173,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.used+n <= q.max {
 			break
 		}
-		if q.writing[f.name] > 0 || !removable(f.name) || q.nonLocalSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
+		if q.writing[f.name] > 0 || layout.IsLog(f.name) || q.nonLocalSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
 			continue
 		}
 		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -201,22 +200,9 @@ const inUse = 2 * time.Second
 
 // nonLocalSegment reports whether a file is a segment of another process.
 func (q *quota) nonLocalSegment(name string) bool {
-	return strings.HasSuffix(name, dump.SegmentExtension) && !strings.Contains(name, "_"+q.run+"_")
+	segment, ok := layout.ParseSegment(name)
+	return ok && segment.Run != q.run
 }
-
-// removable reports whether retention may take a file: rolled logs and segments,
-// never a log that is being written or the index.
-func removable(name string) bool {
-	for _, log := range logNames {
-		if name == log {
-			return false
-		}
-	}
-	return true
-}
-
-// logNames are the files that stay where they are while they are written.
-var logNames = [...]string{dump.FlowLog, dump.PortraitLog, dump.EffectiveConfigs, dump.StaticConfigs, dump.Index}
 
 // dumpFiles returns the recorder's files in dir, the one changed longest ago
 // first. Files that the recorder does not write are not its business.
@@ -227,7 +213,7 @@ func dumpFiles(dir string) ([]dumpFile, error) {
 	}
 	var files []dumpFile
 	for _, e := range entries {
-		if !ours(e.Name()) || !e.Type().IsRegular() {
+		if !layout.IsOurs(e.Name()) || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
@@ -239,21 +225,3 @@ func dumpFiles(dir string) ([]dumpFile, error) {
 	slices.SortFunc(files, func(a, b dumpFile) int { return a.modified.Compare(b.modified) })
 	return files, nil
 }
-
-// ours reports whether a file's name is one that the recorder gives.
-func ours(name string) bool {
-	name = strings.TrimSuffix(strings.TrimSuffix(name, ".tmp"), ".gz")
-	if segmentName.MatchString(name) {
-		return true
-	}
-	for _, log := range logNames {
-		if _, rolled := rolledAt(name, log); rolled || name == log {
-			return true
-		}
-	}
-	return false
-}
-
-// segmentName is what the names of segments look like, see Segments.prefix. An
-// export that somebody puts into the directory has another one.
-var segmentName = regexp.MustCompile(`^\d{8}T\d{6}Z_[^_]+_[^_]+_\d{3,}\.pcapng$`)

@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -151,7 +151,7 @@ func (t *SegmentTransaction) Interface(name, description string) (number uint32,
 			return 0, false, err
 		}
 		for _, o := range s.interfaces[s.described:] {
-			dst = dump.AppendInterface(dst, o.name, o.description)
+			dst = pcapng.AppendInterface(dst, o.name, o.description)
 		}
 		s.blocks.Put(dst)
 		s.described = len(s.interfaces)
@@ -174,7 +174,7 @@ func (t *SegmentTransaction) Room(n int) ([]byte, error) {
 // Full reports whether n more bytes are too many for the segment.
 func (t *SegmentTransaction) Full(n int) bool {
 	s := t.segments
-	n += blockfile.MaxPadding(dump.MinFiller)
+	n += blockfile.MaxPadding(pcapng.MinPaddingBlock)
 	return s.blocks.Size()+int64(n) > s.limit && s.blocks.Size() > s.start
 }
 
@@ -249,16 +249,17 @@ func (s *Segments) Resume() error {
 	defer s.mu.Unlock()
 	entries, err := os.ReadDir(s.dir) // sorted
 	for _, e := range entries {
-		if name := trimGzip(e.Name()); strings.HasPrefix(name, s.prefix()) && strings.HasSuffix(name, dump.SegmentExtension) {
+		name := layout.TrimGzip(e.Name())
+		if segment, ok := layout.ParseSegment(name); ok && segment.Set() == s.segment(0).Set() {
 			s.names = append(s.names, name)
 		}
 	}
 	return err
 }
 
-// prefix is what the names of the window's segments begin with.
-func (s *Segments) prefix() string {
-	return fmt.Sprintf("%s_%.8s_%s_", s.window.Opened.UTC().Format(dump.SegmentTimeFormat), s.window.ID, s.run)
+// segment returns what the name of the window's segment of that number says.
+func (s *Segments) segment(number int) layout.Segment {
+	return layout.Segment{Opened: s.window.Opened, Window: s.window.ID, Run: s.run, Number: number}
 }
 
 func (s *Segments) failLocked(err error) {
@@ -278,7 +279,7 @@ func (s *Segments) nextLocked() error {
 	if err := os.MkdirAll(s.dir, DirMode); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s%03d%s", s.prefix(), len(s.names)+1, dump.SegmentExtension)
+	name := s.segment(len(s.names) + 1).Name()
 	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, FileMode)
 	if err != nil {
 		return err
@@ -297,12 +298,12 @@ func (s *Segments) nextLocked() error {
 // beginSegmentLocked writes the blocks that a segment begins with.
 func (s *Segments) beginSegmentLocked(f *os.File) (err error) {
 	s.file = f
-	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: dump.AppendFiller, MinPadding: dump.MinFiller}); err != nil {
+	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: pcapng.AppendPaddingBlock, MinPadding: pcapng.MinPaddingBlock}); err != nil {
 		return err
 	}
-	head := dump.AppendSectionHeader(nil, Application)
+	head := pcapng.AppendSectionHeader(nil, Application)
 	for _, l := range s.interfaces {
-		head = dump.AppendInterface(head, l.name, l.description)
+		head = pcapng.AppendInterface(head, l.name, l.description)
 	}
 	dst, err := s.blocks.Room(len(head))
 	if err != nil {
@@ -366,7 +367,7 @@ func (s *Segments) statisticsLocked(closed time.Time) error {
 		if err != nil {
 			return err
 		}
-		s.blocks.Put(dump.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), dump.InterfaceStatistics{
+		s.blocks.Put(pcapng.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), pcapng.InterfaceStatistics{
 			Window:   s.window.ID,
 			Opened:   s.window.Opened.UnixNano(),
 			Closed:   closed.UnixNano(),

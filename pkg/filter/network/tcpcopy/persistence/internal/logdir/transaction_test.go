@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -25,7 +25,7 @@ func destinations(t *testing.T) map[string]FileDestination {
 		return d
 	}
 	roll := Roll{Size: 64 << 10}
-	log := open().Log(dump.FlowLog, roll)
+	log := open().Log(layout.FlowLog, roll)
 	log.SetMemory(pages(t, 1<<20))
 	window := record.Window{ID: "3f0c9b9e-0000-4000-8000-000000000000", Opened: time.Unix(1e9, 0)}
 	segments := open().Segments(window, roll, pages(t, 1<<20))

@@ -1,0 +1,239 @@
+package hexlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// maxField bounds each of a line's bracketed fields.
+const maxField = 4096
+
+// Decoder decodes the lines of Encoder and MetaEncoder, which may be in one file. It
+// goes through one stream after the other, such as the files that a log was rolled
+// to. A data line longer than lineBuffer becomes several records. A Decoder is not
+// safe for concurrent use.
+type Decoder struct {
+	file   string
+	lines  lineReader
+	prefix prefixParser
+	table  identityTable
+	rec    record.Record
+	data   []byte // what rec.Data is cut from
+	flow   *knownFlow
+	behind uint64 // offset behind the part of the line that was decoded last
+	long   bool   // the parts that follow go on with rec's line
+	skip   bool   // the parts that follow belong to a damaged line
+	bad    bool   // the last line was damaged: its neighbours are not reported again
+}
+
+// NewDecoder returns a Decoder of lines with times in zone. Call Reset before Next.
+func NewDecoder(zone *time.Location) *Decoder {
+	return &Decoder{prefix: prefixParser{zone: zone}}
+}
+
+// Reset turns to the next stream, which continues the one before: what is known of
+// connections stays. file names src in errors.
+func (d *Decoder) Reset(src io.Reader, file string) {
+	d.file = file
+	d.lines.reset(src)
+	d.long, d.skip, d.bad = false, false, false
+}
+
+// Next returns the next record, which d owns and which is valid until the next call.
+// Its error is io.EOF at the end of the stream, and record.ErrNoMoreYet where src
+// gives that. A *record.DamageError says that something was passed over: the
+// decoding goes on behind it with the next call.
+func (d *Decoder) Next() (*record.Record, error) {
+	for {
+		part, err := d.lines.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, record.ErrNoMoreYet) {
+				return nil, err
+			}
+			d.lines.err = io.EOF
+			return nil, &record.DamageError{File: d.file, Offset: d.lines.offset, Err: err}
+		}
+		rec, at, err := d.part(part)
+		if err != nil {
+			d.skip = !part.last
+			d.long = false
+			if d.bad {
+				continue
+			}
+			d.bad = true
+			return nil, &record.DamageError{File: d.file, Offset: part.offset + int64(at), Err: err}
+		}
+		if rec != nil {
+			d.bad = false
+			return rec, nil
+		}
+	}
+}
+
+// part decodes a line, or a part of one. at is where err is, in part.text.
+func (d *Decoder) part(p linePart) (rec *record.Record, at int, err error) {
+	switch {
+	case p.first:
+		rec, at, err = d.begin(p)
+	case d.skip:
+		d.skip = !p.last
+		return nil, 0, nil
+	case d.long:
+		rec, at, err = d.payload(p, 0)
+	}
+	d.long = err == nil && !p.last
+	return rec, at, err
+}
+
+// begin decodes a line from its start.
+func (d *Decoder) begin(p linePart) (*record.Record, int, error) {
+	if len(p.text) == 0 && !p.cut {
+		return nil, 0, nil
+	}
+	t, at, ok := d.prefix.parse(p.text)
+	if !ok {
+		return nil, 0, lineError(p, "no time")
+	}
+	fields := at
+	window, at, ok := field(p.text, at)
+	if !ok {
+		return nil, fields, lineError(p, "no window")
+	}
+	// A Unix socket's path may contain brackets: the port ends where what follows
+	// makes sense.
+	portAt := at + 1
+	if at >= len(p.text) || p.text[at] != '[' {
+		return nil, at, lineError(p, "no port")
+	}
+	for range 8 {
+		end := bytes.IndexByte(p.text[at:min(len(p.text), portAt+maxField)], ']')
+		if end < 0 {
+			break
+		}
+		portEnd := at + end
+		at = portEnd + 1
+		port := p.text[portAt:portEnd]
+		d.rec = record.Record{Time: t}
+		if m, ok := parseMeta(p.text, at); ok {
+			return d.meta(p, p.text[fields:m.connEnd], window, port, m)
+		}
+		if hexFollows(p.text[at:]) {
+			return d.legacy(p, p.text[fields:at], window, port, at)
+		}
+	}
+	return nil, portAt, lineError(p, "neither a connection nor bytes")
+}
+
+func lineError(p linePart, what string) error {
+	if p.cut {
+		return fmt.Errorf("%w: %s", record.ErrTruncated, what)
+	}
+	return fmt.Errorf("%w: %s", record.ErrMalformed, what)
+}
+
+// field returns the text between the brackets that begin at text[at] and where
+// it goes on behind them.
+func field(text []byte, at int) (value []byte, next int, ok bool) {
+	if at >= len(text) || text[at] != '[' {
+		return nil, at, false
+	}
+	end := bytes.IndexByte(text[at:min(len(text), at+maxField)], ']')
+	if end < 0 {
+		return nil, at, false
+	}
+	return text[at+1 : at+end], at + end + 1, true
+}
+
+// hexFollows reports whether text begins as the bytes of a hex line do.
+func hexFollows(text []byte) bool {
+	return len(text) == 0 || len(text) >= 2 && (hexValues[text[0]]|hexValues[text[1]])&notHex == 0 && (len(text) == 2 || text[2] == ' ')
+}
+
+// legacy decodes a line that has no third field.
+func (d *Decoder) legacy(p linePart, key, window, port []byte, at int) (*record.Record, int, error) {
+	f := d.table.find(key)
+	if f == nil {
+		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: "all-" + string(port)}}
+		d.table.add(key, f)
+	}
+	d.rec.Legacy = true
+	d.rec.Offset = f.next
+	d.flow = f
+	return d.payload(p, at)
+}
+
+// payload decodes the bytes in p.text[at:], which may be a part of the line's.
+func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
+	text := p.text[at:]
+	if !p.last {
+		whole := len(text) - len(text)%3
+		d.lines.unread(len(text) - whole)
+		text = text[:whole]
+	}
+	if !p.first {
+		d.rec.Offset = d.behind
+	}
+	var decoded int
+	d.data, decoded = appendDecodedHex(d.data[:0], text)
+	if decoded < len(text) {
+		// What came before the fault in this part is given up with it: a flipped
+		// digit does not say where the damage began.
+		err := record.ErrMalformed
+		if p.cut && len(text)-decoded < 2 {
+			err = record.ErrTruncated
+		}
+		return nil, at + decoded, fmt.Errorf("%w: not two hex digits and a space", err)
+	}
+	if p.cut {
+		return nil, at + decoded, fmt.Errorf("%w: a line without an end", record.ErrTruncated)
+	}
+	d.rec.Kind, d.rec.Identity = record.KindData, d.flow.Identity
+	d.rec.Data, d.rec.Length = d.data, uint64(len(d.data))
+	d.behind = d.rec.Offset + d.rec.Length
+	if d.rec.Legacy {
+		d.flow.next = d.behind
+	}
+	return &d.rec, 0, nil
+}
+
+// meta decodes the rest of a line with a third field.
+func (d *Decoder) meta(p linePart, key, window, port []byte, m lineMeta) (*record.Record, int, error) {
+	f := d.table.find(key)
+	if f == nil {
+		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: string(m.conn), Network: networkOf(port)}}
+		d.table.add(key, f)
+	}
+	d.flow = f
+	d.rec.Direction, d.rec.Offset = m.dir, m.offset
+	if m.kind == record.KindData {
+		return d.payload(p, m.end)
+	}
+	if p.cut || !p.last {
+		return nil, m.end, lineError(p, "a line without an end")
+	}
+	tail, ok := bytes.CutPrefix(p.text[m.end:], []byte(" "))
+	d.rec.Kind = m.kind
+	switch {
+	case !ok:
+	case m.kind == record.KindOpen:
+		var peer, listener []byte
+		peer, listener, ok = bytes.Cut(tail, []byte(" -> "))
+		f.Peer, f.Listener = string(peer), string(listener)
+	case m.kind == record.KindGap:
+		d.rec.Length, d.rec.Reason = m.length, string(tail)
+		ok = len(tail) > 0
+	case m.kind == record.KindClose:
+		d.rec.Reason, d.rec.Totals, ok = parseClose(string(tail))
+		d.table.remove(key)
+	}
+	if !ok {
+		return nil, m.end, lineError(p, "bad "+m.kind.String())
+	}
+	d.rec.Identity = f.Identity
+	return &d.rec, 0, nil
+}

@@ -1,0 +1,98 @@
+package layout
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Directory is what a dump directory holds of records.
+type Directory struct {
+	Path     string
+	FlowLog  []string     // paths: the archives, oldest first, then the log being written
+	Sets     []SegmentSet // by name, that is by the opening of their windows
+	HasIndex bool
+}
+
+// Scan reads the names in dir. Of a file that is there in both forms while it is
+// being compressed, it returns one.
+func Scan(dir string) (*Directory, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{Path: dir}
+	active := ""
+	var archives []archive
+	sets := map[string]*SegmentSet{}
+	for _, e := range entries {
+		name := e.Name()
+		if !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
+		path, plain := filepath.Join(dir, name), TrimGzip(name)
+		switch {
+		case name == Index:
+			d.HasIndex = true
+		case name == FlowLog:
+			active = path
+		default:
+			if s, ok := ParseSegment(plain); ok {
+				addSegment(sets, s, path)
+			} else if at, ok := parseFlowArchive(plain); ok {
+				archives = append(archives, archive{path: path, at: at})
+			}
+		}
+	}
+	d.FlowLog = inOrder(archives)
+	if active != "" {
+		d.FlowLog = append(d.FlowLog, active)
+	}
+	for _, s := range sets {
+		s.sort()
+		d.Sets = append(d.Sets, *s)
+	}
+	slices.SortFunc(d.Sets, func(a, b SegmentSet) int { return strings.Compare(a.Name, b.Name) })
+	return d, nil
+}
+
+// Finished reports whether nothing is written to s any more: its window is in the
+// index, or another window of its process has begun.
+func (d *Directory) Finished(s *SegmentSet) bool {
+	if slices.ContainsFunc(d.Sets, func(o SegmentSet) bool { return o.Run == s.Run && o.Opened.After(s.Opened) }) {
+		return true
+	}
+	if !d.HasIndex {
+		return false
+	}
+	lines, _ := ReadIndex(filepath.Join(d.Path, Index)) // what is damaged there says nothing of s
+	return slices.ContainsFunc(lines, func(w WindowLine) bool { return strings.HasPrefix(w.Window, s.Window) })
+}
+
+// archive is a file that the flow log was rolled to.
+type archive struct {
+	path string
+	at   time.Time
+}
+
+// inOrder returns the paths of archives by time, without one of the two forms that a
+// file has while it is being compressed.
+func inOrder(archives []archive) []string {
+	slices.SortFunc(archives, func(a, b archive) int {
+		if n := a.at.Compare(b.at); n != 0 {
+			return n
+		}
+		return strings.Compare(a.path, b.path)
+	})
+	var paths []string
+	for i, a := range archives {
+		if i > 0 && a.path == archives[i-1].path+GzipExtension {
+			continue
+		}
+		paths = append(paths, a.path)
+	}
+	return paths
+}

@@ -1,0 +1,242 @@
+package pcapng
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"mosn.io/tcpcopy/internal/checksum"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Encoder encodes flows as Enhanced Packet Blocks with synthesised IP and TCP or
+// UDP headers, so that Wireshark and tcpdump read them. It implements record.Encoder.
+//
+// A TCP or Unix connection becomes a TCP stream with an initial sequence number
+// of 0 in both directions: the sequence number of a byte is its stream offset
+// plus one, modulo 2^32. A datagram becomes a UDP packet. What packets cannot
+// say is in comments (see appendIdentity, appendGap, appendClose), from which the
+// decoder restores every event exactly.
+type Encoder struct {
+	interfaceOf func(*record.Flow) uint32
+	segment     uint32 // number of the file, from 1
+}
+
+var _ record.Encoder = (*Encoder)(nil)
+
+// NewEncoder returns an encoder whose packets carry the interface number that
+// interfaceOf gives: the owner of the file writes the interface's block before
+// the packets. It is asked once a flow and segment.
+func NewEncoder(interfaceOf func(*record.Flow) uint32) *Encoder {
+	return &Encoder{interfaceOf: interfaceOf, segment: 1}
+}
+
+// NewSegment says that what is encoded from now on goes to another file: flows
+// identify themselves again there, so that each file can be read alone.
+func (e *Encoder) NewSegment() { e.segment++ }
+
+// flowState is what Encoder keeps of a flow.
+type flowState struct {
+	segment   uint32 // file in which the flow has identified itself
+	iface     uint32
+	announced bool                // an earlier segment holds the flow's identity
+	next      record.PerDirection // offset behind the last packet of each direction
+	packets   packetTemplate
+}
+
+// stateOf returns what Open has stored in f.
+func stateOf(f *record.Flow) *flowState { return f.State.(*flowState) }
+
+// Open implements record.Encoder: the handshake of a TCP connection that began in the
+// window, otherwise an acknowledgement of what came before it. UDP has no packet
+// for it; there the first datagram carries the identity.
+func (e *Encoder) Open(dst []byte, t int64, f *record.Flow) []byte {
+	s, opened := f.State.(*flowState)
+	if !opened {
+		s = new(flowState)
+		f.State = s
+	}
+	*s = flowState{next: f.Next}
+	s.packets.init(f)
+	switch {
+	case s.packets.udp:
+	case f.FromStart:
+		dst = e.packet(dst, t, f, record.In, flagSYN, 0, []byte(synOptions), note{})
+		dst = e.packet(dst, t, f, record.Out, flagSYN|flagACK, 0, []byte(synOptions), note{})
+		dst = e.packet(dst, t, f, record.In, flagACK, 1, nil, note{})
+	default:
+		dst = e.packet(dst, t, f, record.In, flagACK, s.next.In+1, nil, note{})
+	}
+	return dst
+}
+
+// Data implements record.Encoder: one packet, or several where data is longer than one
+// holds; the last one has PSH set.
+func (e *Encoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, data []byte) []byte {
+	s := stateOf(f)
+	limit := MaxSegment
+	switch {
+	case s.packets.udp:
+		limit = s.packets.maxDatagram()
+	case len(data) == 0:
+		return dst
+	case isPreface(dir, offset, data):
+		dst = e.part(dst, t, f, dir, flagACK, offset, data[:len(http2Preface)])
+		data, offset = data[len(http2Preface):], offset+uint64(len(http2Preface))
+	}
+	for {
+		part := data[:min(len(data), limit)]
+		data = data[len(part):]
+		flags := byte(flagACK)
+		if len(data) == 0 {
+			flags |= flagPSH
+		}
+		dst = e.part(dst, t, f, dir, flags, offset, part)
+		offset += uint64(len(part))
+		if len(data) == 0 {
+			break
+		}
+	}
+	f.Next.Set(dir, offset)
+	return dst
+}
+
+// part appends the packet of bytes that a packet can hold.
+func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, offset uint64, part []byte) []byte {
+	s := stateOf(f)
+	s.next.Set(dir, offset)
+	dst = e.packet(dst, t, f, dir, flags, offset+1, part, note{})
+	s.next.Set(dir, offset+uint64(len(part)))
+	return dst
+}
+
+// http2Preface begins the requests of an HTTP/2 connection (RFC 9113, section 3.4).
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// isPreface reports whether data goes on behind the preface of HTTP/2. Wireshark
+// recognises the protocol by it alone, and loses it when the packet ends in the
+// middle of a frame, as after a proxy's short first read; so it gets a packet of
+// its own.
+func isPreface(dir record.Direction, offset uint64, data []byte) bool {
+	return dir == record.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
+}
+
+// Gap implements record.Encoder: an empty packet behind the missing bytes, so that
+// Wireshark reports the loss where it was, with the exact place as its comment.
+// The other direction acknowledges them at once, which lets it follow the stream
+// past them.
+func (e *Encoder) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
+	return e.GapWord(dst, t, f, dir, offset, length, reason.String())
+}
+
+// GapWord is Gap for a reason that is a word: what a file holds, or
+// record.ReasonMissing.
+func (e *Encoder) GapWord(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason string) []byte {
+	s := stateOf(f)
+	s.next.Set(dir, offset)
+	end := offset + length
+	dst = e.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason})
+	s.next.Set(dir, end)
+	f.Next.Set(dir, end)
+	if !s.packets.udp {
+		other := 1 - dir
+		dst = e.packet(dst, t, f, other, flagACK, s.next.Of(other)+1, nil, note{})
+	}
+	return dst
+}
+
+// Close implements record.Encoder: an exchange of FINs that the side which closed
+// begins, or the RST of the side where an error ended the connection. UDP, which
+// has neither, gets an empty datagram. The packet carries reason and totals as
+// its comment.
+func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.CloseReason, totals record.PerDirection) []byte {
+	s := stateOf(f)
+	// Sequence numbers go on from what the window has of the stream, not from the
+	// totals: a direction that is not recorded would seem to have lost bytes.
+	n := note{kind: noteClose, reason: string(reason), totals: totals}
+	first, clean := reason.Side()
+	second := 1 - first
+	if reason == record.CloseMoved && !s.packets.udp {
+		return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, n) // it lives on elsewhere
+	}
+	if s.packets.udp {
+		return e.packet(dst, t, f, first, 0, 0, nil, n)
+	}
+	if !clean {
+		return e.packet(dst, t, f, first, flagRST|flagACK, s.next.Of(first)+1, nil, n)
+	}
+	dst = e.packet(dst, t, f, first, flagFIN|flagACK, s.next.Of(first)+1, nil, n)
+	s.next.Add(first, 1) // a FIN takes a sequence number
+	dst = e.packet(dst, t, f, second, flagFIN|flagACK, s.next.Of(second)+1, nil, note{})
+	s.next.Add(second, 1)
+	return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, note{})
+}
+
+// packet appends one block:
+//
+//	+---------------------------------------------------------------+
+//	|              Block Type = 6 and Total Length                  |
+//	+---------------------------------------------------------------+
+//	|                         Interface ID                          |
+//	+---------------------------------------------------------------+
+//	|                Timestamp (upper half, lower half)             |
+//	+---------------------------------------------------------------+
+//	|            Captured and Original Packet Length                |
+//	+---------------------------------------------------------------+
+//	/           IP header, TCP or UDP header, payload, padding      /
+//	+---------------------------------------------------------------+
+//	/        options: direction, comments, end of options           /
+//	+---------------------------------------------------------------+
+//	|                      Block Total Length                       |
+//	+---------------------------------------------------------------+
+//
+// seq is the sequence number before it is cut to 32 bits; the acknowledgement
+// comes from the other direction's state.
+func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, payload []byte, n note) []byte {
+	s := stateOf(f)
+	identify := s.segment != e.segment
+	if identify {
+		s.segment = e.segment
+		s.iface = e.interfaceOf(f)
+	}
+	start, headroom := len(dst), s.packets.headroom()
+	dst = slices.Grow(dst, headroom+len(payload)+Tailroom(len(payload)))[:start+headroom+len(payload)]
+	sum := checksum.Sum(0).Copy(dst[start+headroom:], payload, 0, false)
+	dst = e.frame(dst, start, t, f, dir, flags, seq, sum)
+	if identify {
+		dst = appendIdentity(dst, f, s.announced)
+		s.announced = true
+	}
+	switch n.kind {
+	case noteGap:
+		dst = appendGap(dst, f, n)
+	case noteClose:
+		dst = appendClose(dst, f, n)
+	}
+	return endBlock(endOptions(dst), start)
+}
+
+// frame writes what a packet block has around its payload, up to its comments.
+// dst[start:] is the block so far: headroom for what comes before the payload, and the
+// payload, which has that sum.
+func (e *Encoder) frame(dst []byte, start int, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, sum checksum.Sum) []byte {
+	s := stateOf(f)
+	b := dst[start:]
+	length := uint32(len(b) - packetFixed)
+	binary.LittleEndian.PutUint32(b[0:], blockPacket)
+	binary.LittleEndian.PutUint32(b[8:], s.iface)
+	binary.LittleEndian.PutUint32(b[12:], uint32(uint64(t)>>32))
+	binary.LittleEndian.PutUint32(b[16:], uint32(t))
+	binary.LittleEndian.PutUint32(b[20:], length)
+	binary.LittleEndian.PutUint32(b[24:], length)
+	var ack uint32
+	if flags&flagACK != 0 {
+		ack = uint32(s.next.Of(1-dir) + 1)
+	}
+	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, sum)
+	direction := byte(packetInbound)
+	if dir == record.Out {
+		direction = packetOutbound
+	}
+	dst = appendPadding(dst, int(length))
+	return append(dst, optPacketFlags, 0, 4, 0, direction, 0, 0, 0)
+}

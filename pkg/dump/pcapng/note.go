@@ -1,0 +1,109 @@
+package pcapng
+
+import (
+	"strconv"
+	"strings"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// note is what a packet's comment says besides the flow's identity.
+type note struct {
+	kind           noteKind
+	dir            record.Direction // of a gap
+	offset, length uint64           // of a gap
+	reason         string
+	totals         record.PerDirection // at the close
+}
+
+type noteKind uint8
+
+const (
+	noteNone noteKind = iota
+	noteGap
+	noteClose
+)
+
+// maxValue is how many bytes of a value a comment keeps.
+const maxValue = 2048
+
+// appendIdentity appends the comment that the first packet of a flow in a file
+// carries:
+//
+//	conn=<id> window=<uuid> port=<port> network=<tcp|udp|unix> client=<address> server=<address> listener=<name> in=<offset> out=<offset> [start] [again]
+//
+// in and out are the offsets from which the file has the two directions, start
+// says that the connection began in the window, again that an earlier file of
+// the window has the flow's beginning.
+func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
+	dst, at := beginOption(dst, optComment)
+	dst = append(dst, "conn="...)
+	dst = appendValue(dst, f.Conn)
+	dst = append(dst, " window="...)
+	dst = appendValue(dst, f.Window)
+	dst = append(dst, " port="...)
+	dst = appendValue(dst, f.Port)
+	dst = append(dst, " network="...)
+	dst = appendValue(dst, f.Network)
+	dst = append(dst, " client="...)
+	dst = appendValue(dst, f.Peer)
+	dst = append(dst, " server="...)
+	dst = appendValue(dst, f.Listener)
+	dst = append(dst, " listener="...)
+	dst = appendValue(dst, f.ListenerName)
+	dst = append(dst, " in="...)
+	dst = strconv.AppendUint(dst, stateOf(f).next.In, 10)
+	dst = append(dst, " out="...)
+	dst = strconv.AppendUint(dst, stateOf(f).next.Out, 10)
+	if f.FromStart {
+		dst = append(dst, " start"...)
+	}
+	if again {
+		dst = append(dst, " again"...)
+	}
+	return endOption(dst, at)
+}
+
+// appendGap appends "gap conn=<id> <'>' or '<'> <offset> <length> <reason>".
+func appendGap(dst []byte, f *record.Flow, n note) []byte {
+	dst, at := beginOption(dst, optComment)
+	dst = append(dst, "gap conn="...)
+	dst = appendValue(dst, f.Conn)
+	if n.dir == record.In {
+		dst = append(dst, " > "...)
+	} else {
+		dst = append(dst, " < "...)
+	}
+	dst = strconv.AppendUint(dst, n.offset, 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, n.length, 10)
+	dst = append(dst, ' ')
+	dst = appendValue(dst, n.reason)
+	return endOption(dst, at)
+}
+
+// appendClose appends "close conn=<id> <reason> > <bytes in all> < <bytes in all>".
+func appendClose(dst []byte, f *record.Flow, n note) []byte {
+	dst, at := beginOption(dst, optComment)
+	dst = append(dst, "close conn="...)
+	dst = appendValue(dst, f.Conn)
+	dst = append(dst, ' ')
+	dst = appendValue(dst, n.reason)
+	dst = append(dst, " > "...)
+	dst = strconv.AppendUint(dst, n.totals.In, 10)
+	dst = append(dst, " < "...)
+	dst = strconv.AppendUint(dst, n.totals.Out, 10)
+	return endOption(dst, at)
+}
+
+// appendValue appends v, in Go's quotes where it would not read back as one word,
+// and cut at maxValue bytes.
+func appendValue(dst []byte, v string) []byte {
+	v = v[:min(len(v), maxValue)]
+	if v == "" || strings.IndexFunc(v, func(r rune) bool {
+		return r <= ' ' || r == '"' || r == '=' || r == 0x7f || r == '\ufffd'
+	}) >= 0 {
+		return strconv.AppendQuote(dst, v)
+	}
+	return append(dst, v...)
+}
