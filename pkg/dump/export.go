@@ -35,8 +35,7 @@ type exportFlow struct {
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, interfaces: map[string]uint32{}}
-	e.encoder = pcapng.NewEncoder(func(f *record.Flow) uint32 { return e.interfaces[interfaceKey(f)] })
+	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), interfaces: map[string]uint32{}}
 	e.buf = pcapng.AppendSectionHeader(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
@@ -94,10 +93,13 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 // describe writes the interface of a connection's listener, if it is new.
 func (e *Exporter) describe(f *exportFlow) {
 	key := interfaceKey(&f.Flow)
-	if _, known := e.interfaces[key]; known || len(e.interfaces) >= pcapng.MaxInterfaces {
+	number, known := e.interfaces[key]
+	f.Interface = number // where there are too many, the first one
+	if known || len(e.interfaces) >= pcapng.MaxInterfaces {
 		return
 	}
-	e.interfaces[key] = uint32(len(e.interfaces))
+	f.Interface = uint32(len(e.interfaces))
+	e.interfaces[key] = f.Interface
 	name := f.ListenerName
 	if name == "" {
 		name = "port " + f.Port

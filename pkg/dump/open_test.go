@@ -162,7 +162,7 @@ func TestMissingSegmentsAreNamed(t *testing.T) {
 }
 
 func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
-	encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	encoder := pcapng.NewEncoder()
 	header, _ := dumptest.NewFile()
 	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.9.9.9:8080")
 	first := encoder.Data(encoder.Open(slices.Clone(header), dumptest.Time, f), dumptest.Time, f, record.In, 0, []byte("one"))

@@ -17,18 +17,15 @@ import (
 // say is in comments (see appendIdentity, appendGap, appendClose), from which the
 // decoder restores every event exactly.
 type Encoder struct {
-	interfaceOf func(*record.Flow) uint32
-	segment     uint32 // number of the file, from 1
+	segment uint32 // number of the file, from 1
 }
 
 var _ record.Encoder = (*Encoder)(nil)
 
-// NewEncoder returns an encoder whose packets carry the interface number that
-// interfaceOf gives: the owner of the file writes the interface's block before
-// the packets. It is asked once a flow and segment.
-func NewEncoder(interfaceOf func(*record.Flow) uint32) *Encoder {
-	return &Encoder{interfaceOf: interfaceOf, segment: 1}
-}
+// NewEncoder returns an encoder for a first file. Packets carry the interface number
+// that record.Flow.Interface has at the flow's first packet in a file; the owner of
+// the file writes the interface's block before the packets.
+func NewEncoder() *Encoder { return &Encoder{segment: 1} }
 
 // NewSegment says that what is encoded from now on goes to another file: flows
 // identify themselves again there, so that each file can be read alone.
@@ -196,7 +193,7 @@ func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Directi
 	identify := s.segment != e.segment
 	if identify {
 		s.segment = e.segment
-		s.iface = e.interfaceOf(f)
+		s.iface = f.Interface
 	}
 	start, headroom := len(dst), s.packets.headroom()
 	dst = slices.Grow(dst, headroom+len(payload)+Tailroom(len(payload)))[:start+headroom+len(payload)]

@@ -51,9 +51,9 @@ func TestPcapngGoldenBlocks(t *testing.T) {
 }
 
 func TestPcapngGoldenPackets(t *testing.T) {
-	encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return 2 })
+	encoder := pcapng.NewEncoder()
 	f := dumptest.NewFlow("tcp", 17, "10.0.0.1:50000", "[::ffff:10.0.0.2]:8080")
-	f.Window, f.FromStart = "w", false
+	f.Window, f.FromStart, f.Interface = "w", false, 2
 	f.Next = record.PerDirection{In: 1<<32 + 4, Out: 9}
 	opened := encoder.Open(nil, 0x0102030405060708, f)
 	want := `
@@ -218,7 +218,7 @@ func TestPcapngAllocatesNothing(t *testing.T) {
 		dumptest.NewFlow("udp", 2, "[::1]:50000", "[::1]:53"),
 		dumptest.NewFlow("unix", 3, "@", "/run/a.sock"),
 	} {
-		encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+		encoder := pcapng.NewEncoder()
 		buffer := make([]byte, 0, 1<<20)
 		data := make([]byte, 40<<10)
 		n := testing.AllocsPerRun(20, func() {
@@ -237,7 +237,7 @@ func TestPcapngAllocatesNothing(t *testing.T) {
 func BenchmarkPcapngData(b *testing.B) {
 	for _, size := range []int{64, 1 << 10, 16 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			encoder := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+			encoder := pcapng.NewEncoder()
 			f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 			buffer := make([]byte, 0, 1<<20)
 			data := bytes.Repeat([]byte("payload."), size/8)

@@ -17,7 +17,7 @@ import (
 func Example() {
 	file := pcapng.AppendSectionHeader(nil, "example")
 	file = pcapng.AppendInterface(file, "ingress", "tcp 8080")
-	e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	e := pcapng.NewEncoder()
 	flow := &record.Flow{
 		Endpoint: record.Endpoint{
 			Identity:   record.Identity{Window: "5f3c", Conn: "k3v9qa-1", Port: "8080", Network: "tcp", Peer: "10.0.0.1:50000", Listener: "10.9.9.9:8080"},

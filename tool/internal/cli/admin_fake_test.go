@@ -167,7 +167,7 @@ func (a *fakeAdmin) writeIndex() error {
 }
 
 func (a *fakeAdmin) stream(w http.ResponseWriter) {
-	e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	e := pcapng.NewEncoder()
 	file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	for _, steps := range windowSteps() {
 		file = encodeWindow(e, file, steps, dumpStart)

@@ -142,7 +142,7 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 		for i, steps := range windows {
 			file := pcapng.AppendSectionHeader(nil, "test")
 			file = pcapng.AppendInterface(file, "ingress", "tcp 8080")
-			e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+			e := pcapng.NewEncoder()
 			file = encodeWindow(e, file, steps, opened[i])
 			id := []string{firstWindow, secondWindow}[i]
 			write(layout.Segment{Opened: opened[i], Window: id, Run: "k3v9qa", Number: 1}.Name(), file)

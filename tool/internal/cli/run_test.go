@@ -15,7 +15,6 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
-	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/cli"
 )
 
@@ -88,7 +87,7 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	next := make(chan string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		open, data, _, _ := talk(firstWindow, 1, "10.0.0.1:50000", "10.9.9.9:8080")
-		e := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+		e := pcapng.NewEncoder()
 		file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 		file = open(e, file, dumpStart.UnixNano())
 		for {

@@ -30,5 +30,5 @@ func NewFlow(network string, id int, client, server string) *record.Flow {
 func NewFile() ([]byte, *pcapng.Encoder) {
 	file := pcapng.AppendSectionHeader(nil, "mosn tcpcopy")
 	file = pcapng.AppendInterface(file, "ingress", "0.0.0.0:8080")
-	return file, pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+	return file, pcapng.NewEncoder()
 }

@@ -4,7 +4,6 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // packets is a pcapng encoder as an output uses it.
@@ -23,7 +22,7 @@ type packetTransaction interface {
 
 // encodePackets makes o encode pcapng.
 func (o *output) encodePackets() {
-	encoder := pcapng.NewEncoder(func(f *record.Flow) uint32 { return f.Interface })
+	encoder := pcapng.NewEncoder()
 	o.packets = &packets{encoder: encoder, segment: 1}
 	o.encoder, o.bound, o.slice = encoder, boundPackets, slicePackets
 }

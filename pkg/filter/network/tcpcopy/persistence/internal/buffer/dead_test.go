@@ -60,7 +60,7 @@ func FuzzSpool(f *testing.F) {
 		b.n = n
 		flows := map[uint32]*record.Flow{}
 		encoder, text := hexlog.NewMetaEncoder(), []byte(nil)
-		packets := pcapng.NewEncoder(func(*record.Flow) uint32 { return 0 })
+		packets := pcapng.NewEncoder()
 		var e Entry
 		for at := 0; at < n; {
 			next, ok := b.Entry(at, &e)
