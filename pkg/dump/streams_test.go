@@ -1,7 +1,10 @@
 package dump_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,12 +67,11 @@ func TestConnectionComplete(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got *dump.Connection
-			tracker := dump.NewTracker(func(c *dump.Connection) { got = c })
-			for _, r := range c.records {
-				copied := *r
-				tracker.Add(&copied)
+			streams := dump.NewStreams(nil, func(c *dump.Connection) error { got = c; return nil })
+			add(t, streams, c.records...)
+			if err := streams.Finish(); err != nil {
+				t.Fatal(err)
 			}
-			tracker.Finish()
 			if got.Complete() != c.complete || got.Began() != c.began || fmt.Sprint(got.Gaps) != c.gaps {
 				t.Errorf("complete %t, began %t, gaps %v; want %t, %t, %s", got.Complete(), got.Began(), got.Gaps, c.complete, c.began, c.gaps)
 			}
@@ -77,50 +79,97 @@ func TestConnectionComplete(t *testing.T) {
 	}
 }
 
-func TestTrackerCutsWhatWasThere(t *testing.T) {
-	tracker := dump.NewTracker(nil)
-	tracker.Add(recordOf(record.KindData, record.In, 10, 5))
-	again := recordOf(record.KindData, record.In, 12, 6)
-	_, missing, first := tracker.Add(again)
-	if first || missing[0].Length != 0 || again.Offset != 15 || again.Length != 3 || len(again.Data) != 3 || again.Data[0] != 15 {
-		t.Errorf("left of the record: offset %d, length %d, data %v", again.Offset, again.Length, again.Data)
-	}
-	_, missing, _ = tracker.Add(recordOf(record.KindData, record.In, 20, 1))
-	if want := (record.Gap{Direction: record.In, Offset: 18, Length: 2, Reason: record.ReasonMissing}); missing[record.In] != want {
-		t.Errorf("missing %v, want %v", missing[record.In], want)
+// add gives records to streams.
+func add(t *testing.T, streams *dump.Streams, records ...*record.Record) {
+	t.Helper()
+	for _, r := range records {
+		if err := streams.Add(r); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-func TestTrackerHandsOutWindowsThatAreOver(t *testing.T) {
+// textOf returns what an event says, with the first byte of data.
+func textOf(r *record.Record) string {
+	text := fmt.Sprint(r.Kind, " ", r.Direction, " ", r.Offset, "+", r.Length)
+	if r.Kind == record.KindData && r.Length > 0 {
+		text += fmt.Sprint(" ", len(r.Data), " ", r.Data[0])
+	}
+	return text + " " + r.Reason
+}
+
+func TestStreamsCutWhatWasThere(t *testing.T) {
 	var got []string
-	tracker := dump.NewTracker(func(c *dump.Connection) { got = append(got, c.Window[:1]+" "+c.Conn) })
-	add := func(window, conn string) {
+	streams := dump.NewStreams(func(_ *dump.Connection, r *record.Record) error {
+		got = append(got, strings.TrimSpace(textOf(r)))
+		return nil
+	}, nil)
+	again := recordOf(record.KindData, record.In, 12, 6)
+	add(t, streams, recordOf(record.KindData, record.In, 10, 5), again)
+	if again.Offset != 12 || again.Length != 6 || len(again.Data) != 6 {
+		t.Errorf("the record that was added has become %s", textOf(again))
+	}
+	add(t, streams,
+		recordOf(record.KindData, record.In, 11, 3), // all of it
+		recordOf(record.KindData, record.In, 20, 1),
+		recordOf(record.KindGap, record.In, 20, 4))
+	want := []string{"data in 10+5 5 10", "data in 15+3 3 15", "gap in 18+2 missing", "data in 20+1 1 20", "gap in 21+3 limit"}
+	if !slices.Equal(got, want) {
+		t.Errorf("events\n%q, want\n%q", got, want)
+	}
+}
+
+func TestStreamsAreDoneWhenTheirWindowIsOver(t *testing.T) {
+	var got []string
+	streams := dump.NewStreams(nil, func(c *dump.Connection) error { got = append(got, c.Window[:1]+" "+c.Conn); return nil })
+	data := func(window, conn string) {
 		r := recordOf(record.KindData, record.In, 0, 1)
 		r.Window, r.Conn = window, conn
-		tracker.Add(r)
+		add(t, streams, r)
 	}
-	add(windowA, "k3v9qa-2")
-	add(windowA, "other1-7") // another process records in a window of the same id
-	add(windowA, "k3v9qa-1")
+	data(windowA, "k3v9qa-2")
+	data(windowA, "other1-7") // another process records in a window of the same id
+	data(windowA, "k3v9qa-1")
 	if len(got) != 0 {
-		t.Errorf("handed out early: %q", got)
+		t.Errorf("done early: %q", got)
 	}
-	add(windowB, "k3v9qa-1")
+	data(windowB, "k3v9qa-1")
 	if fmt.Sprint(got) != "[a k3v9qa-2 a k3v9qa-1]" {
 		t.Errorf("after the next window began: %q", got)
 	}
-	tracker.Finish()
+	if err := streams.Finish(); err != nil {
+		t.Fatal(err)
+	}
 	if fmt.Sprint(got[2:]) != "[a other1-7 b k3v9qa-1]" {
 		t.Errorf("at the end: %q", got[2:])
 	}
 }
 
+func TestErrorsOfReceiversEndAdd(t *testing.T) {
+	failed := errors.New("failed")
+	r := recordOf(record.KindData, record.In, 0, 1)
+	if err := dump.NewStreams(func(*dump.Connection, *record.Record) error { return failed }, nil).Add(r); !errors.Is(err, failed) {
+		t.Errorf("error of an event: %v", err)
+	}
+	streams := dump.NewStreams(nil, func(*dump.Connection) error { return failed })
+	add(t, streams, r)
+	other := *r
+	other.Window = windowB
+	if err := streams.Add(&other); !errors.Is(err, failed) {
+		t.Errorf("error of a window that is over: %v", err)
+	}
+	add(t, streams, &other)
+	if err := streams.Finish(); !errors.Is(err, failed) {
+		t.Errorf("error at the end: %v", err)
+	}
+}
+
 func TestConnectionKeepsABoundedNumberOfGaps(t *testing.T) {
-	tracker := dump.NewTracker(nil)
 	var c *dump.Connection
+	streams := dump.NewStreams(func(of *dump.Connection, _ *record.Record) error { c = of; return nil }, nil)
 	const n = 10_000
 	for i := range uint64(n) {
-		c, _, _ = tracker.Add(recordOf(record.KindGap, record.In, i*10, 1)) // a hole of nine behind each
+		add(t, streams, recordOf(record.KindGap, record.In, i*10, 1)) // a hole of nine behind each
 	}
 	if len(c.Gaps)+c.MoreGaps != 2*n-1 || len(c.Gaps) > 5000 || c.Lost.In != (n-1)*10+1 {
 		t.Errorf("%d gaps and %d more, %d bytes lost", len(c.Gaps), c.MoreGaps, c.Lost.In)
