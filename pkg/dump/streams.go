@@ -126,10 +126,12 @@ func (s *Streams) pass(c *Connection, r *record.Record) error {
 		return err
 	}
 	if before := st.next - r.Offset; before > 0 {
-		if before >= r.Length && r.Kind == record.KindData && r.Length > 0 {
+		if before >= r.Length {
+			if r.Length == 0 {
+				return s.event(c, r)
+			}
 			return nil // all of it was there before
 		}
-		before = min(before, r.Length)
 		s.rest = *r
 		r = &s.rest
 		r.Offset += before
@@ -152,11 +154,7 @@ func (s *Streams) missing(c *Connection, r *record.Record, dir record.Direction,
 		Kind: record.KindGap, Time: r.Time, Identity: r.Identity,
 		Direction: dir, Offset: next, Length: offset - next, Reason: record.ReasonMissing,
 	}
-	if r.Kind == record.KindClose {
-		c.lost(record.Gap{Direction: dir, Offset: next, Length: offset - next, Reason: record.ReasonMissing})
-	} else {
-		c.passed(&s.gap)
-	}
+	c.passed(&s.gap)
 	return s.event(c, &s.gap)
 }
 

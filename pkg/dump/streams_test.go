@@ -3,6 +3,7 @@ package dump_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -111,11 +112,62 @@ func TestStreamsCutWhatWasThere(t *testing.T) {
 	}
 	add(t, streams,
 		recordOf(record.KindData, record.In, 11, 3), // all of it
+		recordOf(record.KindGap, record.In, 17, 1),  // all of it
 		recordOf(record.KindData, record.In, 20, 1),
 		recordOf(record.KindGap, record.In, 20, 4))
 	want := []string{"data in 10+5 5 10", "data in 15+3 3 15", "gap in 18+2 missing", "data in 20+1 1 20", "gap in 21+3 limit"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n%q, want\n%q", got, want)
+	}
+}
+
+func TestStreamsHaveNoHolesAndNoOverlaps(t *testing.T) {
+	for seed := range uint64(20) {
+		events := dumptest.RandomEvents(seed, 10)
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var next [2]map[string]uint64
+		next[0], next[1] = map[string]uint64{}, map[string]uint64{}
+		missing, done := 0, map[string]int{}
+		streams := dump.NewStreams(func(c *dump.Connection, r *record.Record) error {
+			if done[c.Conn] > 0 || c.Conn != r.Conn {
+				t.Fatalf("an event of %s comes as one of %s, which is done %d times", r.Conn, c.Conn, done[c.Conn])
+			}
+			if r.Kind != record.KindData && r.Kind != record.KindGap {
+				return nil
+			}
+			if r.Kind == record.KindData && uint64(len(r.Data)) != r.Length {
+				t.Fatalf("%d bytes in %s", len(r.Data), textOf(r))
+			}
+			if n, known := next[r.Direction][r.Conn]; known && n != r.Offset {
+				t.Fatalf("%s comes at %d", textOf(r), n)
+			}
+			if r.Reason == record.ReasonMissing {
+				missing++
+			}
+			next[r.Direction][r.Conn] = r.Offset + r.Length
+			return nil
+		}, func(c *dump.Connection) error { done[c.Conn]++; return nil })
+		for i := range events {
+			r := events[i].Record
+			switch rng.IntN(5) {
+			case 0: // lost
+				continue
+			case 1: // recorded twice
+				add(t, streams, &r)
+			}
+			add(t, streams, &r)
+		}
+		if err := streams.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if missing == 0 || len(done) == 0 {
+			t.Errorf("%d gaps that no record mentions, %d connections", missing, len(done))
+		}
+		for conn, n := range done {
+			if n != 1 {
+				t.Errorf("%s is done %d times", conn, n)
+			}
+		}
 	}
 }
 
