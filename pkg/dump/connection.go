@@ -4,14 +4,14 @@ import (
 	"strings"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump/internal/recent"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxGaps bounds the gaps of a connection that are kept one by one.
 const maxGaps = 4096
 
-// Connection is what the records of one window say of one connection.
+// Connection is what the records of one window say of one connection. Streams fills
+// it while records come; all but State is for reading.
 type Connection struct {
 	record.Identity
 	First, Last time.Time           // of its records
@@ -20,123 +20,63 @@ type Connection struct {
 	Lost        record.PerDirection // bytes in gaps
 	Gaps        []record.Gap        // in the order of the records; the first maxGaps of them
 	MoreGaps    int                 // gaps that are not in Gaps
-	Closed      bool                // its end was seen; Reason and Totals hold
+	Closed      bool                // there was a close event; Reason and Totals hold
 	Reason      string
 	Totals      record.PerDirection // bytes of the connection in all
 	Legacy      bool                // see record.Record
 
-	start bool      // its beginning was seen, as the file says
-	from  [2]uint64 // offset of the first byte that the window has
-	next  [2]uint64 // offset behind the last
-	seen  [2]bool   // from and next hold
-	any   [2]bool   // there was data or a gap
+	// State belongs to the receiver of a Streams' events; Streams does not touch it.
+	State any
+
+	started bool // its beginning was seen, as the file says
+	streams [2]stream
 }
 
-// Complete tells whether the window has all of the connection: its beginning,
-// its end and, in each direction that was recorded, every byte.
+// stream is how far one direction of a connection has come.
+type stream struct {
+	from  uint64 // offset of the first byte that the window has
+	next  uint64 // offset behind the last
+	known bool   // from and next hold
+	any   bool   // there was data or a gap
+}
+
+// Complete reports whether the window has all of the connection: its beginning, its
+// end and, in each direction that was recorded, every byte.
 func (c *Connection) Complete() bool {
-	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !c.any[record.In] && !c.any[record.Out] && c.Totals != (record.PerDirection{}) {
+	in, out := c.streams[record.In], c.streams[record.Out]
+	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !in.any && !out.any && c.Totals != (record.PerDirection{}) {
 		return false
 	}
-	totals := [2]uint64{c.Totals.In, c.Totals.Out}
-	for _, dir := range []record.Direction{record.In, record.Out} {
-		if c.any[dir] && (c.from[dir] != 0 || c.next[dir] != totals[dir]) {
-			return false
-		}
-	}
-	return true
+	return in.complete(c.Totals.In) && out.complete(c.Totals.Out)
 }
 
-// Recorded tells whether there are records of a direction's bytes.
-func (c *Connection) Recorded(dir record.Direction) bool { return c.any[dir] }
+// complete reports whether nothing is missing of the total bytes of a direction, as far
+// as it was recorded.
+func (s stream) complete(total uint64) bool { return !s.any || s.from == 0 && s.next == total }
 
-// Began tells whether the window has the connection from its first byte on.
+// Recorded reports whether there are records of a direction's bytes.
+func (c *Connection) Recorded(dir record.Direction) bool { return c.streams[dir].any }
+
+// Began reports whether the window has the connection from its first byte on.
 func (c *Connection) Began() bool {
-	if c.Legacy {
+	in, out := c.streams[record.In], c.streams[record.Out]
+	if c.Legacy || in.known && in.from != 0 || out.known && out.from != 0 {
 		return false
 	}
-	for _, dir := range []record.Direction{record.In, record.Out} {
-		if c.seen[dir] && c.from[dir] != 0 {
-			return false
-		}
-	}
-	return c.start || c.any[record.In] || c.any[record.Out]
+	return c.started || in.any || out.any
 }
 
-// Tracker joins records to connections and finds what is missing between them.
-// Give it the records in a Reader's order. It forgets a connection when its
-// window is over, so its memory does not grow with the number of windows.
-type Tracker struct {
-	done  func(*Connection)
-	conns map[connKey]*Connection
-	order []*Connection     // of conns, by first record
-	open  map[string]string // the window that each process records in
+// run returns the process that recorded the connection.
+func (c *Connection) run() string { return runOf(c.Conn) }
+
+// runOf returns the process in a connection's identity, <run>-<number>.
+func runOf(conn string) string {
+	run, _, _ := strings.Cut(conn, "-")
+	return run
 }
 
-// connKey names a connection in a window.
-type connKey struct{ window, conn string }
-
-// NewTracker returns a Tracker that hands each connection to done, which may be
-// nil, when its window is over, in the order of their first records.
-func NewTracker(done func(*Connection)) *Tracker {
-	if done == nil {
-		done = func(*Connection) {}
-	}
-	return &Tracker{done: done, conns: map[connKey]*Connection{}, open: map[string]string{}}
-}
-
-// Add takes a record in. It returns its connection, the gaps in front of it that
-// no record tells of, by direction (Length 0 where there is none), and whether
-// the record is the connection's first. Bytes that were there before are cut off
-// the front of r.
-func (t *Tracker) Add(r *record.Record) (c *Connection, missing [2]record.Gap, first bool) {
-	run, _, _ := strings.Cut(r.Conn, "-")
-	if t.open[run] != r.Window {
-		if len(t.open) >= recent.MaxConnections {
-			clear(t.open)
-		}
-		if before, ok := t.open[run]; ok {
-			t.finish(before, run)
-		}
-		t.open[run] = r.Window
-	}
-	key := connKey{r.Window, r.Conn}
-	c = t.conns[key]
-	if c == nil {
-		first = true
-		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
-		t.conns[key] = c
-		t.order = append(t.order, c)
-	}
-	return c, c.add(r), first
-}
-
-// finish hands out the connections of a process in a window that is over.
-func (t *Tracker) finish(window, run string) {
-	rest := t.order[:0]
-	for _, c := range t.order {
-		if of, _, _ := strings.Cut(c.Conn, "-"); c.Window != window || of != run {
-			rest = append(rest, c)
-			continue
-		}
-		delete(t.conns, connKey{c.Window, c.Conn})
-		t.done(c)
-	}
-	clear(t.order[len(rest):])
-	t.order = rest
-}
-
-// Finish hands out what is left. Call it after the last record.
-func (t *Tracker) Finish() {
-	for _, c := range t.order {
-		t.done(c)
-	}
-	t.order = nil
-	clear(t.conns)
-	clear(t.open)
-}
-
-func (c *Connection) add(r *record.Record) (missing [2]record.Gap) {
+// saw keeps what a record says of the connection as a whole.
+func (c *Connection) saw(r *record.Record) {
 	if r.Time.After(c.Last) {
 		c.Last = r.Time
 	}
@@ -146,65 +86,45 @@ func (c *Connection) add(r *record.Record) (missing [2]record.Gap) {
 	if c.Peer == "" {
 		c.Peer, c.Listener = r.Peer, r.Listener
 	}
-	switch r.Kind {
-	case record.KindOpen:
-		c.start = c.start || r.Start
-		if base := [2]uint64{r.Base.In, r.Base.Out}; r.HasBase {
-			for dir := range base {
-				if !c.seen[dir] {
-					c.seen[dir], c.from[dir], c.next[dir] = true, base[dir], base[dir]
-				}
-			}
-		}
-	case record.KindData, record.KindGap:
-		missing[r.Direction] = c.pass(r)
-	case record.KindClose:
-		c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
-		totals := [2]uint64{r.Totals.In, r.Totals.Out}
-		for _, dir := range []record.Direction{record.In, record.Out} {
-			if c.any[dir] && totals[dir] > c.next[dir] {
-				missing[dir] = record.Gap{Direction: dir, Offset: c.next[dir], Length: totals[dir] - c.next[dir], Reason: record.ReasonMissing}
-				c.lose(missing[dir])
-			}
-		}
-	}
-	return missing
 }
 
-// pass takes in a record of data or a gap.
-func (c *Connection) pass(r *record.Record) (missing record.Gap) {
-	dir := r.Direction
-	if !c.seen[dir] || !c.any[dir] && r.Offset < c.from[dir] {
-		c.seen[dir], c.from[dir], c.next[dir] = true, r.Offset, r.Offset
+// opened keeps what an opening says.
+func (c *Connection) opened(r *record.Record) {
+	c.started = c.started || r.Start
+	if !r.HasBase {
+		return
 	}
-	c.any[dir] = true
-	if r.Offset > c.next[dir] {
-		missing = record.Gap{Direction: dir, Offset: c.next[dir], Length: r.Offset - c.next[dir], Reason: record.ReasonMissing}
-		c.lose(missing)
-	}
-	if known := c.next[dir] - min(r.Offset, c.next[dir]); known > 0 {
-		known = min(known, r.Length)
-		r.Offset += known
-		r.Length -= known
-		if r.Kind == record.KindData {
-			r.Data = r.Data[known:]
+	for _, dir := range record.Directions() {
+		if s := &c.streams[dir]; !s.known {
+			s.begin(r.Base.Of(dir))
 		}
 	}
+}
+
+// begin says that the window has the direction from an offset on.
+func (s *stream) begin(offset uint64) { s.from, s.next, s.known = offset, offset, true }
+
+// closed keeps what a close event says.
+func (c *Connection) closed(r *record.Record) {
+	c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
+}
+
+// passed counts the bytes or the gap of r, which begin where its stream has come to.
+func (c *Connection) passed(r *record.Record) {
 	if r.Length == 0 {
-		return missing
+		return
 	}
-	c.next[dir] = r.Offset + r.Length
+	c.streams[r.Direction].next = r.Offset + r.Length
 	if r.Kind == record.KindGap {
-		c.lose(record.Gap{Direction: dir, Offset: r.Offset, Length: r.Length, Reason: r.Reason})
-		return missing
+		c.lost(record.Gap{Direction: r.Direction, Offset: r.Offset, Length: r.Length, Reason: r.Reason})
+		return
 	}
-	c.Bytes.Add(dir, r.Length)
-	c.Records.Add(dir, 1)
-	return missing
+	c.Bytes.Add(r.Direction, r.Length)
+	c.Records.Add(r.Direction, 1)
 }
 
-// lose notes a gap, as one with the last where they touch.
-func (c *Connection) lose(g record.Gap) {
+// lost keeps a gap, as one with the last where they touch.
+func (c *Connection) lost(g record.Gap) {
 	c.Lost.Add(g.Direction, g.Length)
 	if n := len(c.Gaps); n > 0 {
 		if last := &c.Gaps[n-1]; last.Direction == g.Direction && last.Reason == g.Reason && last.Offset+last.Length == g.Offset {

@@ -257,8 +257,8 @@ func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	handedOut, records := 0, 0
-	tracker := dump.NewTracker(func(*dump.Connection) { handedOut++ })
+	done, records := 0, 0
+	streams := dump.NewStreams(nil, func(*dump.Connection) error { done++; return nil })
 	exporter := dump.NewExporter(io.Discard, "test")
 	var early uint64
 	for {
@@ -269,7 +269,9 @@ func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tracker.Add(r)
+		if err := streams.Add(r); err != nil {
+			t.Fatal(err)
+		}
 		if err := exporter.Write(r); err != nil {
 			t.Fatal(err)
 		}
@@ -279,9 +281,11 @@ func TestMemoryDoesNotGrowWithTheDump(t *testing.T) {
 		}
 	}
 	late := heap()
-	tracker.Finish()
-	if handedOut != windows*100 {
-		t.Errorf("%d connections, want %d", handedOut, windows*100)
+	if err := streams.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if done != windows*100 {
+		t.Errorf("%d connections, want %d", done, windows*100)
 	}
 	// What is left of connections without an end, up to a bound.
 	if late > early+24<<20 {

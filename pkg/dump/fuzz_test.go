@@ -18,7 +18,7 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 		return // a gzip header that is none
 	}
 	defer func() { _ = d.Close() }()
-	tracker := dump.NewTracker(nil)
+	streams := dump.NewStreams(nil, nil)
 	exporter := dump.NewExporter(io.Discard, "fuzz")
 	var bytesIn, damaged int
 	limit := len(file)
@@ -43,9 +43,13 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 		if err := exporter.Write(r); err != nil {
 			t.Fatal(err)
 		}
-		tracker.Add(r)
+		if err := streams.Add(r); err != nil {
+			t.Fatal(err)
+		}
 	}
-	tracker.Finish()
+	if err := streams.Finish(); err != nil {
+		t.Fatal(err)
+	}
 	if err := exporter.Flush(); err != nil {
 		t.Fatal(err)
 	}

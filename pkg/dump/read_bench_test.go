@@ -66,7 +66,7 @@ func benchmarkRead(b *testing.B, path string) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		tracker := dump.NewTracker(nil)
+		streams := dump.NewStreams(nil, nil)
 		for {
 			r, err := d.Next()
 			if errors.Is(err, io.EOF) {
@@ -75,7 +75,9 @@ func benchmarkRead(b *testing.B, path string) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			tracker.Add(r)
+			if err := streams.Add(r); err != nil {
+				b.Fatal(err)
+			}
 		}
 		d.Close()
 	}

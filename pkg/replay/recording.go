@@ -57,8 +57,7 @@ func Load(r dump.Reader, o LoadOptions) (*Recording, error) {
 // last one, or Close to give up.
 type Loader struct {
 	recording *Recording
-	tracker   *dump.Tracker
-	live      map[*dump.Connection]*Conversation
+	streams   *dump.Streams // the State of its connections is their *Conversation
 }
 
 // NewLoader returns a Loader without records.
@@ -68,34 +67,31 @@ func NewLoader(o LoadOptions) *Loader {
 	}
 	l := &Loader{
 		recording: &Recording{payloads: payloads{dir: o.Dir, limit: o.Memory}},
-		live:      map[*dump.Connection]*Conversation{},
 	}
-	l.tracker = dump.NewTracker(l.done)
+	l.streams = dump.NewStreams(l.event, l.done)
 	return l
 }
 
-// Add takes a record in, in a Reader's order. It cuts off what was recorded twice
-// and does not keep r.
+// Add gives l the next record, in a Reader's order. It does not keep r.
 func (l *Loader) Add(r *record.Record) error {
 	if l.recording.Begin.IsZero() {
 		l.recording.Begin = r.Time
 	}
-	connection, missing, _ := l.tracker.Add(r)
-	c := l.live[connection]
-	if c == nil {
+	return l.streams.Add(r)
+}
+
+// event keeps data and gaps of a connection.
+func (l *Loader) event(connection *dump.Connection, r *record.Record) error {
+	c, known := connection.State.(*Conversation)
+	if !known {
 		c = &Conversation{recording: l.recording}
-		l.live[connection] = c
+		connection.State = c
 	}
 	at := r.Time.Sub(l.recording.Begin).Nanoseconds()
-	for _, g := range missing {
-		if g.Length > 0 {
-			c.events = append(c.events, gapEvent(at, g.Direction, g.Length))
-		}
-	}
-	switch {
-	case r.Kind == record.KindGap && r.Length > 0:
-		c.events = append(c.events, gapEvent(at, r.Direction, r.Length))
-	case r.Kind == record.KindData:
+	switch r.Kind {
+	case record.KindGap:
+		c.events = append(c.events, event{at: at, n: int(min(r.Length, math.MaxInt32)), dir: r.Direction, gap: true})
+	case record.KindData:
 		for data := r.Data; len(data) > 0; {
 			pos, n, err := l.recording.payloads.add(data)
 			if err != nil {
@@ -108,14 +104,9 @@ func (l *Loader) Add(r *record.Record) error {
 	return nil
 }
 
-func gapEvent(at int64, dir record.Direction, length uint64) event {
-	return event{at: at, n: int(min(length, math.MaxInt32)), dir: dir, gap: true}
-}
-
-// done takes over what is known of a connection whose window is over.
-func (l *Loader) done(connection *dump.Connection) {
-	c := l.live[connection]
-	delete(l.live, connection)
+// done keeps what is known of a connection whose window is over.
+func (l *Loader) done(connection *dump.Connection) error {
+	c := connection.State.(*Conversation)
 	c.Identity = connection.Identity
 	c.Start = connection.First.Sub(l.recording.Begin)
 	c.Length = connection.Last.Sub(connection.First)
@@ -138,14 +129,14 @@ func (l *Loader) done(connection *dump.Connection) {
 	}
 	c.events = slices.Clip(c.events)
 	l.recording.Conversations = append(l.recording.Conversations, c)
+	return nil
 }
 
 // Finish returns the Recording, its conversations in the order of their starts.
 // The Loader must not be used any more.
 func (l *Loader) Finish() (*Recording, error) {
-	l.tracker.Finish()
 	r := l.recording
-	if err := r.payloads.seal(); err != nil {
+	if err := errors.Join(l.streams.Finish(), r.payloads.seal()); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	slices.SortStableFunc(r.Conversations, func(a, b *Conversation) int { return cmp.Compare(a.Start, b.Start) })

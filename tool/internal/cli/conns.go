@@ -49,23 +49,17 @@ missing in between.`,
 			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
 		gaps := 0
-		var failed error
-		tracker := dump.NewTracker(func(c *dump.Connection) {
+		streams := dump.NewStreams(nil, func(c *dump.Connection) error {
 			gaps += len(c.Gaps) + c.MoreGaps
-			if err := put(c); failed == nil {
-				failed = err
-			}
+			return put(c)
 		})
-		err = s.each(cmd.Context(), args, options, func(r *record.Record) error {
-			tracker.Add(r)
-			return failed
-		})
-		tracker.Finish()
+		err = s.each(cmd.Context(), args, options, streams.Add)
+		if last := streams.Finish(); err == nil {
+			err = last
+		}
 		switch {
 		case err != nil:
 			return err
-		case failed != nil:
-			return failed
 		case tab != nil:
 			if err := tab.end(); err != nil {
 				return err

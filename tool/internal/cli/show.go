@@ -107,10 +107,9 @@ func (t *tool) poll(ctx context.Context) func() error {
 }
 
 // printer returns the function that prints records in the form asked for, each
-// with the gaps in front of it that no record tells of, and the one to call after
+// with the gaps in front of it that no record mentions, and the one to call after
 // the last record.
 func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*record.Record) error, end func() error) {
-	tracker := dump.NewTracker(nil)
 	var put func(r *record.Record) error
 	end = func() error { return nil }
 	switch {
@@ -124,23 +123,8 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 	default:
 		put = newRecordList(t.stdout, o, t.colours(), form).write
 	}
-	show = func(r *record.Record) error {
-		had := r.Kind == record.KindData && r.Length > 0
-		_, missing, _ := tracker.Add(r)
-		for _, g := range missing {
-			if g.Length == 0 {
-				continue
-			}
-			if err := put(gapRecord(r, g)); err != nil {
-				return err
-			}
-		}
-		if had && r.Length == 0 {
-			return nil // all of it was there before
-		}
-		return put(r)
-	}
-	return show, end
+	streams := dump.NewStreams(func(_ *dump.Connection, r *record.Record) error { return put(r) }, nil)
+	return streams.Add, end
 }
 
 // rawPrinter writes payload to standard output and says on standard error where
