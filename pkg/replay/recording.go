@@ -12,11 +12,11 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Recording is what is replayed: the conversations of a dump. Close frees it.
+// Recording is what is replayed: the sessions of a dump. Close frees it.
 type Recording struct {
-	Begin         time.Time // of the first record
-	Conversations []*Conversation
-	payloads      payloads
+	Begin    time.Time // of the first record
+	Sessions []*Session
+	payloads payloads
 }
 
 // LoadOptions say how a Recording is kept.
@@ -24,7 +24,7 @@ type LoadOptions struct {
 	Memory int64  // bytes of payload in memory, beyond which a file is used; zero means 64 MiB
 	Dir    string // of that file; empty means the system's directory for temporary files
 
-	// Damaged, when not nil, is told of what could not be read. The conversations
+	// Damaged, when not nil, is told of what could not be read. The sessions
 	// concerned have gaps.
 	Damaged func(*record.DamageError)
 }
@@ -58,7 +58,7 @@ func Load(r dump.Reader, o LoadOptions) (*Recording, error) {
 type Loader struct {
 	recording *Recording
 	tracker   *dump.Tracker
-	live      map[*dump.Connection]*Conversation
+	live      map[*dump.Connection]*Session
 }
 
 // NewLoader returns a Loader without records.
@@ -68,7 +68,7 @@ func NewLoader(o LoadOptions) *Loader {
 	}
 	l := &Loader{
 		recording: &Recording{payloads: payloads{dir: o.Dir, limit: o.Memory}},
-		live:      map[*dump.Connection]*Conversation{},
+		live:      map[*dump.Connection]*Session{},
 	}
 	l.tracker = dump.NewTracker(l.done)
 	return l
@@ -83,7 +83,7 @@ func (l *Loader) Add(r *record.Record) error {
 	connection, missing, _ := l.tracker.Add(r)
 	c := l.live[connection]
 	if c == nil {
-		c = &Conversation{recording: l.recording}
+		c = &Session{recording: l.recording}
 		l.live[connection] = c
 	}
 	at := r.Time.Sub(l.recording.Begin).Nanoseconds()
@@ -137,10 +137,10 @@ func (l *Loader) done(connection *dump.Connection) {
 		asking = e.dir == record.In
 	}
 	c.events = slices.Clip(c.events)
-	l.recording.Conversations = append(l.recording.Conversations, c)
+	l.recording.Sessions = append(l.recording.Sessions, c)
 }
 
-// Finish returns the Recording, its conversations in the order of their starts.
+// Finish returns the Recording, its sessions in the order of their starts.
 // The Loader must not be used any more.
 func (l *Loader) Finish() (*Recording, error) {
 	l.tracker.Finish()
@@ -148,14 +148,14 @@ func (l *Loader) Finish() (*Recording, error) {
 	if err := r.payloads.seal(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	slices.SortStableFunc(r.Conversations, func(a, b *Conversation) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(r.Sessions, func(a, b *Session) int { return cmp.Compare(a.Start, b.Start) })
 	// A connection without answers may be one that got none, if others of its
 	// listener did.
 	answered := map[string]bool{}
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		answered[c.Port] = answered[c.Port] || c.facts.both
 	}
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		c.answers = answered[c.Port]
 	}
 	return r, nil
