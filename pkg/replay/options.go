@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"mosn.io/tcpcopy/internal/clock"
 )
 
 // Mode says what a request waits for, besides its time.
@@ -46,7 +48,7 @@ type Options struct {
 	TurnTimeout    time.Duration
 	ConnectTimeout time.Duration // of a connection, with its TLS handshake; zero means 5 s
 
-	// Partial lets conversations take part that began before their window, have
+	// Partial lets sessions take part that began before their window, have
 	// gaps or have no recorded answers, as far as they go.
 	Partial bool
 	// SendOnly leaves the comparing out.
@@ -65,6 +67,8 @@ type Options struct {
 	// left out, of one at a time. With a Baseline it is told in the end. It must
 	// not keep its argument beyond the Result.
 	OnConn func(*Conn)
+
+	clock clock.Clock // nil means the system's; tests set another
 }
 
 // The defaults of Options.
@@ -131,10 +135,13 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	length("turn timeout", &o.TurnTimeout, DefaultTurnTimeout)
 	length("connect timeout", &o.ConnectTimeout, defaultConnectTimeout)
+	if o.clock == nil {
+		o.clock = clock.System()
+	}
 	return o, errors.Join(errs...)
 }
 
-// unpaced tells whether nothing waits for its time.
+// unpaced reports whether nothing waits for its time.
 func (o *Options) unpaced() bool { return math.IsInf(o.Speed, 1) }
 
 // scaled returns how long d of the recording takes in the replay.
