@@ -99,7 +99,7 @@ func newRecorder(run string, h host) *recorder {
 
 		drainPatience: drainPatience,
 	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.notePanic})
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic})
 	r.meters = newMeters(h.metrics)
 	return r
 }
@@ -329,14 +329,16 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 // would close, and from the process.
 func (r *recorder) recoverPanic(where string) {
 	if p := recover(); p != nil {
-		r.notePanic(where, p, debug.Stack())
+		r.countPanic(where, p, debug.Stack())
 	}
 }
 
-// notePanic counts a panic and alerts the first time that there is one there.
-func (r *recorder) notePanic(where string, p any, stack []byte) {
+// countPanic counts a panic that was caught at where, and alerts at the first one
+// there. It is the one hook for panics: what this package starts calls it, and so do
+// packages strategy and persistence.
+func (r *recorder) countPanic(where string, value any, stack []byte) {
 	r.panics.Add(1)
 	if _, known := r.panicked.LoadOrStore(where, true); !known {
-		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, stack)
+		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, value, stack)
 	}
 }

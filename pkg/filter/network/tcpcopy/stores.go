@@ -44,7 +44,8 @@ func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persiste
 		var got result
 		defer func() {
 			if p := recover(); p != nil {
-				got.err = fmt.Errorf("opening the dump directory panicked: %v\n%s", p, debug.Stack())
+				r.countPanic("opening the dump directory", p, debug.Stack())
+				got.err = fmt.Errorf("opening the dump directory panicked: %v", p)
 			}
 			opened <- got
 		}()
@@ -80,6 +81,7 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		Static:    r.host.static,
 		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
 		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
+		Panicked:  r.countPanic,
 	})
 }
 

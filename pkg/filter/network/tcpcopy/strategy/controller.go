@@ -28,7 +28,8 @@ var (
 	ErrClosed      = errors.New("strategy controller is closed")
 )
 
-// Logger takes what an operator should read. The loop calls it and waits for it.
+// Logger writes what an operator should read. It is called from any goroutine; the
+// loop waits for it.
 type Logger interface {
 	Infof(format string, args ...any)
 	Warnf(format string, args ...any)
@@ -46,9 +47,10 @@ type Options struct {
 	Meter Meter         // nil means SystemMeter
 	NewID func() string // nil means random UUIDs
 	Log   Logger        // nil means silent
-	// Panicked is told of a panic in the loop, which goes on; nil means a warning in
+	// Panicked reports a panic that was caught in the loop, the Sink or the Meter:
+	// where is one of few. It is called from any goroutine. nil means a warning in
 	// the log.
-	Panicked func(where string, p any, stack []byte)
+	Panicked func(where string, value any, stack []byte)
 }
 
 // Controller owns the strategy of one process. Its methods may be called from any
@@ -63,11 +65,12 @@ type Controller struct {
 	clock    Clock
 	newID    func() string
 	log      Logger
-	panicked func(where string, p any, stack []byte)
+	panicked panicHook
 	commands chan command
 	returned chan func()   // what is to be done because the Sink has answered; room for one
 	stop     chan struct{} // closed by Close, ends the loop
 	done     chan struct{} // closed by the loop, at its end
+	starting sync.Once     // starts the loop
 	stopOnce sync.Once
 
 	// The loop's own from here on.
@@ -95,8 +98,9 @@ type layer struct {
 	change *Change // the last attempt; never written to once it is here
 }
 
-// New returns a Controller with both layers at their defaults and the guard on,
-// and starts its loop; Close ends that.
+// New returns a Controller with both layers at their defaults and the guard on. Its
+// loop is started by the first call that changes something, and Close ends it: a
+// Controller that nobody uses has no goroutine.
 func New(o Options) *Controller {
 	c := &Controller{
 		sink:     o.Sink,
@@ -132,11 +136,10 @@ func New(o Options) *Controller {
 	if meter == nil {
 		meter = SystemMeter()
 	}
-	c.guard = newGuard(meter)
+	c.guard = newGuard(meter, c.panicked)
 	c.weigh()
 	c.step()
 	c.publish()
-	go c.loop()
 	return c
 }
 
@@ -242,5 +245,6 @@ func (c *Controller) Drop(id, why string) <-chan struct{} {
 // no reading is under way. It may be called more than once.
 func (c *Controller) Close() {
 	c.stopOnce.Do(func() { close(c.stop) })
+	c.start() // a loop that has not been needed yet has to end too
 	<-c.done
 }

@@ -29,9 +29,10 @@ const (
 // guard plans the readings and judges them. All of it belongs to the
 // Controller's loop, except for the goroutine of one reading.
 type guard struct {
-	meter   Meter
-	results chan reading // room for one, so that the goroutine of a reading never waits
-	wg      sync.WaitGroup
+	meter    Meter
+	panicked panicHook
+	results  chan reading // room for one, so that the goroutine of a reading never waits
+	wg       sync.WaitGroup
 
 	enabled  bool
 	ctx      context.Context // of the readings of this run; nil while not running
@@ -52,8 +53,8 @@ type reading struct {
 	err error
 }
 
-func newGuard(m Meter) *guard {
-	return &guard{meter: m, results: make(chan reading, 1), enabled: true}
+func newGuard(m Meter, panicked panicHook) *guard {
+	return &guard{meter: m, panicked: panicked, results: make(chan reading, 1), enabled: true}
 }
 
 // setRunning starts or stops the readings. What was known goes when they stop:
@@ -83,7 +84,7 @@ func (g *guard) step(now time.Time) {
 	go func() {
 		defer g.wg.Done()
 		var r Reading
-		err := caught(func() (err error) {
+		err := catch(g.panicked, "the meter", func() (err error) {
 			r, err = g.meter.Read(ctx)
 			return err
 		})

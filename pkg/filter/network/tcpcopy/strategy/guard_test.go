@@ -29,7 +29,7 @@ func TestJudge(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newGuard(nil)
+			g := newGuard(nil, nil)
 			tt.r.CPUSource, tt.r.MemSource = "host", "cgroup"
 			g.last = &tt.r
 			got, why := g.judge(limits, time.Now())

@@ -48,7 +48,7 @@ func (c *Controller) openWindow(trigger record.Trigger, length time.Duration, m 
 	w := h.window
 	go func() { // ends with the sink's answer
 		var tap Tap
-		err := caught(func() (err error) {
+		err := catch(c.panicked, "opening a window", func() (err error) {
 			tap, err = c.sink.OpenWindow(w)
 			return err
 		})
@@ -106,7 +106,7 @@ func (c *Controller) close(h *handover, tap Tap, closed time.Time) {
 	c.handover = h
 	c.publish()
 	go func() { // ends when the tap is closed
-		err := caught(func() error {
+		err := catch(c.panicked, "closing a window", func() error {
 			tap.Close(closed)
 			return nil
 		})

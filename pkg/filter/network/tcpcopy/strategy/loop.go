@@ -13,8 +13,12 @@ type command struct {
 	done chan struct{} // closed when it has run and the status shows it
 }
 
+// start starts the loop if it has not been started.
+func (c *Controller) start() { c.starting.Do(func() { go c.loop() }) }
+
 // do has the loop run f and returns when it has, or ErrClosed.
 func (c *Controller) do(f func()) error {
+	c.start()
 	cmd := command{run: f, done: make(chan struct{})}
 	select {
 	case c.commands <- cmd:
