@@ -158,14 +158,14 @@ func parseOutput(b *block) *outputSettings {
 	if b.value("roll", &words, "roller words such as size=256 age=7 keep=10 compress=on") {
 		roll, err := persistence.ParseRoll(words)
 		if err != nil {
-			*b.errs = append(*b.errs, err)
+			*b.errs = append(*b.errs, withNames(err, fieldNames))
 		}
 		o.roll = &roll
 	}
 	o.maxTotal = b.size("max_total", o.maxTotal)
 	check := d
 	check.Formats, check.MaxTotal = o.formats, o.maxTotal
-	*b.errs = append(*b.errs, check.Validate()...)
+	b.check(check)
 	var free json.RawMessage
 	if free = b.raw("min_free"); free != nil {
 		var err error
@@ -188,9 +188,42 @@ func parseBuffer(b *block) *bufferSettings {
 	}
 	check := d
 	check.BufferSize, check.Workers = s.size, s.workers
-	*b.errs = append(*b.errs, check.Validate()...)
+	b.check(check)
 	b.unknown()
 	return s
+}
+
+// fieldNames are the configuration's names of the fields of persistence.Config.
+var fieldNames = map[string]string{
+	"Dir":        "output.dir",
+	"Formats":    "output.formats",
+	"Roll":       "output.roll",
+	"MaxTotal":   "output.max_total",
+	"BufferSize": "buffer.size",
+	"Workers":    "buffer.workers",
+}
+
+// check adds the faults of c, by the configuration's names.
+func (b *block) check(c persistence.Config) {
+	for _, err := range c.Validate() {
+		*b.errs = append(*b.errs, withNames(err, fieldNames))
+	}
+}
+
+// withNames returns err with the fields of its field errors, joined ones too, named
+// by names. A field that is not in names keeps its name.
+func withNames(err error, names map[string]string) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, withNames(e, names))
+		}
+		return errors.Join(all...)
+	}
+	if f, ok := err.(*model.FieldError); ok && names[f.Field] != "" {
+		return &model.FieldError{Field: names[f.Field], Value: f.Value, Valid: f.Valid}
+	}
+	return err
 }
 
 // storeConfig joins the blocks, of which both may be nil, into a store's

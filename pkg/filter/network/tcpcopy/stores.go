@@ -22,7 +22,7 @@ func (r *recorder) storeConfigOf(o *outputSettings, b *bufferSettings) (c persis
 	roll := persistence.DefaultRoll()
 	if words := strings.TrimSpace(r.host.roller()); words != "" && (o == nil || o.roll == nil) {
 		if roll, err = persistence.ParseRoll(words); err != nil {
-			return c, fmt.Errorf("global_log_roller: %w", err)
+			return c, withNames(err, map[string]string{"Roll": "global_log_roller"})
 		}
 	}
 	return storeConfig(o, b, roll)
@@ -75,7 +75,7 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 	if current != nil && current.Config().Equal(config) {
 		return nil, nil
 	}
-	return persistence.Open(config, persistence.Host{
+	store, err := persistence.Open(config, persistence.Host{
 		Run:       r.run,
 		Effective: r.host.effective,
 		Static:    r.host.static,
@@ -83,6 +83,10 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
 		Panicked:  r.countPanic,
 	})
+	if err != nil {
+		return nil, withNames(err, fieldNames)
+	}
+	return store, nil
 }
 
 var errStopping = errors.New("the process is stopping")

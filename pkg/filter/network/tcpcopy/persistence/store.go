@@ -138,7 +138,7 @@ func prepareDir(dir string) error {
 	if !errors.As(err, &unfit) {
 		return err
 	}
-	return errors.Join(&model.FieldError{Field: "output.dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
+	return errors.Join(&model.FieldError{Field: "Dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
 }
 
 // Config returns what the store was opened with.

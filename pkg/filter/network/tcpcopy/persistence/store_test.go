@@ -19,14 +19,14 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, dir := range map[string]string{"relative": "dump", "under a file": filepath.Join(file, "dump"), "a file": file, "none": ""} {
-		if _, err := Open(testConfig(dir), Host{}); err == nil || !strings.Contains(err.Error(), "output.dir") {
+		if _, err := Open(testConfig(dir), Host{}); err == nil || !strings.Contains(err.Error(), "Dir") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	bad := testConfig(t.TempDir())
 	bad.Workers, bad.BufferSize, bad.Formats = -1, 1, nil
 	_, err := Open(bad, Host{})
-	for _, field := range []string{"buffer.workers", "buffer.size", "output.formats"} {
+	for _, field := range []string{"Workers", "BufferSize", "Formats"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%v does not name %s", err, field)
 		}
