@@ -17,25 +17,25 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
 
-// settings is a filter's configuration block. A nil pointer means that the
-// listener does not bring that part, which is the process's.
+// settings is a filter's configuration block. A nil pointer means that the listener
+// does not configure that part, which is the process's.
 type settings struct {
 	strategy *model.DumpConfig
-	capture  capture
+	scope    scope
 	output   *outputSettings
 	buffer   *bufferSettings
 	guard    *bool
 }
 
-// capture says what of a listener's traffic is recorded.
-type capture struct {
+// scope is the capture block: which part of a listener's traffic is recorded.
+type scope struct {
 	both   bool           // responses too
 	peers  []netip.Prefix // client networks to record; none means all
 	sample float64        // share of connections
 	limit  uint64         // bytes of each direction of a connection in a window; 0 means all
 }
 
-// outputSettings are the output block.
+// outputSettings is the output block.
 type outputSettings struct {
 	dir      string // "" means the default one
 	formats  []persistence.Format
@@ -44,27 +44,27 @@ type outputSettings struct {
 	minFree  persistence.MinFree
 }
 
-// bufferSettings are the buffer block.
+// bufferSettings is the buffer block.
 type bufferSettings struct {
 	size    int64
 	workers int
 	spool   string
 }
 
-// parseSettings reads a filter's config. The error names every fault: fields
-// that are unknown, of a wrong type or out of range, with what is valid.
+// parseSettings parses a filter's configuration block. The error names every fault:
+// fields that are unknown, of a wrong type or out of range, with what is valid.
 func parseSettings(config map[string]any) (*settings, error) {
 	var errs []error
 	top, err := blockOf(config, &errs)
 	if err != nil {
 		return nil, fmt.Errorf("tcpcopy: %w", err)
 	}
-	s := &settings{capture: capture{sample: 1}}
+	s := &settings{scope: scope{sample: 1}}
 	if text := top.raw("strategy"); text != nil {
 		s.strategy = parseStrategy(text, &errs)
 	}
 	if b := top.block("capture"); b != nil {
-		s.capture = parseCapture(b)
+		s.scope = parseScope(b)
 	}
 	if b := top.block("output"); b != nil {
 		s.output = parseOutput(b)
@@ -92,7 +92,8 @@ func parseStrategy(text json.RawMessage, errs *[]error) *model.DumpConfig {
 	return &c
 }
 
-// inField puts the name of the block before the fields that err names.
+// inField returns the errors joined in err, with name before the fields that they
+// name.
 func inField(name string, err error) []error {
 	var all []error
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -108,8 +109,8 @@ func inField(name string, err error) []error {
 	return []error{fmt.Errorf("%s: %w", name, err)}
 }
 
-func parseCapture(b *block) capture {
-	c := capture{sample: 1}
+func parseScope(b *block) scope {
+	c := scope{sample: 1}
 	word, _ := b.word("direction", "request", "request", "both")
 	c.both = word == "both"
 	var peers []string
@@ -226,8 +227,8 @@ func withNames(err error, names map[string]string) error {
 	return err
 }
 
-// storeConfig joins the blocks, of which both may be nil, into a store's
-// configuration. roll holds where the output block names none.
+// storeConfig returns the configuration of a store for the blocks, both of which may be
+// nil. roll is in force where the output block has none.
 func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (persistence.Config, error) {
 	c := persistence.DefaultConfig()
 	c.Roll = roll
@@ -250,8 +251,9 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 	return c, err
 }
 
-// defaultDir is where Layotto's users look: under /home/admin, or under the
-// user's own home where that cannot be created or belongs to somebody else.
+// defaultDir returns the directory in which Layotto's users look for dumps: under
+// /home/admin, or under the user's own home if that cannot be created or written. It
+// creates the former.
 func defaultDir() (string, error) {
 	const shared = layout.DefaultDir
 	if os.MkdirAll(shared, 0o700) == nil && unix.Access(shared, unix.W_OK) == nil {

@@ -100,11 +100,11 @@ func TestTheIndexLine(t *testing.T) {
 }
 
 // Too little free space holds the session from its first byte.
-func TestTooLittleSpaceHoldsTheSession(t *testing.T) {
+func TestTooLittleSpacePausesTheSession(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MinFree = MinFree{Bytes: 1 << 60} }, nil)
 	w := r.window(1, func(s *Session) {
-		if !s.Held() {
-			t.Error("not held")
+		if !s.Paused() {
+			t.Error("not paused")
 		}
 		newPeer(r.run, 1).say(s, record.In, []byte("12345"))
 	})
@@ -137,8 +137,8 @@ func TestEverythingAtOnce(t *testing.T) {
 		start(func(int) { s.Data(&p.Conn, record.In, record.PerDirection{}, [][]byte{data}, len(data)) })
 		start(func(int) { s.Data(&p.Conn, record.Out, record.PerDirection{}, [][]byte{data}, len(data)) })
 		start(func(int) { s.Skip(&p.Conn, record.Out, record.PerDirection{}, 7, record.ReasonUnseen) })
-		start(func(int) { s.Hold(record.ReasonGuard); s.Release(record.ReasonGuard) })
-		start(func(int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
+		start(func(int) { s.Pause(record.ReasonGuard); s.Resume(record.ReasonGuard) })
+		start(func(int) { r.store.Stats(); s.Paused(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
 				s.End(&p.Conn, "LocalClose", record.PerDirection{In: 1, Out: 1})

@@ -2,19 +2,19 @@ package strategy
 
 import "time"
 
-// Clock tells a Controller the time.
+// Clock is a Controller's clock.
 type Clock interface {
 	Now() time.Time
 	// TimerAt returns a timer that fires once, at t, or at once when t has
-	// passed. A moment, not a length: a clock that moves on between Now and
-	// TimerAt then delays nothing.
+	// passed. It is given a moment and not a length, so that time that passes
+	// between Now and TimerAt delays nothing.
 	TimerAt(t time.Time) Timer
 }
 
 // Timer is what Clock.TimerAt returns.
 type Timer interface {
 	C() <-chan time.Time
-	Stop() // frees the timer; C may still hold the moment that it fired at
+	Stop() // frees the timer; C may still have the moment at which it fired
 }
 
 type systemClock struct{}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// panicRest is how long the loop leaves alone what is due after a panic, so that
-// one which comes again and again does not keep a processor busy.
+// panicRest is how long after a panic the loop does nothing that is due, so that a
+// panic that repeats does not keep a processor busy.
 const panicRest = time.Second
 
 // panicHook is the type of Options.Panicked.
