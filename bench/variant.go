@@ -60,11 +60,11 @@ type proxy struct {
 
 // start runs the variant's MOSN in a folder below base.
 func (v variant) start(ctx context.Context, binary, base, upstream string, ports *mosnproc.Ports) (*proxy, error) {
-	admin, err := ports.Take()
+	admin, err := ports.Next()
 	if err != nil {
 		return nil, err
 	}
-	port, err := ports.Take()
+	port, err := ports.Next()
 	if err != nil {
 		return nil, err
 	}

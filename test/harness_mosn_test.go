@@ -56,7 +56,7 @@ func freeAddress(t *testing.T) string {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	port, err := ports.Take()
+	port, err := ports.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
