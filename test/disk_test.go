@@ -12,10 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"mosn.io/tcpcopy/pkg/dump/layout"
-
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // diskTrouble is what befalls a dump directory in a window, and what ends it.

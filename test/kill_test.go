@@ -5,9 +5,8 @@ import (
 	"os"
 	"testing"
 
-	"mosn.io/tcpcopy/pkg/dump/layout"
-
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // A killed process loses nothing that it had accepted: the next one writes it.
