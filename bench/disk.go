@@ -55,13 +55,13 @@ func startDiskWriter(file string) (*diskWriter, error) {
 	if _, err := d.stdout.ReadString('\n'); err != nil {
 		return nil, fmt.Errorf("the process that writes: %w", err)
 	}
-	go d.tell(stdin)
+	go d.report(stdin)
 	return d, nil
 }
 
-// tell tells the process how many bytes have passed, every few milliseconds until
-// done is closed.
-func (d *diskWriter) tell(stdin io.WriteCloser) {
+// report writes to the process how many bytes have passed, every few milliseconds
+// until done is closed.
+func (d *diskWriter) report(stdin io.WriteCloser) {
 	defer stdin.Close() // which ends the process
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -71,7 +71,7 @@ func (d *diskWriter) tell(stdin io.WriteCloser) {
 			return
 		case <-ticker.C:
 			if binary.Write(stdin, binary.LittleEndian, d.passed.Load()) != nil {
-				return // it says why
+				return // the process reports why
 			}
 		}
 	}
@@ -100,9 +100,10 @@ func (d *diskWriter) stop() (seen, lost uint64, err error) {
 	return uint64(d.passed.Load()), lost, nil
 }
 
-// writeAsTold is the process: it writes to file as many bytes as in says have
-// passed, says on out when it is ready, and at the end how many it had to leave out.
-func writeAsTold(file string, in io.Reader, out io.Writer) error {
+// writeAsMuch is the process: it writes to file as many bytes as have passed, which it
+// reads from in. It writes to out when it is ready, and at the end how many bytes it
+// had to leave out.
+func writeAsMuch(file string, in io.Reader, out io.Writer) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_DIRECT, 0o600)
 	if errors.Is(err, unix.EINVAL) {
 		f, err = os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -139,8 +140,8 @@ func writeAsTold(file string, in io.Reader, out io.Writer) error {
 	defer ticker.Stop()
 	for {
 		for ; passed.Load()-done >= diskWrite; done += diskWrite {
-			if behind := passed.Load() - done - bufferSize; behind > 0 {
-				lost, done = lost+behind, done+behind
+			if excess := passed.Load() - done - bufferSize; excess > 0 {
+				lost, done = lost+excess, done+excess
 			}
 			if _, err := f.Write(mem); err != nil {
 				return err

@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// options are what the command line says.
+// options are the flags of the command line.
 type options struct {
 	sizes, connections []int
 	only               []string
@@ -63,8 +63,8 @@ func parseOptions() (options, error) {
 	return o, nil
 }
 
-// roundsOf returns how many rounds a cell has: more where the project has said what it
-// aims at, because a median of few says little on a machine that others share.
+// roundsOf returns how many rounds a cell has: more where the project has a target,
+// because a median of few says little on a machine that others share.
 func (o options) roundsOf(connections, size int) int {
 	if connections == 8 && (size == 1<<10 || size == 16<<10) {
 		return 8 * o.rounds
@@ -90,7 +90,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if o.write != "" {
-		return writeAsTold(o.write, os.Stdin, os.Stdout)
+		return writeAsMuch(o.write, os.Stdin, os.Stdout)
 	}
 	base, err := os.MkdirTemp("", "tcpcopy-bench-*")
 	if err != nil {
@@ -132,19 +132,19 @@ func run(ctx context.Context) error {
 	order := rand.New(rand.NewPCG(1, 2))
 	for _, n := range o.connections {
 		for _, size := range o.sizes {
-			c := cell{connections: n, size: size, turns: map[string][]measurement{}}
+			c := cell{connections: n, size: size, runs: map[string][]measurement{}}
 			rounds := o.roundsOf(n, size)
 			for round := range rounds {
 				fmt.Fprintf(os.Stderr, "%d connections, %d bytes, round %d of %d\n", n, size, round+1, rounds)
-				// Who comes first, and after whom, has a say: each round has an order
-				// of its own, the same in every run.
+				// The order of the variants has an influence: each round has an order of
+				// its own, the same in every run of the benchmark.
 				for _, i := range order.Perm(len(proxies)) {
 					p := proxies[i]
 					m, err := p.measure(ctx, load{connections: n, size: size, warmup: o.warmup, length: o.length})
 					if err != nil {
 						return fmt.Errorf("%q with %d connections and %d bytes: %w", p.variant.name, n, size, err)
 					}
-					c.turns[p.variant.name] = append(c.turns[p.variant.name], m)
+					c.runs[p.variant.name] = append(c.runs[p.variant.name], m)
 				}
 			}
 			t.add(c)

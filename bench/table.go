@@ -16,11 +16,11 @@ type table struct {
 	cells   []cell
 }
 
-// cell is one combination of connections and message size, with the turns of
+// cell is one combination of connections and message size, with the runs of
 // each variant in the order of the rounds.
 type cell struct {
 	connections, size int
-	turns             map[string][]measurement
+	runs              map[string][]measurement
 }
 
 func newTable(o options) *table { return &table{options: o} }
@@ -35,20 +35,20 @@ func (t *table) String() string {
 	fmt.Fprintf(&b, "Closed loop through a MOSN TCP proxy, rounds of %v; the ratio is to \"no filter\" of the same round, median (minimum … maximum).\n", t.options.length)
 	fmt.Fprintf(&b, "Both directions are recorded, but for \"hex, requests\". The buffer has %d MiB, the guard is off. docs/performance.md tells how to read this.\n", bufferSize>>20)
 	for _, c := range t.cells {
-		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.turns[noFilter]))
+		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.runs[noFilter]))
 		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 		for _, v := range variants() {
-			turns := c.turns[v.name]
-			if turns == nil {
+			runs := c.runs[v.name]
+			if runs == nil {
 				continue
 			}
-			column := func(f func(m measurement) float64) float64 { return median(each(turns, f)) }
+			column := func(f func(m measurement) float64) float64 { return median(each(runs, f)) }
 			var seen, lost uint64
 			var peak int64
-			for _, m := range turns {
+			for _, m := range runs {
 				seen, lost, peak = seen+m.seen, lost+m.lost, max(peak, m.peak)
 			}
-			against := &comparison{variant: turns, base: c.turns[noFilter]}
+			against := &comparison{variant: runs, base: c.runs[noFilter]}
 			ratios := against.rounds(rates)
 			cpu := fmt.Sprintf("%.2f", column(func(m measurement) float64 { return m.cpuPerGB }))
 			if v.tcpdump || v.disk {
@@ -67,7 +67,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// share tells what was lost: bytes of the filter, packets of tcpdump.
+// share returns what was lost: bytes of the filter, packets of tcpdump.
 func share(v variant, seen, lost uint64) string {
 	switch {
 	case !v.window && !v.tcpdump && !v.disk:
@@ -81,9 +81,9 @@ func share(v variant, seen, lost uint64) string {
 	}
 }
 
-func each(turns []measurement, f func(measurement) float64) []float64 {
-	values := make([]float64, len(turns))
-	for i, m := range turns {
+func each(runs []measurement, f func(measurement) float64) []float64 {
+	values := make([]float64, len(runs))
+	for i, m := range runs {
 		values[i] = f(m)
 	}
 	return values
@@ -105,7 +105,7 @@ func size(n int) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// processor returns the processor's name as the system tells it.
+// processor returns the processor's name.
 func processor() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {

@@ -68,15 +68,15 @@ func lostShare(t *comparison) float64 {
 
 // costToTcpdump compares the medians of what is above the base's processor time.
 func costToTcpdump(t *comparison) float64 {
-	cost := func(turns []measurement) float64 {
-		return median(each(turns, func(m measurement) float64 { return m.cpuPerGB }))
+	cost := func(runs []measurement) float64 {
+		return median(each(runs, func(m measurement) float64 { return m.cpuPerGB }))
 	}
 	base := cost(t.base)
 	return (cost(t.variant) - base) / (cost(t.tcpdump) - base)
 }
 
-// verdict renders what the cells say of the targets; of what was not measured,
-// nothing.
+// verdict returns the cells' results for the targets, as text. Targets that were not
+// measured are left out.
 func verdict(cells []cell) string {
 	var b strings.Builder
 	for _, g := range targets() {
@@ -84,7 +84,7 @@ func verdict(cells []cell) string {
 			if c.connections != 8 || c.size != g.size {
 				continue
 			}
-			t := &comparison{variant: c.turns[g.variant], base: c.turns[noFilter], tcpdump: c.turns["tcpdump"]}
+			t := &comparison{variant: c.runs[g.variant], base: c.runs[noFilter], tcpdump: c.runs["tcpdump"]}
 			if t.variant == nil || g.besideTcpdump && t.tcpdump == nil {
 				continue
 			}

@@ -60,11 +60,11 @@ type proxy struct {
 
 // start runs the variant's MOSN in a folder below base.
 func (v variant) start(ctx context.Context, binary, base, upstream string, ports *mosnproc.Ports) (*proxy, error) {
-	admin, err := ports.Take()
+	admin, err := ports.Next()
 	if err != nil {
 		return nil, err
 	}
-	port, err := ports.Take()
+	port, err := ports.Next()
 	if err != nil {
 		return nil, err
 	}
@@ -231,14 +231,14 @@ func (p *proxy) clear() error {
 
 // tcpdump is a running tcpdump that writes a port's packets to a file.
 type tcpdump struct {
-	cmd    *exec.Cmd
-	stderr bytes.Buffer
-	said   chan struct{} // closed when all of stderr is there
-	ended  bool
+	cmd      *exec.Cmd
+	stderr   bytes.Buffer
+	reported chan struct{} // closed when all of stderr is there
+	ended    bool
 }
 
 func startTcpdump(port int, file string) (*tcpdump, error) {
-	t := &tcpdump{said: make(chan struct{}), cmd: exec.Command("tcpdump", "-i", "lo", "-s", "0", "-w", file, "tcp", "port", strconv.Itoa(port))}
+	t := &tcpdump{reported: make(chan struct{}), cmd: exec.Command("tcpdump", "-i", "lo", "-s", "0", "-w", file, "tcp", "port", strconv.Itoa(port))}
 	pipe, err := t.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func startTcpdump(port int, file string) (*tcpdump, error) {
 	if err := t.cmd.Start(); err != nil {
 		return nil, err
 	}
-	// It says "listening on" when it does.
+	// It prints "listening on" when it does.
 	lines := bufio.NewReader(pipe)
 	for {
 		line, err := lines.ReadString('\n')
@@ -259,7 +259,7 @@ func startTcpdump(port int, file string) (*tcpdump, error) {
 		}
 	}
 	go func() { // ends with the process
-		defer close(t.said)
+		defer close(t.reported)
 		_, _ = io.Copy(&t.stderr, lines)
 	}()
 	return t, nil
@@ -278,7 +278,7 @@ func (t *tcpdump) stop() (seen, lost uint64, err error) {
 	if err := t.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return 0, 0, err
 	}
-	<-t.said
+	<-t.reported
 	if err := t.cmd.Wait(); err != nil {
 		return 0, 0, fmt.Errorf("tcpdump: %w: %s", err, t.stderr.String())
 	}

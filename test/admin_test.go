@@ -1,7 +1,6 @@
 package test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -15,23 +14,6 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 )
-
-const windowPath = "/api/v1/tcpcopy/window"
-
-// refusedWith fails the test unless err is the answer code, with words in it.
-func refusedWith(t *testing.T, err error, code int, words ...string) {
-	t.Helper()
-	var refused *mosnproc.StatusError
-	if !errors.As(err, &refused) || refused.Code != code {
-		t.Errorf("got %v, want status %d", err, code)
-		return
-	}
-	for _, word := range append(words, "") {
-		if !strings.Contains(refused.Body, word) || refused.Body == "" {
-			t.Errorf("%v does not say %q", refused, word)
-		}
-	}
-}
 
 func TestWindowsAndConfigurationThroughAdmin(t *testing.T) {
 	t.Parallel()
@@ -58,12 +40,12 @@ func TestWindowsAndConfigurationThroughAdmin(t *testing.T) {
 	}
 
 	// Turning off by force closes the window that is open, at once.
-	talk(t, address, "before")
+	sendOnce(t, address, "before")
 	if err := m.Admin.Configure(ctx, "global", `{"switch":"FORCE_OFF"}`); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the window is closed", func() bool { return mustStatus(ctx, t, m).Window == nil })
-	talk(t, address, "after")
+	sendOnce(t, address, "after")
 	_, err = m.Admin.OpenWindow(ctx, time.Minute)
 	refusedWith(t, err, http.StatusConflict, "FORCE_OFF")
 	var found bool
@@ -84,15 +66,6 @@ func TestWindowsAndConfigurationThroughAdmin(t *testing.T) {
 	if on := mustStatus(ctx, t, m).Switch.Effective; on != "ON" {
 		t.Errorf("switch is %s", on)
 	}
-}
-
-func mustStatus(ctx context.Context, t *testing.T, m *mosn) mosnproc.Status {
-	t.Helper()
-	status, err := m.Admin.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return status
 }
 
 func TestATokenIsAskedForWhereOneIsConfigured(t *testing.T) {
@@ -139,7 +112,7 @@ func TestMetricsAgreeWithTheIndex(t *testing.T) {
 	base, address := newBase(t), freeAddress(t)
 	m := start(t, base, configOf(upstream(t, echo),
 		mosnproc.NewListener("tcp", address, recorder(base), mosnproc.TCPProxy())))
-	w := m.window(func() { talk(t, address, "counted") })
+	w := m.window(func() { sendOnce(t, address, "counted") })
 	complete(t, w)
 	want := map[string]uint64{
 		"windows":           1,
@@ -151,7 +124,7 @@ func TestMetricsAgreeWithTheIndex(t *testing.T) {
 		"records_in":        w.Records.In,
 		"window_open":       0,
 	}
-	eventually(t, "the metrics tell of the window", func() bool {
+	eventually(t, "the metrics have the window", func() bool {
 		answer, err := m.Admin.Do(deadline(t), http.MethodGet, "/api/v1/stats", "", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func TestStrategyAloneWritesTheLinesThatLayottoWrote(t *testing.T) {
 	requests := []string{"hello", "hello", string(randomBytes(1, 100))} // each short enough for one read
 	w := m.window(func() {
 		for _, text := range requests {
-			sayHear(t, conn, text)
+			sendAndReceive(t, conn, text)
 		}
 	})
 

@@ -1,14 +1,10 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,140 +13,6 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 )
-
-// Exit codes of tcpcopyctl, from section 11 of the design. 1 is for what was
-// asked for with --check.
-const (
-	exitDone   = 0
-	exitUsage  = 2
-	exitUnread = 3
-)
-
-// ctlBinary is the tool, built for these tests.
-type ctlBinary struct{ binary string }
-
-// buildCtl compiles tcpcopyctl, which is in a module of its own, under the race
-// detector where the tests run under it.
-func buildCtl(t *testing.T) ctlBinary {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tcpcopyctl")
-	args := []string{"build", "-C", "../tool", "-o", binary}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "./cmd/tcpcopyctl")...).CombinedOutput(); err != nil {
-		t.Fatalf("build tcpcopyctl: %v\n%s", err, out)
-	}
-	return ctlBinary{binary}
-}
-
-// said is what a command has printed and how it has ended.
-type said struct {
-	command        string
-	stdout, stderr string
-	code           int
-}
-
-// run runs a command of the tool to its end.
-func (c ctlBinary) run(t *testing.T, args ...string) said {
-	t.Helper()
-	command := exec.CommandContext(deadline(t), c.binary, args...)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("tcpcopyctl %q: %v", args, err)
-	}
-	return said{strings.Join(args, " "), stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
-}
-
-// did fails the test unless the command succeeded and complained of nothing.
-func (s said) did(t *testing.T) said {
-	t.Helper()
-	if s.code != exitDone || s.stderr != "" {
-		t.Errorf("%s: exit code %d, %s", s.command, s.code, s.stderr)
-	}
-	return s
-}
-
-// refused fails the test unless the command ended with code and one line on
-// standard error that has all of the words, and nothing on standard output.
-func (s said) refused(t *testing.T, code int, words ...string) {
-	t.Helper()
-	if s.code != code || s.stdout != "" {
-		t.Errorf("%s: exit code %d and %q, want %d and nothing", s.command, s.code, s.stdout, code)
-	}
-	line, rest, _ := strings.Cut(s.stderr, "\n")
-	if code == exitUsage { // which has a second line, that tells of --help
-		rest = ""
-	}
-	if !strings.HasPrefix(line, "tcpcopyctl: ") || rest != "" {
-		t.Errorf("%s: it says %q, want one line", s.command, s.stderr)
-	}
-	for _, word := range words {
-		if !strings.Contains(line, word) {
-			t.Errorf("%s: it says %q, which does not name %q", s.command, line, word)
-		}
-	}
-}
-
-// rows decodes JSON lines.
-func rows[T any](t *testing.T, s said) (all []T) {
-	t.Helper()
-	d := json.NewDecoder(strings.NewReader(s.did(t).stdout))
-	for d.More() {
-		var row T
-		if err := d.Decode(&row); err != nil {
-			t.Fatalf("%s: %v", s.command, err)
-		}
-		all = append(all, row)
-	}
-	return all
-}
-
-// background is a command of the tool that runs until it is interrupted.
-type background struct {
-	command *exec.Cmd
-	stdout  growing
-	stderr  bytes.Buffer  // read once done is closed
-	done    chan struct{} // closed when it has said all
-}
-
-// begin starts a command. The test's end ends it, if interrupt has not.
-func (c ctlBinary) begin(t *testing.T, args ...string) *background {
-	t.Helper()
-	b := &background{command: exec.Command(c.binary, args...), done: make(chan struct{})}
-	b.command.Stderr = &b.stderr
-	stdout, err := b.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { // ends with the command
-		defer close(b.done)
-		b.stdout.fill(stdout)
-	}()
-	t.Cleanup(func() {
-		_ = b.command.Process.Kill() // or it has ended
-		<-b.done
-		_ = b.command.Wait() // or interrupt has waited
-	})
-	return b
-}
-
-// interrupt sends what Ctrl-C does, after which the command must end in order.
-func (b *background) interrupt(t *testing.T) said {
-	t.Helper()
-	if err := b.command.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	<-b.done
-	_ = b.command.Wait() // the exit code tells
-	return said{strings.Join(b.command.Args[1:], " "), string(b.stdout.bytes()), b.stderr.String(), b.command.ProcessState.ExitCode()}
-}
 
 func TestCtl(t *testing.T) {
 	t.Parallel()
@@ -172,17 +34,6 @@ func TestCtl(t *testing.T) {
 	}
 }
 
-// echoMosn is a MOSN in front of an echo server.
-func echoMosn(t *testing.T, base string, blocks ...block) (m *mosn, address string) {
-	t.Helper()
-	address = freeAddress(t)
-	return start(t, base, configOf(upstream(t, echo),
-		mosnproc.NewListener("tcp", address, recorder(base, blocks...), mosnproc.TCPProxy()))), address
-}
-
-// admin returns the flags that lead the tool to m.
-func (m *mosn) admin() string { return "--admin=" + m.Admin.URL("") }
-
 // "record" opens a window, waits, and lists it.
 func ctlRecords(t *testing.T, c ctlBinary) {
 	m, address := echoMosn(t, newBase(t))
@@ -190,12 +41,12 @@ func ctlRecords(t *testing.T, c ctlBinary) {
 	talked := make(chan struct{})
 	go func() { // ends when the window is open and the text has come back, or in time
 		defer close(talked)
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		talkInWindow(ctx, t, m, address, text)
+		sendInWindow(ctx, t, m, address, text)
 	}()
 	began := time.Now()
-	s := c.run(t, "record", "--for=2s", m.admin()).did(t)
+	s := c.run(t, "record", "--for=2s", m.admin()).ok(t)
 	took := time.Since(began)
 	<-talked
 	windows, err := oracle.ReadIndex(m.dump)
@@ -216,36 +67,7 @@ func ctlRecords(t *testing.T, c ctlBinary) {
 	if len(listed) != 1 || listed[0].Window != w.Window || listed[0].Seen != w.Seen || !listed[0].Opened.Equal(w.Opened) {
 		t.Errorf("windows lists %+v, the index has %+v", listed, w)
 	}
-	c.run(t, "windows", "--check", m.dump).did(t)
-}
-
-// talkInWindow waits for an open window and then says text.
-func talkInWindow(ctx context.Context, t *testing.T, m *mosn, address, text string) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		status, err := m.Admin.Status(ctx)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if status.Window != nil {
-			break
-		}
-		<-tick.C
-	}
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte(text)); err != nil {
-		t.Error(err)
-	}
-	if _, err := conn.Read(make([]byte, len(text))); err != nil {
-		t.Error(err)
-	}
+	c.run(t, "windows", "--check", m.dump).ok(t)
 }
 
 // What "record" cannot do it says in one line, with the exit code for it.
@@ -254,7 +76,7 @@ func ctlIsRefused(t *testing.T, c ctlBinary) {
 	m, _ := echoMosn(t, newBase(t), block{"guard": "on", "strategy": block{"switch": "OFF", "interval": 30, "duration": 5, "cpu_max_rate": 99, "mem_max_rate": 0.01}})
 	c.run(t, "record", "--for=2s", m.admin()).refused(t, exitUnread, "503", "mem", "0.01")
 
-	c.run(t, "off", "--force", m.admin()).did(t)
+	c.run(t, "off", "--force", m.admin()).ok(t)
 	c.run(t, "record", "--for=2s", m.admin()).refused(t, exitUnread, "409", "FORCE_OFF")
 
 	nobody := freeAddress(t)
@@ -286,7 +108,7 @@ func ctlShowsAToken(t *testing.T, c ctlBinary) {
 	c.run(t, "record", "--for=1s", m.admin(), "--token-file="+files["empty"]).refused(t, exitUnread, "empty")
 	c.run(t, "live", m.admin(), "--token-file="+files["wrong"]).refused(t, exitUnread, "token", "401")
 	c.run(t, "on", m.admin(), "--token-file="+files["wrong"]).refused(t, exitUnread, "token", "401")
-	c.run(t, "record", "--for=1s", m.admin(), "--token-file="+files["right"]).did(t)
+	c.run(t, "record", "--for=1s", m.admin(), "--token-file="+files["right"]).ok(t)
 	if windows, err := oracle.ReadIndex(m.dump); err != nil || len(windows) != 1 {
 		t.Errorf("%d windows, %v; want the one that the right token opened", len(windows), err)
 	}
@@ -295,10 +117,10 @@ func ctlShowsAToken(t *testing.T, c ctlBinary) {
 func ctlSwitches(t *testing.T, c ctlBinary) {
 	m, _ := echoMosn(t, newBase(t))
 	effective := func() string { return mustStatus(deadline(t), t, m).Switch.Effective }
-	says := func(s said, words ...string) {
+	says := func(s result, words ...string) {
 		t.Helper()
 		for _, word := range words {
-			if !strings.Contains(s.did(t).stdout, word) {
+			if !strings.Contains(s.ok(t).stdout, word) {
 				t.Errorf("%s: it says %q, which does not have %q", s.command, s.stdout, word)
 			}
 		}
@@ -317,7 +139,7 @@ func ctlSwitches(t *testing.T, c ctlBinary) {
 		t.Errorf("the switch is %s", off)
 	}
 	var status mosnproc.Status
-	if err := json.Unmarshal([]byte(c.run(t, "status", "-o", "json", m.admin()).did(t).stdout), &status); err != nil || status.Switch.Effective != "OFF" {
+	if err := json.Unmarshal([]byte(c.run(t, "status", "-o", "json", m.admin()).ok(t).stdout), &status); err != nil || status.Switch.Effective != "OFF" {
 		t.Errorf("status %+v, %v", status, err)
 	}
 }
@@ -326,8 +148,8 @@ func ctlSwitches(t *testing.T, c ctlBinary) {
 func ctlClosesTheWindowWhenInterrupted(t *testing.T, c ctlBinary) {
 	m, address := echoMosn(t, newBase(t))
 	b := c.begin(t, "record", "--for=10m", m.admin())
-	talkInWindow(deadline(t), t, m, address, "before the interruption")
-	s := b.interrupt(t).did(t)
+	sendInWindow(deadline(t), t, m, address, "before the interruption")
+	s := b.interrupt(t).ok(t)
 	windows, err := oracle.ReadIndex(m.dump)
 	if err != nil || len(windows) != 1 || !strings.Contains(s.stdout, windows[0].Window) {
 		t.Errorf("%d windows, %v; it lists %q", len(windows), err, s.stdout)

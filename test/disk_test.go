@@ -3,8 +3,6 @@ package test
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,93 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/layout"
-	"mosn.io/tcpcopy/pkg/record"
 )
-
-// mountDump makes base's dump directory a file system in memory of that many MiB.
-func mountDump(t *testing.T, base string, size int) {
-	t.Helper()
-	dir := dumpDir(base)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tcpcopy", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", size)); err != nil {
-		t.Skipf("mount a small file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// ballast is a file that takes space.
-type ballast struct {
-	t    *testing.T
-	path string
-}
-
-// newBallast takes share of the free space of dir's file system, or all of it.
-func newBallast(t *testing.T, dir string, share float64) ballast {
-	t.Helper()
-	b := ballast{t, filepath.Join(dir, "ballast")}
-	f, err := os.OpenFile(b.path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var at unix.Statfs_t
-	if err := unix.Statfs(dir, &at); err != nil {
-		t.Fatal(err)
-	}
-	size := int64(share * float64(at.Bavail) * float64(at.Bsize))
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil && share < 1 {
-		t.Fatal(err)
-	}
-	for block := make([]byte, 4096); err == nil && share >= 1; {
-		_, err = f.Write(block) // whatever the recorder has freed or left
-	}
-	if err != nil && !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func (b ballast) drop() {
-	b.t.Helper()
-	if err := os.Remove(b.path); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// windowAccount is what has become of a window's bytes so far.
-type windowAccount struct {
-	Written oracle.Both       `json:"written"`
-	Lost    oracle.Both       `json:"lost"`
-	LostBy  map[string]uint64 `json:"lost_by"`
-}
-
-// account returns what the status tells of the open window.
-func (m *mosn) account() (a windowAccount) {
-	m.t.Helper()
-	var s struct {
-		Window struct {
-			Accounts *windowAccount `json:"accounts"`
-		} `json:"window"`
-	}
-	s.Window.Accounts = &a
-	m.decodeStatus(&s)
-	return a
-}
-
-// alerts counts the alerts in the log that tell of what.
-func (m *mosn) alerts(what string) int { return strings.Count(m.Log(), "[tcpcopy] "+what+":") }
 
 // diskTrouble is what befalls a dump directory in a window, and what ends it.
 type diskTrouble struct {
@@ -115,7 +30,7 @@ type diskTrouble struct {
 // A disk that fills up in a window costs the records of that time, and nothing
 // else: the traffic goes on, the losses are counted, and when there is space again
 // the same window goes on.
-func TestAFullDisk(t *testing.T) {
+func TestAFullDiskCostsOnlyTheRecordsOfThatTime(t *testing.T) {
 	t.Parallel()
 	for _, trouble := range []diskTrouble{
 		{name: "to the last byte", size: 48, minFree: "0", reason: "write_error", alert: "write", share: 1},
@@ -138,8 +53,8 @@ func fullDisk(t *testing.T, trouble diskTrouble, format string) {
 	}}), mosnproc.TCPProxy())))
 	clients := newVisitors(t)
 	const pace = 20 * time.Millisecond
-	clients.visit(6, manner{kind: "TCP", address: address, pace: pace, say: sayEcho})
-	clients.visit(2, manner{kind: "short TCP", address: address, pace: pace, most: 5, say: sayEcho})
+	clients.visit(6, manner{kind: "TCP", address: address, pace: pace, send: sendEcho})
+	clients.visit(2, manner{kind: "short TCP", address: address, pace: pace, most: 5, send: sendEcho})
 
 	id := m.open()
 	progress := func(what string, lost bool) {
@@ -177,46 +92,10 @@ func fullDisk(t *testing.T, trouble diskTrouble, format string) {
 		t.Errorf("the log tells %d times of the disk", n)
 	}
 	if format == "hex_meta" {
-		m.conversations(w)
+		m.connections(w)
 	}
 	m.keptAgrees(w, clients.visits)
 	m.ownersOnly()
-}
-
-// keptAgrees checks that all bytes that the window's records have are those that
-// the clients sent and received, and that there are as many as the index says.
-func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
-	m.t.Helper()
-	originals := map[string][2][]byte{}
-	for _, v := range visits {
-		originals[v.LocalAddr().String()] = [2][]byte{record.In: v.Written(), record.Out: v.WasRead()}
-	}
-	d, err := dump.Open([]string{m.dump}, dump.Options{Filter: dump.Filter{Window: w.Window}})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	defer d.Close()
-	kept := [2]uint64{}
-	for {
-		r, err := d.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		if r.Kind != record.KindData {
-			continue
-		}
-		kept[r.Direction] += r.Length
-		original := originals[r.Peer][r.Direction]
-		if r.Offset > uint64(len(original)) || !bytes.HasPrefix(original[r.Offset:], r.Data) {
-			m.t.Errorf("connection %s of %s: %d bytes at %d %v are not the client's", r.Conn, r.Peer, r.Length, r.Offset, r.Direction)
-		}
-	}
-	if got := (oracle.Both{In: kept[record.In], Out: kept[record.Out]}); got != w.Written {
-		m.t.Errorf("the files hold %+v bytes, the index says %+v", got, w.Written)
-	}
 }
 
 // A window that closes while the disk is full has its index line later.
@@ -230,9 +109,9 @@ func TestAnIndexLineWaitsForSpace(t *testing.T) {
 	// Where the last block of a file has room, even a full disk takes a line.
 	const block, line = 4096, 400
 	index := filepath.Join(m.dump, layout.Index)
-	first := m.window(func() { talk(t, address, "before") })
+	first := m.window(func() { sendOnce(t, address, "before") })
 	for len(mustRead(t, index))%block < block-line {
-		first = m.window(func() { talk(t, address, "before") })
+		first = m.window(func() { sendOnce(t, address, "before") })
 	}
 	id := m.open()
 	full := newBallast(t, m.dump, 1)
@@ -242,7 +121,7 @@ func TestAnIndexLineWaitsForSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	sayHear(t, conn, strings.Repeat("nothing of this is kept. ", 1000))
+	sendAndReceive(t, conn, strings.Repeat("nothing of this is kept. ", 1000))
 	if err := m.Admin.CloseWindow(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +129,7 @@ func TestAnIndexLineWaitsForSpace(t *testing.T) {
 		t.Error("the disk was not full")
 	}
 	full.drop()
-	third := m.window(func() { talk(t, address, "after") })
+	third := m.window(func() { sendOnce(t, address, "after") })
 
 	complete(t, first)
 	complete(t, third)
@@ -258,19 +137,19 @@ func TestAnIndexLineWaitsForSpace(t *testing.T) {
 	if second.LostBy["write_error"] != second.Lost.In+second.Lost.Out || second.Lost.In == 0 {
 		t.Errorf("index line %+v", second)
 	}
-	m.conversations(first) // the second's are not even mentioned
-	m.conversations(third)
+	m.connections(first) // the second's are not even mentioned
+	m.connections(third)
 }
 
 // Where the dump directory goes away, the recorder makes a new one.
-func TestARemovedDirectory(t *testing.T) {
+func TestARemovedDirectoryIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	m := start(t, base, configOf(upstream(t, echo), mosnproc.NewListener("tcp", address, recorder(base, block{"output": block{
 		"dir": dumpDir(base), "formats": []string{"hex_meta", "pcapng"},
 	}}), mosnproc.TCPProxy())))
 	clients := newVisitors(t)
-	clients.visit(4, manner{kind: "TCP", address: address, pace: 10 * time.Millisecond, most: 20, say: sayEcho})
+	clients.visit(4, manner{kind: "TCP", address: address, pace: 10 * time.Millisecond, most: 20, send: sendEcho})
 	id := m.open()
 	written := func(n uint64) {
 		t.Helper()
@@ -293,7 +172,7 @@ func TestARemovedDirectory(t *testing.T) {
 	}
 	m.lines() // which are whole
 
-	next := m.window(func() { talk(t, address, "after") })
+	next := m.window(func() { sendOnce(t, address, "after") })
 	clients.leave()
 	complete(t, next)
 	// Of the first window, the log lacks the lines that are gone.
@@ -310,7 +189,7 @@ func TestARemovedDirectory(t *testing.T) {
 
 // Where the process may not write to the dump directory any more, what cannot be
 // kept is counted, and recording goes on when it may again.
-func TestPermissionLost(t *testing.T) {
+func TestLostPermissionCostsOnlyTheRecordsOfThatTime(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can run the process as somebody else, for whom modes count")
@@ -321,7 +200,7 @@ func TestPermissionLost(t *testing.T) {
 			"dir": dumpDir(base), "formats": []string{"hex_meta"}, "roll": "size=1 keep=1000",
 		}}), mosnproc.TCPProxy())))
 	clients := newVisitors(t)
-	clients.visit(8, manner{kind: "TCP", address: address, pace: 10 * time.Millisecond, most: 50, say: sayEcho})
+	clients.visit(8, manner{kind: "TCP", address: address, pace: 10 * time.Millisecond, most: 50, send: sendEcho})
 	id := m.open()
 	if err := os.Chmod(m.dump, 0o500); err != nil { // the log's file is open, but cannot be rolled
 		t.Fatal(err)
@@ -342,12 +221,12 @@ func TestPermissionLost(t *testing.T) {
 	if n := m.alerts("write"); n < 1 || n > 2 {
 		t.Errorf("the log tells %d times of the directory", n)
 	}
-	m.conversations(w)
+	m.connections(w)
 	m.keptAgrees(w, clients.visits)
 }
 
 // A full disk costs the traffic no more than one with space.
-func TestThroughputOnAFullDisk(t *testing.T) {
+func TestAFullDiskDoesNotSlowTheTraffic(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("figures of this machine are worth nothing now")
 	}

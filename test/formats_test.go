@@ -8,32 +8,12 @@ import (
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/internal/wiretap"
-	"mosn.io/tcpcopy/pkg/dump"
 )
-
-// formatSets are the choices of output.formats that keep both directions of a
-// stream, for tests that read them through pkg/dump.
-var formatSets = [][]string{{"hex_meta"}, {"pcapng"}, {"hex_meta", "pcapng"}}
-
-// readAs names the formats as pkg/dump does.
-var readAs = map[string]dump.Format{"hex_meta": dump.FormatHex, "pcapng": dump.FormatPcapng}
-
-// eachFormat runs test for each set of formats, with the output block of one.
-func eachFormat(t *testing.T, test func(t *testing.T, base string, output block, formats []string)) {
-	t.Parallel()
-	for _, formats := range formatSets {
-		t.Run(strings.Join(formats, " and "), func(t *testing.T) {
-			t.Parallel()
-			base := newBase(t)
-			test(t, base, block{"output": block{"dir": dumpDir(base), "formats": formats}}, formats)
-		})
-	}
-}
 
 // Equal messages are two records, offsets count from the connection's start, in
 // or out of windows, and a connection has one identity in all of them, whatever
 // the format.
-func TestAConnectionThroughTwoWindowsInEachFormat(t *testing.T) {
+func TestOffsetsGoOnThroughTwoWindowsInEachFormat(t *testing.T) {
 	eachFormat(t, func(t *testing.T, base string, output block, formats []string) {
 		address := freeAddress(t)
 		m := start(t, base, configOf(upstream(t, echo),
@@ -43,13 +23,13 @@ func TestAConnectionThroughTwoWindowsInEachFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		sayHear(t, conn, "before")
+		sendAndReceive(t, conn, "before")
 		first := m.window(func() {
-			sayHear(t, conn, "again")
-			sayHear(t, conn, "again")
+			sendAndReceive(t, conn, "again")
+			sendAndReceive(t, conn, "again")
 		})
-		sayHear(t, conn, "between")
-		second := m.window(func() { sayHear(t, conn, "second") })
+		sendAndReceive(t, conn, "between")
+		second := m.window(func() { sendAndReceive(t, conn, "second") })
 
 		for _, format := range formats {
 			var conns []string
@@ -64,7 +44,7 @@ func TestAConnectionThroughTwoWindowsInEachFormat(t *testing.T) {
 				complete(t, want.window)
 				all := m.decoded(want.window, readAs[format])
 				if len(all) != 1 {
-					t.Fatalf("%s: %d conversations", format, len(all))
+					t.Fatalf("%s: %d connections", format, len(all))
 				}
 				conns = append(conns, all[0].Conn)
 				for _, s := range []oracle.Stream{all[0].In, all[0].Out} {
@@ -116,7 +96,7 @@ func TestOverloadLeavesTheSameGapsInEachFormat(t *testing.T) {
 			for _, tap := range taps {
 				c := byClient[tap.LocalAddr().String()]
 				if c == nil {
-					t.Errorf("%s: nothing is said of the connection from %s", format, tap.LocalAddr())
+					t.Errorf("%s: nothing is recorded of the connection from %s", format, tap.LocalAddr())
 					continue
 				}
 				sent, received := tap.Written(), tap.WasRead()
@@ -140,13 +120,4 @@ func TestOverloadLeavesTheSameGapsInEachFormat(t *testing.T) {
 			}
 		}
 	})
-}
-
-func gapsOf(s oracle.Stream) (n int) {
-	for _, p := range s.Pieces {
-		if p.Kind == oracle.Gap {
-			n++
-		}
-	}
-	return n
 }

@@ -11,7 +11,7 @@ import (
 
 // Where both sides speak first, a capture has all of both, from the handshake on,
 // whichever record came first.
-func TestBothSidesSpeakFirst(t *testing.T) {
+func TestBothSidesMaySendFirst(t *testing.T) {
 	t.Parallel()
 	const connections, greeting, request = 500, "the server greets", "the client asks"
 	server := upstream(t, func(conn net.Conn) {
@@ -33,8 +33,8 @@ func TestBothSidesSpeakFirst(t *testing.T) {
 			defer conn.Close()
 			tap := wiretap.New(conn)
 			taps = append(taps, tap)
-			say(t, tap, request)
-			hear(t, tap, greeting)
+			send(t, tap, request)
+			receive(t, tap, greeting)
 		}
 	})
 	complete(t, w)

@@ -41,7 +41,7 @@ func TestShutdownInAWindowLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			sayHear(t, conn, "last words")
+			sendAndReceive(t, conn, "last words")
 
 			ctx := deadline(t)
 			end(ctx, t, m)
@@ -52,9 +52,9 @@ func TestShutdownInAWindowLosesNothing(t *testing.T) {
 			}
 			w := m.indexed(id)
 			complete(t, w)
-			all := m.conversations(w)
+			all := m.connections(w)
 			if len(all) != 1 {
-				t.Fatalf("%d conversations", len(all))
+				t.Fatalf("%d connections", len(all))
 			}
 			for _, stream := range []func() ([]byte, error){all[0].In.Bytes, all[0].Out.Bytes} {
 				if got, err := stream(); err != nil || string(got) != "last words" {

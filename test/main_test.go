@@ -12,7 +12,7 @@ import (
 )
 
 // What all tests share: the binary, built when the first one asks for it, and
-// the ports that none of them has taken yet.
+// the ports that none of them uses yet.
 var (
 	mosnBinary func() (string, error)
 	ports      mosnproc.Ports

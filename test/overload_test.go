@@ -1,11 +1,8 @@
 package test
 
 import (
-	"context"
 	"net"
-	"sync"
 	"testing"
-	"time"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
@@ -45,13 +42,13 @@ func TestOverloadLeavesGapsInTheirPlaces(t *testing.T) {
 		t.Errorf("seen %+v, the clients sent %d and received %d", w.Seen, in, out)
 	}
 	byClient := map[string]*oracle.Conversation{}
-	for _, c := range m.conversations(w) {
+	for _, c := range m.connections(w) {
 		byClient[c.Client] = c
 	}
 	for _, tap := range taps {
 		c := byClient[tap.LocalAddr().String()]
 		if c == nil {
-			t.Errorf("nothing is said of the connection from %s", tap.LocalAddr())
+			t.Errorf("nothing is recorded of the connection from %s", tap.LocalAddr())
 			continue
 		}
 		sent, received := tap.Written(), tap.WasRead()
@@ -61,44 +58,6 @@ func TestOverloadLeavesGapsInTheirPlaces(t *testing.T) {
 		if err := c.Out.Agrees(received); err != nil || c.Out.End() != uint64(len(received)) || c.Out.Begin() != 0 {
 			t.Errorf("connection %s: %d … %d of %d bytes received: %v", c.Conn, c.Out.Begin(), c.Out.End(), len(received), err)
 		}
-	}
-}
-
-// lost returns the bytes that the recorder has lost so far, in all.
-func lost(t *testing.T, m *mosn) uint64 {
-	t.Helper()
-	w := mustStatus(deadline(t), t, m).Window
-	if w == nil {
-		t.Fatal("the window is closed")
-	}
-	return w.Accounts.Lost.In + w.Accounts.Lost.Out
-}
-
-// watchBuffer looks at the buffer's use until stop is called: it must never be
-// more than its size.
-func watchBuffer(t *testing.T, m *mosn) (stop func()) {
-	ctx, cancel := context.WithCancel(deadline(t))
-	var running sync.WaitGroup
-	running.Add(1)
-	go func() { // ends with stop
-		defer running.Done()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			status, err := m.Admin.Status(ctx)
-			if err == nil && (status.Buffer.Used > status.Buffer.Size || status.Buffer.Size != 64<<10) {
-				t.Errorf("the buffer holds %d bytes of %d", status.Buffer.Used, status.Buffer.Size)
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		running.Wait()
 	}
 }
 
@@ -116,7 +75,7 @@ func TestALimitLeavesAGap(t *testing.T) {
 		}
 		defer conn.Close()
 		for _, text := range []string{first, second, third} {
-			sayHear(t, conn, text)
+			sendAndReceive(t, conn, text)
 		}
 	})
 	const all = first + second + third
@@ -124,7 +83,7 @@ func TestALimitLeavesAGap(t *testing.T) {
 	if w.Seen != want || w.LostBy["limit"] != w.Lost.In+w.Lost.Out || w.Written != (oracle.Both{In: 10, Out: 10}) {
 		t.Errorf("index %+v", w)
 	}
-	c := m.conversations(w)[0]
+	c := m.connections(w)[0]
 	for _, s := range []oracle.Stream{c.In, c.Out} {
 		if err := s.Agrees([]byte(all)); err != nil || s.End() != uint64(len(all)) {
 			t.Errorf("ends at %d, %v", s.End(), err)

@@ -1,20 +1,15 @@
 package test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"mosn.io/tcpcopy/internal/devcert"
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
@@ -57,7 +52,7 @@ func TestWiresharkFollowsEveryStream(t *testing.T) {
 			for _, format := range output["formats"].([]string) {
 				sameBytes(t, m.decoded(w, readAs[format]), taps)
 				if format == "hex_meta" {
-					sameBytes(t, m.conversations(w), taps)
+					sameBytes(t, m.connections(w), taps)
 				}
 			}
 			segments := m.segments(w)
@@ -70,42 +65,6 @@ func TestWiresharkFollowsEveryStream(t *testing.T) {
 			sameBytes(t, c.streams(connections), taps)
 		})
 	}
-}
-
-// allKinds returns listeners of each kind that has streams, with that filter, and
-// ways to connect to them, as often as they are to be taken. Where the machine has
-// no IPv6, that kind is missing.
-func allKinds(t *testing.T, base string, filter mosnproc.Filter) (listeners []mosnproc.Listener, dials []func() (net.Conn, error)) {
-	t.Helper()
-	pair, err := devcert.New(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	add := func(name, network, address string, times int) *mosnproc.Listener {
-		l := mosnproc.NewListener(name, address, filter, mosnproc.TCPProxy())
-		l.Network = network
-		listeners = append(listeners, l)
-		for range times {
-			dials = append(dials, func() (net.Conn, error) { return net.Dial(network, address) })
-		}
-		return &listeners[len(listeners)-1]
-	}
-	add("v4", "tcp", freeAddress(t), 3)
-	if probe, err := net.Listen("tcp", "[::1]:0"); err != nil {
-		t.Logf("without IPv6: %v", err)
-	} else {
-		probe.Close()
-		add("v6", "tcp", fmt.Sprintf("[::1]:%d", freePort(t)), 3)
-	}
-	add("unix", "unix", filepath.Join(base, "s.sock"), 1)
-
-	address, trusted := freeAddress(t), x509.NewCertPool()
-	add("tls", "tcp", address, 0).Chains[0].TLS = block{"status": true, "cert_chain": string(pair.Cert), "private_key": string(pair.Key)}
-	trusted.AppendCertsFromPEM(pair.Cert)
-	dials = append(dials, func() (net.Conn, error) {
-		return tls.Dial("tcp", address, &tls.Config{RootCAs: trusted, ServerName: "localhost"})
-	})
-	return listeners, dials
 }
 
 // What Wireshark cannot know is shown as such: a connection that began before the
@@ -132,17 +91,17 @@ func TestWiresharkShowsWhatIsMissing(t *testing.T) {
 	}
 	defer late.Close()
 
-	sayHear(t, early, "before the window")
-	var said strings.Builder
+	sendAndReceive(t, early, "before the window")
+	var result strings.Builder
 	w := m.window(func() {
 		for i := range 10 {
 			text := strings.Repeat(strconv.Itoa(i), limit/5)
-			sayHear(t, early, text)
-			sayHear(t, late, text)
-			said.WriteString(text)
+			sendAndReceive(t, early, text)
+			sendAndReceive(t, late, text)
+			result.WriteString(text)
 		}
 	})
-	all, kept := said.String(), said.String()[:limit]
+	all, kept := result.String(), result.String()[:limit]
 
 	lost := uint64(limit) // in each direction
 	if w.Lost != (oracle.Both{In: lost, Out: lost}) || w.LostBy["limit"] != 2*lost {
@@ -179,19 +138,6 @@ func TestWiresharkShowsWhatIsMissing(t *testing.T) {
 	}
 }
 
-// portOf returns the port of an address.
-func portOf(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
-
-// mustBytes returns the bytes of a stream without gaps.
-func mustBytes(t *testing.T, s oracle.Stream) []byte {
-	t.Helper()
-	all, err := s.Bytes()
-	if err != nil {
-		t.Error(err)
-	}
-	return all
-}
-
 func TestWiresharkReadsDatagrams(t *testing.T) {
 	t.Parallel()
 	m, w, conn, sent := recordDatagrams(t, "pcapng")
@@ -212,6 +158,6 @@ func TestWiresharkReadsDatagrams(t *testing.T) {
 	}
 	datagrams := m.decoded(w, dump.FormatPcapng)
 	if len(datagrams) != 1 || len(datagrams[0].In.Pieces) != len(sent) || len(datagrams[0].Out.Pieces) != len(sent) {
-		t.Errorf("%d conversations decoded", len(datagrams))
+		t.Errorf("%d connections decoded", len(datagrams))
 	}
 }

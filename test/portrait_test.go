@@ -14,7 +14,7 @@ import (
 
 var portraitLine = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] \[([0-9a-f-]{36})\]\[([A-Z]+)\]\[(\d+)\](\{.*\})$`)
 
-func TestPortraitsOfRealRequests(t *testing.T) {
+func TestRequestHeadersBecomePortraits(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	listener := httpListener(base, address)

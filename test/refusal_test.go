@@ -1,7 +1,6 @@
 package test
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,43 +103,18 @@ func TestBadConfigurationsAreRefused(t *testing.T) {
 
 	w := m.window(func() {
 		for name, address := range addresses {
-			talk(t, address, "through "+name)
+			sendOnce(t, address, "through "+name)
 		}
-		talk(t, good, "through the good one")
+		sendOnce(t, good, "through the good one")
 	})
 	complete(t, w)
-	all := m.conversations(w)
+	all := m.connections(w)
 	if len(all) != 1 {
-		t.Fatalf("%d conversations recorded, want the good listener's only", len(all))
+		t.Fatalf("%d connections recorded, want the good listener's only", len(all))
 	}
 	if got, err := all[0].In.Bytes(); err != nil || string(got) != "through the good one" {
 		t.Errorf("recorded %q, %v", got, err)
 	}
-}
-
-// refusals returns the refused listeners of the status with their reasons.
-func refusals(t *testing.T, m *mosn) map[string]string {
-	t.Helper()
-	status, err := m.Admin.Status(deadline(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := map[string]string{}
-	for _, r := range status.Refused {
-		refused[r.Listener] = r.Error
-	}
-	return refused
-}
-
-// talk connects to a listener in front of an echo server and says text.
-func talk(t *testing.T, address, text string) {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	sayHear(t, conn, text)
 }
 
 // What is the process's can be brought by one listener; another one that
@@ -180,14 +154,14 @@ func TestConflictingListenersAreRefused(t *testing.T) {
 	}
 
 	w := m.window(func() {
-		talk(t, first, "first")
+		sendOnce(t, first, "first")
 		for name, address := range addresses {
-			talk(t, address, name)
+			sendOnce(t, address, name)
 		}
 	})
 	complete(t, w)
 	got := map[string]bool{}
-	for _, c := range m.conversations(w) {
+	for _, c := range m.connections(w) {
 		text, err := c.In.Bytes()
 		if err != nil {
 			t.Error(err)

@@ -30,7 +30,7 @@ func TestAScheduledWindowOpensByItself(t *testing.T) {
 	index := filepath.Join(m.dump, "dump_windows.jsonl")
 	var line string
 	eventually(t, "a scheduled window is in the index", func() bool {
-		sayHear(t, conn, "tick")
+		sendAndReceive(t, conn, "tick")
 		text, err := os.ReadFile(index)
 		line = string(text)
 		return err == nil && strings.HasSuffix(line, "\n")
@@ -43,7 +43,7 @@ func TestAScheduledWindowOpensByItself(t *testing.T) {
 		t.Errorf("%s window of %v", w.Trigger, length)
 	}
 	// Whatever moment it opened at, what it has is whole ticks, one after the other.
-	c := m.conversations(w)[0]
+	c := m.connections(w)[0]
 	got, err := c.In.Bytes()
 	if err != nil || strings.ReplaceAll(string(got), "tick", "") != "" || c.In.Begin()%4 != 0 || len(got) == 0 {
 		t.Errorf("recorded %d bytes from offset %d, %v", len(got), c.In.Begin(), err)

@@ -13,7 +13,7 @@ import (
 	"mosn.io/tcpcopy/internal/oracle"
 )
 
-func TestEveryByteOfTCPConnections(t *testing.T) {
+func TestEveryByteOfTCPConnectionsIsRecorded(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	// Rolling takes part: no line may straddle two files.
@@ -27,7 +27,7 @@ func TestEveryByteOfTCPConnections(t *testing.T) {
 	}
 }
 
-func TestPlaintextOfTLSConnections(t *testing.T) {
+func TestPlaintextOfTLSConnectionsIsRecorded(t *testing.T) {
 	t.Parallel()
 	pair, err := devcert.New(time.Now())
 	if err != nil {
@@ -45,7 +45,7 @@ func TestPlaintextOfTLSConnections(t *testing.T) {
 	})
 }
 
-func TestUnixSocketConnections(t *testing.T) {
+func TestUnixSocketConnectionsAreRecorded(t *testing.T) {
 	t.Parallel()
 	base := newBase(t)
 	path := filepath.Join(base, "s.sock")
@@ -61,26 +61,9 @@ func TestUnixSocketConnections(t *testing.T) {
 	}
 }
 
-// everyByte has exchanges in a window and compares the recording with them.
-func everyByte(t *testing.T, m *mosn, connections int, dial func() (net.Conn, error)) []*oracle.Conversation {
-	t.Helper()
-	id := m.open()
-	taps := exchangeAll(t, connections, 3, dial)
-	w := m.close(id)
-
-	complete(t, w)
-	recorded := m.conversations(w)
-	sameBytes(t, recorded, taps)
-	m.ownersOnly()
-	if w.Trigger != "manual" || len(w.Ports) != 1 || !w.Closed.After(w.Opened) {
-		t.Errorf("index line %+v", w)
-	}
-	return recorded
-}
-
 // Offsets count from the connection's start, in or out of windows, and a
 // connection has one identity in all of them.
-func TestAConnectionThroughTwoWindows(t *testing.T) {
+func TestOffsetsGoOnThroughTwoWindows(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	m := start(t, base, configOf(upstream(t, echo),
@@ -91,11 +74,11 @@ func TestAConnectionThroughTwoWindows(t *testing.T) {
 	}
 	defer conn.Close()
 
-	sayHear(t, conn, "before any window")
-	first := m.window(func() { sayHear(t, conn, "in the first") })
-	sayHear(t, conn, "between the two")
+	sendAndReceive(t, conn, "before any window")
+	first := m.window(func() { sendAndReceive(t, conn, "in the first") })
+	sendAndReceive(t, conn, "between the two")
 	id := m.open()
-	sayHear(t, conn, "in the second")
+	sendAndReceive(t, conn, "in the second")
 	conn.Close()
 	eventually(t, "the connection's end is in the log", func() bool { return closes(m) == 1 })
 	second := m.close(id)
@@ -114,9 +97,9 @@ func TestAConnectionThroughTwoWindows(t *testing.T) {
 		{second, start2, end2, "in the second", true},
 	} {
 		complete(t, want.window)
-		all := m.conversations(want.window)
+		all := m.connections(want.window)
 		if len(all) != 1 {
-			t.Fatalf("%d conversations in window %s", len(all), want.window.Window)
+			t.Fatalf("%d connections in window %s", len(all), want.window.Window)
 		}
 		for _, s := range []oracle.Stream{all[0].In, all[0].Out} {
 			got, err := s.Bytes()
@@ -128,7 +111,7 @@ func TestAConnectionThroughTwoWindows(t *testing.T) {
 			t.Errorf("close line %+v, want one: %t", all[0].Closed, want.closed)
 		}
 	}
-	if one, two := m.conversations(first)[0].Conn, m.conversations(second)[0].Conn; one != two {
+	if one, two := m.connections(first)[0].Conn, m.connections(second)[0].Conn; one != two {
 		t.Errorf("one connection is %s and %s", one, two)
 	}
 }
@@ -144,11 +127,11 @@ func TestEqualMessagesAreTwoRecordsInOrder(t *testing.T) {
 	}
 	defer conn.Close()
 	w := m.window(func() {
-		sayHear(t, conn, "again")
-		sayHear(t, conn, "again")
+		sendAndReceive(t, conn, "again")
+		sendAndReceive(t, conn, "again")
 	})
 	complete(t, w)
-	c := m.conversations(w)[0]
+	c := m.connections(w)[0]
 	for _, s := range []oracle.Stream{c.In, c.Out} {
 		if len(s.Pieces) != 2 || string(s.Pieces[0].Payload) != "again" || string(s.Pieces[1].Payload) != "again" || s.Pieces[1].Offset != 5 {
 			t.Errorf("records %+v", s.Pieces)

@@ -1,15 +1,7 @@
 package test
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
@@ -39,81 +31,4 @@ func TestTcpdumpSeesTheSameStreams(t *testing.T) {
 	packets := openCapture(t, path)
 	packets.opaque(listener)
 	sameBytes(t, packets.streams(connections), taps)
-}
-
-// sniffer is a running tcpdump.
-type sniffer struct {
-	command *exec.Cmd
-	address string
-	path    string
-	said    bytes.Buffer  // what it said after it had begun; read once done is closed
-	done    chan struct{} // closed when it says nothing more
-}
-
-// sniff begins to capture the port of address, or skips the test where that
-// cannot be done.
-func sniff(t *testing.T, address string) *sniffer {
-	t.Helper()
-	tcpdump, err := exec.LookPath("tcpdump")
-	if err != nil {
-		t.Skip("tcpdump is not installed: what this test compares with is missing")
-	}
-	s := &sniffer{address: address, path: filepath.Join(t.TempDir(), "lo.pcap"), done: make(chan struct{})}
-	// Each packet goes to the file at once (-U), and there is room (-B, KiB) for
-	// as many as wait for a busy machine.
-	s.command = exec.Command(tcpdump, "-i", "lo", "-n", "-s", "0", "-B", "262144", "-U", "-w", s.path, "tcp", "port", portOf(address))
-	stderr, err := s.command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.command.Process.Kill() // or it has ended
-		<-s.done
-		_ = s.command.Wait() // end has judged it, if it was called
-	})
-	lines := bufio.NewReader(stderr)
-	var before strings.Builder
-	for !strings.Contains(before.String(), "listening on") {
-		line, err := lines.ReadString('\n')
-		before.WriteString(line)
-		if err != nil {
-			close(s.done)
-			t.Skipf("tcpdump cannot capture here: %s", before.String())
-		}
-	}
-	go func() { // ends with the process
-		defer close(s.done)
-		_, _ = s.said.ReadFrom(lines)
-	}()
-	return s
-}
-
-var dropped = regexp.MustCompile(`([1-9]\d*) packets? dropped by kernel`)
-
-// end stops the capture once it has all that has passed, and returns its file.
-func (s *sniffer) end(t *testing.T) string {
-	t.Helper()
-	// An open connection that nobody records comes last: what came before its
-	// first packet is in the file when that is.
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	syn := fmt.Sprintf("tcp.flags.syn == 1 && tcp.srcport == %s", portOf(conn.LocalAddr().String()))
-	eventually(t, "tcpdump has seen the last connection", func() bool {
-		out, _ := exec.Command("tshark", "-n", "-r", s.path, "-Y", syn).Output() // the file's end may be cut
-		return len(out) > 0
-	})
-	if err := s.command.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	<-s.done
-	if lost := dropped.FindString(s.said.String()); lost != "" {
-		t.Skipf("tcpdump has not kept up, there is nothing to compare with: %s", lost)
-	}
-	return s.path
 }

@@ -1,9 +1,9 @@
 // Command mosn is MOSN with the tcpcopy filter compiled in. It is started and
-// stopped like MOSN's own binary and understands the same configurations; the one
-// thing it lacks is the seata stream filter, whose sources do not build.
+// stopped like MOSN's own binary and understands the same configurations; it has
+// no seata stream filter, because that filter's sources do not build.
 //
 // It also serves the gRPC service of package grpcecho, so that a listener with
-// MOSN's grpc filter has something to answer with.
+// MOSN's grpc filter has a service.
 package main
 
 import (

@@ -57,11 +57,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	defer upstream.Close()
 
 	var ports mosnproc.Ports
-	listen, err := ports.Take()
+	listen, err := ports.Next()
 	if err != nil {
 		return err
 	}
-	admin, err := ports.Take()
+	admin, err := ports.Next()
 	if err != nil {
 		return err
 	}

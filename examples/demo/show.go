@@ -73,7 +73,7 @@ func indexLine(dump, window string) (string, error) {
 	return "", fmt.Errorf("no line of window %s", window)
 }
 
-// compare finds each client's conversation by its address.
+// compare compares each client's recorded connection, found by its address, with what the client sent and received.
 func compare(recorded []*oracle.Conversation, clients []*wiretap.Conn) error {
 	if len(recorded) != len(clients) {
 		return fmt.Errorf("%d conversations recorded of %d connections", len(recorded), len(clients))

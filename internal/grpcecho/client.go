@@ -18,8 +18,8 @@ func Echo(ctx context.Context, conn grpc.ClientConnInterface, payload []byte) ([
 	return out.GetValue(), nil
 }
 
-// Chat sends payloads one after the other on one stream, each when the answer to
-// the one before has come, and returns the answers, which belong to the caller.
+// Chat sends payloads one after the other on one stream, each after the answer to
+// the one before, and returns the answers, which belong to the caller.
 func Chat(ctx context.Context, conn grpc.ClientConnInterface, payloads ...[]byte) ([][]byte, error) {
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, ChatMethod)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package grpcecho is a gRPC service that answers with what it was sent. cmd/mosn
+// Package grpcecho is a gRPC service that answers with what it receives. cmd/mosn
 // registers it with MOSN's grpc network filter under the name ServerName, so that
-// a listener can serve gRPC from inside the proxy as Layotto serves its API; the
+// a listener can serve gRPC from inside the proxy, as Layotto serves its API. The
 // end-to-end tests and configs/grpc.json call it.
 //
 // Its messages are google.protobuf.BytesValue and its service description is
@@ -12,10 +12,10 @@
 //	}
 package grpcecho
 
-// ServerName is the word that a listener's grpc filter names in "server_name".
+// ServerName is the value of "server_name" in a listener's grpc filter.
 const ServerName = "tcpcopy-echo"
 
-// Full names of the service and its methods, as they stand in requests' paths.
+// Full names of the service and its methods, as in the paths of requests.
 const (
 	ServiceName = "tcpcopy.Echo"
 	EchoMethod  = "/" + ServiceName + "/Echo"

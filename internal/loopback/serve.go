@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Serve accepts connections on listener and gives each to handle, in a goroutine of
-// its own, until stop is called. stop closes the listener and what is open, and
-// waits for the handlers, which must end when their connection does.
+// Serve accepts connections on listener and calls handle for each, in a goroutine of
+// its own, until stop is called. stop closes the listener and the open connections,
+// and waits for the handlers, which must return when their connection is closed.
 func Serve(listener net.Listener, handle func(net.Conn)) (stop func()) {
 	var (
 		mu      sync.Mutex

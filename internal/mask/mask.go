@@ -1,7 +1,6 @@
-// Package mask takes the secrets out of JSON documents of unknown shape. Package
-// persistence calls it before a snapshot of the proxy's configuration reaches the
-// disk. It would rather mask too much than too little: what it cannot tell from a
-// secret goes.
+// Package mask removes the secrets from JSON documents of unknown shape. Package
+// persistence calls it before it writes a snapshot of the proxy's configuration. In
+// doubt it masks: too much is better than too little.
 package mask
 
 import (
@@ -9,13 +8,13 @@ import (
 	"fmt"
 )
 
-// Mask stands where a secret was.
-const Mask = "***"
+// placeholder replaces a secret.
+const placeholder = "***"
 
 // maxDepth bounds the nesting of a document, with the documents in its strings.
 const maxDepth = 1000
 
-// JSON returns doc with its secrets replaced by Mask: the scalars under names such
+// JSON returns doc with its secrets replaced by placeholder: the scalars under names such
 // as "password", apart from true, false and null, and whatever in any string looks
 // like a private key, a credential or a token. Structure and order of fields stay,
 // numbers stay as they are written; space between them does not. It does not keep
@@ -29,8 +28,8 @@ func JSON(doc []byte) ([]byte, error) {
 	return encode(clean(v, maxDepth))
 }
 
-// clean masks by shape first: what is a name is then the same for a document that
-// was masked before.
+// clean masks by shape first, so that the names are the same when a masked document is
+// masked again.
 func clean(v any, depth int) any { return byName(byShape(v, depth), false) }
 
 // byShape masks in every string and in every name. Depth is how deep a document in
@@ -69,11 +68,11 @@ func byName(v any, secret bool) any {
 		}
 	case string:
 		if secret && v != "" {
-			return Mask
+			return placeholder
 		}
 	case json.Number:
 		if secret {
-			return Mask
+			return placeholder
 		}
 	}
 	return v

@@ -2,7 +2,7 @@ package mask
 
 import "strings"
 
-// context is what the fields of an object say about each other.
+// context is what an object's fields mean for each other.
 type context struct {
 	tls  bool // it has a certificate, so its "key" is the private one
 	pair bool // it is a name with a value, and the name is a secret's

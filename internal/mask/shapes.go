@@ -24,7 +24,7 @@ func maskString(s string, depth int) string {
 		}
 		s = masked
 	}
-	return Mask
+	return placeholder
 }
 
 // maskDocument masks a string that is a JSON object or array. Its spaces stay
@@ -35,18 +35,18 @@ func maskDocument(s string, depth int) (string, bool) {
 	}
 	v, err := parse([]byte(s), depth)
 	if errors.Is(err, errTooDeep) {
-		return Mask, true
+		return placeholder, true
 	}
 	if err != nil {
 		return "", false
 	}
 	before, err := encode(v)
 	if err != nil {
-		return Mask, true
+		return placeholder, true
 	}
 	after, err := encode(clean(v, depth-1))
 	if err != nil {
-		return Mask, true
+		return placeholder, true
 	}
 	if bytes.Equal(before, after) {
 		return s, true
@@ -82,26 +82,26 @@ var (
 
 // maskText masks the secrets in a text once.
 func maskText(s string) string {
-	s = pemKey.ReplaceAllLiteralString(s, Mask)
+	s = pemKey.ReplaceAllLiteralString(s, placeholder)
 	s = base64Run.ReplaceAllStringFunc(s, func(run string) string {
 		if holdsKey(run) {
-			return Mask
+			return placeholder
 		}
 		return run
 	})
-	s = urlUser.ReplaceAllString(s, `${1}:`+Mask+`@`)
+	s = urlUser.ReplaceAllString(s, `${1}:`+placeholder+`@`)
 	s = urlSlash.ReplaceAllStringFunc(s, func(url string) string {
 		m := urlSlash.FindStringSubmatch(url)
 		if urlPort.MatchString(m[2]) { // host:port, and the @ is further on
 			return url
 		}
-		return m[1] + ":" + Mask + "@"
+		return m[1] + ":" + placeholder + "@"
 	})
-	s = dsnUser.ReplaceAllString(s, `${1}:`+Mask+`@${2}`)
-	s = headerLine.ReplaceAllString(s, `${1}${2}`+Mask)
-	s = authScheme.ReplaceAllString(s, `${1}${2}`+Mask)
-	s = webToken.ReplaceAllLiteralString(s, Mask)
-	s = knownToken.ReplaceAllLiteralString(s, Mask)
+	s = dsnUser.ReplaceAllString(s, `${1}:`+placeholder+`@${2}`)
+	s = headerLine.ReplaceAllString(s, `${1}${2}`+placeholder)
+	s = authScheme.ReplaceAllString(s, `${1}${2}`+placeholder)
+	s = webToken.ReplaceAllLiteralString(s, placeholder)
+	s = knownToken.ReplaceAllLiteralString(s, placeholder)
 	return maskAssignments(s)
 }
 
@@ -138,9 +138,9 @@ func maskAssignments(s string) string {
 		case value == "" || value == `""` || value == `''`:
 			b.WriteString(value)
 		case value[0] == '"' || value[0] == '\'':
-			b.WriteString(value[:1] + Mask + value[:1])
+			b.WriteString(value[:1] + placeholder + value[:1])
 		default:
-			b.WriteString(Mask)
+			b.WriteString(placeholder)
 		}
 	}
 	b.WriteString(s[done:])

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Client talks to a process's admin server. It is safe for concurrent use.
+// Client calls a process's admin server. It is safe for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
 }
 
-// NewClient returns a client of the admin server on port of the loopback.
-func NewClient(port int) *Client {
+// newClient returns a client of the admin server on port of the loopback.
+func newClient(port int) *Client {
 	return &Client{
 		base: fmt.Sprintf("http://127.0.0.1:%d", port),
 		// An own transport, so that no idle connection outlives the process in
@@ -26,8 +26,7 @@ func NewClient(port int) *Client {
 	}
 }
 
-// URL is where a path of the admin server is, for requests that Do is not made
-// for.
+// URL returns the URL of a path of the admin server, for requests that Do cannot send.
 func (c *Client) URL(path string) string { return c.base + path }
 
 // StatusError is an answer that refuses the request.
@@ -67,7 +66,7 @@ func (c *Client) Do(ctx context.Context, method, path, token string, body []byte
 	return answer, nil
 }
 
-// Status is what GET /api/v1/tcpcopy tells, as far as tests look at it.
+// Status is the answer to GET /api/v1/tcpcopy, as far as tests need it.
 type Status struct {
 	Switch struct {
 		Effective string `json:"effective"`
@@ -99,7 +98,7 @@ type Status struct {
 	} `json:"refused"` // listeners whose configuration was refused
 }
 
-// Status asks for the recorder's status.
+// Status returns the recorder's status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	answer, err := c.Do(ctx, http.MethodGet, "/api/v1/tcpcopy", "", nil)
 	if err != nil {

@@ -86,30 +86,30 @@ type Admin struct {
 	} `json:"address"`
 }
 
-// Upstream is the name that NewCluster and the proxy filters below share.
-const Upstream = "upstream"
+// upstreamName is the name that NewCluster and the proxy filters below share.
+const upstreamName = "upstream"
 
 // NewListener returns a listener that serves address with filters.
 func NewListener(name, address string, filters ...Filter) Listener {
 	return Listener{Name: name, Address: address, Bind: true, Chains: []FilterChain{{Filters: filters}}}
 }
 
-// NewCluster returns the cluster Upstream with one server.
+// NewCluster returns the cluster upstreamName with one server.
 func NewCluster(address string) Cluster {
-	return Cluster{Name: Upstream, Type: "SIMPLE", Balance: "LB_RANDOM", Hosts: []Host{{Address: address}}}
+	return Cluster{Name: upstreamName, Type: "SIMPLE", Balance: "LB_RANDOM", Hosts: []Host{{Address: address}}}
 }
 
-// TCPProxy forwards a connection's bytes to Upstream.
+// TCPProxy forwards a connection's bytes to upstreamName.
 func TCPProxy() Filter {
 	return Filter{Type: "tcp_proxy", Config: map[string]any{
-		"cluster": Upstream,
-		"routes":  []any{map[string]any{"cluster": Upstream}},
+		"cluster": upstreamName,
+		"routes":  []any{map[string]any{"cluster": upstreamName}},
 	}}
 }
 
-// UDPProxy forwards datagrams to Upstream.
+// UDPProxy forwards datagrams to upstreamName.
 func UDPProxy() Filter {
-	return Filter{Type: "udp_proxy", Config: map[string]any{"cluster": Upstream}}
+	return Filter{Type: "udp_proxy", Config: map[string]any{"cluster": upstreamName}}
 }
 
 // Proxy forwards requests of protocol to where Routes sends them.
@@ -121,10 +121,10 @@ func Proxy(protocol string) Filter {
 	}}
 }
 
-// Routes sends every request to Upstream: HTTP requests by their path, those of
+// Routes sends every request to upstreamName: HTTP requests by their path, those of
 // RPC protocols by the header that stands for the service.
 func Routes() Router {
-	to := map[string]any{"cluster_name": Upstream}
+	to := map[string]any{"cluster_name": upstreamName}
 	return Router{Name: "routes", VirtualHosts: []VirtualHost{{
 		Name:    "all",
 		Domains: []string{"*"},

@@ -39,5 +39,5 @@ func (p *Process) PeakMemory() (int64, error) {
 	return 0, fmt.Errorf("%s has no %s", p.proc("status"), field)
 }
 
-// proc is where the system tells of the process.
+// proc returns the path of a file about the process in /proc.
 func (p *Process) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", p.Pid(), file) }

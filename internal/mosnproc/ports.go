@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// Ports below the range from which systems take the ports of outgoing
-// connections, so that a port stays free between the look and the use.
+// The range lies below the ports that systems use for outgoing connections, so that a
+// port stays free between the check and its use.
 const (
 	firstPort = 10000
 	lastPort  = 32000
 )
 
-// Ports hands out loopback ports that nothing listens on, none of them twice.
+// Ports returns loopback ports on which nothing listens, none of them twice.
 // Its zero value is ready; it is safe for concurrent use.
 type Ports struct {
-	mu   sync.Mutex
-	next int // guarded by mu; 0 before the first use
+	mu   sync.Mutex // guards next
+	next int        // 0 before the first use
 }
 
-// Take returns a port that is free for TCP and for UDP.
-func (p *Ports) Take() (int, error) {
+// Next returns a port that is free for TCP and for UDP.
+func (p *Ports) Next() (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.next == 0 {

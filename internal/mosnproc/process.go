@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// poll is the pause between two looks at something that another process does.
+// poll is the interval between two checks of the state of a process.
 const poll = 10 * time.Millisecond
 
 // Process is one running MOSN. It is safe for concurrent use.
@@ -28,7 +28,7 @@ type Process struct {
 	exit error         // how it ended; written before done is closed
 }
 
-// Spec is what a process is started from.
+// Spec says how to start a process.
 type Spec struct {
 	Binary    string              // what Build returned
 	Base      string              // folder of the process's own; configuration and logs go under it
@@ -63,8 +63,8 @@ func (s Spec) Start(ctx context.Context, config Config) (*Process, error) {
 	return p, nil
 }
 
-// StartText is Start for a configuration that is text already, taken as it is. It
-// does not wait until the process is ready; see Ready. It does not keep text.
+// StartText is Start for a configuration that is text already. It does
+// not wait until the process is ready; see Ready. It does not keep text.
 func (s Spec) StartText(text []byte) (*Process, error) {
 	output, err := s.prepare(text)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s Spec) StartText(text []byte) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Binary, err)
 	}
-	p := &Process{Admin: NewClient(s.AdminPort), base: s.Base, cmd: cmd, done: make(chan struct{})}
+	p := &Process{Admin: newClient(s.AdminPort), base: s.Base, cmd: cmd, done: make(chan struct{})}
 	go func() { // ends with the process, which Stop and Kill end
 		defer close(p.done)
 		p.exit = cmd.Wait()
@@ -90,13 +90,13 @@ func (s Spec) StartText(text []byte) (*Process, error) {
 	return p, nil
 }
 
-// configPath is where a process's configuration lies. MOSN derives its folders
-// from it: logs and sockets go beside the folder that holds it
+// configPath returns the path of a process's configuration. MOSN derives its folders
+// from it: logs and sockets go beside the folder that has it
 // (pkg/types/config.go, InitDefaultPath).
 func configPath(base string) string { return filepath.Join(base, "conf", "mosn.json") }
 
 // prepare makes the process's folders, writes its configuration and opens the
-// file that takes its output. A process that is started again in the same folder
+// file for its output. A process that is started again in the same folder
 // adds to the file.
 func (s Spec) prepare(text []byte) (output *os.File, err error) {
 	logs, conf := filepath.Join(s.Base, "logs"), filepath.Dir(configPath(s.Base))
@@ -171,7 +171,8 @@ func (p *Process) Accepts(ctx context.Context, network, address string) error {
 	})
 }
 
-// until looks for what again and again until it is so, the process ends or ctx does.
+// until returns when isSo returns true, which it calls again and again. It returns an
+// error that names what when the process ends or ctx is done.
 func (p *Process) until(ctx context.Context, what string, isSo func() bool) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
@@ -193,16 +194,16 @@ func (p *Process) until(ctx context.Context, what string, isSo func() bool) erro
 	}
 }
 
-// Pid is the process's number.
+// Pid returns the process's number.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Base is the process's folder.
+// Base returns the process's folder.
 func (p *Process) Base() string { return p.base }
 
-// ConfigPath is the file that the process was started with.
+// ConfigPath returns the path of the configuration with which the process was started.
 func (p *Process) ConfigPath() string { return configPath(p.base) }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Stop asks the process to shut down gracefully and waits until it has ended, or
@@ -219,7 +220,7 @@ func (p *Process) Stop(ctx context.Context) error {
 	}
 }
 
-// Kill ends the process without its consent and waits until it has ended.
+// Kill kills the process and waits until it has ended.
 func (p *Process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill process %d: %w", p.Pid(), err)
@@ -228,8 +229,7 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Log returns all that the process has said so far: MOSN's logs and what it
-// printed, each under its file's name.
+// Log returns the process's logs and its output so far, each under its file's name.
 func (p *Process) Log() string {
 	var all strings.Builder
 	paths, _ := filepath.Glob(filepath.Join(p.base, "logs", "*.log"))
@@ -244,7 +244,7 @@ func (p *Process) Log() string {
 }
 
 // Races returns the race detector's reports that name this module's code. MOSN
-// has races of its own, which are not ours to judge.
+// has races of its own.
 func (p *Process) Races() []string {
 	var ours []string
 	paths, _ := filepath.Glob(filepath.Join(p.base, "race.*"))

@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// Kind is what a line of a flow log says.
+// Kind is the kind of a line of a flow log.
 type Kind int
 
 // The kinds of lines. The hex format has Data alone.
 const (
 	Data  Kind = iota // bytes that passed
 	Open              // a connection takes part in the window
-	Gap               // bytes that passed and were not kept
+	Gap               // bytes that passed and were not recorded
 	Close             // a connection has ended
 )
 
@@ -49,7 +49,7 @@ type Line struct {
 	TotalIn, TotalOut uint64 // Close: bytes in all
 }
 
-// The formats of section 6 of the design, part by part.
+// The fields of the formats, see docs/format.md.
 var (
 	hexPrefix  = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \[INFO\] \[([0-9a-f-]{36})\]\[([^\[\]]+)\]`)
 	metaPrefix = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{6}) \[INFO\] \[([0-9a-f-]{36})\]\[([^\[\]]+)\]\[([a-z2-7]{6}-\d+) ([^\[\]]+)\]`)
@@ -60,7 +60,7 @@ var (
 	closeText  = regexp.MustCompile(`^ (.+) > (\d+) < (\d+)$`)
 )
 
-// ReadMeta returns the lines of dir's hex_meta flow logs, rolled and compressed
+// ReadMeta returns the lines of dir's hex_meta flow logs, archives and compressed
 // ones included, oldest file first.
 func ReadMeta(dir string) ([]Line, error) { return read(dir, parseMeta) }
 
@@ -73,8 +73,8 @@ func read(dir string, parse func(string) (Line, error)) ([]Line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the flow logs of %s: %w", dir, err)
 	}
-	// Rolled files carry their time in their name and sort by it; the current
-	// one is the newest.
+	// Archives have their time in their name and sort by it; the current file is
+	// the newest.
 	var ordered []string
 	for _, path := range paths {
 		if filepath.Base(path) != current {

@@ -62,7 +62,8 @@ func ReadIndex(dir string) ([]Window, error) {
 	}
 }
 
-// balance checks seen = written + lost, and lost against its reasons.
+// balance returns an error unless seen = written + lost, and lost is the sum of its
+// reasons.
 func (w Window) balance() error {
 	var errs []error
 	if w.Seen.In != w.Written.In+w.Lost.In {
@@ -95,8 +96,8 @@ func FindWindow(dir, id string) (Window, error) {
 	return Window{}, fmt.Errorf("window %s is not among the %d of %s's index", id, len(windows), dir)
 }
 
-// Agrees says whether the index's accounts are those of the log's conversations
-// in the window.
+// Agrees returns an error unless the index's accounts are those of the log's
+// connections in the window.
 func (w Window) Agrees(all []*Conversation) error {
 	var connections int
 	var records, written, lost Both

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// Conversation is what one window holds of one connection.
+// Conversation is what the log has of one connection in one window.
 type Conversation struct {
 	Window, Conn, Port string
 	Client, Server     string
 	In, Out            Stream
-	Closed             *Line // its close line, nil while it lives on
+	Closed             *Line // its close line; nil if there is none
 }
 
 // Stream is one direction of a conversation, in the order of the log.
@@ -65,7 +65,7 @@ func Conversations(lines []Line) ([]*Conversation, error) {
 	return all, errors.Join(errs...)
 }
 
-// check finds bytes that are in the stream twice or not accounted for.
+// check returns an error if bytes are in the stream twice or missing without a gap.
 func (s Stream) check() error {
 	for i, p := range s.Pieces {
 		if p.Length == 0 {
@@ -81,7 +81,7 @@ func (s Stream) check() error {
 	return nil
 }
 
-// End is the offset after the last byte that the stream accounts for.
+// End returns the offset after the last byte of the stream, gaps included.
 func (s Stream) End() uint64 {
 	if len(s.Pieces) == 0 {
 		return 0
@@ -90,10 +90,10 @@ func (s Stream) End() uint64 {
 	return last.Offset + last.Length
 }
 
-// endsAt allows for a stream of which the window saw nothing.
+// endsAt reports whether the stream ends at total, or has nothing in the window.
 func (s Stream) endsAt(total uint64) bool { return len(s.Pieces) == 0 || s.End() == total }
 
-// Begin is the offset of the first byte that the stream accounts for.
+// Begin returns the offset of the first byte of the stream, gaps included.
 func (s Stream) Begin() uint64 {
 	if len(s.Pieces) == 0 {
 		return 0
@@ -101,10 +101,10 @@ func (s Stream) Begin() uint64 {
 	return s.Pieces[0].Offset
 }
 
-// Kept and Lost are the stream's bytes in Data and in Gap lines.
+// Kept returns the number of bytes in Data lines.
 func (s Stream) Kept() uint64 { return s.sum(Data) }
 
-// Lost counts the bytes in gaps.
+// Lost returns the number of bytes in Gap lines.
 func (s Stream) Lost() uint64 { return s.sum(Gap) }
 
 func (s Stream) sum(k Kind) (n uint64) {
@@ -128,8 +128,8 @@ func (s Stream) Bytes() ([]byte, error) {
 	return all, nil
 }
 
-// Agrees says whether every byte that the stream keeps is the one that original
-// has at that offset. original starts at the connection's first byte.
+// Agrees returns an error unless each byte of the stream's Data lines is the one that
+// original has at its offset. original begins with the connection's first byte.
 func (s Stream) Agrees(original []byte) error {
 	for _, p := range s.Pieces {
 		end := p.Offset + p.Length

@@ -1,5 +1,5 @@
-// Package wiretap keeps what passes through a connection at the client's end, so
-// that the end-to-end tests and examples/demo know what a recording must hold.
+// Package wiretap keeps a copy of what passes through a connection at the client's
+// end. The end-to-end tests and examples/demo compare a recording with it.
 package wiretap
 
 import (
@@ -13,15 +13,15 @@ import (
 type Conn struct {
 	net.Conn
 
-	mu      sync.Mutex
-	written []byte // guarded by mu
-	read    []byte // guarded by mu
+	mu      sync.Mutex // guards the rest
+	written []byte
+	read    []byte
 }
 
 // New wraps conn, of which nothing may have passed yet.
 func New(conn net.Conn) *Conn { return &Conn{Conn: conn} }
 
-// Write keeps what the connection inside took of b.
+// Write writes b to the connection inside and keeps a copy of what was written.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.mu.Lock()
@@ -30,7 +30,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Read keeps what it returns.
+// Read reads from the connection inside and keeps a copy.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.mu.Lock()

@@ -36,32 +36,32 @@ const maxBody = 64 << 10
 // maxToken bounds the token file, bytes.
 const maxToken = 4 << 10
 
-// admin answers the requests of MOSN's admin server. Methods are checked here
-// and not in patterns, which hosts with an old go line do not have.
+// admin handles the requests of MOSN's admin server. It checks the methods itself:
+// patterns with methods do not work in hosts with an old go line.
 type admin struct {
 	recorder *recorder
-	// tokenFile names the file with the token that callers must show; without one
-	// only loopback peers may change state.
+	// tokenFile is the path of the file with the token that callers must send. Without
+	// one only loopback peers may change state.
 	tokenFile atomic.Pointer[string]
 }
 
 // statusReply is the answer to a status request.
 type statusReply struct {
-	Run     string                   `json:"run"`
-	Switch  strategy.SwitchStatus    `json:"switch"`
-	Window  *windowReply             `json:"window"`
-	Opening *strategy.HandoverStatus `json:"opening,omitempty"`
-	Closing *closingReply            `json:"closing,omitempty"`
-	Guard   strategy.GuardStatus     `json:"guard"`
-	Next    *time.Time               `json:"next,omitempty"`
-	Skipped strategy.SkipStatus      `json:"skipped"`
-	Buffer  bufferReply              `json:"buffer"`
-	Live    liveReply                `json:"live"`
-	Totals  totalsReply              `json:"totals"`
-	Output  outputReply              `json:"output"`
-	Watch   *watchStatus             `json:"watch,omitempty"`
-	Refused []refusal                `json:"refused"`
-	Panics  uint64                   `json:"panics"`
+	Run     string                     `json:"run"`
+	Switch  strategy.SwitchStatus      `json:"switch"`
+	Window  *windowReply               `json:"window"`
+	Opening *strategy.TransitionStatus `json:"opening,omitempty"`
+	Closing *closingReply              `json:"closing,omitempty"`
+	Guard   strategy.GuardStatus       `json:"guard"`
+	Next    *time.Time                 `json:"next,omitempty"`
+	Skipped strategy.SkipStatus        `json:"skipped"`
+	Buffer  bufferReply                `json:"buffer"`
+	Live    liveReply                  `json:"live"`
+	Totals  totalsReply                `json:"totals"`
+	Output  outputReply                `json:"output"`
+	Watch   *watchStatus               `json:"watch,omitempty"`
+	Refused []refusal                  `json:"refused"`
+	Panics  uint64                     `json:"panics"`
 }
 
 type windowReply struct {
@@ -71,7 +71,7 @@ type windowReply struct {
 
 // closingReply is a window that is being written out.
 type closingReply struct {
-	strategy.HandoverStatus
+	strategy.TransitionStatus
 	Accounts *record.Accounts `json:"accounts,omitempty"` // of the window up to now
 }
 
@@ -82,13 +82,13 @@ type bufferReply struct {
 
 type liveReply struct {
 	Streams int    `json:"streams"`
-	Lost    uint64 `json:"lost"` // bytes of payload that their readers were too slow for
+	Lost    uint64 `json:"lost"` // bytes of payload that slow readers have lost
 }
 
 type totalsReply struct {
 	Windows uint64 `json:"windows"` // finished
 	Faults  uint64 `json:"faults"`  // alerts raised
-	// What could not be written, and is in no account of bytes.
+	// Losses that are in no account of bytes.
 	PortraitsLost uint64 `json:"portraits_lost"`
 	IndexLost     uint64 `json:"index_lines_lost"`
 	record.Accounts
@@ -101,7 +101,7 @@ type outputReply struct {
 	Listeners []string `json:"listeners"` // that are recorded
 }
 
-// status answers GET /api/v1/tcpcopy.
+// status handles GET /api/v1/tcpcopy.
 func (a *admin) status(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodGet, http.MethodHead) {
 		return
@@ -121,7 +121,7 @@ func (r *recorder) status() statusReply {
 		out.Window = &windowReply{WindowStatus: *s.Window, Accounts: stats.Window}
 	}
 	if s.Closing != nil {
-		out.Closing = &closingReply{HandoverStatus: *s.Closing, Accounts: stats.Window}
+		out.Closing = &closingReply{TransitionStatus: *s.Closing, Accounts: stats.Window}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,9 +148,9 @@ func (r *recorder) status() statusReply {
 	return out
 }
 
-// refusedLocked lists the listeners whose configuration was refused: those that
-// disagree with another one, and those whose block could not be read, which are
-// found in MOSN's configuration because a factory that fails is not told of them.
+// refusedLocked returns the listeners whose configuration was refused: those that
+// disagree with another one, and those whose block has faults. The latter it finds in
+// MOSN's configuration, because MOSN does not pass a factory the listener's name.
 func (r *recorder) refusedLocked() []refusal {
 	byName := maps.Clone(r.refused)
 	if r.host.listeners != nil {
@@ -165,7 +165,7 @@ func (r *recorder) refusedLocked() []refusal {
 	return all
 }
 
-// config answers PUT /api/v1/tcpcopy/config?layer=app.
+// config handles PUT /api/v1/tcpcopy/config?layer=app.
 func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodPut) || !a.authorized(w, req) {
 		return
@@ -199,7 +199,7 @@ func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 	reply(w, http.StatusOK, a.recorder.controller.Status().Switch)
 }
 
-// window answers POST and DELETE /api/v1/tcpcopy/window.
+// window handles POST and DELETE /api/v1/tcpcopy/window.
 func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodPost, http.MethodDelete) || !a.authorized(w, req) {
 		return
@@ -227,8 +227,8 @@ func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"window": opened.ID, "closes": opened.Closes})
 }
 
-// stream answers GET /api/v1/tcpcopy/stream with pcapng for as long as the caller
-// reads. It loses records when it reads slowly; see persistence.Live.
+// stream handles GET /api/v1/tcpcopy/stream: it sends pcapng until the caller goes. A
+// caller that reads slowly loses records; see persistence.Live.
 func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodGet) || !a.authorized(w, req) {
 		return
@@ -256,11 +256,11 @@ func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// statusOf tells what kind of refusal err is.
+// statusOf returns the HTTP status for a refusal.
 func statusOf(err error) int {
 	switch {
 	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen), errors.Is(err, strategy.ErrBusy),
-		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrUnwanted):
+		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrCanceled):
 		return http.StatusConflict
 	case errors.Is(err, strategy.ErrNoWindow):
 		return http.StatusNotFound
@@ -269,12 +269,12 @@ func statusOf(err error) int {
 	}
 }
 
-// authorized tells whether the caller may change state or see payload, and
-// answers the request when not.
+// authorized reports whether the caller may change state or see payload. If not, it
+// has answered the request.
 func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	file := a.tokenFile.Load()
 	if file == nil {
-		if why := foreign(req); why != "" {
+		if why := nonLocal(req); why != "" {
 			refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
 			return false
 		}
@@ -295,9 +295,10 @@ func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	return true
 }
 
-// foreign says why the request does not come from this host, or comes through a
-// browser that a foreign page or a forged name has sent here; "" when it does.
-func foreign(req *http.Request) (why string) {
+// nonLocal returns why the request is not a local one: it comes from another host, or
+// through a browser that a page of another site or a forged name has sent here. It
+// returns "" for a local one.
+func nonLocal(req *http.Request) (why string) {
 	peer, err := netip.ParseAddrPort(req.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return req.RemoteAddr
@@ -312,7 +313,7 @@ func foreign(req *http.Request) (why string) {
 			return fmt.Sprintf("one that asks the host %q", req.Host)
 		}
 	}
-	for _, name := range foreignHeaders {
+	for _, name := range nonLocalHeaders {
 		if len(req.Header.Values(name)) > 0 {
 			return "through a browser or proxy, which the header " + name + " tells of"
 		}
@@ -320,11 +321,12 @@ func foreign(req *http.Request) (why string) {
 	return ""
 }
 
-// foreignHeaders are what browsers send for a page, and what proxies on this host
-// add to the requests that they pass on.
-var foreignHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
+// nonLocalHeaders are headers that browsers send for a page, and that proxies on this
+// host add to requests that they pass on.
+var nonLocalHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
 
-// allow checks the method, and answers the request when it is not one of those.
+// allow reports whether the request's method is one of methods. If not, it has answered
+// the request.
 func allow(w http.ResponseWriter, req *http.Request, methods ...string) bool {
 	if slices.Contains(methods, req.Method) {
 		return true

@@ -16,9 +16,9 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// ask sends a request to the admin API as from loopback; change may change it.
-func (r *rig) ask(a *admin, method, target, body string, change func(*http.Request)) (code int, answer object, header http.Header) {
-	r.t.Helper()
+// request sends a request to the admin API as from loopback; change may change it.
+func (h *harness) request(a *admin, method, target, body string, change func(*http.Request)) (code int, answer object, header http.Header) {
+	h.t.Helper()
 	req := httptest.NewRequest(method, target, strings.NewReader(body))
 	req.RemoteAddr, req.Host = "127.0.0.1:4242", "127.0.0.1:34901"
 	if change != nil {
@@ -28,20 +28,20 @@ func (r *rig) ask(a *admin, method, target, body string, change func(*http.Reque
 	handler := map[string]http.HandlerFunc{statusPath: a.status, configPath: a.config, windowPath: a.window, streamPath: a.stream}[req.URL.Path]
 	handler(w, req)
 	if w.Header().Get("Content-Type") != "application/json" {
-		r.t.Errorf("%s %s: content type %q", method, target, w.Header().Get("Content-Type"))
+		h.t.Errorf("%s %s: content type %q", method, target, w.Header().Get("Content-Type"))
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-		r.t.Errorf("%s %s: %v in %q", method, target, err, w.Body)
+		h.t.Errorf("%s %s: %v in %q", method, target, err, w.Body)
 	}
 	if reason, _ := answer["error"].(string); w.Code >= 400 && reason == "" {
-		r.t.Errorf("%s %s: %d without a reason", method, target, w.Code)
+		h.t.Errorf("%s %s: %d without a reason", method, target, w.Code)
 	}
 	return w.Code, answer, w.Header()
 }
 
 const goodConfig = `{"switch": "ON", "interval": 60, "duration": 5}`
 
-func TestAdminAnswers(t *testing.T) {
+func TestAdminRequestsGetTheirStatusCode(t *testing.T) {
 	for _, c := range []struct {
 		method, target, body string
 		code                 int
@@ -82,9 +82,9 @@ func TestAdminAnswers(t *testing.T) {
 
 		{"POST", "/api/v1/tcpcopy/stream", "", 405, "GET"},
 	} {
-		r := newRig(t, object{})
-		a := &admin{recorder: r.recorder}
-		code, answer, header := r.ask(a, c.method, c.target, c.body, nil)
+		h := newHarness(t, object{})
+		a := &admin{recorder: h.recorder}
+		code, answer, header := h.request(a, c.method, c.target, c.body, nil)
 		reason, _ := answer["error"].(string)
 		if code != c.code || !strings.Contains(reason, c.reason) {
 			t.Errorf("%s %s %.40s: %d %q, want %d and %q", c.method, c.target, c.body, code, reason, c.code, c.reason)
@@ -92,71 +92,71 @@ func TestAdminAnswers(t *testing.T) {
 		if code == http.StatusMethodNotAllowed && header.Get("Allow") != c.reason {
 			t.Errorf("%s %s: allowed %q", c.method, c.target, header.Get("Allow"))
 		}
-		r.recorder.close(false)
+		h.recorder.close(false)
 	}
 }
 
 // A window is opened, stands in the status, conflicts with another one, and is
 // closed when its index line is written.
 func TestAdminOpensAndClosesAWindow(t *testing.T) {
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
 	before := time.Now()
-	code, opened, _ := r.ask(a, "POST", "/api/v1/tcpcopy/window?seconds=600", "", nil)
+	code, opened, _ := h.request(a, "POST", "/api/v1/tcpcopy/window?seconds=600", "", nil)
 	id, _ := opened["window"].(string)
 	closes, err := time.Parse(time.RFC3339Nano, opened["closes"].(string))
 	if code != 200 || len(id) != 36 || err != nil || closes.Before(before.Add(600*time.Second)) {
 		t.Fatalf("%d %v, %v", code, opened, err)
 	}
-	c := r.connect(r.factory)
+	c := h.connect(h.factory)
 	c.receive("hello")
-	_, status, _ := r.ask(a, "GET", "/api/v1/tcpcopy", "", nil)
+	_, status, _ := h.request(a, "GET", "/api/v1/tcpcopy", "", nil)
 	if w, _ := status["window"].(object); w["id"] != id || w["trigger"] != "manual" {
 		t.Errorf("status %v", status["window"])
 	}
-	if code, answer, _ := r.ask(a, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 409 || !strings.Contains(answer["error"].(string), id) {
+	if code, answer, _ := h.request(a, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 409 || !strings.Contains(answer["error"].(string), id) {
 		t.Errorf("a second one: %d %v", code, answer)
 	}
-	code, closed, _ := r.ask(a, "DELETE", "/api/v1/tcpcopy/window", "", nil)
+	code, closed, _ := h.request(a, "DELETE", "/api/v1/tcpcopy/window", "", nil)
 	if code != 200 || closed["window"] != id {
 		t.Errorf("%d %v", code, closed)
 	}
-	if got := r.conversations(); len(got) != 1 || text(got[0].In) != "hello" {
+	if got := h.connections(); len(got) != 1 || text(got[0].In) != "hello" {
 		t.Errorf("log %v", got)
 	}
-	if code, _, _ := r.ask(a, "DELETE", "/api/v1/tcpcopy/window", "", nil); code != 404 {
+	if code, _, _ := h.request(a, "DELETE", "/api/v1/tcpcopy/window", "", nil); code != 404 {
 		t.Errorf("again: %d", code)
 	}
 }
 
 func TestAdminRefusesWindows(t *testing.T) {
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
-	r.ask(a, "PUT", "/api/v1/tcpcopy/config?layer=global", `{"switch": "FORCE_OFF"}`, nil)
-	if code, answer, _ := r.ask(a, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 409 || !strings.Contains(answer["error"].(string), "FORCE_OFF") {
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
+	h.request(a, "PUT", "/api/v1/tcpcopy/config?layer=global", `{"switch": "FORCE_OFF"}`, nil)
+	if code, answer, _ := h.request(a, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 409 || !strings.Contains(answer["error"].(string), "FORCE_OFF") {
 		t.Errorf("forced off: %d %v", code, answer)
 	}
 	// The guard is down at its limits.
-	r.ask(a, "PUT", "/api/v1/tcpcopy/config?layer=global", `{"switch": "OFF"}`, nil)
+	h.request(a, "PUT", "/api/v1/tcpcopy/config?layer=global", `{"switch": "OFF"}`, nil)
 	busy := newRecorder("bbbbbb", host{log: testLog{t}, roller: func() string { return "" }, meter: brokenMeter{}})
 	t.Cleanup(func() { busy.close(false) })
-	if code, answer, _ := r.ask(&admin{recorder: busy}, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 503 || !strings.Contains(answer["error"].(string), "out of order") {
+	if code, answer, _ := h.request(&admin{recorder: busy}, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 503 || !strings.Contains(answer["error"].(string), "out of order") {
 		t.Errorf("guard down: %d %v", code, answer)
 	}
 	busy.close(false)
 	for target, method := range map[string]string{"/api/v1/tcpcopy/window?seconds=1": "POST", "/api/v1/tcpcopy/window": "DELETE", "/api/v1/tcpcopy/config?layer=app": "PUT"} {
-		if code, answer, _ := r.ask(&admin{recorder: busy}, method, target, goodConfig, nil); code != 503 || !strings.Contains(answer["error"].(string), "closed") {
+		if code, answer, _ := h.request(&admin{recorder: busy}, method, target, goodConfig, nil); code != 503 || !strings.Contains(answer["error"].(string), "closed") {
 			t.Errorf("%s %s after the end: %d %v", method, target, code, answer)
 		}
 	}
 	// A directory that cannot be written.
-	if err := os.RemoveAll(r.dir); err != nil {
+	if err := os.RemoveAll(h.dir); err != nil {
 		t.Fatal(err)
 	}
 	none := newRecorder("cccccc", testHost(t))
 	t.Cleanup(func() { none.close(false) })
 	none.parts.output = &outputSettings{dir: "/proc/none", formats: nil}
-	if code, _, _ := r.ask(&admin{recorder: none}, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 503 {
+	if code, _, _ := h.request(&admin{recorder: none}, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 503 {
 		t.Errorf("no place to write: %d", code)
 	}
 }
@@ -164,19 +164,19 @@ func TestAdminRefusesWindows(t *testing.T) {
 // A configuration that is refused is in the status with its source, and changes
 // nothing.
 func TestAdminShowsRefusedConfigurations(t *testing.T) {
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
-	r.ask(a, "PUT", "/api/v1/tcpcopy/config?layer=app", goodConfig, nil)
-	r.ask(a, "PUT", "/api/v1/tcpcopy/config?layer=app", `{"interval": 5}`, nil)
-	s := r.recorder.status().Switch
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
+	h.request(a, "PUT", "/api/v1/tcpcopy/config?layer=app", goodConfig, nil)
+	h.request(a, "PUT", "/api/v1/tcpcopy/config?layer=app", `{"interval": 5}`, nil)
+	s := h.recorder.status().Switch
 	if s.App.Interval != 60 || s.AppChange == nil || !strings.Contains(s.AppChange.Error, "interval") || !strings.Contains(s.AppChange.Source, "127.0.0.1:4242") {
 		t.Errorf("status %+v, %+v", s, s.AppChange)
 	}
 }
 
-func TestABodyThatBreaksOff(t *testing.T) {
-	r := newRig(t, object{})
-	code, answer, _ := r.ask(&admin{recorder: r.recorder}, "PUT", "/api/v1/tcpcopy/config?layer=app", "", func(req *http.Request) {
+func TestABodyThatBreaksOffIsRefused(t *testing.T) {
+	h := newHarness(t, object{})
+	code, answer, _ := h.request(&admin{recorder: h.recorder}, "PUT", "/api/v1/tcpcopy/config?layer=app", "", func(req *http.Request) {
 		req.Body = io.NopCloser(iotest.ErrReader(errors.New("gone")))
 	})
 	if code != 400 || !strings.Contains(answer["error"].(string), "gone") {
@@ -186,9 +186,9 @@ func TestABodyThatBreaksOff(t *testing.T) {
 
 // What changes state is for loopback peers only, and not for what a browser or a
 // proxy on this host passes on. The status is for all.
-func TestWhoMayChangeState(t *testing.T) {
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
+func TestOnlyLocalCallersMayChangeState(t *testing.T) {
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
 	header := func(name string) func(*http.Request) {
 		return func(req *http.Request) { req.Header.Set(name, "x") }
 	}
@@ -225,24 +225,24 @@ func TestWhoMayChangeState(t *testing.T) {
 		"Via":              {header("Via"), false, "Via"},
 	} {
 		for target, method := range map[string]string{"/api/v1/tcpcopy/config?layer=app": "PUT", "/api/v1/tcpcopy/window": "DELETE", "/api/v1/tcpcopy/window?seconds=x": "POST"} {
-			code, answer, _ := r.ask(a, method, target, goodConfig, c.change)
+			code, answer, _ := h.request(a, method, target, goodConfig, c.change)
 			if reason, _ := answer["error"].(string); c.may == (code == 403) || !c.may && !strings.Contains(reason, c.why) {
 				t.Errorf("%s: %s %s: %d %q", name, method, target, code, reason)
 			}
 		}
-		if code, _, _ := r.ask(a, "GET", "/api/v1/tcpcopy", "", c.change); code != 200 {
+		if code, _, _ := h.request(a, "GET", "/api/v1/tcpcopy", "", c.change); code != 200 {
 			t.Errorf("%s: the status is %d", name, code)
 		}
 	}
-	if code, _, _ := r.ask(a, "GET", "/api/v1/tcpcopy/stream", "", peer("192.0.2.1:1")); code != 403 {
+	if code, _, _ := h.request(a, "GET", "/api/v1/tcpcopy/stream", "", peer("192.0.2.1:1")); code != 403 {
 		t.Errorf("payload for another machine: %d", code)
 	}
 }
 
 // With a token file only the token counts, wherever the caller is.
-func TestTheToken(t *testing.T) {
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
+func TestOnlyCallersWithTheTokenMayChangeState(t *testing.T) {
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
 	path := filepath.Join(t.TempDir(), "token")
 	a.tokenFile.Store(&path)
 	with := func(value string) func(*http.Request) {
@@ -251,42 +251,42 @@ func TestTheToken(t *testing.T) {
 			req.Header.Set("Authorization", value)
 		}
 	}
-	ask := func(change func(*http.Request)) (int, http.Header) {
-		code, answer, header := r.ask(a, "PUT", "/api/v1/tcpcopy/config?layer=app", goodConfig, change)
+	send := func(change func(*http.Request)) (int, http.Header) {
+		code, answer, header := h.request(a, "PUT", "/api/v1/tcpcopy/config?layer=app", goodConfig, change)
 		if reason, _ := answer["error"].(string); strings.Contains(reason, "secret") {
 			t.Errorf("the answer gives the token away: %q", reason)
 		}
 		return code, header
 	}
-	if code, _ := ask(with("Bearer ")); code != 403 {
+	if code, _ := send(with("Bearer ")); code != 403 {
 		t.Errorf("no file: %d", code)
 	}
 	if err := os.WriteFile(path, []byte(" \n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _ := ask(with("Bearer ")); code != 403 {
+	if code, _ := send(with("Bearer ")); code != 403 {
 		t.Errorf("an empty file: %d", code)
 	}
 	if err := os.WriteFile(path, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for value, want := range map[string]int{"Bearer secret": 200, "Bearer secret2": 401, "Bearer": 401, "": 401, "Basic secret": 401} {
-		code, header := ask(with(value))
+		code, header := send(with(value))
 		if code != want || code == 401 && header.Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("%q: %d, %v", value, code, header)
 		}
 	}
-	if code, _ := ask(nil); code != 401 {
+	if code, _ := send(nil); code != 401 {
 		t.Errorf("loopback without the token: %d", code)
 	}
-	if code, _, _ := r.ask(a, "GET", "/api/v1/tcpcopy", "", nil); code != 200 {
+	if code, _, _ := h.request(a, "GET", "/api/v1/tcpcopy", "", nil); code != 200 {
 		t.Errorf("the status needs a token: %d", code)
 	}
 	// The file may change at any time.
 	if err := os.WriteFile(path, []byte("other"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _ := ask(with("Bearer other")); code != 200 {
+	if code, _ := send(with("Bearer other")); code != 200 {
 		t.Errorf("the new token: %d", code)
 	}
 }

@@ -11,38 +11,38 @@ import (
 	"mosn.io/pkg/buffer"
 )
 
-// steady is a connection whose filter sees the same record again and again, as a
-// proxy's loops do that use their buffers again.
+// steady is a connection whose filter has the same record again and again, in a buffer
+// that is used again, as in a proxy's loop.
 type steady struct {
 	*filter
-	rig  *rig
-	data buffer.IoBuffer
-	out  []api.IoBuffer
+	harness *harness
+	data    buffer.IoBuffer
+	out     []api.IoBuffer
 }
 
-// newSteady makes one with records of size bytes, in a window or out of one. What
-// is recorded goes to real files, whose number is bounded.
+// newSteady returns one with records of size bytes, in a window or outside of windows.
+// The records go to real files of a bounded size.
 func newSteady(tb testing.TB, size int, window bool) *steady {
 	tb.Helper()
-	r := &rig{dir: tb.TempDir(), recorder: newRecorder("aaaaaa", host{log: silentLog{}, roller: func() string { return "" }, meter: idleMeter{}})}
-	tb.Cleanup(func() { r.recorder.close(false) })
-	config := r.into(object{"capture": object{"direction": "both"}, "guard": "off", "output": object{"max_total": "256MiB"}})
-	f, err := r.tryBind("test", config)
+	h := &harness{dir: tb.TempDir(), recorder: newRecorder("aaaaaa", host{log: silentLog{}, roller: func() string { return "" }, meter: idleMeter{}})}
+	tb.Cleanup(func() { h.recorder.close(false) })
+	config := h.into(object{"capture": object{"direction": "both"}, "guard": "off", "output": object{"max_total": "256MiB"}})
+	f, err := h.tryBind("test", config)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	if window {
-		if _, err := r.recorder.controller.OpenManual(time.Hour); err != nil {
+		if _, err := h.recorder.controller.OpenManual(time.Hour); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	c := r.connect(f)
+	c := h.connect(f)
 	text := strings.Repeat("x", size)
 	return &steady{
-		filter: c.readers[0].(*filter),
-		rig:    r,
-		data:   buffer.NewIoBufferString(text),
-		out:    []api.IoBuffer{buffer.NewIoBufferString(text[:size/4]), buffer.NewIoBufferString(text[size/4:])},
+		filter:  c.readers[0].(*filter),
+		harness: h,
+		data:    buffer.NewIoBufferString(text),
+		out:     []api.IoBuffer{buffer.NewIoBufferString(text[:size/4]), buffer.NewIoBufferString(text[size/4:])},
 	}
 }
 
@@ -55,10 +55,10 @@ func (s *steady) receive() {
 // send has one record written.
 func (s *steady) send() { s.OnWrite(s.out) }
 
-// settle waits until the files have what has been recorded.
-func (s *steady) settle() {
-	for s.rig.recorder.stats().Buffered > 0 {
-		<-time.After(time.Millisecond)
+// drain waits until the files have what has been recorded.
+func (s *steady) drain() {
+	for s.harness.recorder.stats().Buffered > 0 {
+		<-time.After(time.Millisecond) // leaves the processors to the workers
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *steady) settle() {
 func (s *steady) run(b *testing.B, size int, f func()) {
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
-	const short = 64 // calls whose time is taken at once
+	const short = 64 // calls that are measured together
 	room := max(1, (8<<20)/size/short)
 	var runs []time.Duration
 	b.ResetTimer()
@@ -84,7 +84,7 @@ func (s *steady) run(b *testing.B, size int, f func()) {
 		}
 		if len(runs)%room == room-1 {
 			b.StopTimer()
-			s.settle()
+			s.drain()
 			b.StartTimer()
 		}
 	}
@@ -94,7 +94,7 @@ func (s *steady) run(b *testing.B, size int, f func()) {
 			b.ReportMetric(float64(runs[len(runs)*percent/100]), fmt.Sprintf("p%d-ns", percent))
 		}
 	}
-	stats := s.rig.recorder.stats().Accounts
+	stats := s.harness.recorder.stats().Accounts
 	if seen := stats.Seen.In + stats.Seen.Out; seen > 0 {
 		b.ReportMetric(100*float64(stats.Lost.In+stats.Lost.Out)/float64(seen), "%lost")
 	}
@@ -102,7 +102,7 @@ func (s *steady) run(b *testing.B, size int, f func()) {
 
 var sizes = []int{1 << 10, 16 << 10}
 
-// Out of a window the filter costs the load of the gate.
+// Outside a window the filter costs the load of the gate.
 func BenchmarkOnDataOutOfWindow(b *testing.B) {
 	s := newSteady(b, 1<<10, false)
 	b.ReportAllocs()
@@ -139,7 +139,7 @@ func BenchmarkOnWriteInWindow(b *testing.B) {
 	}
 }
 
-// In steady state nothing is allocated, in windows and out of them.
+// In steady state nothing is allocated, in windows and outside of them.
 func TestRecordingDoesNotAllocate(t *testing.T) {
 	for _, window := range []bool{false, true} {
 		for _, size := range sizes {
@@ -151,7 +151,7 @@ func TestRecordingDoesNotAllocate(t *testing.T) {
 					t.Errorf("%s of %d bytes, window %v: %v allocations", name, size, window, n)
 				}
 			}
-			s.rig.recorder.close(false)
+			s.harness.recorder.close(false)
 		}
 	}
 }

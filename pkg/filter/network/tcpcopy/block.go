@@ -10,9 +10,9 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
 
-// block is a JSON object of the configuration that is taken apart field by
-// field, so that all its faults are found at once. The fields' faults go to errs
-// with their full names.
+// block is a JSON object of the configuration that is parsed field by field, so that
+// all its faults are found at once. A method that reads a field removes it from fields,
+// and adds the field's fault with its full name to errs.
 type block struct {
 	path   string // "" for the outermost, otherwise the block's name
 	fields map[string]json.RawMessage
@@ -27,7 +27,7 @@ func newBlock(path string, text json.RawMessage, errs *[]error) *block {
 	return b
 }
 
-// blockOf returns a configuration as MOSN hands it over as the outermost block.
+// blockOf returns the outermost block of a configuration as MOSN passes it.
 func blockOf(config map[string]any, errs *[]error) (*block, error) {
 	if config == nil {
 		config = map[string]any{} // "config" left out
@@ -39,6 +39,7 @@ func blockOf(config map[string]any, errs *[]error) (*block, error) {
 	return newBlock("", text, errs), nil
 }
 
+// bad adds the fault of a field; field is "" for the block itself.
 func (b *block) bad(field string, value any, valid string) {
 	name := b.path
 	if name != "" && field != "" {
@@ -51,14 +52,14 @@ func (b *block) bad(field string, value any, valid string) {
 	*b.errs = append(*b.errs, &model.FieldError{Field: name, Value: value, Valid: valid})
 }
 
-// raw takes a field's text; nil when the block does not have it.
+// raw removes and returns a field's text, nil if the block does not have it.
 func (b *block) raw(field string) json.RawMessage {
 	text := b.fields[field]
 	delete(b.fields, field)
 	return text
 }
 
-// block takes a field that is an object; nil when there is none.
+// block removes and returns a field that is an object, nil if there is none.
 func (b *block) block(field string) *block {
 	text := b.raw(field)
 	if text == nil {
@@ -67,8 +68,8 @@ func (b *block) block(field string) *block {
 	return newBlock(field, text, b.errs)
 }
 
-// value takes a field into v. It is true when the block has the field and its
-// type is right; valid says what it may be.
+// value removes a field and stores it in v. It returns true if the block has the field
+// and its type is right; valid says what it may be.
 func (b *block) value(field string, v any, valid string) bool {
 	text := b.raw(field)
 	if text == nil {
@@ -81,7 +82,8 @@ func (b *block) value(field string, v any, valid string) bool {
 	return true
 }
 
-// word takes a field that is one of some words. ok tells whether the block has it.
+// word removes and returns a field that is one of the valid words. ok reports whether
+// the block has it.
 func (b *block) word(field, fallback string, valid ...string) (word string, ok bool) {
 	choice := strings.Join(valid, ", ")
 	if !b.value(field, &word, choice) {
@@ -94,7 +96,7 @@ func (b *block) word(field, fallback string, valid ...string) (word string, ok b
 	return word, true
 }
 
-// size takes a field that is a number of bytes, with or without a unit.
+// size removes and returns a field that is a number of bytes, with or without a unit.
 func (b *block) size(field string, fallback int64) int64 {
 	text := b.raw(field)
 	if text == nil {
@@ -108,7 +110,7 @@ func (b *block) size(field string, fallback int64) int64 {
 	return n
 }
 
-// unknown reports the fields that nobody has taken.
+// unknown adds a fault for each field that has not been removed.
 func (b *block) unknown() {
 	for field := range b.fields {
 		b.bad(field, scalarText(b.fields[field]), "no field of that name")

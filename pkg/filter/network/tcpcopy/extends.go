@@ -18,7 +18,7 @@ type extension struct {
 	tokenFile string
 }
 
-// parseExtension reads the block; the error names every fault.
+// parseExtension parses the block. The error names every fault.
 func parseExtension(text json.RawMessage) (*extension, error) {
 	var errs []error
 	b := newBlock("", text, &errs)
@@ -40,7 +40,7 @@ func parseExtension(text json.RawMessage) (*extension, error) {
 	return e, nil
 }
 
-// parseLayers takes the dump configurations of the layers that b has.
+// parseLayers removes and returns the dump configurations of the layers that b has.
 func parseLayers(b *block) map[model.Layer]model.DumpConfig {
 	layers := map[model.Layer]model.DumpConfig{}
 	for _, layer := range []model.Layer{model.LayerApp, model.LayerGlobal} {
@@ -64,7 +64,7 @@ func (r *recorder) extend(a *admin, text json.RawMessage) error {
 	if err != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.refuseLocked(extendsBlock, err) // in the status too: MOSN tells its start log alone
+		r.refuseLocked(extendsBlock, err) // for the status: MOSN writes it to its start log only
 		return err
 	}
 	if e.tokenFile != "" {
@@ -79,10 +79,10 @@ func (r *recorder) extend(a *admin, text json.RawMessage) error {
 	return nil
 }
 
-// extendsBlock stands for a listener in the list of what was refused.
+// extendsBlock is the listener's name of a refused extends block in the status.
 const extendsBlock = "(extends block)"
 
-// setLayers puts dump configurations that have been checked into force.
+// setLayers puts checked dump configurations into force.
 func (r *recorder) setLayers(layers map[model.Layer]model.DumpConfig, source string) error {
 	var errs []error
 	for _, layer := range []model.Layer{model.LayerGlobal, model.LayerApp} {

@@ -15,8 +15,8 @@ func TestExtendsPutsLayersIntoForce(t *testing.T) {
 	token, watched := filepath.Join(dir, "token"), filepath.Join(dir, "watched")
 	write(t, token, "secret")
 	write(t, watched, `{"global": {"switch": "OFF", "interval": 300}}`)
-	r := newRig(t, object{})
-	a := &admin{recorder: r.recorder}
+	h := newHarness(t, object{})
+	a := &admin{recorder: h.recorder}
 	block, err := json.Marshal(object{
 		"app": object{"switch": "ON", "interval": 90, "duration": 5}, "global": object{"switch": "FORCE_OFF"},
 		"token_file": token, "watch": watched,
@@ -24,17 +24,17 @@ func TestExtendsPutsLayersIntoForce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.recorder.extend(a, block); err != nil {
+	if err := h.recorder.extend(a, block); err != nil {
 		t.Fatal(err)
 	}
-	s := r.recorder.controller.Status().Switch
+	s := h.recorder.controller.Status().Switch
 	if s.App.Interval != 90 || s.App.Switch != model.SwitchOn || s.Global.Interval != 300 || s.AppChange.Source != "extends block" {
 		t.Errorf("in force: %+v", s)
 	}
 	if file := a.tokenFile.Load(); file == nil || *file != token {
 		t.Errorf("token file %v", file)
 	}
-	if err := r.recorder.extend(a, json.RawMessage(`{}`)); err != nil {
+	if err := h.recorder.extend(a, json.RawMessage(`{}`)); err != nil {
 		t.Errorf("an empty block: %v", err)
 	}
 }
@@ -59,9 +59,9 @@ func TestExtendsRefuses(t *testing.T) {
 		"relative watch":   {`{"watch": "file"}`, []string{"watch", "absolute"}},
 		"everything wrong": {`{"app": {"interval": 1}, "watch": 1, "token_file": true, "x": 1}`, []string{"app.interval", "watch", "token_file", "x is"}},
 	} {
-		r := newRig(t, object{})
-		a := &admin{recorder: r.recorder}
-		err := r.recorder.extend(a, json.RawMessage(c.block))
+		h := newHarness(t, object{})
+		a := &admin{recorder: h.recorder}
+		err := h.recorder.extend(a, json.RawMessage(c.block))
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 			continue
@@ -71,18 +71,18 @@ func TestExtendsRefuses(t *testing.T) {
 				t.Errorf("%s: %q does not name %q", name, err, word)
 			}
 		}
-		if s := r.recorder.controller.Status().Switch; s.App != model.DefaultDumpConfig() || a.tokenFile.Load() != nil || r.recorder.watch != nil {
+		if s := h.recorder.controller.Status().Switch; s.App != model.DefaultDumpConfig() || a.tokenFile.Load() != nil || h.recorder.watch != nil {
 			t.Errorf("%s: half of it is in force: %+v", name, s)
 		}
-		if r.recorder.refusals != 1 {
-			t.Errorf("%s: %d refusals are counted", name, r.recorder.refusals)
+		if h.recorder.refusals != 1 {
+			t.Errorf("%s: %d refusals are counted", name, h.recorder.refusals)
 		}
-		r.recorder.close(false)
+		h.recorder.close(false)
 	}
 	// One good layer beside a bad one is not taken.
-	r := newRig(t, object{})
-	if err := r.recorder.extend(&admin{recorder: r.recorder}, json.RawMessage(`{"app": {"interval": 90}, "global": {"interval": 1}}`)); err == nil || r.interval() == 90 {
-		t.Errorf("half-applied: %v, %d", err, r.interval())
+	h := newHarness(t, object{})
+	if err := h.recorder.extend(&admin{recorder: h.recorder}, json.RawMessage(`{"app": {"interval": 90}, "global": {"interval": 1}}`)); err == nil || h.interval() == 90 {
+		t.Errorf("half-applied: %v, %d", err, h.interval())
 	}
 }
 
@@ -109,7 +109,7 @@ func FuzzExtension(f *testing.F) {
 }
 
 // A token file that has no end must not hold the start.
-func TestATokenFileIsSmall(t *testing.T) {
+func TestALargeTokenFileIsRefused(t *testing.T) {
 	if _, err := os.Stat("/dev/zero"); err != nil {
 		t.Skip(err)
 	}

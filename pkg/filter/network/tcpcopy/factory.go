@@ -16,16 +16,16 @@ import (
 )
 
 // factory makes the filters of one listener. MOSN creates it from the listener's
-// configuration, calls Init with the listener, and then CreateFilterChain for
-// each connection (pkg/configmanager/parser.go). It has no end: the recorder
+// configuration, calls Init with the listener, and then CreateFilterChain for each
+// connection (pkg/configmanager/parser.go). MOSN does not close it: the recorder
 // outlives it.
 type factory struct {
 	recorder *recorder
 	settings *settings
 
 	mu       sync.Mutex     // guards the rest
-	tried    bool           // to bind the listener
-	listener *boundListener // nil before, and when it has been refused
+	tried    bool           // bind has been called
+	listener *boundListener // nil before bind, and if the listener was refused
 }
 
 var (
@@ -33,8 +33,8 @@ var (
 	_ api.FactoryInitializer        = (*factory)(nil)
 )
 
-// newFactory reads the configuration. What is wrong with it is returned, and
-// MOSN skips the filter: the listener's traffic goes on.
+// newFactory returns a factory for the configuration. The error names every fault of
+// it; MOSN then skips the filter, and the listener's traffic goes on.
 func newFactory(r *recorder, config map[string]any) (api.NetworkFilterChainFactory, error) {
 	s, err := parseSettings(config)
 	if err != nil {
@@ -44,7 +44,7 @@ func newFactory(r *recorder, config map[string]any) (api.NetworkFilterChainFacto
 	return &factory{recorder: r, settings: s}, nil
 }
 
-// Init puts the settings into force for the listener.
+// Init binds the listener: it puts the settings into force.
 func (f *factory) Init(param any) error {
 	ln, ok := param.(*v2.Listener)
 	if !ok {
@@ -53,6 +53,7 @@ func (f *factory) Init(param any) error {
 	return f.bind(ln.Name, portOf(ln))
 }
 
+// bind binds the listener at the first call; further calls do nothing.
 func (f *factory) bind(name, port string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,15 +66,14 @@ func (f *factory) bind(name, port string) error {
 	return err
 }
 
-// bound returns the listener, nil when it has been refused; tried is false before
-// Init.
+// bound returns the listener, nil if it was refused. tried is false before bind.
 func (f *factory) bound() (l *boundListener, tried bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.listener, f.tried
 }
 
-// CreateFilterChain adds the filter to a connection that is to be recorded.
+// CreateFilterChain adds a filter to a connection that is to be recorded.
 func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFilterChainFactoryCallbacks) {
 	defer f.recorder.recoverPanic("CreateFilterChain")
 	l, tried := f.bound()
@@ -84,18 +84,18 @@ func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFi
 		}
 		l, _ = f.bound()
 	}
-	if l == nil || !l.capture.wants(ctx) {
+	if l == nil || !l.scope.wants(ctx) {
 		return
 	}
-	tap := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l}
-	callbacks.AddReadFilter(tap)
-	if l.capture.both {
-		callbacks.AddWriteFilter(tap)
+	fl := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l}
+	callbacks.AddReadFilter(fl)
+	if l.scope.both {
+		callbacks.AddWriteFilter(fl)
 	}
 }
 
-// wants decides whether the connection of ctx is recorded.
-func (c *capture) wants(ctx context.Context) bool {
+// wants reports whether the connection of ctx is recorded. It draws the sample.
+func (c *scope) wants(ctx context.Context) bool {
 	if c.sample < 1 && rand.Float64() >= c.sample {
 		return false
 	}
@@ -110,8 +110,8 @@ func (c *capture) wants(ctx context.Context) bool {
 	return ok && c.includes(addressOf(conn.RemoteAddr()).Addr())
 }
 
-// includes tells whether a client's address is in one of the networks.
-func (c *capture) includes(a netip.Addr) bool {
+// includes reports whether a client's address is in one of the networks.
+func (c *scope) includes(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	for _, p := range c.peers {
 		if p.Contains(a) {

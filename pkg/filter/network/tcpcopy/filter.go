@@ -14,21 +14,21 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// filter is one connection's. MOSN (pkg/network/connection.go) calls its bytes
-// read listener and OnData from the connection's read loop, OnWrite and the bytes
-// sent listener from whichever goroutine writes, and OnEvent from any.
+// filter records one connection. MOSN (pkg/network/connection.go) calls OnData and the
+// listener for read bytes from the connection's read loop, OnWrite and the listener for
+// sent bytes from whichever goroutine writes, and OnEvent from any.
 type filter struct {
 	recorder *recorder
-	gate     *strategy.Controller // the recorder's, here to save the hot path a step
+	gate     *strategy.Controller // the recorder's; here it saves the hot path a load
 	listener *boundListener
 	conn     api.Connection
 	self     persistence.Conn
-	born     string // ID of the window that was open when the connection began; "" without one
+	window   string // ID of the window in which the connection was created; "" outside of windows
 
-	read  atomic.Uint64 // bytes that the connection has read
-	shown uint64        // of those, bytes that OnData has been shown; the read loop's
-	sent  atomic.Uint64 // bytes that the connection has sent
-	ended atomic.Bool   // the connection has been closed
+	read    atomic.Uint64 // bytes that the connection has read
+	offered uint64        // of those, bytes that OnData has had; only the read loop uses it
+	sent    atomic.Uint64 // bytes that the connection has sent
+	closed  atomic.Bool   // OnEvent has had the close event
 }
 
 var (
@@ -37,19 +37,19 @@ var (
 	_ api.ConnectionEventListener = (*filter)(nil)
 )
 
-// InitializeReadFilterCallbacks is called once, when the filter joins its
+// InitializeReadFilterCallbacks is called once, when the filter is added to its
 // connection's chain.
 func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	f.conn = cb.Connection()
 	f.self.ID = f.conn.ID()
-	f.self.Limit = f.listener.capture.limit
+	f.self.Limit = f.listener.scope.limit
 	f.self.Describe = f.describe
 	f.self.Datagrams = networkOf(f.conn) == "udp"
 	if w := f.gate.Open(); w != nil {
-		f.born = w.ID
+		f.window = w.ID
 	}
-	// A connection that another process has handed over, or a datagram's, arrives
-	// with bytes that no listener is told of.
+	// A connection that another process has passed on, or one of datagrams, begins
+	// with bytes in its buffer that no listener counts.
 	if buf := f.conn.GetReadBuffer(); buf != nil {
 		f.read.Store(uint64(buf.Len()))
 	}
@@ -58,30 +58,32 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	f.conn.AddConnectionEventListener(f)
 }
 
-// OnNewConnection lets the connection be.
+// OnNewConnection does nothing.
 func (f *filter) OnNewConnection() api.FilterStatus { return api.Continue }
 
-// OnData sees the connection's whole undrained read buffer at each read. Out of a
-// window it costs the load of the gate.
+// OnData is called at each read with the connection's whole read buffer, of which the
+// filters behind may have left bytes of earlier reads. Outside a window it costs the
+// load of the gate and of a counter.
 func (f *filter) OnData(buf buffer.IoBuffer) api.FilterStatus {
 	if w := f.gate.Open(); w != nil {
 		f.recordRead(w, buf)
 	} else {
-		f.shown = f.read.Load()
+		f.offered = f.read.Load()
 	}
 	return api.Continue
 }
 
-// recordRead records the bytes that the buffer did not have last time.
+// recordRead records the bytes of buf that were not in the buffer at the last call.
+// Bytes that a filter before this one has drained are a gap: ReasonUnseen.
 func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	defer f.recorder.recoverPanic("OnData")
-	fresh := f.read.Load() - f.shown
+	fresh := f.read.Load() - f.offered
 	if fresh == 0 {
 		return
 	}
 	session, data := sessionOf(w), buf.Bytes()
-	before := record.PerDirection{In: f.shown, Out: f.earlier(w, &f.sent)}
-	f.shown += fresh
+	before := record.PerDirection{In: f.offered, Out: f.earlier(w, &f.sent)}
+	f.offered += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
 		session.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
 		fresh -= unseen
@@ -92,21 +94,23 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	}
 }
 
-// earlier returns how many bytes had passed before w in the direction of passed, as
-// far as a record of the other direction can tell: its own may have been counted
-// and not yet offered. Of a connection that began in w there are none.
+// earlier returns the number of bytes that passed before w in one direction; passed is
+// that direction's counter. For a record of the other direction it is a hint: some of
+// the bytes may be counted and not yet offered. For a connection that was created in w
+// it is 0.
 func (f *filter) earlier(w *strategy.Window, passed *atomic.Uint64) uint64 {
-	if f.born == w.ID {
+	if f.window == w.ID {
 		return 0
 	}
 	return passed.Load()
 }
 
-// OnWrite sees what the proxy is about to send. Out of a window it costs the load
-// of the gate: the listener for sent bytes counts, which MOSN calls after each
-// write. So a connection's first record in a window has the offset of what was
-// sent by then: bytes that another goroutine offered before the window and that
-// still wait for a slow client are not in it. Within the window offsets are exact.
+// OnWrite is called with the buffers that the proxy is about to send. Outside a window
+// it costs the load of the gate: the listener for sent bytes, which MOSN calls after
+// each write, does the counting. So the first record of a connection in a window has
+// the number of bytes sent by then as its offset. That number leaves out bytes that
+// another goroutine wrote before the window and that still wait for a slow client.
+// Within the window offsets are exact.
 func (f *filter) OnWrite(bufs []buffer.IoBuffer) api.FilterStatus {
 	if w := f.gate.Open(); w != nil {
 		f.recordWrite(w, bufs)
@@ -114,10 +118,11 @@ func (f *filter) OnWrite(bufs []buffer.IoBuffer) api.FilterStatus {
 	return api.Continue
 }
 
+// recordWrite records the bytes of bufs. It does not keep bufs.
 func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	defer f.recorder.recoverPanic("OnWrite")
-	if f.ended.Load() {
-		return // MOSN asks the filters before it finds the connection closed
+	if f.closed.Load() {
+		return // MOSN calls the filters before it finds the connection closed
 	}
 	var few [8][]byte // a write rarely has more buffers than headers and body
 	pieces, n := few[:0], 0
@@ -136,10 +141,10 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	}
 }
 
-// OnEvent notes the connection's end.
+// OnEvent records the connection's close event. Other events it ignores.
 func (f *filter) OnEvent(event api.ConnectionEvent) {
 	defer f.recorder.recoverPanic("OnEvent")
-	if !event.IsClose() || f.ended.Swap(true) {
+	if !event.IsClose() || f.closed.Swap(true) {
 		return
 	}
 	if w := f.gate.Open(); w != nil {
@@ -148,10 +153,11 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 	}
 }
 
-// sessionOf returns the session that takes a window's records.
-func sessionOf(w *strategy.Window) *persistence.Session { return w.Tap.(*tap).Session }
+// sessionOf returns the session that receives the records of w.
+func sessionOf(w *strategy.Window) *persistence.Session { return w.Sink.(*windowSink).Session }
 
-// describe tells who talks with whom, when the connection is first recorded.
+// describe returns the connection's identity and addresses. persistence calls it when
+// it first records the connection in a window.
 func (f *filter) describe() record.Endpoint {
 	client, server := f.conn.RemoteAddr(), f.conn.LocalAddr()
 	return record.Endpoint{
@@ -176,7 +182,7 @@ func networkOf(conn api.Connection) string {
 	return "tcp"
 }
 
-// addressOf returns a as a number; not valid for Unix sockets.
+// addressOf returns the IP address and port of a; the zero value for a Unix socket.
 func addressOf(a net.Addr) netip.AddrPort {
 	switch a := a.(type) {
 	case *net.TCPAddr:

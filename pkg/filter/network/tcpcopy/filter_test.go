@@ -27,18 +27,18 @@ func text(s oracle.Stream) string {
 	return strings.Join(parts, "|")
 }
 
-func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
+func TestBytesAreRecordedExactlyOnce(t *testing.T) {
 	for name, c := range map[string]struct {
-		talk    func(*rig, *fakeConn)
+		talk    func(*harness, *fakeConn)
 		in, out string
 	}{
-		"two equal messages": {func(_ *rig, c *fakeConn) {
+		"two equal messages": {func(_ *harness, c *fakeConn) {
 			c.receive("hello")
 			c.receive("hello")
 			c.send("well")
 			c.send("well")
 		}, "hello|hello", "well|well"},
-		"a message in three reads": {func(_ *rig, c *fakeConn) {
+		"a message in three reads": {func(_ *harness, c *fakeConn) {
 			whole := 0
 			c.after = func(b buffer.IoBuffer) {
 				if whole = b.Len(); whole == 9 {
@@ -50,19 +50,19 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 			c.receive("333")
 			c.receive("4")
 		}, "one|two|333|4", ""},
-		"half of it drained": {func(_ *rig, c *fakeConn) {
+		"half of it drained": {func(_ *harness, c *fakeConn) {
 			c.after = func(b buffer.IoBuffer) { b.Drain(b.Len() / 2) }
 			c.receive("abcd")
 			c.receive("efgh")
 			c.receive("ij")
 		}, "abcd|efgh|ij", ""},
-		"a write of several buffers": {func(_ *rig, c *fakeConn) {
+		"a write of several buffers": {func(_ *harness, c *fakeConn) {
 			c.send("head", "", "body")
 			c.send(strings.Split("1 2 3 4 5 6 7 8 9 10", " ")...)
 			c.send()
 			c.send("")
 		}, "", "headbody|12345678910"},
-		"taken by an earlier filter": {func(_ *rig, c *fakeConn) {
+		"taken by an earlier filter": {func(_ *harness, c *fakeConn) {
 			c.early = func(b buffer.IoBuffer) { b.Drain(2) }
 			c.receive("abcde")
 			c.early = func(b buffer.IoBuffer) { b.Drain(b.Len()) }
@@ -70,13 +70,13 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 			c.early = nil
 			c.receive("f")
 		}, "[-- unseen]|cde|[--------- unseen]|f", ""},
-		"shown again without new bytes": {func(_ *rig, c *fakeConn) {
+		"shown again without new bytes": {func(_ *harness, c *fakeConn) {
 			c.after = func(buffer.IoBuffer) {}
 			c.receive("abc")
 			c.show()
 			c.show()
 		}, "abc", ""},
-		"read while reading is disabled": {func(_ *rig, c *fakeConn) {
+		"read while reading is disabled": {func(_ *harness, c *fakeConn) {
 			c.after = func(buffer.IoBuffer) {}
 			c.receive("a")
 			for _, text := range []string{"b", "c"} { // MOSN tells its listeners, and no filter
@@ -87,7 +87,7 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 			}
 			c.show()
 		}, "a|bc", ""},
-		"after the end": {func(_ *rig, c *fakeConn) {
+		"after the end": {func(_ *harness, c *fakeConn) {
 			c.receive("in time")
 			c.send("in time")
 			c.end(api.OnReadTimeout) // is not an end
@@ -97,7 +97,7 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 			c.end(api.LocalClose)
 			c.receive("late")
 		}, "in time|still", "in time"},
-		"read and never shown": {func(_ *rig, c *fakeConn) {
+		"read and never shown": {func(_ *harness, c *fakeConn) {
 			c.receive("abc")
 			for _, f := range c.read {
 				f(4)
@@ -106,9 +106,9 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 		}, "abc|[---- unseen]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, both)
-			w := r.window(func() { c.talk(r, r.connect(r.factory)) })
-			all := r.conversations()
+			h := newHarness(t, both)
+			w := h.window(func() { c.talk(h, h.connect(h.factory)) })
+			all := h.connections()
 			if len(all) != 1 {
 				t.Fatalf("%d conversations", len(all))
 			}
@@ -118,7 +118,7 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 			if err := w.Agrees(all); err != nil {
 				t.Error(err)
 			}
-			if n := r.recorder.panics.Load(); n > 0 {
+			if n := h.recorder.panics.Load(); n > 0 {
 				t.Errorf("%d panics", n)
 			}
 		})
@@ -126,23 +126,23 @@ func TestWhatAConnectionSaysIsRecordedOnce(t *testing.T) {
 }
 
 // Offsets count from the connection's start, whether a window was open or not.
-func TestOffsetsCountOutOfWindows(t *testing.T) {
-	r := newRig(t, both)
-	c := r.connect(r.factory)
+func TestOffsetsCountBytesOutsideWindows(t *testing.T) {
+	h := newHarness(t, both)
+	c := h.connect(h.factory)
 	c.receive("12")
 	c.send("123", "4")
-	r.window(func() {
+	h.window(func() {
 		c.receive("345")
 		c.send("567")
 	})
 	c.receive("6")
 	c.send("89")
-	r.window(func() {
+	h.window(func() {
 		c.send("abc")
 		c.receive("7")
 		c.end(api.RemoteClose)
 	})
-	all := r.conversations()
+	all := h.connections()
 	if len(all) != 2 {
 		t.Fatalf("%d conversations", len(all))
 	}
@@ -162,31 +162,31 @@ func TestOffsetsCountOutOfWindows(t *testing.T) {
 }
 
 // A connection that a process has handed over, or a datagram's, has bytes already.
-func TestBytesThatAreThereAtTheStart(t *testing.T) {
-	r := newRig(t, both)
-	r.window(func() {
+func TestBytesInTheBufferAtTheStartAreRecorded(t *testing.T) {
+	h := newHarness(t, both)
+	h.window(func() {
 		c := &fakeConn{id: 7, buf: buffer.NewIoBufferString("handed over"), local: &net.TCPAddr{Port: 1}, remote: &net.TCPAddr{Port: 2}}
-		c.join(r.factory)
+		c.join(h.factory)
 		c.show()
 		c.receive("and more")
 	})
-	all := r.conversations()
+	all := h.connections()
 	if got := text(all[0].In); got != "handed over|and more" || all[0].In.Begin() != 0 {
 		t.Errorf("log %q", got)
 	}
 }
 
 // Out of a window nothing is copied, and no file changes.
-func TestOutOfAWindowNothingHappens(t *testing.T) {
-	r := newRig(t, both)
-	c := r.connect(r.factory)
+func TestOutsideAWindowNothingIsRecorded(t *testing.T) {
+	h := newHarness(t, both)
+	c := h.connect(h.factory)
 	c.receive("unheard")
 	c.send("unheard")
 	c.end(api.RemoteClose)
-	if c := r.recorder.stats().Accounts; c.Connections > 0 || c.Seen.In+c.Seen.Out > 0 {
+	if c := h.recorder.stats().Accounts; c.Connections > 0 || c.Seen.In+c.Seen.Out > 0 {
 		t.Errorf("accounts %+v", c)
 	}
-	if lines, err := oracle.ReadMeta(r.dir); err != nil || len(lines) > 0 {
+	if lines, err := oracle.ReadMeta(h.dir); err != nil || len(lines) > 0 {
 		t.Errorf("log %v, %v", lines, err)
 	}
 }
@@ -200,13 +200,13 @@ func (badBuffer) Len() int      { panic("no length") }
 // A fault of the filter stays the filter's: it is counted, alerted once, and the
 // connection goes on.
 func TestPanicsAreRecovered(t *testing.T) {
-	r := newRig(t, both)
-	c := r.connect(r.factory)
+	h := newHarness(t, both)
+	c := h.connect(h.factory)
 	tap := c.readers[0].(*filter)
 	if tap.OnWrite([]api.IoBuffer{badBuffer{}}) != api.Continue {
 		t.Error("OnWrite out of a window looks at the buffers")
 	}
-	r.window(func() {
+	h.window(func() {
 		tap.read.Add(3)
 		if tap.OnData(badBuffer{}) != api.Continue || tap.OnWrite([]api.IoBuffer{nil, badBuffer{}}) != api.Continue {
 			t.Error("a filter stops")
@@ -214,40 +214,40 @@ func TestPanicsAreRecovered(t *testing.T) {
 		c.local = nil
 		c.receive("abc")
 	})
-	if n := r.recorder.panics.Load(); n != 2 {
+	if n := h.recorder.panics.Load(); n != 2 {
 		t.Errorf("%d panics are counted", n)
 	}
-	if got := text(r.conversations()[0].In); got != "[--- unseen]|abc" {
+	if got := text(h.connections()[0].In); got != "[--- unseen]|abc" {
 		t.Errorf("log %q", got)
 	}
-	if n := r.recorder.status().Panics; n != 2 {
+	if n := h.recorder.status().Panics; n != 2 {
 		t.Errorf("the status has %d panics", n)
 	}
 }
 
 // A connection that cannot be described does not stop others of its shard.
-func TestADescriptionThatPanicsHoldsNothing(t *testing.T) {
-	r := newRig(t, object{"capture": object{"direction": "both"}, "buffer": object{"workers": 1}})
-	bad, good := r.connect(r.factory), r.connect(r.factory)
+func TestAPanicInDescribeBlocksNoOtherConnection(t *testing.T) {
+	h := newHarness(t, object{"capture": object{"direction": "both"}, "buffer": object{"workers": 1}})
+	bad, good := h.connect(h.factory), h.connect(h.factory)
 	bad.readers[0].(*filter).self.Describe = nil
-	r.window(func() {
+	h.window(func() {
 		bad.receive("bad")
 		good.receive("good")
 		bad.end(api.RemoteClose)
 		good.end(api.RemoteClose)
 	})
-	all := r.conversations()
-	if len(all) != 1 || text(all[0].In) != "good" || r.recorder.panics.Load() != 1 {
+	all := h.connections()
+	if len(all) != 1 || text(all[0].In) != "good" || h.recorder.panics.Load() != 1 {
 		t.Errorf("log %+v", all)
 	}
 }
 
 // With requests only, responses are not recorded; the close event has their
 // number all the same.
-func TestRequestsOnly(t *testing.T) {
-	r := newRig(t, object{})
-	w := r.window(func() {
-		c := r.connect(r.factory)
+func TestResponsesAreNotRecordedByDefault(t *testing.T) {
+	h := newHarness(t, object{})
+	w := h.window(func() {
+		c := h.connect(h.factory)
 		if len(c.writers) > 0 {
 			t.Error("there is a write filter")
 		}
@@ -255,13 +255,13 @@ func TestRequestsOnly(t *testing.T) {
 		c.send("response")
 		c.end(api.LocalClose)
 	})
-	c := r.conversations()[0]
+	c := h.connections()[0]
 	if w.Seen.Out > 0 || len(c.Out.Pieces) > 0 || c.Closed.TotalOut != 8 {
 		t.Errorf("index %+v, conversation %+v", w, c)
 	}
 }
 
-func TestTheDescriptionOfAConnection(t *testing.T) {
+func TestAConnectionIsDescribedByItsAddresses(t *testing.T) {
 	for name, c := range map[string]struct {
 		local, remote  net.Addr
 		client, server string
@@ -275,13 +275,13 @@ func TestTheDescriptionOfAConnection(t *testing.T) {
 		"a missing number": {&net.TCPAddr{}, &net.TCPAddr{}, ":0", ":0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, both)
-			r.window(func() {
+			h := newHarness(t, both)
+			h.window(func() {
 				conn := &fakeConn{id: 1, buf: buffer.NewIoBuffer(10), local: c.local, remote: c.remote}
-				conn.join(r.factory)
+				conn.join(h.factory)
 				conn.receive("x")
 			})
-			got := r.conversations()
+			got := h.connections()
 			if len(got) != 1 || got[0].Client != c.client || got[0].Server != c.server || got[0].Conn != "aaaaaa-1" || got[0].Port != "2045" {
 				t.Errorf("log %+v", got[0])
 			}

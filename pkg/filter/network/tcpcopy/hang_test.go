@@ -23,36 +23,36 @@ import (
 // hang makes what is written to the flow log hang, until resume is called or the
 // test ends: the lock of a file that somebody else has is waited for as long as a
 // disk that does not answer.
-func (r *rig) hang() (resume func()) {
-	r.t.Helper()
-	f, err := os.OpenFile(filepath.Join(r.dir, layout.FlowLog), os.O_RDWR|os.O_CREATE, 0o600)
+func (h *harness) hang() (resume func()) {
+	h.t.Helper()
+	f, err := os.OpenFile(filepath.Join(h.dir, layout.FlowLog), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		r.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		r.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	resume = sync.OnceFunc(func() { f.Close() })
-	r.t.Cleanup(resume)
+	h.t.Cleanup(resume)
 	return resume
 }
 
 // hungWindow opens a window whose disk hangs, and begins to close it. closed gets
 // what CloseWindow returns.
-func (r *rig) hungWindow(c *fakeConn) (id string, resume func(), closed chan error) {
-	r.t.Helper()
-	w, err := r.recorder.controller.OpenManual(time.Hour)
+func (h *harness) hungWindow(c *fakeConn) (id string, resume func(), closed chan error) {
+	h.t.Helper()
+	w, err := h.recorder.controller.OpenManual(time.Hour)
 	if err != nil {
-		r.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	resume = r.hang()
+	resume = h.hang()
 	c.receive("hung")
 	closed = make(chan error, 1)
 	go func() { // ends after resume
-		_, err := r.recorder.controller.CloseWindow()
+		_, err := h.recorder.controller.CloseWindow()
 		closed <- err
 	}()
-	for r.recorder.status().Closing == nil {
+	for h.recorder.status().Closing == nil {
 		runtime.Gosched()
 	}
 	return w.ID, resume, closed
@@ -60,35 +60,35 @@ func (r *rig) hungWindow(c *fakeConn) (id string, resume func(), closed chan err
 
 // While the disk takes nothing, everything but the closing of the window goes on.
 func TestNothingWaitsForTheDisk(t *testing.T) {
-	r := newRig(t, both)
-	c := r.connect(r.factory)
-	id, resume, closed := r.hungWindow(c)
+	h := newHarness(t, both)
+	c := h.connect(h.factory)
+	id, resume, closed := h.hungWindow(c)
 
-	s := r.recorder.status()
+	s := h.recorder.status()
 	if s.Window != nil || s.Closing.ID != id || s.Closing.Accounts == nil || s.Closing.Accounts.Seen.In != 4 {
 		t.Errorf("window %+v, closing %+v", s.Window, s.Closing)
 	}
-	if _, err := r.recorder.controller.OpenManual(time.Minute); !errors.Is(err, strategy.ErrBusy) || statusOf(err) != 409 || !strings.Contains(err.Error(), id) {
+	if _, err := h.recorder.controller.OpenManual(time.Minute); !errors.Is(err, strategy.ErrBusy) || statusOf(err) != 409 || !strings.Contains(err.Error(), id) {
 		t.Errorf("another window: %v", err)
 	}
 	c.receive("unrecorded")
-	r.connect(r.factory).end(api.RemoteClose)
-	r.bind("test", r.into(object{"strategy": strategyOf(90), "capture": object{"direction": "both"}}))
-	if got := r.interval(); got != 90 {
+	h.connect(h.factory).end(api.RemoteClose)
+	h.bind("test", h.into(object{"strategy": strategyOf(90), "capture": object{"direction": "both"}}))
+	if got := h.interval(); got != 90 {
 		t.Errorf("the interval is %d", got)
 	}
 	// Another output is in force at once, and has its windows when the one of the
 	// former is written out.
-	old := r.dir
-	r.dir = t.TempDir()
-	r.bind("test", r.into(both))
-	if got := r.recorder.status().Output.Dir; got != r.dir {
+	old := h.dir
+	h.dir = t.TempDir()
+	h.bind("test", h.into(both))
+	if got := h.recorder.status().Output.Dir; got != h.dir {
 		t.Errorf("output %s", got)
 	}
-	if got := r.recorder.stats(); got.Accounts.Seen.In != 4 || got.Windows != 0 {
+	if got := h.recorder.stats(); got.Accounts.Seen.In != 4 || got.Windows != 0 {
 		t.Errorf("the totals forget the old output: %+v", got)
 	}
-	r.recorder.publish()
+	h.recorder.publish()
 	select {
 	case err := <-closed:
 		t.Errorf("the window is closed without its disk, %v", err)
@@ -99,17 +99,17 @@ func TestNothingWaitsForTheDisk(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	r.recorder.retiring.Wait()
+	h.recorder.retiring.Wait()
 	if w, err := oracle.FindWindow(old, id); err != nil || w.Written.In != 4 {
 		t.Errorf("old index %+v, %v", w, err)
 	}
-	if w := r.window(func() { c.receive("again") }); w.Written.In != 5 {
+	if w := h.window(func() { c.receive("again") }); w.Written.In != 5 {
 		t.Errorf("new index %+v", w)
 	}
-	if got := r.recorder.stats(); got.Accounts.Seen.In != 9 || got.Windows != 2 {
+	if got := h.recorder.stats(); got.Accounts.Seen.In != 9 || got.Windows != 2 {
 		t.Errorf("totals %+v", got)
 	}
-	if n := len(r.recorder.old); n > 0 {
+	if n := len(h.recorder.old); n > 0 {
 		t.Errorf("%d old stores are left", n)
 	}
 }
@@ -117,16 +117,16 @@ func TestNothingWaitsForTheDisk(t *testing.T) {
 // An output that is replaced just after its window has closed must not take the
 // window of the new one with it.
 func TestAReplacedOutputClosesItsOwnWindow(t *testing.T) {
-	r := newRig(t, both)
-	first := r.recorder.store
-	r.dir = t.TempDir()
-	r.bind("test", r.into(both))
-	if _, err := r.recorder.controller.OpenManual(time.Hour); err != nil {
+	h := newHarness(t, both)
+	first := h.recorder.store
+	h.dir = t.TempDir()
+	h.bind("test", h.into(both))
+	if _, err := h.recorder.controller.OpenManual(time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	r.recorder.retire(first) // late
-	r.recorder.retiring.Wait()
-	if r.recorder.controller.Open() == nil {
+	h.recorder.retire(first) // late
+	h.recorder.retiring.Wait()
+	if h.recorder.controller.Open() == nil {
 		t.Error("the new output's window is closed")
 	}
 }
@@ -146,16 +146,16 @@ func (l *alertLog) Alertf(_, format string, _ ...any) {
 
 // A stop does not wait for the disk for ever, and says so.
 func TestAStopEndsWithoutTheDisk(t *testing.T) {
-	r := newRig(t, both)
+	h := newHarness(t, both)
 	log := &alertLog{testLog: testLog{t}}
-	r.recorder.host.log = log
-	r.recorder.drainPatience = 50 * time.Millisecond
-	id, resume, closed := r.hungWindow(r.connect(r.factory))
-	r.recorder.close(false)
-	if _, err := r.tryBind("late", object{}); !errors.Is(err, errStopping) {
+	h.recorder.host.log = log
+	h.recorder.drainTimeout = 50 * time.Millisecond
+	id, resume, closed := h.hungWindow(h.connect(h.factory))
+	h.recorder.close(false)
+	if _, err := h.tryBind("late", object{}); !errors.Is(err, errStopping) {
 		t.Errorf("bind: %v", err)
 	}
-	if r.recorder.status().Closing == nil {
+	if h.recorder.status().Closing == nil {
 		t.Error("the status has forgotten the window")
 	}
 	log.mu.Lock()
@@ -164,14 +164,14 @@ func TestAStopEndsWithoutTheDisk(t *testing.T) {
 	}
 	log.mu.Unlock()
 	resume()
-	<-r.recorder.drained
+	<-h.recorder.drained
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	if w, err := oracle.FindWindow(r.dir, id); err != nil || w.Written.In != 4 {
+	if w, err := oracle.FindWindow(h.dir, id); err != nil || w.Written.In != 4 {
 		t.Errorf("index %+v, %v", w, err)
 	}
-	if s := r.recorder.stats(); s.Windows != 1 || !slices.Equal(r.recorder.old, nil) {
+	if s := h.recorder.stats(); s.Windows != 1 || !slices.Equal(h.recorder.old, nil) {
 		t.Errorf("stats %+v", s)
 	}
 }

@@ -13,15 +13,15 @@ import (
 type metricSource interface {
 	// counter returns the counter of that name, to which n is added at each call.
 	counter(name string) func(n int64)
-	// gauge returns what sets the gauge of that name.
+	// gauge returns the function that sets the gauge of that name.
 	gauge(name string) func(v int64)
 }
 
 // publishEvery is how often the metrics are brought up to date.
 const publishEvery = time.Second
 
-// meters bring MOSN's metrics up to date with what the recorder has counted. The
-// recorder counts in its own places, without a shared counter on the hot path.
+// meters brings MOSN's metrics up to date with the recorder's own counts, which need no
+// shared counter on the hot path.
 type meters struct {
 	source   metricSource
 	stopOnce sync.Once
@@ -31,7 +31,7 @@ type meters struct {
 	mu       sync.Mutex // guards the rest
 	counters map[string]func(int64)
 	gauges   map[string]func(int64)
-	last     map[string]uint64 // what the counters have been told
+	last     map[string]uint64 // totals that the counters have reported
 }
 
 func newMeters(source metricSource) *meters {
@@ -51,6 +51,7 @@ func (m *meters) count(name string, total uint64) {
 	}
 }
 
+// set sets a gauge to v.
 func (m *meters) set(name string, v int64) {
 	set := m.gauges[name]
 	if set == nil {
@@ -98,6 +99,7 @@ func (r *recorder) publish() {
 	m.set("switch_on", truth(status.Switch.Effective == model.SwitchOn))
 }
 
+// truth returns b as a gauge's value.
 func truth(b bool) int64 {
 	if b {
 		return 1
@@ -110,11 +112,11 @@ func (r *recorder) startPublishing() {
 	if r.host.metrics == nil {
 		return
 	}
-	r.publishing.Do(func() { go r.meters.run(r.publish) })
+	r.publishing.Do(func() { go r.meters.follow(r.publish) })
 }
 
-// run is the goroutine that brings the metrics up to date; close ends it.
-func (m *meters) run(publish func()) {
+// follow is the goroutine of startPublishing. stopPublishing ends it.
+func (m *meters) follow(publish func()) {
 	defer close(m.done)
 	ticker := time.NewTicker(publishEvery)
 	defer ticker.Stop()

@@ -45,25 +45,25 @@ func (f *fakeMetrics) get(name string) int64 {
 }
 
 func TestMetricsFollowTheTotals(t *testing.T) {
-	r := newRig(t, both)
+	h := newHarness(t, both)
 	m := newFakeMetrics()
-	r.recorder.host.metrics, r.recorder.meters = m, newMeters(m)
-	if _, err := r.tryBind("bad", object{"guard": "maybe"}); err == nil {
+	h.recorder.host.metrics, h.recorder.meters = m, newMeters(m)
+	if _, err := h.tryBind("bad", object{"guard": "maybe"}); err == nil {
 		t.Error("accepted")
 	}
-	c := r.connect(r.factory)
+	c := h.connect(h.factory)
 	for range 2 {
-		if _, err := r.recorder.controller.OpenManual(time.Hour); err != nil {
+		if _, err := h.recorder.controller.OpenManual(time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		c.receive("12345")
 		c.send("123")
 		c.early = nil
-		r.recorder.publish()
+		h.recorder.publish()
 		if m.get("window_open") != 1 || m.get("guard_available") != 1 || m.get("switch_on") != 0 {
 			t.Errorf("in a window: %v", m.values)
 		}
-		if _, err := r.recorder.controller.CloseWindow(); err != nil {
+		if _, err := h.recorder.controller.CloseWindow(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,9 +77,9 @@ func TestMetricsFollowTheTotals(t *testing.T) {
 		}
 	}
 	// Losses by reason, and counters that never go back.
-	r.dir = t.TempDir()
-	limited := r.bind("test", r.into(object{"capture": object{"max_bytes_per_connection": 2}}))
-	r.window(func() { r.connect(limited).receive("12345") })
+	h.dir = t.TempDir()
+	limited := h.bind("test", h.into(object{"capture": object{"max_bytes_per_connection": 2}}))
+	h.window(func() { h.connect(limited).receive("12345") })
 	if m.get("lost_bytes_limit") != 3 || m.get("windows") != 3 || m.get("written_bytes_in") != 12 {
 		t.Errorf("after a new output: %v", m.values)
 	}
@@ -95,8 +95,8 @@ func TestCountersDoNotGoBack(t *testing.T) {
 	if f.get("x") != 8 {
 		t.Errorf("x is %d", f.get("x"))
 	}
-	r := newRig(t, object{})
-	r.recorder.publish()
+	h := newHarness(t, object{})
+	h.recorder.publish()
 }
 
 func TestPlusAddsWhatStoresHaveDone(t *testing.T) {

@@ -131,7 +131,7 @@ func reasoned(t *testing.T, err error, document string) {
 	}
 }
 
-func TestMutatedFilterConfigurations(t *testing.T) {
+func TestMutatedFilterConfigurationsAreRefusedOrValid(t *testing.T) {
 	valid := []string{
 		`{}`,
 		`{"strategy": {"switch": "ON", "interval": 30, "duration": 10, "cpu_max_rate": 80, "mem_max_rate": 80}}`,
@@ -162,12 +162,12 @@ func TestMutatedFilterConfigurations(t *testing.T) {
 				t.Errorf("%s is accepted: %v", document, err)
 			}
 		}
-		if c := s.capture; !(c.sample >= 0 && c.sample <= 1) {
+		if c := s.scope; !(c.sample >= 0 && c.sample <= 1) {
 			t.Errorf("%s is accepted: sample %v", document, c.sample)
 		}
-		for _, p := range s.capture.peers {
+		for _, p := range s.scope.peers {
 			if !p.IsValid() {
-				t.Errorf("%s is accepted: peers %v", document, s.capture.peers)
+				t.Errorf("%s is accepted: peers %v", document, s.scope.peers)
 			}
 		}
 		// The directory is the store's to judge, and not to be made here.
@@ -184,7 +184,7 @@ func TestMutatedFilterConfigurations(t *testing.T) {
 	tally(t, accepted, refused)
 }
 
-func TestMutatedExtensions(t *testing.T) {
+func TestMutatedExtensionsAreRefusedOrValid(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("sesame"), 0o600); err != nil {
 		t.Fatal(err)
@@ -245,7 +245,7 @@ func inForce(t *testing.T, r *recorder, document string) map[model.Layer]model.D
 	return layers
 }
 
-func TestMutatedWatchedFiles(t *testing.T) {
+func TestMutatedWatchedFilesAreRefusedOrValid(t *testing.T) {
 	valid := []string{
 		`{"app": {"switch": "ON", "interval": 60, "duration": 5}}`,
 		`{"app": {"switch": "OFF"}, "global": {"switch": "ON", "interval": 3600, "duration": 1, "mem_max_rate": 42}}`,
@@ -283,7 +283,7 @@ func TestMutatedWatchedFiles(t *testing.T) {
 	tally(t, accepted, refused)
 }
 
-func TestMutatedAdminBodies(t *testing.T) {
+func TestMutatedAdminBodiesAreRefusedOrValid(t *testing.T) {
 	valid := []string{
 		`{"switch": "ON", "interval": 60, "duration": 5, "cpu_max_rate": 80, "mem_max_rate": 70}`,
 		`{"switch": "OFF"}`,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
 
 // countingLog counts what is logged, and panics at warnings where that is wanted.
@@ -39,27 +40,27 @@ func (l *countingLog) counts() (warned, alerts int) {
 	return l.warned, l.alerts
 }
 
-// A fault in a goroutine of the recorder's is counted, told of once, and ends
+// A fault in a goroutine of the recorder's is counted, alerted once, and ends
 // nothing.
-func TestPanicsInTheBackground(t *testing.T) {
-	r := newRig(t, object{})
+func TestPanicsInTheBackgroundAreCountedAndAlertedOnce(t *testing.T) {
+	h := newHarness(t, object{})
 	log := &countingLog{panics: true}
-	r.recorder.host.log = log
+	h.recorder.host.log = log
 	for range 3 { // each looks once, and the log panics
-		startWatch(r.recorder, filepath.Join(t.TempDir(), "missing")).close()
+		startWatch(h.recorder, filepath.Join(t.TempDir(), "missing")).close()
 	}
-	r.recorder.host.metrics = panickingMetrics{}
-	r.recorder.meters = newMeters(r.recorder.host.metrics)
+	h.recorder.host.metrics = panickingMetrics{}
+	h.recorder.meters = newMeters(h.recorder.host.metrics)
 	for range 3 {
-		r.recorder.publish()
+		h.recorder.publish()
 	}
-	if n := r.recorder.panics.Load(); n < 4 {
+	if n := h.recorder.panics.Load(); n < 4 {
 		t.Errorf("%d panics are counted", n)
 	}
 	if _, alerts := log.counts(); alerts != 2 {
 		t.Errorf("%d alerts, want one a place", alerts)
 	}
-	r.recorder.host.metrics = nil
+	h.recorder.host.metrics = nil
 }
 
 type panickingMetrics struct{}
@@ -67,16 +68,16 @@ type panickingMetrics struct{}
 func (panickingMetrics) counter(string) func(int64) { panic("no metrics") }
 func (panickingMetrics) gauge(string) func(int64)   { panic("no metrics") }
 
-// A portrait that is wrong at each request is told of once a window.
+// A portrait that is wrong at each request is logged once a window.
 func TestBadPortraitsDoNotFloodTheLog(t *testing.T) {
-	r := newRig(t, object{})
+	h := newHarness(t, object{})
 	log := &countingLog{}
-	r.recorder.host.log = log
+	h.recorder.host.log = log
 	for range 2 {
-		r.window(func() {
+		h.window(func() {
 			for range 100 {
-				r.recorder.uploadPortrait(model.RPC, func() {}, nil)
-				r.recorder.Schedule(&model.DumpUploadDynamicConfig{BusinessType: model.RPC, PortraitData: "{"})
+				h.recorder.uploadPortrait(model.RPC, func() {}, nil)
+				h.recorder.Schedule(&model.DumpUploadDynamicConfig{BusinessType: model.RPC, PortraitData: "{"})
 			}
 		})
 	}
@@ -85,20 +86,51 @@ func TestBadPortraitsDoNotFloodTheLog(t *testing.T) {
 	}
 }
 
-// However many ports the work pool is given, there is an end to what they take, and
+// However many ports the work pool is given, the memory for them is bounded, and
 // nothing is lost.
-func TestThePoolIsBounded(t *testing.T) {
-	r := newRig(t, object{})
+func TestTheWorkPoolBoundsItsPorts(t *testing.T) {
+	h := newHarness(t, object{})
 	const ports = maxPool + 100
-	w := r.window(func() {
+	w := h.window(func() {
 		for i := range ports {
-			r.recorder.Schedule(&model.DumpUploadDynamicConfig{Port: fmt.Sprint(i), BinaryFlowData: []byte("x")})
+			h.recorder.Schedule(&model.DumpUploadDynamicConfig{Port: fmt.Sprint(i), BinaryFlowData: []byte("x")})
 		}
 	})
-	if n := len(r.recorder.pool); n > maxPool+1 {
+	if n := len(h.recorder.pool); n > maxPool+1 {
 		t.Errorf("%d ports are remembered", n)
 	}
 	if w.Written.In != ports || w.Connections != maxPool+1 {
 		t.Errorf("index: %d connections, written %+v", w.Connections, w.Written)
 	}
 }
+
+// A panic where files are written raises panics by one, and is no write error.
+func TestAPanicWhereFilesAreWrittenIsNoWriteError(t *testing.T) {
+	h := newHarness(t, both)
+	m := newFakeMetrics()
+	h.recorder.host.metrics, h.recorder.meters = m, newMeters(m)
+	h.recorder.host.effective = func() ([]byte, error) { panic("no configuration") }
+	h.dir = t.TempDir()
+	f := h.bind("test", h.into(both)) // a store that knows the new host
+	h.window(func() { h.connect(f).receive("recorded") })
+	h.recorder.publish()
+	if panics, faults := m.get("panics"), m.get("write_errors"); panics != 1 || faults != 0 {
+		t.Errorf("panics is %d, want 1; write_errors is %d, want 0", panics, faults)
+	}
+}
+
+// A sink and a meter that panic are counted by the hook that all packages share.
+func TestThePanicHookOfTheStrategyIsTheRecorders(t *testing.T) {
+	h := testHost(t)
+	h.meter = strategyPanics{}
+	r := newRecorder("aaaaaa", h)
+	defer r.close(false)
+	if _, err := r.controller.OpenManual(1); err == nil {
+		t.Error("a window opens without a reading")
+	}
+	if n := r.panics.Load(); n == 0 {
+		t.Error("no panic is counted")
+	}
+}
+
+type strategyPanics struct{ strategy.Meter }

@@ -12,9 +12,9 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
 
-// uploadPortrait takes what an application reports about a piece of business, at
-// most once a business type and window. ctx may be nil.
-func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx context.Context) (taken bool) {
+// uploadPortrait records what an application reports about a piece of business, at
+// most once a business type and window. It returns whether it has. ctx may be nil.
+func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx context.Context) (accepted bool) {
 	defer r.recoverPanic("UploadPortraitData")
 	w := r.controller.Open()
 	if w == nil {
@@ -24,15 +24,15 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 	if ctx != nil {
 		port = contextPort(ctx)
 	}
-	taken, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
+	accepted, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
 	if err != nil {
 		r.refusePortrait(w, business, err)
 	}
-	return taken
+	return accepted
 }
 
-// refusePortrait tells that a portrait is not taken, once a window: an application
-// that makes a mistake makes it at each request.
+// refusePortrait logs that a portrait is refused, once a window: an application that
+// makes a mistake makes it at each request.
 func (r *recorder) refusePortrait(w *strategy.Window, business model.BusinessType, err error) {
 	if r.warned.Swap(w) != w {
 		r.host.log.Warnf("portrait of %s is not taken, and others may not be in this window: %v", business, err)

@@ -60,14 +60,14 @@ func (f *portraitFactory) CreateFilterChain(_ context.Context, callbacks api.Str
 	callbacks.AddStreamReceiverFilter(&portraitFilter{f}, api.BeforeRoute)
 }
 
-// portraitFilter is one stream's. It has nothing of its own.
+// portraitFilter is the filter of one stream. It has no state of its own.
 type portraitFilter struct {
 	*portraitFactory
 }
 
 var _ api.StreamReceiverFilter = (*portraitFilter)(nil)
 
-// OnReceive uploads the request's headers. Out of a window it costs one load.
+// OnReceive uploads the request's headers. Outside a window it costs one load.
 func (f *portraitFilter) OnReceive(ctx context.Context, headers api.HeaderMap, _ api.IoBuffer, _ api.HeaderMap) api.StreamFilterStatus {
 	if f.recorder.controller.Open() != nil && headers != nil {
 		f.recorder.uploadPortrait(f.business, visibleHeaders{headers, f.exclude}, ctx)
@@ -75,7 +75,7 @@ func (f *portraitFilter) OnReceive(ctx context.Context, headers api.HeaderMap, _
 	return api.StreamFilterContinue
 }
 
-// SetReceiveFilterHandler does nothing: the filter asks nothing of its stream.
+// SetReceiveFilterHandler does nothing: the filter needs nothing of its stream.
 func (f *portraitFilter) SetReceiveFilterHandler(api.StreamReceiverFilterHandler) {}
 
 // OnDestroy does nothing.

@@ -21,20 +21,20 @@ import (
 )
 
 // portraits returns the lines of the portrait log without time and window.
-func (r *rig) portraits() (lines []string) {
-	r.t.Helper()
-	log, err := os.ReadFile(filepath.Join(r.dir, layout.PortraitLog))
+func (h *harness) portraits() (lines []string) {
+	h.t.Helper()
+	log, err := os.ReadFile(filepath.Join(h.dir, layout.PortraitLog))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		r.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	for _, line := range strings.Split(strings.TrimSuffix(string(log), "\n"), "\n") {
 		_, rest, _ := strings.Cut(line, " [INFO] [")
 		_, rest, ok := strings.Cut(rest, "]")
 		if !ok {
-			r.t.Errorf("line %q", line)
+			h.t.Errorf("line %q", line)
 		}
 		lines = append(lines, rest)
 	}
@@ -58,7 +58,7 @@ func TestPortraitsAreRendered(t *testing.T) {
 	for name, c := range map[string]struct {
 		data any
 		ctx  context.Context
-		want string // "" when it is not taken
+		want string // "" when it is refused
 	}{
 		"a header map":   {protocol.CommonHeader{"a": "1", "b": "<2>"}, streamContext(2045), `[RPC][2045]{"a":"1","b":"<2>"}`},
 		"a struct":       {struct{ N int }{7}, streamContext(2045), `[RPC][2045]{"N":7}`},
@@ -74,40 +74,40 @@ func TestPortraitsAreRendered(t *testing.T) {
 		"a typed nil":    {(*protocol.CommonHeader)(nil), nil, ""},
 		"broken headers": {brokenHeaders{}, nil, ""},
 	} {
-		r := newRig(t, object{})
-		r.window(func() {
-			taken := r.recorder.uploadPortrait(model.RPC, c.data, c.ctx)
-			if taken != (c.want != "") {
-				t.Errorf("%s: taken is %v", name, taken)
+		h := newHarness(t, object{})
+		h.window(func() {
+			accepted := h.recorder.uploadPortrait(model.RPC, c.data, c.ctx)
+			if accepted != (c.want != "") {
+				t.Errorf("%s: accepted is %v", name, accepted)
 			}
-			// What could not be rendered has not taken the place.
-			if again := r.recorder.uploadPortrait(model.RPC, "again", nil); again == taken {
-				t.Errorf("%s: a second one is taken: %v", name, again)
+			// What could not be rendered has not accepted the place.
+			if again := h.recorder.uploadPortrait(model.RPC, "again", nil); again == accepted {
+				t.Errorf("%s: a second one is accepted: %v", name, again)
 			}
 		})
 		want := c.want
 		if want == "" {
 			want = `[RPC][]"again"`
 		}
-		if got := r.portraits(); len(got) != 1 || got[0] != want {
+		if got := h.portraits(); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
-		r.recorder.close(false)
+		h.recorder.close(false)
 	}
 }
 
-func TestPortraitsOutOfAWindow(t *testing.T) {
-	r := newRig(t, object{})
-	if r.recorder.uploadPortrait(model.RPC, 1, nil) {
-		t.Error("taken before a window")
+func TestPortraitsAreRefusedOutsideAWindow(t *testing.T) {
+	h := newHarness(t, object{})
+	if h.recorder.uploadPortrait(model.RPC, 1, nil) {
+		t.Error("accepted before a window")
 	}
-	r.window(func() {})
-	if r.recorder.uploadPortrait(model.RPC, 1, nil) || r.portraits() != nil {
-		t.Error("taken after a window")
+	h.window(func() {})
+	if h.recorder.uploadPortrait(model.RPC, 1, nil) || h.portraits() != nil {
+		t.Error("accepted after a window")
 	}
-	r.window(func() {
-		if r.recorder.uploadPortrait("a b", 1, nil) {
-			t.Error("a bad type is taken")
+	h.window(func() {
+		if h.recorder.uploadPortrait("a b", 1, nil) {
+			t.Error("a bad type is accepted")
 		}
 	})
 }
@@ -123,31 +123,31 @@ func (s *streamFilters) AddStreamReceiverFilter(f api.StreamReceiverFilter, _ ap
 }
 
 // upload sends a stream's headers through the filter of that configuration.
-func (r *rig) upload(config object, headers map[string]string) {
-	r.t.Helper()
-	f, err := newPortraitFactory(r.recorder, config)
+func (h *harness) upload(config object, headers map[string]string) {
+	h.t.Helper()
+	f, err := newPortraitFactory(h.recorder, config)
 	if err != nil {
-		r.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	s := &streamFilters{}
 	f.CreateFilterChain(context.Background(), s)
 	if len(s.filters) != 1 {
-		r.t.Fatalf("%d filters", len(s.filters))
+		h.t.Fatalf("%d filters", len(s.filters))
 	}
 	s.filters[0].SetReceiveFilterHandler(nil)
 	if status := s.filters[0].OnReceive(streamContext(80), protocol.CommonHeader(headers), nil, nil); status != api.StreamFilterContinue {
-		r.t.Errorf("status %v", status)
+		h.t.Errorf("status %v", status)
 	}
 	if status := s.filters[0].OnReceive(context.Background(), nil, nil, nil); status != api.StreamFilterContinue {
-		r.t.Errorf("status %v", status)
+		h.t.Errorf("status %v", status)
 	}
 	s.filters[0].OnDestroy()
 }
 
 // What authenticates a caller stays out of portraits, unless the configuration
 // names other headers; and that of one listener changes nothing for others.
-func TestPrivateHeadersStayOut(t *testing.T) {
-	r := newRig(t, object{})
+func TestPrivateHeadersAreLeftOutOfPortraits(t *testing.T) {
+	h := newHarness(t, object{})
 	headers := map[string]string{"Accept": "*/*", "x": "1"}
 	for _, name := range privateHeaders {
 		headers[name] = "secret"
@@ -156,12 +156,12 @@ func TestPrivateHeadersStayOut(t *testing.T) {
 	delete(headers, "authorization")
 	delete(headers, "cookie")
 	before := slices.Clone(privateHeaders[:])
-	r.window(func() {
-		r.upload(object{"exclude_headers": []string{"X"}, "business_type": "STATE"}, map[string]string{"a": "1", "x": "1"})
-		r.upload(nil, headers)
-		r.upload(object{"exclude_headers": []string{}, "business_type": "MINE"}, map[string]string{"cookie": "shown"})
+	h.window(func() {
+		h.upload(object{"exclude_headers": []string{"X"}, "business_type": "STATE"}, map[string]string{"a": "1", "x": "1"})
+		h.upload(nil, headers)
+		h.upload(object{"exclude_headers": []string{}, "business_type": "MINE"}, map[string]string{"cookie": "shown"})
 	})
-	got := r.portraits()
+	got := h.portraits()
 	want := []string{`[STATE][80]{"a":"1"}`, `[RPC][80]{"Accept":"*/*","x":"1"}`, `[MINE][80]{"cookie":"shown"}`}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -171,7 +171,7 @@ func TestPrivateHeadersStayOut(t *testing.T) {
 	}
 }
 
-func TestBadPortraitFilters(t *testing.T) {
+func TestBadPortraitFiltersAreRefused(t *testing.T) {
 	for config, words := range map[string][]string{
 		`{"business_type": "a b"}`:                  {"business_type", `"a b"`},
 		`{"business_type": 1}`:                      {"business_type"},
@@ -190,12 +190,12 @@ func TestBadPortraitFilters(t *testing.T) {
 }
 
 // Names of headers are a portrait's alone: they reach no format.
-func TestPortraitsWithOddNames(t *testing.T) {
-	r := newRig(t, object{})
-	r.window(func() {
-		r.upload(object{}, map[string]string{"a\nb": "c\nd", "%s": "%d"})
+func TestOddHeaderNamesAreEscapedInPortraits(t *testing.T) {
+	h := newHarness(t, object{})
+	h.window(func() {
+		h.upload(object{}, map[string]string{"a\nb": "c\nd", "%s": "%d"})
 	})
-	got := r.portraits()
+	got := h.portraits()
 	var decoded map[string]string
 	if len(got) != 1 || json.Unmarshal([]byte(strings.TrimPrefix(got[0], "[RPC][80]")), &decoded) != nil || decoded["a\nb"] != "c\nd" {
 		t.Errorf("%q", fmt.Sprint(got))

@@ -16,7 +16,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// host is what a recorder needs of MOSN.
+// host is the part of MOSN that a recorder needs.
 type host struct {
 	log       logger
 	effective func() ([]byte, error)           // the configuration in force, as JSON
@@ -24,7 +24,7 @@ type host struct {
 	roller    func() string                    // roller words that hold where a listener names none
 	listeners func() map[string]map[string]any // the tcpcopy blocks of MOSN's listeners, by listener
 	metrics   metricSource
-	meter     strategy.Meter // nil means the machine's
+	meter     strategy.Meter // nil means strategy.SystemMeter
 }
 
 // logger is the part of MOSN's error log that the recorder writes to.
@@ -37,37 +37,37 @@ type logger interface {
 // alertKey is what operators look for in MOSN's log.
 const alertKey = "tcpcopy"
 
-// recorder is what the process's listeners share: one strategy, one dump
-// directory. It outlives the factories, which MOSN makes anew at each update of
+// recorder is shared by all listeners of the process: it has one strategy and one
+// dump directory. It outlives the factories, which MOSN makes anew at each update of
 // a listener.
 type recorder struct {
 	run        string // the process's part of connection identities
 	host       host
 	controller *strategy.Controller
 	panics     atomic.Uint64
-	panicked   sync.Map                        // by where: the log has it that there was a panic
-	warned     atomic.Pointer[strategy.Window] // in which the log has last had a portrait that was not taken
+	panicked   sync.Map                        // key: where; the log has an alert of a panic there
+	warned     atomic.Pointer[strategy.Window] // the last window in which a refused portrait was logged
 	meters     *meters
 	publishing sync.Once
 	retiring   sync.WaitGroup // the goroutines that close stores which have been replaced
-	drained    chan struct{}  // closed when the disk has everything, at the end
+	drained    chan struct{}  // closed by drain when everything is written
 
-	drainPatience time.Duration // constant but for tests
+	drainTimeout time.Duration // constant but for tests
 
-	// binding is held while the store or what belongs to the process changes, so it
-	// may wait for the disk, up to openPatience. It is taken before mu.
+	// binding guards changes of the store and of the process's parts. It may be held
+	// while the disk is waited for, up to openTimeout. It is locked before mu.
 	binding sync.Mutex
 
 	mu        sync.Mutex // guards the rest; the disk is never waited for under it
 	listeners map[string]*boundListener
 	refused   map[string]refusal // by listener
 	refusals  uint64
-	owners    map[string]string    // which listener has brought a part that is the process's
+	owners    map[string]string    // by part of the process: the listener that configures it
 	parts     settings             // the parts in force
-	applied   *model.DumpConfig    // the strategy that a listener has last put into force
+	applied   *model.DumpConfig    // the last strategy that a listener has put into force
 	store     *persistence.Store   // in force; nil before the first and at the end
 	old       []*persistence.Store // replaced, and not closed yet
-	past      persistence.Stats    // of those that are closed
+	past      persistence.Stats    // of the closed ones
 	pool      map[string]*poolConn // by port
 	watch     *watch               // nil when no file is watched
 	closed    bool
@@ -77,7 +77,7 @@ type recorder struct {
 type boundListener struct {
 	name, port string
 	settings   *settings
-	capture    capture
+	scope      scope
 }
 
 // refusal is a configuration that was refused.
@@ -97,9 +97,9 @@ func newRecorder(run string, h host) *recorder {
 		pool:      map[string]*poolConn{},
 		drained:   make(chan struct{}),
 
-		drainPatience: drainPatience,
+		drainTimeout: drainTimeout,
 	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.notePanic})
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic})
 	r.meters = newMeters(h.metrics)
 	return r
 }
@@ -112,25 +112,25 @@ const (
 	partGuard    = "guard"
 )
 
-// bind puts a listener's settings into force, whole or not at all. A listener
-// that is refused is listed in the status, and its traffic goes unrecorded.
+// bind puts a listener's settings into force, whole or not at all. A refused listener
+// is listed in the status, and its traffic is not recorded.
 func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) {
 	r.binding.Lock()
 	defer r.binding.Unlock()
-	l, err := r.takeOver(name, port, s)
+	l, err := r.admit(name, port, s)
 	if err != nil {
 		return nil, err
 	}
 	r.startPublishing()
-	if err := r.putIntoForce(name, s); err != nil {
+	if err := r.applyStrategy(name, s); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// takeOver checks and takes over what the listener brings. A new store is ready
-// before the old one goes; when it cannot be had, the old one stays.
-func (r *recorder) takeOver(name, port string, s *settings) (l *boundListener, err error) {
+// admit checks the settings of a listener and installs them. A new store is open
+// before the old one is retired; if it cannot be opened, the old one stays.
+func (r *recorder) admit(name, port string, s *settings) (l *boundListener, err error) {
 	refused := func(err error) error {
 		err = fmt.Errorf("tcpcopy: listener %s: %w", name, err)
 		r.mu.Lock()
@@ -146,17 +146,17 @@ func (r *recorder) takeOver(name, port string, s *settings) (l *boundListener, e
 	if err != nil {
 		return nil, refused(err)
 	}
-	l = &boundListener{name: name, port: port, settings: s, capture: s.capture}
-	old := r.commit(l, next, brings, store)
+	l = &boundListener{name: name, port: port, settings: s, scope: s.scope}
+	old := r.install(l, next, brings, store)
 	if old != nil {
 		r.retire(old)
 	}
 	return l, nil
 }
 
-// commit puts what has been checked into force, and store unless it is nil. It
-// returns the store that has been replaced, if any.
-func (r *recorder) commit(l *boundListener, next settings, brings map[string]bool, store *persistence.Store) (old *persistence.Store) {
+// install puts checked settings into force, and store unless it is nil. It returns
+// the replaced store, nil if there is none.
+func (r *recorder) install(l *boundListener, next settings, brings map[string]bool, store *persistence.Store) (old *persistence.Store) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.parts = next
@@ -179,8 +179,8 @@ func (r *recorder) commit(l *boundListener, next settings, brings map[string]boo
 	return old
 }
 
-// check returns the parts that would be in force, and which of them the listener
-// brings.
+// check returns the parts that would be in force with the listener, and which of them
+// the listener would own.
 func (r *recorder) check(name string, s *settings) (next settings, brings map[string]bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,8 +212,8 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 	return next, brings, r.directionsLocked(name, s, next.output)
 }
 
-// conflictLocked tells whether the listener brings the part, and joins an error
-// to err when it disagrees with the listener that has brought it.
+// conflictLocked reports whether the listener would own the part. It joins an error
+// to err if another listener owns the part and has configured it otherwise.
 func (r *recorder) conflictLocked(name, part string, brings bool, offered, inForce any, err *error) bool {
 	owner := r.owners[part]
 	if brings && owner != "" && owner != name && !reflect.DeepEqual(offered, inForce) {
@@ -232,10 +232,10 @@ func (r *recorder) directionsLocked(name string, s *settings, output *outputSett
 	if !slices.Contains(formats, persistence.FormatHex) {
 		return nil
 	}
-	both := s.capture.both
+	both := s.scope.both
 	culprit := name
 	for other, l := range r.listeners {
-		if other != name && l.capture.both {
+		if other != name && l.scope.both {
 			both, culprit = true, other
 		}
 	}
@@ -249,10 +249,10 @@ func (r *recorder) directionsLocked(name string, s *settings, output *outputSett
 	}
 }
 
-// putIntoForce hands the strategy and the guard of a listener that has been
-// bound to the controller. A strategy that the listener has brought before
-// changes nothing: others may have changed the switch since.
-func (r *recorder) putIntoForce(name string, s *settings) error {
+// applyStrategy puts the strategy and the guard of an admitted listener into force. A
+// strategy that the listener has had before changes nothing: somebody may have changed
+// the switch since.
+func (r *recorder) applyStrategy(name string, s *settings) error {
 	r.mu.Lock()
 	mine := r.owners[partStrategy] == name && s.strategy != nil && !reflect.DeepEqual(r.applied, s.strategy)
 	if mine {
@@ -269,38 +269,39 @@ func (r *recorder) putIntoForce(name string, s *settings) error {
 	return nil
 }
 
-// countRefusal counts a configuration that was refused before its listener was
-// known; the status finds it in MOSN's configuration.
+// countRefusal counts a configuration that was refused before its listener was known.
+// The status finds its error in MOSN's configuration.
 func (r *recorder) countRefusal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refusals++
 }
 
+// refuseLocked records a refusal for the status and counts it.
 func (r *recorder) refuseLocked(listener string, err error) {
 	now := time.Now()
 	r.refusals++
 	r.refused[listener] = refusal{Listener: listener, Time: &now, Error: err.Error()}
 }
 
-// tap is a window's session with what goes on beside it.
-type tap struct {
+// windowSink is the session of a window, as the strategy's controller uses it.
+type windowSink struct {
 	*persistence.Session
 	recorder *recorder
 }
 
-// OpenWindow begins the session of a window; it implements strategy.Sink.
-func (r *recorder) OpenWindow(w record.Window) (strategy.Tap, error) {
+// OpenWindow opens the session of a window. It implements strategy.Sink.
+func (r *recorder) OpenWindow(w record.Window) (strategy.WindowSink, error) {
 	session, err := r.openSession(w)
 	if err != nil {
 		return nil, err
 	}
 	r.startPublishing()
-	return &tap{Session: session, recorder: r}, nil
+	return &windowSink{Session: session, recorder: r}, nil
 }
 
-// openSession begins a session in the store that is in force. A store that is
-// being replaced has its session before or not at all.
+// openSession opens a session in the store in force. A store that has been replaced
+// refuses: it is sealed.
 func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 	store, err := r.readyStore()
 	if err != nil {
@@ -309,14 +310,14 @@ func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 	return store.OpenWindow(w)
 }
 
-// Close ends the session and has the metrics tell of it.
-func (t *tap) Close(closed time.Time) {
-	defer t.recorder.recoverPanic("closing a window")
-	t.Session.Close(closed)
-	t.recorder.publish()
+// Close closes the session and updates the metrics.
+func (s *windowSink) Close(closed time.Time) {
+	defer s.recorder.recoverPanic("closing a window")
+	s.Session.Close(closed)
+	s.recorder.publish()
 }
 
-// subscribe begins a live stream.
+// subscribe opens a live stream. The caller closes it.
 func (r *recorder) subscribe() (*persistence.Live, error) {
 	store, err := r.readyStore()
 	if err != nil {
@@ -325,18 +326,20 @@ func (r *recorder) subscribe() (*persistence.Live, error) {
 	return store.Subscribe()
 }
 
-// recoverPanic keeps a fault of the recorder from the connection, which MOSN
-// would close, and from the process.
+// recoverPanic is deferred where a panic would end the process, or the connection,
+// which MOSN closes then. It counts the panic.
 func (r *recorder) recoverPanic(where string) {
 	if p := recover(); p != nil {
-		r.notePanic(where, p, debug.Stack())
+		r.countPanic(where, p, debug.Stack())
 	}
 }
 
-// notePanic counts a panic and alerts the first time that there is one there.
-func (r *recorder) notePanic(where string, p any, stack []byte) {
+// countPanic counts a panic that was caught at where, and alerts at the first one
+// there. It is the one hook for panics: what this package starts calls it, and so do
+// packages strategy and persistence.
+func (r *recorder) countPanic(where string, value any, stack []byte) {
 	r.panics.Add(1)
 	if _, known := r.panicked.LoadOrStore(where, true); !known {
-		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, p, stack)
+		r.host.log.Alertf(alertKey, "panic in %s: %v\n%s", where, value, stack)
 	}
 }

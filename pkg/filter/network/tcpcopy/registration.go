@@ -32,8 +32,8 @@ const (
 	portraitFilterType = "tcpcopy_portrait"
 )
 
-// process is the process's recorder: MOSN's registrations take functions, not
-// values, so that there must be one that they find.
+// process is the process's recorder. It is a variable because MOSN's registrations call
+// functions without a receiver. It has no goroutine before a listener is bound.
 var process = newRecorder(newRun(), mosnHost())
 
 func init() {
@@ -68,30 +68,30 @@ func init() {
 	})
 }
 
-// CreateTcpcopyFactory makes the filter factory of a listener from its
-// configuration block. The error names every fault of it.
+// CreateTcpcopyFactory returns the filter factory of a listener for its configuration
+// block. The error names every fault of it.
 func CreateTcpcopyFactory(config map[string]any) (api.NetworkFilterChainFactory, error) {
 	return newFactory(process, config)
 }
 
-// UploadPortraitData records what an application reports about a piece of
-// business: data as JSON, a header map as an object of its headers. It is taken
-// in a window only, at most once a business type and window; the result tells
-// whether it was. The port comes from ctx, MOSN's context of a stream, which may
-// be nil. It does not keep data and never panics.
+// UploadPortraitData records what an application reports about a piece of business:
+// data as JSON, a header map as an object of its headers. It does so in a window only,
+// at most once a business type and window, and returns whether it has. The port comes
+// from ctx, MOSN's context of a stream, which may be nil. It does not keep data and
+// never panics.
 func UploadPortraitData(businessType model.BusinessType, data any, ctx context.Context) bool {
 	return process.uploadPortrait(businessType, data, ctx)
 }
 
-// newRun draws the process's part of connection identities: six characters of
-// lower-case base32.
+// newRun returns a random part of connection identities for this process: six
+// characters of lower-case base32.
 func newRun() string {
 	random := make([]byte, 5)
 	_, _ = rand.Read(random) // never fails on the systems that MOSN runs on
 	return strings.ToLower(base32.StdEncoding.EncodeToString(random)[:6])
 }
 
-// mosnHost is MOSN as the recorder needs it.
+// mosnHost returns the host of a recorder in MOSN.
 func mosnHost() host {
 	return host{
 		log:       mosnLog{},
@@ -106,7 +106,7 @@ func mosnHost() host {
 // mosnLog writes to MOSN's default log, which is replaced while MOSN starts.
 type mosnLog struct{}
 
-// logPrefix is how operators find the recorder's lines.
+// logPrefix begins the recorder's lines in MOSN's log.
 const logPrefix = "[tcpcopy] "
 
 func (mosnLog) Infof(format string, args ...any) { log.DefaultLogger.Infof(logPrefix+format, args...) }
@@ -115,7 +115,7 @@ func (mosnLog) Alertf(alert, format string, args ...any) {
 	log.DefaultLogger.Alertf(alert, logPrefix+format, args...)
 }
 
-// mosnMetrics makes metrics in MOSN's store.
+// mosnMetrics creates metrics in MOSN's store.
 type mosnMetrics struct{}
 
 func (mosnMetrics) metrics() types.Metrics {
@@ -129,7 +129,7 @@ func (mosnMetrics) metrics() types.Metrics {
 func (s mosnMetrics) counter(name string) func(int64) { return s.metrics().Counter(name).Inc }
 func (s mosnMetrics) gauge(name string) func(int64)   { return s.metrics().Gauge(name).Update }
 
-// staticConfig returns the file that the process was started with, as JSON.
+// staticConfig returns the configuration file of the process, as JSON.
 func staticConfig() ([]byte, error) {
 	path := configmanager.GetConfigPath()
 	text, err := os.ReadFile(path)
@@ -142,7 +142,7 @@ func staticConfig() ([]byte, error) {
 	return text, nil
 }
 
-// globalRoller returns MOSN's roller words, "" when its default holds.
+// globalRoller returns MOSN's roller words, "" if its default is in force.
 func globalRoller() (words string) {
 	configmanager.HandleMOSNConfig(configmanager.CfgTypeMOSN, func(v any) {
 		if c, ok := v.(v2.MOSNConfig); ok && len(c.Servers) > 0 {

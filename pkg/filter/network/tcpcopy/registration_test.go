@@ -34,7 +34,7 @@ func TestTheFiltersAreRegistered(t *testing.T) {
 	persistence.GetDumpWorkPoolInstance().Schedule(&model.DumpUploadDynamicConfig{Port: "1", BinaryFlowData: []byte("x")})
 }
 
-func TestRunsDiffer(t *testing.T) {
+func TestRunIDsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		run := newRun()
@@ -46,8 +46,8 @@ func TestRunsDiffer(t *testing.T) {
 }
 
 // A share of the connections, from some networks.
-func TestWhichConnectionsAreRecorded(t *testing.T) {
-	r := newRig(t, object{"capture": object{"peers": []string{"192.0.2.0/24"}, "direction": "both"}})
+func TestTheScopeSelectsConnections(t *testing.T) {
+	h := newHarness(t, object{"capture": object{"peers": []string{"192.0.2.0/24"}, "direction": "both"}})
 	from := func(f api.NetworkFilterChainFactory, address net.Addr) bool {
 		c := &fakeConn{buf: buffer.NewIoBuffer(1), remote: address}
 		c.join(f)
@@ -63,13 +63,13 @@ func TestWhichConnectionsAreRecorded(t *testing.T) {
 		&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}:  false,
 		&net.UnixAddr{Name: "@"}:                 false,
 	} {
-		if got := from(r.factory, address); got != want {
+		if got := from(h.factory, address); got != want {
 			t.Errorf("%v: %v", address, got)
 		}
 	}
-	r.factory.CreateFilterChain(context.Background(), &fakeConn{}) // no connection in the context
-	none := r.bind("none", object{"capture": object{"sample": 0, "direction": "both"}})
-	half := r.bind("half", object{"capture": object{"sample": 0.5, "direction": "both"}})
+	h.factory.CreateFilterChain(context.Background(), &fakeConn{}) // no connection in the context
+	none := h.bind("none", object{"capture": object{"sample": 0, "direction": "both"}})
+	half := h.bind("half", object{"capture": object{"sample": 0.5, "direction": "both"}})
 	recorded := 0
 	for range 1000 {
 		if from(none, client) {
@@ -82,7 +82,7 @@ func TestWhichConnectionsAreRecorded(t *testing.T) {
 	if recorded < 400 || recorded > 600 {
 		t.Errorf("%d of 1000 are recorded, with a share of a half", recorded)
 	}
-	if n := r.recorder.panics.Load(); n > 0 {
+	if n := h.recorder.panics.Load(); n > 0 {
 		t.Errorf("%d panics", n)
 	}
 }

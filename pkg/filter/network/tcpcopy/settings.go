@@ -17,25 +17,25 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
 
-// settings is a filter's configuration block. A nil pointer means that the
-// listener does not bring that part, which is the process's.
+// settings is a filter's configuration block. A nil pointer means that the listener
+// does not configure that part, which is the process's.
 type settings struct {
 	strategy *model.DumpConfig
-	capture  capture
+	scope    scope
 	output   *outputSettings
 	buffer   *bufferSettings
 	guard    *bool
 }
 
-// capture says what of a listener's traffic is recorded.
-type capture struct {
+// scope is the capture block: which part of a listener's traffic is recorded.
+type scope struct {
 	both   bool           // responses too
 	peers  []netip.Prefix // client networks to record; none means all
 	sample float64        // share of connections
 	limit  uint64         // bytes of each direction of a connection in a window; 0 means all
 }
 
-// outputSettings are the output block.
+// outputSettings is the output block.
 type outputSettings struct {
 	dir      string // "" means the default one
 	formats  []persistence.Format
@@ -44,27 +44,27 @@ type outputSettings struct {
 	minFree  persistence.MinFree
 }
 
-// bufferSettings are the buffer block.
+// bufferSettings is the buffer block.
 type bufferSettings struct {
 	size    int64
 	workers int
 	spool   string
 }
 
-// parseSettings reads a filter's config. The error names every fault: fields
-// that are unknown, of a wrong type or out of range, with what is valid.
+// parseSettings parses a filter's configuration block. The error names every fault:
+// fields that are unknown, of a wrong type or out of range, with what is valid.
 func parseSettings(config map[string]any) (*settings, error) {
 	var errs []error
 	top, err := blockOf(config, &errs)
 	if err != nil {
 		return nil, fmt.Errorf("tcpcopy: %w", err)
 	}
-	s := &settings{capture: capture{sample: 1}}
+	s := &settings{scope: scope{sample: 1}}
 	if text := top.raw("strategy"); text != nil {
 		s.strategy = parseStrategy(text, &errs)
 	}
 	if b := top.block("capture"); b != nil {
-		s.capture = parseCapture(b)
+		s.scope = parseScope(b)
 	}
 	if b := top.block("output"); b != nil {
 		s.output = parseOutput(b)
@@ -92,7 +92,8 @@ func parseStrategy(text json.RawMessage, errs *[]error) *model.DumpConfig {
 	return &c
 }
 
-// inField puts the name of the block before the fields that err names.
+// inField returns the errors joined in err, with name before the fields that they
+// name.
 func inField(name string, err error) []error {
 	var all []error
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -108,8 +109,8 @@ func inField(name string, err error) []error {
 	return []error{fmt.Errorf("%s: %w", name, err)}
 }
 
-func parseCapture(b *block) capture {
-	c := capture{sample: 1}
+func parseScope(b *block) scope {
+	c := scope{sample: 1}
 	word, _ := b.word("direction", "request", "request", "both")
 	c.both = word == "both"
 	var peers []string
@@ -158,14 +159,14 @@ func parseOutput(b *block) *outputSettings {
 	if b.value("roll", &words, "roller words such as size=256 age=7 keep=10 compress=on") {
 		roll, err := persistence.ParseRoll(words)
 		if err != nil {
-			*b.errs = append(*b.errs, err)
+			*b.errs = append(*b.errs, withNames(err, fieldNames))
 		}
 		o.roll = &roll
 	}
 	o.maxTotal = b.size("max_total", o.maxTotal)
 	check := d
 	check.Formats, check.MaxTotal = o.formats, o.maxTotal
-	*b.errs = append(*b.errs, check.Validate()...)
+	b.check(check)
 	var free json.RawMessage
 	if free = b.raw("min_free"); free != nil {
 		var err error
@@ -188,13 +189,46 @@ func parseBuffer(b *block) *bufferSettings {
 	}
 	check := d
 	check.BufferSize, check.Workers = s.size, s.workers
-	*b.errs = append(*b.errs, check.Validate()...)
+	b.check(check)
 	b.unknown()
 	return s
 }
 
-// storeConfig joins the blocks, of which both may be nil, into a store's
-// configuration. roll holds where the output block names none.
+// fieldNames are the configuration's names of the fields of persistence.Config.
+var fieldNames = map[string]string{
+	"Dir":        "output.dir",
+	"Formats":    "output.formats",
+	"Roll":       "output.roll",
+	"MaxTotal":   "output.max_total",
+	"BufferSize": "buffer.size",
+	"Workers":    "buffer.workers",
+}
+
+// check adds the faults of c, by the configuration's names.
+func (b *block) check(c persistence.Config) {
+	for _, err := range c.Validate() {
+		*b.errs = append(*b.errs, withNames(err, fieldNames))
+	}
+}
+
+// withNames returns err with the fields of its field errors, joined ones too, named
+// by names. A field that is not in names keeps its name.
+func withNames(err error, names map[string]string) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, withNames(e, names))
+		}
+		return errors.Join(all...)
+	}
+	if f, ok := err.(*model.FieldError); ok && names[f.Field] != "" {
+		return &model.FieldError{Field: names[f.Field], Value: f.Value, Valid: f.Valid}
+	}
+	return err
+}
+
+// storeConfig returns the configuration of a store for the blocks, both of which may be
+// nil. roll is in force where the output block has none.
 func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (persistence.Config, error) {
 	c := persistence.DefaultConfig()
 	c.Roll = roll
@@ -217,8 +251,9 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 	return c, err
 }
 
-// defaultDir is where Layotto's users look: under /home/admin, or under the
-// user's own home where that cannot be created or belongs to somebody else.
+// defaultDir returns the directory in which Layotto's users look for dumps: under
+// /home/admin, or under the user's own home if that cannot be created or written. It
+// creates the former.
 func defaultDir() (string, error) {
 	const shared = layout.DefaultDir
 	if os.MkdirAll(shared, 0o700) == nil && unix.Access(shared, unix.W_OK) == nil {

@@ -113,8 +113,8 @@ func TestBadSettingsAreRefusedWithAllTheirFaults(t *testing.T) {
 	}
 }
 
-func TestGoodSettings(t *testing.T) {
-	plain := capture{sample: 1}
+func TestGoodSettingsAreParsed(t *testing.T) {
+	plain := scope{sample: 1}
 	on, off := true, false
 	strategyOn := model.DefaultDumpConfig()
 	strategyOn.Switch = model.SwitchOn
@@ -124,19 +124,19 @@ func TestGoodSettings(t *testing.T) {
 		config string
 		want   settings
 	}{
-		"nothing":       {`{}`, settings{capture: plain}},
-		"config null":   {`null`, settings{capture: plain}},
-		"strategy":      {`{"strategy": {"switch": "ON"}}`, settings{strategy: &strategyOn, capture: plain}},
-		"empty blocks":  {`{"capture": {}, "output": {}, "buffer": {}}`, settings{capture: plain, output: &outputSettings{formats: hex, maxTotal: 10 << 30, minFree: persistence.MinFree{Percent: 5}}, buffer: &bufferSettings{size: 64 << 20, spool: "auto"}}},
-		"guards":        {`{"guard": "on"}`, settings{capture: plain, guard: &on}},
-		"no guard":      {`{"guard": "off"}`, settings{capture: plain, guard: &off}},
-		"plain numbers": {`{"capture": {"max_bytes_per_connection": 10}, "buffer": {"size": 65536}}`, settings{capture: capture{sample: 1, limit: 10}, buffer: &bufferSettings{size: 64 << 10, spool: "auto"}}},
+		"nothing":       {`{}`, settings{scope: plain}},
+		"config null":   {`null`, settings{scope: plain}},
+		"strategy":      {`{"strategy": {"switch": "ON"}}`, settings{strategy: &strategyOn, scope: plain}},
+		"empty blocks":  {`{"capture": {}, "output": {}, "buffer": {}}`, settings{scope: plain, output: &outputSettings{formats: hex, maxTotal: 10 << 30, minFree: persistence.MinFree{Percent: 5}}, buffer: &bufferSettings{size: 64 << 20, spool: "auto"}}},
+		"guards":        {`{"guard": "on"}`, settings{scope: plain, guard: &on}},
+		"no guard":      {`{"guard": "off"}`, settings{scope: plain, guard: &off}},
+		"plain numbers": {`{"capture": {"max_bytes_per_connection": 10}, "buffer": {"size": 65536}}`, settings{scope: scope{sample: 1, limit: 10}, buffer: &bufferSettings{size: 64 << 10, spool: "auto"}}},
 		"all that there is": {`{"strategy": {"switch": "ON", "interval": 30, "duration": 1, "cpu_max_rate": 80, "mem_max_rate": 70},
 			"capture": {"direction": "both", "peers": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"], "sample": 0, "max_bytes_per_connection": "1MiB"},
 			"output": {"dir": "/tmp/x", "formats": ["hex_meta", "pcapng"], "roll": "size=256 age=7 keep=10 compress=on", "max_total": "0", "min_free": "1GiB"},
 			"buffer": {"size": "1MiB", "workers": 3, "spool": "off"}, "guard": "off"}`, settings{
 			strategy: &strategyOn,
-			capture:  capture{both: true, sample: 0, limit: 1 << 20, peers: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")}},
+			scope:    scope{both: true, sample: 0, limit: 1 << 20, peers: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")}},
 			output:   &outputSettings{dir: "/tmp/x", formats: []persistence.Format{persistence.FormatHexMeta, persistence.FormatPcapng}, roll: &roll, minFree: persistence.MinFree{Bytes: 1 << 30}},
 			buffer:   &bufferSettings{size: 1 << 20, workers: 3, spool: "off"},
 			guard:    &off,
@@ -165,7 +165,7 @@ func TestStoreConfigJoinsTheBlocks(t *testing.T) {
 	}
 }
 
-func TestPeersAreNetworks(t *testing.T) {
+func TestPeersSelectClientsByNetwork(t *testing.T) {
 	s, err := parseSettings(configOf(t, `{"capture": {"peers": ["10.0.0.0/8", "192.0.2.7", "fe80::/10", "::1"]}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -173,11 +173,11 @@ func TestPeersAreNetworks(t *testing.T) {
 	for address, want := range map[string]bool{
 		"10.1.2.3": true, "11.1.2.3": false, "192.0.2.7": true, "192.0.2.8": false, "::ffff:10.1.2.3": true, "::1": true, "fe80::1%eth0": true, "2001:db8::1": false,
 	} {
-		if got := s.capture.includes(netip.MustParseAddr(address)); got != want {
+		if got := s.scope.includes(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
-	if s.capture.includes(netip.Addr{}) {
+	if s.scope.includes(netip.Addr{}) {
 		t.Error("a client without an address is in a network")
 	}
 }
@@ -198,8 +198,8 @@ func FuzzSettings(f *testing.F) {
 			t.Errorf("%s: %+v, %v", text, s, err)
 		case err == nil && s.strategy != nil && s.strategy.Validate(model.LayerApp) != nil:
 			t.Errorf("%s: accepted %+v", text, s.strategy)
-		case err == nil && !(s.capture.sample >= 0 && s.capture.sample <= 1):
-			t.Errorf("%s: accepted %+v", text, s.capture)
+		case err == nil && !(s.scope.sample >= 0 && s.scope.sample <= 1):
+			t.Errorf("%s: accepted %+v", text, s.scope)
 		}
 	})
 }

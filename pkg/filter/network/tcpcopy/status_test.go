@@ -11,9 +11,9 @@ import (
 )
 
 // The status has the fields that the design names, whatever state it is of.
-func TestTheStatusHasItsFields(t *testing.T) {
-	r := newRig(t, object{"capture": object{"direction": "both"}, "buffer": object{"size": "1MiB"}})
-	a := &admin{recorder: r.recorder}
+func TestTheStatusKeepsItsFields(t *testing.T) {
+	h := newHarness(t, object{"capture": object{"direction": "both"}, "buffer": object{"size": "1MiB"}})
+	a := &admin{recorder: h.recorder}
 	check := func(in object, path string, want ...string) object {
 		t.Helper()
 		var got object
@@ -27,9 +27,9 @@ func TestTheStatusHasItsFields(t *testing.T) {
 		}
 		return got
 	}
-	ask := func() object {
+	send := func() object {
 		t.Helper()
-		code, status, _ := r.ask(a, "GET", "/api/v1/tcpcopy", "", nil)
+		code, status, _ := h.request(a, "GET", "/api/v1/tcpcopy", "", nil)
 		if code != 200 {
 			t.Fatal(code)
 		}
@@ -47,7 +47,7 @@ func TestTheStatusHasItsFields(t *testing.T) {
 		check(status, "output", "dir", "formats", "max_total", "listeners")
 		return status
 	}
-	status := ask()
+	status := send()
 	if w, ok := status["window"]; !ok || w != nil {
 		t.Errorf("without a window it is %v", w)
 	}
@@ -57,16 +57,16 @@ func TestTheStatusHasItsFields(t *testing.T) {
 	if refused, ok := status["refused"].([]any); !ok || len(refused) > 0 {
 		t.Errorf("refused %v", status["refused"])
 	}
-	if _, err := r.recorder.controller.OpenManual(time.Hour); err != nil {
+	if _, err := h.recorder.controller.OpenManual(time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	c := r.connect(r.factory)
+	c := h.connect(h.factory)
 	c.receive("12345")
 	c.send("123")
-	if _, err := r.tryBind("bad", object{"output": object{"dir": "/elsewhere"}}); err == nil {
+	if _, err := h.tryBind("bad", object{"output": object{"dir": "/elsewhere"}}); err == nil {
 		t.Error("accepted")
 	}
-	status = ask()
+	status = send()
 	check(status, "window", "id", "trigger", "opened", "closes", "paused", "accounts")
 	seen := status["totals"].(object)["seen"].(object)
 	if seen["in"] != 5.0 || seen["out"] != 3.0 {
@@ -80,7 +80,7 @@ func TestTheStatusHasItsFields(t *testing.T) {
 		t.Errorf("refused %v", refused)
 	}
 	output := status["output"].(object)
-	if output["dir"] != r.dir || output["max_total"] != float64(persistence.DefaultMaxTotal) || len(output["formats"].([]any)) != 1 || len(output["listeners"].([]any)) != 1 {
+	if output["dir"] != h.dir || output["max_total"] != float64(persistence.DefaultMaxTotal) || len(output["formats"].([]any)) != 1 || len(output["listeners"].([]any)) != 1 {
 		t.Errorf("output %v", output)
 	}
 }
@@ -88,22 +88,22 @@ func TestTheStatusHasItsFields(t *testing.T) {
 // Listeners whose block cannot be read are found in MOSN's configuration: their
 // factory does not know whose it is.
 func TestTheStatusFindsUnreadableBlocks(t *testing.T) {
-	r := newRig(t, object{"guard": "on"})
+	h := newHarness(t, object{"guard": "on"})
 	blocks := map[string]map[string]any{"good": {"guard": "on"}, "bad": {"guard": "maybe"}, "both": {"guard": "off"}}
-	r.recorder.host.listeners = func() map[string]map[string]any { return blocks }
-	if _, err := newFactory(r.recorder, blocks["bad"]); err == nil {
+	h.recorder.host.listeners = func() map[string]map[string]any { return blocks }
+	if _, err := newFactory(h.recorder, blocks["bad"]); err == nil {
 		t.Error("accepted")
 	}
-	if _, err := r.tryBind("both", blocks["both"]); err == nil {
+	if _, err := h.tryBind("both", blocks["both"]); err == nil {
 		t.Error("accepted")
 	}
-	got := r.refusals()
+	got := h.refusals()
 	if len(got) != 2 || !strings.Contains(got["bad"], "guard") || !strings.Contains(got["both"], "differs") {
 		t.Errorf("refused %v", got)
 	}
 	// The same listener refused for one thing, then for another, is there once.
 	blocks["both"] = map[string]any{"speed": 1}
-	if all := r.recorder.status().Refused; len(all) != 2 || !strings.Contains(all[1].Error, "speed") {
+	if all := h.recorder.status().Refused; len(all) != 2 || !strings.Contains(all[1].Error, "speed") {
 		t.Errorf("refused %v", all)
 	}
 }

@@ -12,25 +12,25 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// openPatience is how long a listener's update waits for the disk, when it asks for
-// another dump directory, format or buffer.
-const openPatience = 5 * time.Second
+// openTimeout is how long a listener's update waits for the disk if it changes the
+// output or the buffer.
+const openTimeout = 5 * time.Second
 
-// storeConfigOf joins the blocks, of which both may be nil, with the roller words
-// of the process.
+// storeConfigOf returns the configuration of a store for the blocks, both of which may
+// be nil, and the roller words of the process.
 func (r *recorder) storeConfigOf(o *outputSettings, b *bufferSettings) (c persistence.Config, err error) {
 	roll := persistence.DefaultRoll()
 	if words := strings.TrimSpace(r.host.roller()); words != "" && (o == nil || o.roll == nil) {
 		if roll, err = persistence.ParseRoll(words); err != nil {
-			return c, fmt.Errorf("global_log_roller: %w", err)
+			return c, withNames(err, map[string]string{"Roll": "global_log_roller"})
 		}
 	}
 	return storeConfig(o, b, roll)
 }
 
-// prepareStore returns a store for those blocks; nil when the one in force is one.
-// It waits for the disk no longer than openPatience: when that is over, a store
-// that opens late is closed again. The caller has binding, and not mu.
+// prepareStore opens a store for those blocks. It returns nil if the store in force
+// has that configuration. It waits for the disk no longer than openTimeout; a store
+// that opens later is closed again. The caller holds binding, and not mu.
 func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persistence.Store, error) {
 	r.mu.Lock()
 	current := r.store
@@ -44,28 +44,30 @@ func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persiste
 		var got result
 		defer func() {
 			if p := recover(); p != nil {
-				got.err = fmt.Errorf("opening the dump directory panicked: %v\n%s", p, debug.Stack())
+				r.countPanic("opening the dump directory", p, debug.Stack())
+				got.err = fmt.Errorf("opening the dump directory panicked: %v", p)
 			}
 			opened <- got
 		}()
 		got.store, got.err = r.openStore(current, o, b)
 	}()
-	patience := time.NewTimer(openPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(openTimeout)
+	defer timeout.Stop()
 	select {
 	case got := <-opened:
 		return got.store, got.err
-	case <-patience.C:
+	case <-timeout.C:
 		go func() { // ends when the disk answers
 			if late := <-opened; late.store != nil {
 				late.store.Close()
 			}
 		}()
-		return nil, fmt.Errorf("output.dir: the disk has not answered for %v", openPatience)
+		return nil, fmt.Errorf("output.dir: the disk has not answered for %v", openTimeout)
 	}
 }
 
-// openStore opens a store for those blocks, unless current has the configuration.
+// openStore opens a store for those blocks. It returns nil if current has that
+// configuration.
 func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *bufferSettings) (*persistence.Store, error) {
 	config, err := r.storeConfigOf(o, b)
 	if err != nil {
@@ -74,19 +76,23 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 	if current != nil && current.Config().Equal(config) {
 		return nil, nil
 	}
-	return persistence.Open(config, persistence.Host{
+	store, err := persistence.Open(config, persistence.Host{
 		Run:       r.run,
 		Effective: r.host.effective,
 		Static:    r.host.static,
 		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
 		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
+		Panicked:  r.countPanic,
 	})
+	if err != nil {
+		return nil, withNames(err, fieldNames)
+	}
+	return store, nil
 }
 
 var errStopping = errors.New("the process is stopping")
 
-// readyStore returns the store in force. The first one is opened by whoever needs
-// it first.
+// readyStore returns the store in force. The first call opens the first store.
 func (r *recorder) readyStore() (*persistence.Store, error) {
 	if store, err := r.storeInForce(); store != nil || err != nil {
 		return store, err
@@ -102,7 +108,7 @@ func (r *recorder) readyStore() (*persistence.Store, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.store = store // drain has to have binding first
+	r.store = store // not too late: drain needs binding first
 	return store, nil
 }
 
@@ -115,20 +121,20 @@ func (r *recorder) storeInForce() (*persistence.Store, error) {
 	return r.store, nil
 }
 
-// retire closes a store that has been replaced, which is among the old ones. When
-// it returns, the gate of the window that was open in it is closed; the window's
-// records may still be on their way to the disk, and for that it does not wait.
+// retire closes old, a store that has been replaced and is among the old ones. When it
+// returns, the gate of the window that was open in old is closed. It does not wait for
+// that window's records to be written.
 func (r *recorder) retire(old *persistence.Store) {
 	over := r.controller.Drop(old.Seal(), "its output has been replaced")
 	r.retiring.Add(1)
-	go func() { // ends when the disk has everything; drain waits for it
+	go func() { // ends when everything is written; drain waits for it
 		defer r.retiring.Done()
 		<-over
 		r.closeStore(old)
 	}()
 }
 
-// closeStore closes a store that has no open window, and keeps what it has done.
+// closeStore closes a store that has no open window, and adds its statistics to past.
 func (r *recorder) closeStore(s *persistence.Store) {
 	defer r.recoverPanic("closing a store")
 	s.Close()
@@ -141,7 +147,7 @@ func (r *recorder) closeStore(s *persistence.Store) {
 	}
 }
 
-// stats adds up what all stores have done.
+// stats returns the sum of all stores' statistics.
 func (r *recorder) stats() persistence.Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,8 +161,8 @@ func (r *recorder) stats() persistence.Stats {
 	return sum
 }
 
-// plus adds up what two stores have done. One of them has a window, at most: b
-// when a is closed.
+// plus returns the sum of two stores' statistics. At most one of the two has an open
+// window.
 func plus(a, b persistence.Stats) persistence.Stats {
 	b.Windows += a.Windows
 	b.Faults += a.Faults
@@ -172,14 +178,13 @@ func plus(a, b persistence.Stats) persistence.Stats {
 	return b
 }
 
-// drainPatience is how long the process's stop waits for the disk.
-const drainPatience = 10 * time.Second
+// drainTimeout is how long the stop of the process waits for the disk.
+const drainTimeout = 10 * time.Second
 
-// close ends the recording: the open window is closed and its records are
-// written. moved says that another process goes on with the connections that are
-// still open. It waits for the disk no longer than drainPatience: what is in the
-// buffer by then stays in the spool, where there is one, for the next start. It is
-// idempotent.
+// close ends the recording: it closes the open window and returns when its records are
+// written. moved says that another process goes on with the connections that are still
+// open. It waits for the disk no longer than drainTimeout: what is in the buffer then
+// stays in the spool, if there is one, for the next start. It is idempotent.
 func (r *recorder) close(moved bool) {
 	if w := r.controller.Open(); w != nil && moved {
 		sessionOf(w).EndAll(record.CloseMoved)
@@ -191,16 +196,16 @@ func (r *recorder) close(moved bool) {
 	if !again {
 		go r.drain()
 	}
-	patience := time.NewTimer(r.drainPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(r.drainTimeout)
+	defer timeout.Stop()
 	select {
 	case <-r.drained:
-	case <-patience.C:
-		r.host.log.Alertf(alertKey, "stop: the disk has not answered for %v, the process ends without it; what is in the buffer stays in the spool for the next start, if there is one", r.drainPatience)
+	case <-timeout.C:
+		r.host.log.Alertf(alertKey, "stop: the disk has not answered for %v, the process ends without it; what is in the buffer stays in the spool for the next start, if there is one", r.drainTimeout)
 	}
 }
 
-// drain is close's goroutine. It ends when the disk has everything.
+// drain is the goroutine of close. It ends when everything is written.
 func (r *recorder) drain() {
 	defer close(r.drained)
 	defer r.recoverPanic("stopping")
@@ -212,7 +217,7 @@ func (r *recorder) drain() {
 		watch.close()
 	}
 	r.stopPublishing()
-	r.binding.Lock() // nobody is about to put another store into force
+	r.binding.Lock() // from now on no other store comes into force
 	defer r.binding.Unlock()
 	r.retiring.Wait()
 	r.mu.Lock()

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// watchSettle is how long after an event the file is read: editors and the
-	// kubelet make several at once.
-	watchSettle = 50 * time.Millisecond
-	// watchPoll is how often the file is read without an event: not all file
-	// systems tell of changes, and a folder may come into being later.
+	// watchQuiet is how long after the last event the file is read: editors and the
+	// kubelet cause several at once.
+	watchQuiet = 50 * time.Millisecond
+	// watchPoll is how often the file is read without an event: not all file systems
+	// report changes, and the folder may be created later.
 	watchPoll = 500 * time.Millisecond
 	// maxWatched bounds the file, bytes: two dump configurations are far shorter.
 	maxWatched = 64 << 10
@@ -36,29 +36,29 @@ const (
 type watch struct {
 	recorder *recorder
 	path     string
-	events   *fsnotify.Watcher // nil where the system has none to give
+	events   *fsnotify.Watcher // nil if the system has none
 
 	stopOnce sync.Once
 	stop     chan struct{} // closed by close, ends the goroutine
 	done     chan struct{} // closed by the goroutine
 
-	// The goroutine's own.
-	handled *string // content, or error, that was handled last, taken or refused
-	suspect *string // the same, of what was bad at the last look: it may be half-written
-	missing bool    // the log has it that the file is missing
+	// Only the goroutine uses these.
+	handled *string // the content, or error, that was handled last, put into force or refused
+	suspect *string // the content, or error, that was bad at the last look: it may be half-written
+	missing bool    // the log has a warning that the file is missing
 
 	mu     sync.Mutex // guards the rest
 	status watchStatus
 }
 
-// watchStatus is what the status request tells of the watched file.
+// watchStatus is the watched file's part of the status.
 type watchStatus struct {
 	Path  string     `json:"path"`
 	Time  *time.Time `json:"time,omitempty"`  // of the last change that was handled
 	Error string     `json:"error,omitempty"` // why it was refused; empty when it is in force
 }
 
-// startWatch reads the file and follows it until close.
+// startWatch puts the file into force and follows it in a goroutine until close.
 func startWatch(r *recorder, path string) *watch {
 	w := &watch{
 		recorder: r,
@@ -86,15 +86,14 @@ func (w *watch) follow() {
 		defer func() { _ = w.events.Close() }() // nothing is written to it
 		events, faults = w.events.Events, w.events.Errors
 	}
-	settled := time.NewTimer(watchSettle)
-	defer settled.Stop()
+	quiet := time.NewTimer(watchQuiet)
+	defer quiet.Stop()
 	for {
 		select {
 		case <-events:
-			settled.Reset(watchSettle)
-		case err := <-faults:
-			_ = err // an overflow, for example: the poll makes up for it
-		case <-settled.C:
+			quiet.Reset(watchQuiet)
+		case <-faults: // an overflow, for example: the next poll finds the change
+		case <-quiet.C:
 			w.look()
 		case <-poll.C:
 			w.look()
@@ -104,12 +103,12 @@ func (w *watch) follow() {
 	}
 }
 
-// look reads the file and handles its content if it has changed.
+// look reads the file, and handles its content if it has changed.
 func (w *watch) look() {
 	defer w.recorder.recoverPanic("following the watched file")
 	if w.events != nil {
-		// The folder tells of renames and swapped links, which the file does not.
-		// Adding it again does nothing; adding it fails until it is there.
+		// Events of the folder include renames and swapped links, those of the file do
+		// not. Adding a folder again does nothing; adding one that does not exist fails.
 		_ = w.events.Add(filepath.Dir(w.path))
 	}
 	text, err := readSmall(w.path, maxWatched)
@@ -133,7 +132,7 @@ func (w *watch) look() {
 		w.suspect = nil
 		return
 	case err != nil && (w.suspect == nil || *w.suspect != found):
-		w.suspect = &found // judged when it is still so at the next look
+		w.suspect = &found // refused if it is still there at the next look
 		return
 	}
 	w.handled, w.suspect = &found, nil
@@ -151,7 +150,7 @@ func (w *watch) handle(layers map[model.Layer]model.DumpConfig, err error) {
 			w.recorder.controller.Refuse(layer, source, err)
 		}
 	}
-	w.note(err)
+	w.setStatus(err)
 	if err != nil {
 		w.recorder.host.log.Alertf(alertKey, "%s is refused, what is in force stays: %v", source, err)
 		return
@@ -159,7 +158,8 @@ func (w *watch) handle(layers map[model.Layer]model.DumpConfig, err error) {
 	w.recorder.host.log.Infof("%s is in force", source)
 }
 
-func (w *watch) note(err error) {
+// setStatus records a change that was handled, with its error.
+func (w *watch) setStatus(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -169,7 +169,7 @@ func (w *watch) note(err error) {
 	}
 }
 
-// report returns what the status request tells.
+// report returns the status.
 func (w *watch) report() watchStatus {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +182,7 @@ func (w *watch) close() {
 	<-w.done
 }
 
-// parseWatched reads the watched file's text. The error names every fault.
+// parseWatched parses the watched file's text. The error names every fault.
 func parseWatched(text []byte) (map[model.Layer]model.DumpConfig, error) {
 	var errs []error
 	b := newBlock("", text, &errs)

@@ -86,7 +86,7 @@ func TestWatchFollowsSwappedLinks(t *testing.T) {
 	interval(60)
 }
 
-func TestWatchTakesAFileThatAppearsLater(t *testing.T) {
+func TestWatchFollowsAFileThatIsCreatedLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	path := filepath.Join(dir, "switch.json")
 	_, interval := watching(t, path)
@@ -146,7 +146,7 @@ func FuzzWatched(f *testing.F) {
 		}
 		for layer, config := range layers {
 			if err := config.Validate(layer); err != nil {
-				t.Errorf("%q is taken as %+v: %v", text, config, err)
+				t.Errorf("%q is accepted as %+v: %v", text, config, err)
 			}
 		}
 	})

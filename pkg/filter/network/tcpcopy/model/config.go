@@ -112,7 +112,7 @@ func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
 	c := DefaultDumpConfig()
 	var errs []error
 	refused := map[string]bool{} // fields that have their error already
-	take := func(name string, value any, valid string) {
+	read := func(name string, value any, valid string) {
 		raw, ok := fields[name]
 		delete(fields, name)
 		if ok && (string(raw) == "null" || json.Unmarshal(raw, value) != nil) {
@@ -120,11 +120,11 @@ func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
 			errs = append(errs, &FieldError{Field: name, Value: plain(raw), Valid: valid})
 		}
 	}
-	take("switch", &c.Switch, "ON, OFF, in the global layer also FORCE_OFF")
-	take("interval", &c.Interval, fmt.Sprintf("a whole number, %d … %d seconds", MinInterval, MaxInterval))
-	take("duration", &c.Duration, "a whole number of seconds, more than 0 and less than the interval")
-	take("cpu_max_rate", &c.CpuMaxRate, "a number, more than 0 and less than 100 percent")
-	take("mem_max_rate", &c.MemMaxRate, "a number, more than 0 and less than 100 percent")
+	read("switch", &c.Switch, "ON, OFF, in the global layer also FORCE_OFF")
+	read("interval", &c.Interval, fmt.Sprintf("a whole number, %d … %d seconds", MinInterval, MaxInterval))
+	read("duration", &c.Duration, "a whole number of seconds, more than 0 and less than the interval")
+	read("cpu_max_rate", &c.CpuMaxRate, "a number, more than 0 and less than 100 percent")
+	read("mem_max_rate", &c.MemMaxRate, "a number, more than 0 and less than 100 percent")
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		errs = append(errs, &FieldError{Field: name, Value: plain(fields[name]), Valid: "no field of that name; there are switch, interval, duration, cpu_max_rate, mem_max_rate"})
 	}

@@ -20,7 +20,7 @@ func TestParseDumpConfig(t *testing.T) {
 		name, text string
 		layer      model.Layer
 		want       model.DumpConfig
-		faults     []string // each stands in the error; none means that it is taken
+		faults     []string // each stands in the error; none means that it is valid
 	}{
 		{"empty object", `{}`, model.LayerApp, def, nil},
 		{"layotto's", ` {"switch":"ON","interval":30,"duration":10,"cpu_max_rate":80,"mem_max_rate":80}`, model.LayerApp,
@@ -54,7 +54,7 @@ func TestParseDumpConfig(t *testing.T) {
 				return
 			}
 			if err == nil || got != (model.DumpConfig{}) {
-				t.Fatalf("taken as %+v", got)
+				t.Fatalf("accepted as %+v", got)
 			}
 			for _, want := range c.faults {
 				if !strings.Contains(err.Error(), want) {
@@ -82,7 +82,7 @@ func TestBusinessTypes(t *testing.T) {
 	}
 	for _, bad := range []model.BusinessType{"", "a]b", "a[b", "a b", "a\nb", "ä", model.BusinessType(strings.Repeat("x", 65))} {
 		if bad.Validate() == nil {
-			t.Errorf("%q is taken", bad)
+			t.Errorf("%q is accepted", bad)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func FuzzParseDumpConfig(f *testing.F) {
 		if err == nil {
 			err = c.Validate(layer)
 			if err != nil {
-				t.Errorf("%q is taken as %+v: %v", text, c, err)
+				t.Errorf("%q is accepted as %+v: %v", text, c, err)
 			}
 		} else if err.Error() == "" {
 			t.Errorf("%q is refused without a reason", text)

@@ -35,7 +35,7 @@ func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int)
 func (w *batchWriter) guarded(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%T panicked in window %s: %v", w.destination, w.pipeline.session.window.ID, r)
+			err = newPanicError("writing a batch", fmt.Sprintf("%T in window %s: %v", w.destination, w.pipeline.session.window.ID, r))
 		}
 	}()
 	return f()

@@ -62,11 +62,11 @@ func DefaultConfig() Config {
 	}
 }
 
-// Equal tells whether two configurations ask for the same.
+// Equal reports whether c and o ask for the same.
 func (c Config) Equal(o Config) bool {
-	formats := slices.Equal(c.Formats, o.Formats)
-	c.Formats, o.Formats = nil, nil
-	return formats && fmt.Sprint(c) == fmt.Sprint(o)
+	return c.Dir == o.Dir && slices.Equal(c.Formats, o.Formats) && c.Roll == o.Roll &&
+		c.MaxTotal == o.MaxTotal && c.MinFree == o.MinFree &&
+		c.BufferSize == o.BufferSize && c.Workers == o.Workers && c.Spool == o.Spool
 }
 
 // Has tells whether f is among the formats.
@@ -137,7 +137,8 @@ func (c Config) rolling() Roll {
 	return r
 }
 
-// Validate reports every fault at once, as *model.FieldError values.
+// Validate returns every fault at once, as *model.FieldError values that name fields
+// of Config.
 func (c Config) Validate() []error {
 	var errs []error
 	bad := func(field string, value any, valid string) {
@@ -147,26 +148,26 @@ func (c Config) Validate() []error {
 	for _, f := range c.Formats {
 		switch {
 		case f != FormatHex && f != FormatHexMeta && f != FormatPcapng:
-			bad("output.formats", string(f), "hex, hex_meta, pcapng")
+			bad("Formats", string(f), "hex, hex_meta, pcapng")
 		case seen[f]:
-			bad("output.formats", string(f), "each format once")
+			bad("Formats", string(f), "each format once")
 		}
 		seen[f] = true
 	}
 	if len(c.Formats) == 0 {
-		bad("output.formats", "[]", "one or more of hex, hex_meta, pcapng")
+		bad("Formats", "[]", "one or more of hex, hex_meta, pcapng")
 	}
 	if seen[FormatHex] && seen[FormatHexMeta] {
-		bad("output.formats", "hex, hex_meta", "one of the two, because they share a file")
+		bad("Formats", "hex, hex_meta", "one of the two, because they share a file")
 	}
 	if c.MaxTotal < 0 || c.MaxTotal > 0 && c.MaxTotal < MinMaxTotal {
-		bad("output.max_total", c.MaxTotal, "0 (no limit), or 1MiB at least")
+		bad("MaxTotal", c.MaxTotal, "0 (no limit), or 1MiB at least")
 	}
 	if c.BufferSize < MinBufferSize || c.BufferSize > MaxBufferSize {
-		bad("buffer.size", c.BufferSize, "64KiB … 64GiB")
+		bad("BufferSize", c.BufferSize, "64KiB … 64GiB")
 	}
 	if c.Workers < 0 || c.Workers > MaxWorkers {
-		bad("buffer.workers", c.Workers, fmt.Sprintf("0 (one per processor) … %d", MaxWorkers))
+		bad("Workers", c.Workers, fmt.Sprintf("0 (one per processor) … %d", MaxWorkers))
 	}
 	return errs
 }

@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,17 +21,17 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		change func(*Config)
 		fields []string
 	}{
-		"no format":        {func(c *Config) { c.Formats = nil }, []string{"output.formats"}},
-		"unknown format":   {func(c *Config) { c.Formats = []Format{"pcap"} }, []string{"output.formats"}},
-		"format twice":     {func(c *Config) { c.Formats = []Format{FormatPcapng, FormatPcapng} }, []string{"output.formats"}},
-		"two text formats": {func(c *Config) { c.Formats = []Format{FormatHex, FormatHexMeta} }, []string{"output.formats"}},
-		"small buffer":     {func(c *Config) { c.BufferSize = MinBufferSize - 1 }, []string{"buffer.size"}},
-		"large buffer":     {func(c *Config) { c.BufferSize = MaxBufferSize + 1 }, []string{"buffer.size"}},
-		"workers":          {func(c *Config) { c.Workers = -1 }, []string{"buffer.workers"}},
-		"many workers":     {func(c *Config) { c.Workers = MaxWorkers + 1 }, []string{"buffer.workers"}},
-		"no room at all":   {func(c *Config) { c.MaxTotal = 1 }, []string{"output.max_total"}},
+		"no format":        {func(c *Config) { c.Formats = nil }, []string{"Formats"}},
+		"unknown format":   {func(c *Config) { c.Formats = []Format{"pcap"} }, []string{"Formats"}},
+		"format twice":     {func(c *Config) { c.Formats = []Format{FormatPcapng, FormatPcapng} }, []string{"Formats"}},
+		"two text formats": {func(c *Config) { c.Formats = []Format{FormatHex, FormatHexMeta} }, []string{"Formats"}},
+		"small buffer":     {func(c *Config) { c.BufferSize = MinBufferSize - 1 }, []string{"BufferSize"}},
+		"large buffer":     {func(c *Config) { c.BufferSize = MaxBufferSize + 1 }, []string{"BufferSize"}},
+		"workers":          {func(c *Config) { c.Workers = -1 }, []string{"Workers"}},
+		"many workers":     {func(c *Config) { c.Workers = MaxWorkers + 1 }, []string{"Workers"}},
+		"no room at all":   {func(c *Config) { c.MaxTotal = 1 }, []string{"MaxTotal"}},
 		"all at once": {func(c *Config) { c.Formats, c.BufferSize, c.Workers, c.MaxTotal = []Format{"x"}, 0, -1, -1 },
-			[]string{"output.formats", "output.max_total", "buffer.size", "buffer.workers"}},
+			[]string{"Formats", "MaxTotal", "BufferSize", "Workers"}},
 	} {
 		bad := DefaultConfig()
 		c.change(&bad)
@@ -65,6 +66,26 @@ func TestConfigsThatAskForTheSame(t *testing.T) {
 	}
 }
 
+// A field that Equal forgets would leave a changed configuration without effect.
+func TestEqualComparesEveryField(t *testing.T) {
+	for i := range reflect.TypeFor[Config]().NumField() {
+		a, b := DefaultConfig(), DefaultConfig()
+		switch f := reflect.ValueOf(&b).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("other")
+		case reflect.Int, reflect.Int64:
+			f.SetInt(f.Int() + 1)
+		case reflect.Slice:
+			f.Set(reflect.MakeSlice(f.Type(), 2, 2))
+		case reflect.Struct: // Roll and MinFree, which == compares
+			f.Set(reflect.ValueOf(map[string]any{"Roll": Roll{Keep: 1}, "MinFree": MinFree{Bytes: 1}}[reflect.TypeFor[Config]().Field(i).Name]))
+		}
+		if a.Equal(b) || b.Equal(a) || !b.Equal(b) {
+			t.Errorf("Equal does not compare %s", reflect.TypeFor[Config]().Field(i).Name)
+		}
+	}
+}
+
 // Files are small enough for retention to have something to remove.
 func TestRollingLeavesRoomForRetention(t *testing.T) {
 	for _, c := range []struct {
@@ -95,7 +116,7 @@ func TestParseRoll(t *testing.T) {
 	}
 	for _, words := range []string{"size", "size=0", "size=-1", "size=x", "size=1048577", "time=0", "time=25", "age=-1", "age=3651", "keep=-1", "keep=", "compress=yes", "speed=1", "=1", "size=1MiB"} {
 		var f *model.FieldError
-		if _, err := ParseRoll(words); !errors.As(err, &f) || f.Field != "output.roll" || f.Value != words || f.Valid == "" {
+		if _, err := ParseRoll(words); !errors.As(err, &f) || f.Field != "Roll" || f.Value != words || f.Valid == "" {
 			t.Errorf("%q: %v", words, err)
 		}
 	}
@@ -146,7 +167,7 @@ func FuzzParseSize(f *testing.F) {
 		if m, err := ParseMinFree(text); err == nil && (m.Bytes < 0 || !(m.Percent >= 0 && m.Percent < 100)) {
 			t.Errorf("%q: %+v", text, m)
 		}
-		if r, err := ParseRoll(text); err == nil && (r.Size < 0 || r.Every < 0 || r.Every > 24*time.Hour) || err != nil && !strings.Contains(err.Error(), "output.roll") {
+		if r, err := ParseRoll(text); err == nil && (r.Size < 0 || r.Every < 0 || r.Every > 24*time.Hour) || err != nil && !strings.Contains(err.Error(), "Roll") {
 			t.Errorf("%q: %+v, %v", text, r, err)
 		}
 	})

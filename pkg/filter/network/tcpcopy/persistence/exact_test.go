@@ -64,7 +64,7 @@ func (s *story) tell(seed uint64, windows, goroutines, steps int) {
 
 // disturb holds and releases the session and lets files fail, until stop.
 func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
-	held := false
+	paused := false
 	for {
 		select {
 		case <-stop:
@@ -73,10 +73,10 @@ func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
 		default:
 		}
 		if r.IntN(4) == 0 {
-			if held = !held; held {
-				session.Hold(record.ReasonGuard)
+			if paused = !paused; paused {
+				session.Pause(record.ReasonGuard)
 			} else {
-				session.Release(record.ReasonGuard)
+				session.Resume(record.ReasonGuard)
 			}
 		}
 		s.faults.next(r)

@@ -32,30 +32,30 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 	}{
 		"a pause": {talk: func(s *Session, p *peer) {
 			p.say(s, record.In, []byte("one"))
-			s.Hold(record.ReasonGuard)
+			s.Pause(record.ReasonGuard)
 			p.say(s, record.In, []byte("two"))
 			p.say(s, record.Out, []byte("TWO"))
-			s.Release(record.ReasonGuard)
+			s.Resume(record.ReasonGuard)
 			p.say(s, record.In, []byte("three"))
 		}, in: "one[--- guard]three", out: "[--- guard]"},
 		"two pauses at once": {talk: func(s *Session, p *peer) {
-			s.Hold(record.ReasonDisk)
+			s.Pause(record.ReasonDisk)
 			p.say(s, record.In, []byte("1"))
-			s.Hold(record.ReasonGuard)
+			s.Pause(record.ReasonGuard)
 			p.say(s, record.In, []byte("22"))
-			s.Release(record.ReasonDisk)
+			s.Resume(record.ReasonDisk)
 			p.say(s, record.In, []byte("333"))
-			s.Release(record.ReasonGuard)
+			s.Resume(record.ReasonGuard)
 			p.say(s, record.In, []byte("4"))
 		}, in: "[- disk][----- guard]4"},
 		"a pause to the end": {talk: func(s *Session, p *peer) {
 			p.say(s, record.In, []byte("one"))
-			s.Hold(record.ReasonGuard)
+			s.Pause(record.ReasonGuard)
 			p.say(s, record.In, []byte("two"))
 			p.hangUp(s)
 		}, in: "one[--- guard]"},
 		"only a pause": {talk: func(s *Session, p *peer) {
-			s.Hold(record.ReasonGuard)
+			s.Pause(record.ReasonGuard)
 			p.say(s, record.In, []byte("two"))
 		}, in: "[--- guard]"},
 		"a limit": {limit: 5, talk: func(s *Session, p *peer) {
@@ -81,9 +81,9 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 		}, in: "1[----------------- unseen]"},
 		"a pause in a limit": {limit: 2, talk: func(s *Session, p *peer) {
 			p.say(s, record.In, []byte("1234"))
-			s.Hold(record.ReasonGuard)
+			s.Pause(record.ReasonGuard)
 			p.say(s, record.In, []byte("5"))
-			s.Release(record.ReasonGuard)
+			s.Resume(record.ReasonGuard)
 			p.say(s, record.In, []byte("6"))
 		}, in: "12[-- limit][- guard][- limit]"},
 		"nothing": {talk: func(s *Session, p *peer) {
@@ -168,8 +168,8 @@ func TestLateCallsAreIgnored(t *testing.T) {
 	p.say(s, record.In, []byte("after the window"))
 	p.slip(s, record.In, []byte("after the window"))
 	p.hangUp(s)
-	s.Hold(record.ReasonGuard)
-	if s.Buffered() != 0 || !s.Held() {
+	s.Pause(record.ReasonGuard)
+	if s.Buffered() != 0 || !s.Paused() {
 		t.Error("a closed session must still answer")
 	}
 	w := r.indexed(1)

@@ -198,6 +198,6 @@ var errEncoder = errors.New("encoder failed")
 func (o *output) guard(f *outputFlow, err *error) {
 	if r := recover(); r != nil {
 		*err = errEncoder
-		o.pipeline.session.store.alert("encode", fmt.Errorf("%T panicked in window %s: %v", o.encoder, f.Window, r))
+		o.pipeline.session.store.alert("encode", newPanicError("an encoder", fmt.Sprintf("%T in window %s: %v", o.encoder, f.Window, r)))
 	}
 }

@@ -1,14 +1,42 @@
 package persistence
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
 
-// recovered is deferred where a fault of ours must not end the process. It alerts
-// with the stack, and what is behind the deferring function goes on.
+// panicError is a panic of this package that was caught. Store.alert hands it to
+// Host.Panicked, however it is wrapped.
+type panicError struct {
+	where string // a goroutine or a step of it, one of few
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("in %s: %v\n%s", e.where, e.value, e.stack) }
+
+// newPanicError returns the error for a panic with that value. It is called by the
+// deferred function that caught it, so that the stack is the panic's.
+func newPanicError(where string, value any) *panicError {
+	return &panicError{where: where, value: value, stack: debug.Stack()}
+}
+
+// recovered is deferred where a panic must not end the process. It alerts, and the
+// deferring function returns to its caller.
 func recovered(alert func(what string, err error), where string) {
 	if p := recover(); p != nil {
-		alert("panic", fmt.Errorf("in %s: %v\n%s", where, p, debug.Stack()))
+		alert("panic", newPanicError(where, p))
 	}
+}
+
+// reportPanic hands err to Host.Panicked if a panic is in it, and reports whether
+// it has. Without a Host.Panicked a panic is an alert like other faults.
+func (s *Store) reportPanic(err error) bool {
+	var p *panicError
+	if s.host.Panicked == nil || !errors.As(err, &p) {
+		return false
+	}
+	s.host.Panicked(p.where, p.value, p.stack)
+	return true
 }

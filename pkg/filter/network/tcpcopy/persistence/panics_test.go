@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A fault in the background is told of with its stack, what it has cost is counted,
@@ -45,6 +46,34 @@ func TestAPanicInTheBackground(t *testing.T) {
 	a := r.alerted()
 	if len(a) != 1 || !strings.HasPrefix(a[0], "panic: in writing a portrait: no clock") || !strings.Contains(a[0], "portraits.go") {
 		t.Errorf("alerts %q", a)
+	}
+}
+
+// A panic of a worker goes to the host's hook with its stack, and is no alert. The
+// worker goes on with the next batch.
+func TestAPanicOfAWorkerIsNoAlert(t *testing.T) {
+	var where, stack string
+	r := newRig(t, nil, func(h *Host) {
+		h.Panicked = func(w string, _ any, s []byte) { where, stack = w, string(s) }
+	})
+	b := newWorkerHarness(t, r, nil, nil)
+	p := newPeer(r.run, 1)
+	outputs := b.pipeline.outputs
+	b.pipeline.outputs = []*output{nil}
+	b.say(p, record.In, []byte("lost"))
+	b.drain()
+	if where != "a worker" || !strings.Contains(stack, "worker.go") {
+		t.Errorf("the hook has %q with the stack\n%s", where, stack)
+	}
+	if n := r.store.Stats().Faults; n != 0 {
+		t.Errorf("%d faults", n)
+	}
+	r.quiet()
+	b.pipeline.outputs = outputs
+	b.say(p, record.In, []byte("kept"))
+	b.finish()
+	if a := tallyOf(b).Accounts(); a.Written.In != 4 {
+		t.Errorf("accounts %+v", a)
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *Session) Portrait(business model.BusinessType, port string, render func
 	if err := business.Validate(); err != nil {
 		return false, err
 	}
-	if s.Held() || !s.wants(business) {
+	if s.Paused() || !s.wants(business) {
 		return false, nil
 	}
 	json, err := render()

@@ -28,7 +28,7 @@ const (
 const (
 	victimConnections = 5
 	victimMessages    = 400 // of each connection and direction
-	victimHeld        = 7   // bytes of each connection and direction that pass while recording pauses
+	victimPaused      = 7   // bytes of each connection and direction that pass while recording pauses
 )
 
 // victimMessage is the n-th message of a connection.
@@ -60,8 +60,8 @@ func beKilled(dir string, format Format) {
 	for n := range victimMessages {
 		say(func(id int) []byte { return victimMessage(id, n) })
 	}
-	s.Hold(record.ReasonGuard) // lost, and not in any batch
-	say(func(int) []byte { return make([]byte, victimHeld) })
+	s.Pause(record.ReasonGuard) // lost, and not in any batch
+	say(func(int) []byte { return make([]byte, victimPaused) })
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
@@ -113,7 +113,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 			for _, s := range streams {
 				written += uint64(len(s))
 			}
-			const lost, records = victimConnections * victimHeld, victimConnections * victimMessages
+			const lost, records = victimConnections * victimPaused, victimConnections * victimMessages
 			if !w.Recovered || w.Connections != victimConnections ||
 				w.Written != (oracle.Both{In: written, Out: written}) || w.Lost != (oracle.Both{In: lost, Out: lost}) ||
 				w.Records != (oracle.Both{In: records, Out: records}) || w.LostBy["guard"] != 2*lost {

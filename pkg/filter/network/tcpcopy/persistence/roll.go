@@ -22,14 +22,14 @@ func DefaultRoll() Roll { return Roll{Every: 24 * time.Hour, Keep: 10} }
 // ParseRoll reads MOSN's roller words, such as "size=256 age=7 keep=10
 // compress=on": size in MiB, time in hours up to 24, age in days, keep in files.
 // As in MOSN, words left out mean 7 days and 10 files, and a size of 1000 MiB
-// unless time is given.
+// unless time is given. The error is a *model.FieldError for the field Roll of Config.
 func ParseRoll(words string) (Roll, error) {
 	r := Roll{Size: 1000 << 20, Age: 7 * 24 * time.Hour, Keep: 10}
 	timed, sized := false, false
 	for _, word := range strings.Fields(words) {
 		key, text, ok := strings.Cut(word, "=")
 		bad := func(valid string) error {
-			return &model.FieldError{Field: "output.roll", Value: word, Valid: valid}
+			return &model.FieldError{Field: "Roll", Value: word, Valid: valid}
 		}
 		if !ok {
 			return Roll{}, bad("words such as size=256 time=24 age=7 keep=10 compress=on")

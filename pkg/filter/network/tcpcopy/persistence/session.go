@@ -18,7 +18,7 @@ type Conn = buffer.Conn
 
 // Session is one open window: it takes the records of the window's connections
 // and has them written. The root package
-// puts it behind strategy.Tap.
+// makes it a strategy.WindowSink.
 type Session struct {
 	store     *Store
 	window    record.Window
@@ -130,22 +130,22 @@ func (s *Session) EndAll(reason record.CloseReason) {
 	}
 }
 
-// Hold pauses recording for reason r: what passes meanwhile is a gap.
-func (s *Session) Hold(r record.Reason) {
+// Pause pauses recording for reason r: what passes meanwhile is a gap.
+func (s *Session) Pause(r record.Reason) {
 	for _, sh := range s.shards {
 		sh.Pause(r)
 	}
 }
 
-// Release ends the pause for reason r.
-func (s *Session) Release(r record.Reason) {
+// Resume ends the pause for reason r.
+func (s *Session) Resume(r record.Reason) {
 	for _, sh := range s.shards {
 		sh.Resume(r)
 	}
 }
 
-// Held reports whether recording pauses.
-func (s *Session) Held() bool { return s.shards[0].Paused() } // all have the same
+// Paused reports whether recording pauses.
+func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the same
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is

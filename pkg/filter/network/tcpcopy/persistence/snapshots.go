@@ -37,7 +37,7 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 	defer func() {
 		// The configuration is anybody's: what it does to us must not end the proxy.
 		if r := recover(); r != nil {
-			err = fmt.Errorf("snapshot panicked: %v", r)
+			err = newPanicError("a snapshot", r)
 		}
 	}()
 	config, err := s.load()

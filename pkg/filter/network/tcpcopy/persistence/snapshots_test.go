@@ -64,7 +64,7 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	talk(r, 2)
 	r.window(3, func(*Session) {})
 	r.window(4, func(s *Session) {
-		s.Hold(record.ReasonGuard)
+		s.Pause(record.ReasonGuard)
 		newPeer(r.run, 4).say(s, record.In, []byte("nothing of this is recorded"))
 	})
 	same(t, "one process", snapshotsOf(t, r.dir, layout.EffectiveConfigs), want)

@@ -12,44 +12,44 @@ import (
 const spaceEvery = time.Second
 
 // watchSpace is the goroutine that pauses a session while the file system has
-// less free space than Config.MinFree; held is what the first look has come to.
+// less free space than Config.MinFree; paused is the result of the first look.
 // Close ends it.
-func (s *Session) watchSpace(held bool) {
+func (s *Session) watchSpace(paused bool) {
 	defer s.workers.Done()
 	ticker := time.NewTicker(spaceEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			s.lookAgain(&held)
+			s.lookAgain(&paused)
 		case <-s.stop:
 			return
 		}
 	}
 }
 
-func (s *Session) lookAgain(held *bool) {
+func (s *Session) lookAgain(paused *bool) {
 	defer recovered(s.store.alert, "looking at the free space")
-	*held = s.lookAtSpace(*held)
+	*paused = s.lookAtSpace(*paused)
 }
 
-// lookAtSpace pauses the session when too little space is free, or lets it go on.
-// It tells whether the session is held for that reason, as held says it was.
-func (s *Session) lookAtSpace(held bool) bool {
+// lookAtSpace pauses the session when too little space is free, or resumes it. paused
+// says whether the session is paused for that reason; the result, whether it is now.
+func (s *Session) lookAtSpace(paused bool) bool {
 	short, err := s.store.config.shortOfSpace()
 	switch {
 	case err != nil:
 		// The writes themselves tell what is wrong with the directory.
-	case short != "" && !held:
-		s.Hold(record.ReasonDisk)
+	case short != "" && !paused:
+		s.Pause(record.ReasonDisk)
 		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
 		return true
-	case short == "" && held:
-		s.Release(record.ReasonDisk)
+	case short == "" && paused:
+		s.Resume(record.ReasonDisk)
 		s.store.info("%s has space again, recording goes on", s.store.config.Dir)
 		return false
 	}
-	return held
+	return paused
 }
 
 // shortOfSpace says what is missing when less space is free than is asked for.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +25,14 @@ type Host struct {
 	Effective, Static func() ([]byte, error)
 	// Now is the clock of file names, rolling and retries; nil means time.Now.
 	Now func() time.Time
-	// Alert tells of a fault that an operator should know, Info of its end. Both
-	// may be nil.
+	// Alert reports a fault that an operator should know, Info its end. Both may be
+	// nil.
 	Alert func(what string, err error)
 	Info  func(format string, args ...any)
+	// Panicked reports a panic of the store that was caught: where is the goroutine
+	// or step, one of few. It is called for each, from any goroutine, and such a
+	// panic is no alert. nil means Alert.
+	Panicked func(where string, value any, stack []byte)
 }
 
 // Store writes the dump directory: a Session for each window, the portraits, the
@@ -84,12 +87,7 @@ func Open(config Config, host Host) (*Store, error) {
 // recoverLeft is a goroutine of Open's, for which OpenWindow and Close wait.
 func (s *Store) recoverLeft() {
 	defer s.recovering.Done()
-	defer func() {
-		// What a killed process has left must not end this one.
-		if r := recover(); r != nil {
-			s.alert("recover", fmt.Errorf("panicked: %v\n%s", r, debug.Stack()))
-		}
-	}()
+	defer recovered(s.alert, "the recovery of what a killed process has left")
 	all, err := Recover(s.config, s.host)
 	if err != nil {
 		s.alert("recover", err)
@@ -122,6 +120,7 @@ func open(config Config, host Host) (*Store, error) {
 		Now:      s.host.Now,
 		Alert:    s.alert,
 		Info:     s.info,
+		Panicked: host.Panicked,
 	})
 	roll := config.rolling()
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)
@@ -139,7 +138,7 @@ func prepareDir(dir string) error {
 	if !errors.As(err, &unfit) {
 		return err
 	}
-	return errors.Join(&model.FieldError{Field: "output.dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
+	return errors.Join(&model.FieldError{Field: "Dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
 }
 
 // Config returns what the store was opened with.
@@ -326,7 +325,12 @@ func (s *Store) Close() {
 // disk shows in many places at once.
 const alertPause = 10 * time.Second
 
+// alert reports a fault of that kind to the host, and counts it unless it is a panic
+// that the host counts.
 func (s *Store) alert(what string, err error) {
+	if s.reportPanic(err) {
+		return
+	}
 	s.faults.Add(1)
 	s.alerting.Lock()
 	now := s.host.Now()

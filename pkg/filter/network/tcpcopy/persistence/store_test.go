@@ -19,14 +19,14 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, dir := range map[string]string{"relative": "dump", "under a file": filepath.Join(file, "dump"), "a file": file, "none": ""} {
-		if _, err := Open(testConfig(dir), Host{}); err == nil || !strings.Contains(err.Error(), "output.dir") {
+		if _, err := Open(testConfig(dir), Host{}); err == nil || !strings.Contains(err.Error(), "Dir") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	bad := testConfig(t.TempDir())
 	bad.Workers, bad.BufferSize, bad.Formats = -1, 1, nil
 	_, err := Open(bad, Host{})
-	for _, field := range []string{"buffer.workers", "buffer.size", "output.formats"} {
+	for _, field := range []string{"Workers", "BufferSize", "Formats"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%v does not name %s", err, field)
 		}
@@ -100,11 +100,11 @@ func TestTheIndexLine(t *testing.T) {
 }
 
 // Too little free space holds the session from its first byte.
-func TestTooLittleSpaceHoldsTheSession(t *testing.T) {
+func TestTooLittleSpacePausesTheSession(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MinFree = MinFree{Bytes: 1 << 60} }, nil)
 	w := r.window(1, func(s *Session) {
-		if !s.Held() {
-			t.Error("not held")
+		if !s.Paused() {
+			t.Error("not paused")
 		}
 		newPeer(r.run, 1).say(s, record.In, []byte("12345"))
 	})
@@ -137,8 +137,8 @@ func TestEverythingAtOnce(t *testing.T) {
 		start(func(int) { s.Data(&p.Conn, record.In, record.PerDirection{}, [][]byte{data}, len(data)) })
 		start(func(int) { s.Data(&p.Conn, record.Out, record.PerDirection{}, [][]byte{data}, len(data)) })
 		start(func(int) { s.Skip(&p.Conn, record.Out, record.PerDirection{}, 7, record.ReasonUnseen) })
-		start(func(int) { s.Hold(record.ReasonGuard); s.Release(record.ReasonGuard) })
-		start(func(int) { r.store.Stats(); s.Held(); s.Accounts(); s.Buffered() })
+		start(func(int) { s.Pause(record.ReasonGuard); s.Resume(record.ReasonGuard) })
+		start(func(int) { r.store.Stats(); s.Paused(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
 				s.End(&p.Conn, "LocalClose", record.PerDirection{In: 1, Out: 1})

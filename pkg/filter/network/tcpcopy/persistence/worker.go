@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -60,7 +59,7 @@ func (w *worker) process(b *buffer.Batch) {
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session
-			session.store.alert("worker", fmt.Errorf("panicked in window %s: %v\n%s", session.window.ID, r, debug.Stack()))
+			session.store.alert("worker", newPanicError("a worker", fmt.Sprintf("window %s: %v", session.window.ID, r)))
 		}
 	}()
 	w.pipeline.write(b)

@@ -2,7 +2,7 @@ package strategy
 
 import "mosn.io/tcpcopy/internal/clock"
 
-// Clock tells a Controller the time.
+// Clock is a Controller's clock.
 type Clock = clock.Clock
 
 // Timer is what Clock.TimerAt returns.

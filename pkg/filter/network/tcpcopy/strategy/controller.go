@@ -25,11 +25,12 @@ var (
 	ErrGuardDown   = errors.New("guard is down")
 	ErrBusy        = errors.New("the recorder is not ready for a window")
 	ErrSwitchedOff = errors.New("recording was switched off")
-	ErrUnwanted    = errors.New("it was closed before it was open")
+	ErrCanceled    = errors.New("it was closed before it was open")
 	ErrClosed      = errors.New("strategy controller is closed")
 )
 
-// Logger takes what an operator should read. The loop calls it and waits for it.
+// Logger writes what an operator should read. It is called from any goroutine; the
+// loop waits for it.
 type Logger interface {
 	Infof(format string, args ...any)
 	Warnf(format string, args ...any)
@@ -47,14 +48,15 @@ type Options struct {
 	Meter Meter         // nil means SystemMeter
 	NewID func() string // nil means random UUIDs
 	Log   Logger        // nil means silent
-	// Panicked is told of a panic in the loop, which goes on; nil means a warning in
+	// Panicked reports a panic that was caught in the loop, the Sink or the Meter:
+	// where is one of few. It is called from any goroutine. nil means a warning in
 	// the log.
-	Panicked func(where string, p any, stack []byte)
+	Panicked func(where string, value any, stack []byte)
 }
 
-// Controller owns the strategy of one process. Its methods may be called from any
-// goroutine; all but Open and Status pass through one goroutine, the loop, which
-// alone changes anything. It never waits for the Sink: see handover.
+// Controller decides for one process when a window is open. Its methods may be called
+// from any goroutine; all but Open and Status pass through one goroutine, the loop,
+// which alone changes anything. The loop does not wait for the Sink.
 type Controller struct {
 	gate   atomic.Pointer[Window] // written by the loop
 	status atomic.Pointer[Status] // written by the loop
@@ -64,30 +66,31 @@ type Controller struct {
 	clock    Clock
 	newID    func() string
 	log      Logger
-	panicked func(where string, p any, stack []byte)
+	panicked panicHook
 	commands chan command
-	returned chan func()   // what is to be done because the Sink has answered; room for one
+	returned chan func()   // calls for the loop, sent when the Sink returns; room for one
 	stop     chan struct{} // closed by Close, ends the loop
 	done     chan struct{} // closed by the loop, at its end
+	starting sync.Once     // starts the loop
 	stopOnce sync.Once
 
-	// The loop's own from here on.
-	guard     *guard
-	layers    map[model.Layer]*layer
-	effective effective
-	last      time.Time        // the clock's last reading
-	rest      time.Time        // nothing is done before because it is due; see panicRest
-	window    *Window          // the open one
-	handover  *handover        // the window that the Sink opens or closes; nil when there is none
-	began     time.Time        // when its gate was opened
-	closes    time.Time        // when it is to be closed
-	held      bool             // the guard pauses it
-	waiting   time.Time        // when the wait for the next scheduled window began
-	manual    []*manualOpening // wait for the guard's first reading
-	verdict   verdict          // of the guard, by the last step
-	why       string           // its reason
-	warned    bool             // the log has the guard down
-	skipped   SkipStatus
+	// Only the loop uses the fields from here on.
+	guard      *guard
+	layers     map[model.Layer]*layer
+	effective  effective
+	last       time.Time        // the clock's last reading
+	rest       time.Time        // nothing that is due is done before; see panicRest
+	window     *Window          // the open one; nil when none is
+	transition *transition      // the window that the Sink opens or closes; nil when there is none
+	began      time.Time        // when its gate was opened
+	closes     time.Time        // when it is to be closed
+	paused     bool             // the guard pauses it
+	waiting    time.Time        // when the wait for the next scheduled window began
+	manual     []*manualOpening // wait for the guard's first reading
+	verdict    verdict          // of the guard, by the last step
+	why        string           // its reason
+	warned     bool             // the log has the guard down
+	skipped    SkipStatus
 }
 
 // layer is one layer of the switch.
@@ -96,8 +99,9 @@ type layer struct {
 	change *Change // the last attempt; never written to once it is here
 }
 
-// New returns a Controller with both layers at their defaults and the guard on,
-// and starts its loop; Close ends that.
+// New returns a Controller with both layers at their defaults and the guard on. Its
+// loop is started by the first call that changes something, and Close ends it: a
+// Controller that nobody uses has no goroutine.
 func New(o Options) *Controller {
 	c := &Controller{
 		sink:     o.Sink,
@@ -133,21 +137,20 @@ func New(o Options) *Controller {
 	if meter == nil {
 		meter = SystemMeter()
 	}
-	c.guard = newGuard(meter)
-	c.weigh()
+	c.guard = newGuard(meter, c.panicked)
+	c.resolve()
 	c.step()
 	c.publish()
-	go c.loop()
 	return c
 }
 
-// Open is the gate: the open window, or nil when nothing is to be recorded. It
-// costs one atomic load. While the guard pauses a window it stays open and its
-// Tap is held.
+// Open is the gate: it returns the open window, or nil when nothing is to be recorded.
+// It costs one atomic load. A window that the guard pauses stays open; its WindowSink
+// is paused.
 func (c *Controller) Open() *Window { return c.gate.Load() }
 
-// Status returns what the Controller was doing when last something changed. It
-// never waits, not for the Sink either.
+// Status returns the state after the last change. It never waits, not for the Sink
+// either.
 func (c *Controller) Status() Status { return *c.status.Load() }
 
 // Set puts cfg into force in a layer. An invalid one is refused whole, with an
@@ -167,10 +170,10 @@ func (c *Controller) Set(name model.Layer, cfg model.DumpConfig, source string) 
 	return c.do(func() { c.set(name, cfg, source) })
 }
 
-// Refuse notes in the status that source offered a configuration for the layer
-// which could not even be read, because of err. The one in force stays.
+// Refuse records in the status that source offered a configuration for the layer
+// which could not be read, because of err. The one in force stays.
 func (c *Controller) Refuse(name model.Layer, source string, err error) {
-	// A closed Controller has nobody to show it to.
+	// A closed Controller shows no status any more.
 	_ = c.do(func() {
 		if l := c.layers[name]; l != nil {
 			l.change = &Change{Source: source, Time: c.now(), Error: err.Error()}
@@ -178,18 +181,17 @@ func (c *Controller) Refuse(name model.Layer, source string, err error) {
 	})
 }
 
-// SetGuard enables the guard, as it is at the start, or disables it: then
-// recording goes on whatever the load.
+// SetGuard enables or disables the guard; it is enabled at the start. While it is
+// disabled, recording goes on whatever the load.
 func (c *Controller) SetGuard(on bool) {
 	// A closed Controller records nothing either way.
 	_ = c.do(func() { c.guard.enabled = on })
 }
 
-// OpenManual opens a window for d, at most MaxManual, whatever the switch says
-// short of FORCE_OFF. It waits up to a second for the guard's first reading and for
-// the former window to be written out, and for as long as the Sink takes to open
-// this one. The errors are ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown,
-// ErrSwitchedOff, ErrUnwanted, ErrClosed, or the Sink's.
+// OpenManual opens a window for d, at most MaxManual, unless the switch is FORCE_OFF.
+// It waits up to a second for the guard's first reading and for the former window to
+// be written, and without a limit for the Sink to open this one. The errors are ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown,
+// ErrSwitchedOff, ErrCanceled, ErrClosed, or the Sink's.
 func (c *Controller) OpenManual(d time.Duration) (record.Window, error) {
 	if d <= 0 || d > MaxManual {
 		return record.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
@@ -203,45 +205,48 @@ func (c *Controller) OpenManual(d time.Duration) (record.Window, error) {
 }
 
 // CloseWindow closes the open window, whatever opened it, and returns it when its
-// Tap is closed; Closes then is the moment at which its gate was. One that is being
-// closed already is waited for. The error is ErrNoWindow or ErrClosed.
+// WindowSink is closed; Closes then is the moment at which its gate was closed. It
+// also waits for a window that is being closed already. The error is ErrNoWindow or
+// ErrClosed.
 func (c *Controller) CloseWindow() (record.Window, error) {
-	var h *handover
-	if err := c.do(func() { h = c.unwant(ErrUnwanted, "on demand") }); err != nil {
+	var tr *transition
+	if err := c.do(func() { tr = c.cancelWindow(ErrCanceled, "on demand") }); err != nil {
 		return record.Window{}, err
 	}
-	if h == nil {
+	if tr == nil {
 		return record.Window{}, ErrNoWindow
 	}
-	if <-h.over; h.failed {
+	if <-tr.over; tr.failed {
 		return record.Window{}, ErrNoWindow
 	}
-	return h.window, nil
+	return tr.window, nil
 }
 
-// Drop closes the window of that ID, if it is open or being opened. It returns
-// when the gate is closed, with a channel that is closed when its Tap is.
+// Drop closes the window of that ID if it is open or being opened. It returns when
+// the gate is closed; the channel is closed when the WindowSink is. why is the reason,
+// for the log.
 func (c *Controller) Drop(id, why string) <-chan struct{} {
-	var h *handover
+	var tr *transition
 	err := c.do(func() {
-		if c.window != nil && c.window.ID == id || c.handover != nil && c.handover.window.ID == id {
-			h = c.unwant(fmt.Errorf("%w: %s", ErrUnwanted, why), why)
+		if c.window != nil && c.window.ID == id || c.transition != nil && c.transition.window.ID == id {
+			tr = c.cancelWindow(fmt.Errorf("%w: %s", ErrCanceled, why), why)
 		}
 	})
 	switch {
 	case err != nil:
 		return c.done // the window is closed on the way there
-	case h == nil:
+	case tr == nil:
 		over := make(chan struct{})
 		close(over)
 		return over
 	}
-	return h.over
+	return tr.over
 }
 
 // Close closes the open window, ends the loop and returns when both are done and
 // no reading is under way. It may be called more than once.
 func (c *Controller) Close() {
 	c.stopOnce.Do(func() { close(c.stop) })
+	c.start() // a loop that has not been needed yet has to end too
 	<-c.done
 }

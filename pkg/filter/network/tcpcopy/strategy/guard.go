@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	readEvery    = time.Second
-	readSoon     = 200 * time.Millisecond // after ErrNoReading
-	readPatience = 3 * time.Second        // a reading that takes longer counts as failed
+	readEvery   = time.Second
+	readSoon    = 200 * time.Millisecond // after ErrNoReading
+	readTimeout = 3 * time.Second        // a reading that takes longer counts as failed
 )
 
-// verdict is what the guard makes of its last reading.
+// verdict is the guard's judgment of its last reading.
 type verdict int
 
 const (
@@ -26,19 +26,20 @@ const (
 	verdictUp
 )
 
-// guard plans the readings and judges them. All of it belongs to the
-// Controller's loop, except for the goroutine of one reading.
+// guard plans the readings and judges them. The Controller's loop owns it; the
+// goroutine of a reading only calls meter and sends to results.
 type guard struct {
-	meter   Meter
-	results chan reading // room for one, so that the goroutine of a reading never waits
-	wg      sync.WaitGroup
+	meter    Meter
+	panicked panicHook
+	results  chan reading // room for one, so that the goroutine of a reading never waits
+	wg       sync.WaitGroup
 
 	enabled  bool
-	ctx      context.Context // of the readings of this run; nil while not running
+	ctx      context.Context // of the readings of this series; nil while there is none
 	cancel   context.CancelFunc
-	run      int       // number of the run; a reading of an earlier one is dropped
-	underWay bool      // a reading is being taken
-	begun    time.Time // when it began, in this run
+	series   int       // number of the series; a reading of an earlier one is dropped
+	underWay bool      // the goroutine of a reading is running
+	begun    time.Time // when the last reading of this series began
 	next     time.Time // when the next one is due
 
 	last *Reading // nil before the first
@@ -47,22 +48,22 @@ type guard struct {
 
 // reading is what one call of Meter.Read gave.
 type reading struct {
-	run int
-	r   Reading
-	err error
+	series int
+	r      Reading
+	err    error
 }
 
-func newGuard(m Meter) *guard {
-	return &guard{meter: m, results: make(chan reading, 1), enabled: true}
+func newGuard(m Meter, panicked panicHook) *guard {
+	return &guard{meter: m, panicked: panicked, results: make(chan reading, 1), enabled: true}
 }
 
-// setRunning starts or stops the readings. What was known goes when they stop:
-// a later start must not trust it.
+// setRunning begins or ends a series of readings. At the end it forgets the last
+// reading: a later series must not trust it.
 func (g *guard) setRunning(on bool, now time.Time) {
 	switch {
 	case on && g.ctx == nil:
 		g.ctx, g.cancel = context.WithCancel(context.Background())
-		g.run++
+		g.series++
 		g.begun, g.next = now, now
 	case !on && g.ctx != nil:
 		g.cancel()
@@ -71,30 +72,30 @@ func (g *guard) setRunning(on bool, now time.Time) {
 	}
 }
 
-// step begins the reading that is due. Its goroutine ends when the Meter returns,
-// which setRunning(false) hastens; wait waits for it.
+// step begins the reading that is due. Its goroutine ends when the Meter returns;
+// setRunning(false) cancels its context, and wait waits for it.
 func (g *guard) step(now time.Time) {
 	if g.ctx == nil || g.underWay || now.Before(g.next) {
 		return
 	}
 	g.underWay, g.begun = true, now
-	ctx, run := g.ctx, g.run
+	ctx, series := g.ctx, g.series
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
 		var r Reading
-		err := caught(func() (err error) {
+		err := catch(g.panicked, "the meter", func() (err error) {
 			r, err = g.meter.Read(ctx)
 			return err
 		})
-		g.results <- reading{run: run, r: r, err: err}
+		g.results <- reading{series: series, r: r, err: err}
 	}()
 }
 
-// take accepts the reading that results had.
-func (g *guard) take(got reading) {
+// accept makes got, which came from results, the last reading.
+func (g *guard) accept(got reading) {
 	g.underWay = false
-	if g.ctx == nil || got.run != g.run {
+	if g.ctx == nil || got.series != g.series {
 		return
 	}
 	g.next = g.begun.Add(readEvery)
@@ -109,9 +110,9 @@ func (g *guard) take(got reading) {
 	}
 }
 
-// deadline is when step or judge has something to say; zero when never.
+// deadline returns when step or judge has to be called next; zero for never.
 func (g *guard) deadline(now time.Time) time.Time {
-	switch late := g.begun.Add(readPatience); {
+	switch late := g.begun.Add(readTimeout); {
 	case g.ctx == nil:
 		return time.Time{}
 	case !g.underWay:
@@ -123,13 +124,14 @@ func (g *guard) deadline(now time.Time) time.Time {
 	}
 }
 
-// judge compares the last reading with the limits of c; at a limit is down.
+// judge compares the last reading with the limits of c and returns the verdict with
+// its reason. A rate at its limit is down.
 func (g *guard) judge(c model.DumpConfig, now time.Time) (verdict, string) {
 	switch {
 	case !g.enabled:
 		return verdictUp, "guard is off"
-	case g.ctx != nil && g.underWay && now.Sub(g.begun) >= readPatience:
-		return verdictDown, fmt.Sprintf("reading takes longer than %v", readPatience)
+	case g.ctx != nil && g.underWay && now.Sub(g.begun) >= readTimeout:
+		return verdictDown, fmt.Sprintf("reading takes longer than %v", readTimeout)
 	case g.err != nil:
 		return verdictDown, "reading failed: " + g.err.Error()
 	case g.last == nil:
@@ -152,7 +154,7 @@ func (g *guard) judge(c model.DumpConfig, now time.Time) (verdict, string) {
 	return verdictUp, strings.Join(under, ", ")
 }
 
-// status puts the verdict and its reason into a GuardStatus.
+// status returns the guard's status with that verdict and reason.
 func (g *guard) status(v verdict, why string) GuardStatus {
 	s := GuardStatus{Enabled: g.enabled, Available: v == verdictUp, Source: why}
 	if g.last != nil {

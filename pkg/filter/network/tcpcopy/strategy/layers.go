@@ -2,18 +2,18 @@ package strategy
 
 import "mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 
-// effective is what the two layers come to.
+// effective is the result of both layers.
 type effective struct {
 	on     bool
 	forced bool // off by FORCE_OFF, so that manual windows are refused too
-	// config has the schedule and the limits that hold. While the switch is off
-	// they are app's: a manual window is this application's own.
+	// config has the schedule and the limits in force. While the switch is off they
+	// are app's: a manual window is this application's own.
 	config model.DumpConfig
 }
 
-// weigh puts the layers together: FORCE_OFF beats everything, app's ON beats
-// global's OFF, and global's ON beats app's OFF.
-func weigh(app, global model.DumpConfig) effective {
+// resolveLayers returns what the layers come to: FORCE_OFF beats everything, app's ON
+// beats global's OFF, and global's ON beats app's OFF.
+func resolveLayers(app, global model.DumpConfig) effective {
 	switch {
 	case global.Switch == model.SwitchForceOff:
 		return effective{forced: true, config: app}

@@ -25,22 +25,22 @@ var switches = []struct {
 	{app: "OFF", global: "FORCE_OFF", forced: true},
 }
 
-func (r *rig) setLayers(app, global string) {
-	r.t.Helper()
-	r.mustSet(model.LayerGlobal, config(global, 50, 5))
-	r.mustSet(model.LayerApp, config(app, 40, 4))
+func (h *harness) setLayers(app, global string) {
+	h.t.Helper()
+	h.mustSet(model.LayerGlobal, config(global, 50, 5))
+	h.mustSet(model.LayerApp, config(app, 40, 4))
 }
 
 func TestSwitch(t *testing.T) {
 	for _, tt := range switches {
 		t.Run("app "+tt.app+" global "+tt.global, func(t *testing.T) {
-			r := newRig(t)
-			r.setLayers(tt.app, tt.global)
+			h := newHarness(t)
+			h.setLayers(tt.app, tt.global)
 			want := "OFF"
 			if tt.on {
 				want = "ON"
 			}
-			if got := r.Status().Switch.Effective; got != want {
+			if got := h.Status().Switch.Effective; got != want {
 				t.Fatalf("effective switch is %s, want %s", got, want)
 			}
 
@@ -48,39 +48,39 @@ func TestSwitch(t *testing.T) {
 			if tt.on {
 				id++
 				length := tt.interval / 10
-				r.pass(time.Duration(tt.interval)*time.Second - 1)
-				r.quiet()
-				r.pass(1)
-				r.expect(fmt.Sprintf("open schedule w%d for %ds", id, length))
-				if w := r.Open(); w == nil || w.ID != "w1" {
+				h.pass(time.Duration(tt.interval)*time.Second - 1)
+				h.quiet()
+				h.pass(1)
+				h.expect(fmt.Sprintf("open schedule w%d for %ds", id, length))
+				if w := h.Open(); w == nil || w.ID != "w1" {
 					t.Fatalf("gate shows %v", w)
 				}
-				r.pass(time.Duration(length)*time.Second - 1)
-				r.quiet()
-				r.pass(1)
-				r.expect("close w1")
+				h.pass(time.Duration(length)*time.Second - 1)
+				h.quiet()
+				h.pass(1)
+				h.expect("close w1")
 			} else {
-				r.pass(2 * time.Hour)
-				r.quiet()
+				h.pass(2 * time.Hour)
+				h.quiet()
 			}
-			if r.Open() != nil {
+			if h.Open() != nil {
 				t.Fatal("gate is open")
 			}
 
-			w, err := r.OpenManual(time.Minute)
+			w, err := h.OpenManual(time.Minute)
 			if tt.forced {
 				if !errors.Is(err, ErrForceOff) {
 					t.Fatalf("manual window: got %v, want %v", err, ErrForceOff)
 				}
-				r.quiet()
+				h.quiet()
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.expect(fmt.Sprintf("open manual %s for 1m0s", w.ID))
-			r.pass(time.Minute)
-			r.expect("close " + w.ID)
+			h.expect(fmt.Sprintf("open manual %s for 1m0s", w.ID))
+			h.pass(time.Minute)
+			h.expect("close " + w.ID)
 		})
 	}
 }
@@ -97,27 +97,27 @@ func TestSwitchChangeInWindow(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s in %s,%s to %s,%s", trigger, from.app, from.global, to.app, to.global), func(t *testing.T) {
-					r := newRig(t)
-					r.setLayers(from.app, from.global)
+					h := newHarness(t)
+					h.setLayers(from.app, from.global)
 					if trigger == record.TriggerManual {
-						if _, err := r.OpenManual(time.Second); err != nil {
+						if _, err := h.OpenManual(time.Second); err != nil {
 							t.Fatal(err)
 						}
-						r.expect("open manual w1 for 1s")
+						h.expect("open manual w1 for 1s")
 					} else {
-						r.pass(time.Duration(from.interval) * time.Second)
-						r.expect(fmt.Sprintf("open schedule w1 for %ds", from.interval/10))
+						h.pass(time.Duration(from.interval) * time.Second)
+						h.expect(fmt.Sprintf("open schedule w1 for %ds", from.interval/10))
 					}
-					r.setLayers(to.app, to.global)
+					h.setLayers(to.app, to.global)
 					if to.forced || from.on && !to.on {
-						if r.Open() != nil {
+						if h.Open() != nil {
 							t.Error("gate is open after Set")
 						}
-						r.expect("close w1")
-					} else if r.Open() == nil {
+						h.expect("close w1")
+					} else if h.Open() == nil {
 						t.Error("gate is closed after Set")
 					}
-					r.quiet()
+					h.quiet()
 				})
 			}
 		}
@@ -125,29 +125,29 @@ func TestSwitchChangeInWindow(t *testing.T) {
 }
 
 func TestSetRefused(t *testing.T) {
-	r := newRig(t)
+	h := newHarness(t)
 	good := config("ON", 60, 5)
-	r.mustSet(model.LayerApp, good)
-	err := r.Set(model.LayerApp, model.DumpConfig{Switch: "FORCE_OFF", Interval: 5, Duration: 9, CpuMaxRate: 100}, "file x")
+	h.mustSet(model.LayerApp, good)
+	err := h.Set(model.LayerApp, model.DumpConfig{Switch: "FORCE_OFF", Interval: 5, Duration: 9, CpuMaxRate: 100}, "file x")
 	var field *model.FieldError
 	if !errors.As(err, &field) {
 		t.Fatalf("got %v, want a field error", err)
 	}
-	s := r.Status().Switch
+	s := h.Status().Switch
 	if s.App != good {
 		t.Errorf("in force: %+v, want %+v", s.App, good)
 	}
-	if s.AppChange == nil || s.AppChange.Source != "file x" || s.AppChange.Error != err.Error() || s.AppChange.Time != r.clock.Now() {
+	if s.AppChange == nil || s.AppChange.Source != "file x" || s.AppChange.Error != err.Error() || s.AppChange.Time != h.clock.Now() {
 		t.Errorf("last change: %+v", s.AppChange)
 	}
 	if s.GlobalChange != nil {
 		t.Errorf("global layer was never changed but has %+v", s.GlobalChange)
 	}
-	r.mustSet(model.LayerApp, good)
-	if c := r.Status().Switch.AppChange; c.Error != "" || c.Source != "test" {
+	h.mustSet(model.LayerApp, good)
+	if c := h.Status().Switch.AppChange; c.Error != "" || c.Source != "test" {
 		t.Errorf("last change: %+v", c)
 	}
-	if err := r.Set("team", good, "test"); err == nil {
+	if err := h.Set("team", good, "test"); err == nil {
 		t.Error("a layer that does not exist was set")
 	}
 }

@@ -7,38 +7,43 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// command is work for the loop.
+// command is a call that the loop makes for another goroutine.
 type command struct {
-	run  func()
-	done chan struct{} // closed when it has run and the status shows it
+	call func()
+	done chan struct{} // closed when call has returned and the status shows the result
 }
 
-// do has the loop run f and returns when it has, or ErrClosed.
+// start starts the loop if it has not been started.
+func (c *Controller) start() { c.starting.Do(func() { go c.loop() }) }
+
+// do calls f in the loop. It returns when f has returned and the status shows the
+// result, or ErrClosed.
 func (c *Controller) do(f func()) error {
-	cmd := command{run: f, done: make(chan struct{})}
+	c.start()
+	cmd := command{call: f, done: make(chan struct{})}
 	select {
 	case c.commands <- cmd:
 		<-cmd.done
 		return nil
-	case <-c.stop: // the loop may be waiting for the last window's tap
+	case <-c.stop: // the loop may be waiting for the last window to be written
 		return ErrClosed
 	}
 }
 
-// loop owns the Controller's state until Close. What is due is decided by the
-// clock in step; the timer only sees to it that step is called in time, so it
-// does not matter what the loop was busy with when it fired.
+// loop owns the Controller's state until Close. step decides by the clock what is due;
+// the timer only makes the loop call step in time, so it does not matter what the loop
+// was busy with when the timer fired.
 func (c *Controller) loop() {
 	defer close(c.done)
 	for stopped := false; !stopped; {
-		c.safely(func() { stopped = c.turn() })
+		c.safely(func() { stopped = c.handleNext() })
 	}
 	c.safely(c.shutdown)
 }
 
-// turn waits for the next thing and does it. It tells whether the Controller is to
-// stop.
-func (c *Controller) turn() (stop bool) {
+// handleNext waits for the next event and handles it. It returns true when the
+// Controller is to stop.
+func (c *Controller) handleNext() (stop bool) {
 	var alarm <-chan time.Time
 	if at := c.deadline(); !at.IsZero() {
 		if at.Before(c.rest) {
@@ -52,33 +57,34 @@ func (c *Controller) turn() (stop bool) {
 	select {
 	case <-alarm:
 	case got := <-c.guard.results:
-		c.guard.take(got)
-	case then := <-c.returned:
-		then()
+		c.guard.accept(got)
+	case handle := <-c.returned:
+		handle()
 	case cmd = <-c.commands:
-		defer close(cmd.done) // whatever becomes of it
+		defer close(cmd.done) // also after a panic
 	case <-c.stop:
 		return true
 	}
-	if cmd.run != nil {
+	if cmd.call != nil {
 		c.step() // what was due before the command comes first
-		cmd.run()
+		cmd.call()
 	}
 	c.step()
 	c.publish()
 	return false
 }
 
-// shutdown leaves nothing open and nobody waiting. It waits for the Sink.
+// shutdown closes the open window and answers everybody who waits. It returns when
+// the Sink has nothing under way any more.
 func (c *Controller) shutdown() {
-	c.unwant(ErrClosed, "shutdown")
+	c.cancelWindow(ErrClosed, "shutdown")
 	for _, m := range c.manual {
 		m.answer <- answer{err: ErrClosed}
 	}
 	c.manual = nil
 	c.effective.on = false
 	c.publish()
-	for c.handover != nil {
+	for c.transition != nil {
 		(<-c.returned)()
 	}
 	c.guard.setRunning(false, c.now())
@@ -91,7 +97,7 @@ func (c *Controller) step() {
 	now := c.now()
 	select { // a reading that came while the loop was busy is not late
 	case got := <-c.guard.results:
-		c.guard.take(got)
+		c.guard.accept(got)
 	default:
 	}
 	if c.window != nil && !now.Before(c.closes) {
@@ -104,16 +110,16 @@ func (c *Controller) step() {
 	c.guard.step(now)
 }
 
-// now reads the clock. Where that has gone back since the last reading, all plans
-// go back as far: otherwise nothing would be due until it is there again. (The
-// system's clock does not, however often somebody sets it: its readings are
-// compared by the monotonic clock.)
+// now returns the clock's time. If the clock went back since the last call, now moves
+// all planned times back by as much: otherwise nothing would be due until the clock is
+// there again. (The system's clock never goes back here: its readings have a monotonic
+// part.)
 func (c *Controller) now() time.Time {
 	now := c.clock.Now()
 	if back := now.Sub(c.last); back < 0 && !c.last.IsZero() {
 		c.began, c.closes, c.waiting = c.began.Add(back), c.closes.Add(back), c.waiting.Add(back)
 		for _, m := range c.manual {
-			m.patience = m.patience.Add(back)
+			m.expires = m.expires.Add(back)
 		}
 		c.guard.begun, c.guard.next = c.guard.begun.Add(back), c.guard.next.Add(back)
 	}
@@ -121,13 +127,13 @@ func (c *Controller) now() time.Time {
 	return now
 }
 
-// wantsReadings says whether anything depends on the guard.
+// wantsReadings reports whether anything depends on the guard.
 func (c *Controller) wantsReadings() bool {
-	soon := c.window != nil || len(c.manual) > 0 || c.handover != nil && c.handover.opening
+	soon := c.window != nil || len(c.manual) > 0 || c.transition != nil && c.transition.opening
 	return c.guard.enabled && (c.effective.on || soon)
 }
 
-// deadline is when the next thing is due; zero when nothing is.
+// deadline returns when the next thing is due; zero when nothing is.
 func (c *Controller) deadline() time.Time {
 	at := c.guard.deadline(c.now())
 	sooner := func(t time.Time) {
@@ -140,12 +146,12 @@ func (c *Controller) deadline() time.Time {
 	}
 	sooner(c.nextOpening())
 	for _, m := range c.manual {
-		sooner(m.patience)
+		sooner(m.expires)
 	}
 	return at
 }
 
-// judge asks the guard and pauses or resumes the open window accordingly.
+// judge updates the guard's verdict, and pauses or resumes the open window by it.
 func (c *Controller) judge(now time.Time) {
 	c.verdict, c.why = c.guard.judge(c.effective.config, now)
 	switch {
@@ -156,19 +162,19 @@ func (c *Controller) judge(now time.Time) {
 		c.warned = false
 		c.log.Infof("guard is up again: %s", c.why)
 	}
-	if hold := c.verdict != verdictUp; c.window != nil && hold != c.held {
-		c.held = hold
-		if hold {
-			c.window.Tap.Hold(record.ReasonGuard)
+	if pause := c.verdict != verdictUp; c.window != nil && pause != c.paused {
+		c.paused = pause
+		if pause {
+			c.window.Sink.Pause(record.ReasonGuard)
 		} else {
-			c.window.Tap.Release(record.ReasonGuard)
+			c.window.Sink.Resume(record.ReasonGuard)
 		}
 	}
 }
 
-// weigh puts the layers into effect.
-func (c *Controller) weigh() {
-	c.effective = weigh(c.layers[model.LayerApp].config, c.layers[model.LayerGlobal].config)
+// resolve updates the effective configuration after a change of a layer.
+func (c *Controller) resolve() {
+	c.effective = resolveLayers(c.layers[model.LayerApp].config, c.layers[model.LayerGlobal].config)
 }
 
 // set changes a layer to cfg, which is valid.
@@ -181,14 +187,14 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	}
 	l.config = cfg
 	was := c.effective
-	c.weigh()
+	c.resolve()
 	c.log.Infof("%s config from %s: %+v; switch is %s", name, source, cfg, c.effective)
 
 	switch {
 	case c.effective.forced:
-		c.unwant(ErrForceOff, "switched off")
+		c.cancelWindow(ErrForceOff, "switched off")
 	case was.on && !c.effective.on:
-		c.unwant(ErrSwitchedOff, "switched off")
+		c.cancelWindow(ErrSwitchedOff, "switched off")
 	}
 	if c.effective.on && !was.on {
 		c.waiting = now
@@ -196,12 +202,12 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	if c.window != nil && c.window.Trigger == record.TriggerSchedule {
 		c.closes = c.began.Add(seconds(c.effective.config.Duration))
 	}
-	if h := c.handover; h != nil && h.opening && h.window.Trigger == record.TriggerSchedule {
-		h.length = seconds(c.effective.config.Duration)
+	if tr := c.transition; tr != nil && tr.opening && tr.window.Trigger == record.TriggerSchedule {
+		tr.length = seconds(c.effective.config.Duration)
 	}
 }
 
-// publish shows the state to Status.
+// publish makes Status return the present state.
 func (c *Controller) publish() {
 	app, global := c.layers[model.LayerApp], c.layers[model.LayerGlobal]
 	verdict, why := c.guard.judge(c.effective.config, c.now())
@@ -217,11 +223,11 @@ func (c *Controller) publish() {
 		Skipped: c.skipped,
 	}
 	if w := c.window; w != nil {
-		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.held}
+		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.paused}
 	}
-	if h := c.handover; h != nil {
-		w := &HandoverStatus{ID: h.window.ID, Trigger: h.window.Trigger, Since: h.since}
-		if h.opening {
+	if tr := c.transition; tr != nil {
+		w := &TransitionStatus{ID: tr.window.ID, Trigger: tr.window.Trigger, Since: tr.since}
+		if tr.opening {
 			s.Opening = w
 		} else {
 			s.Closing = w

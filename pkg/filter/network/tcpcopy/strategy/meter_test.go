@@ -322,7 +322,7 @@ func TestCgroupLimitSetLater(t *testing.T) {
 func TestSystemMeter(t *testing.T) {
 	m := SystemMeter()
 	mustBegin(t, m)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for {
 		r, err := m.Read(context.Background())
 		if errors.Is(err, ErrNoReading) && time.Now().Before(deadline) {

@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// panicRest is how long the loop leaves alone what is due after a panic, so that
-// one which comes again and again does not keep a processor busy.
+// panicRest is how long after a panic the loop does nothing that is due, so that a
+// panic that repeats does not keep a processor busy.
 const panicRest = time.Second
 
-// safely runs a part of the loop. A fault of ours must not end the process: it is
-// told of, and the loop goes on.
+// panicHook is the type of Options.Panicked.
+type panicHook = func(where string, value any, stack []byte)
+
+// safely calls a part of the loop. A panic of it is reported and must not end the
+// process: the loop goes on.
 func (c *Controller) safely(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -22,16 +25,18 @@ func (c *Controller) safely(f func()) {
 	f()
 }
 
-// warnPanic stands where Options has no Panicked.
-func (c *Controller) warnPanic(where string, p any, stack []byte) {
-	c.log.Warnf("panic in %s: %v\n%s", where, p, stack)
+// warnPanic is the hook where Options has no Panicked.
+func (c *Controller) warnPanic(where string, value any, stack []byte) {
+	c.log.Warnf("panic in %s: %v\n%s", where, value, stack)
 }
 
-// caught calls what the Controller was given, whose panic is an error like others.
-func caught(f func() error) (err error) {
+// catch returns what f returns. A panic of f is reported to panicked, and is an
+// error like others for the caller.
+func catch(panicked panicHook, where string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panicked: %v\n%s", p, debug.Stack())
+			panicked(where, p, debug.Stack())
+			err = fmt.Errorf("%s panicked: %v", where, p)
 		}
 	}()
 	return f()

@@ -10,10 +10,10 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// A fault in the loop is told of, and the loop goes on: at once with what it is
+// A panic in the loop is reported, and the loop goes on: at once with what it is
 // asked for, and after a rest with what is due.
 func TestTheLoopOutlivesAPanic(t *testing.T) {
-	var told []string
+	var reported []string
 	clock, sink := newManualClock(), &spySink{events: make(chan string, 10)}
 	ids := 0
 	c := New(Options{
@@ -24,7 +24,7 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 			}
 			return "w2"
 		},
-		Panicked: func(where string, _ any, _ []byte) { told = append(told, where) },
+		Panicked: func(where string, _ any, _ []byte) { reported = append(reported, where) },
 	})
 	defer c.Close()
 	sink.gate = c.Open // no window is open yet
@@ -34,7 +34,7 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 	}
 	clock.Advance(30 * time.Second) // due, and panics
 	for n := 0; n == 0; {
-		if err := c.do(func() { n = len(told) }); err != nil {
+		if err := c.do(func() { n = len(reported) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,8 +45,8 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 		t.Errorf("a command that panics: %v", err)
 	}
 	if err := c.do(func() {
-		if len(told) != 2 {
-			t.Errorf("told %q", told)
+		if len(reported) != 2 {
+			t.Errorf("reported %q", reported)
 		}
 	}); err != nil {
 		t.Error(err)
@@ -57,7 +57,7 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 		if got != "open schedule w2 for 10s" {
 			t.Errorf("got %q", got)
 		}
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Error("no window opens any more")
 	}
 }

@@ -9,16 +9,16 @@ import (
 
 // Status is what a Controller was doing at one moment.
 type Status struct {
-	Switch  SwitchStatus    `json:"switch"`
-	Window  *WindowStatus   `json:"window"`            // nil when none is open
-	Opening *HandoverStatus `json:"opening,omitempty"` // nil when none is being opened
-	Closing *HandoverStatus `json:"closing,omitempty"` // nil when none is being closed
-	Guard   GuardStatus     `json:"guard"`
-	Next    *time.Time      `json:"next,omitempty"` // planned opening; nil when none is planned
-	Skipped SkipStatus      `json:"skipped"`
+	Switch  SwitchStatus      `json:"switch"`
+	Window  *WindowStatus     `json:"window"`            // nil when none is open
+	Opening *TransitionStatus `json:"opening,omitempty"` // nil when none is being opened
+	Closing *TransitionStatus `json:"closing,omitempty"` // nil when none is being closed
+	Guard   GuardStatus       `json:"guard"`
+	Next    *time.Time        `json:"next,omitempty"` // planned opening; nil when none is planned
+	Skipped SkipStatus        `json:"skipped"`
 }
 
-// SwitchStatus has both layers and what they come to.
+// SwitchStatus has both layers and their result.
 type SwitchStatus struct {
 	Effective    string           `json:"effective"` // ON or OFF
 	App          model.DumpConfig `json:"app"`
@@ -43,18 +43,18 @@ type WindowStatus struct {
 	Paused  bool           `json:"paused"` // the guard is down
 }
 
-// HandoverStatus is a window that waits for the disk: its files are being prepared,
-// or its last records and its index line are being written.
-type HandoverStatus struct {
+// TransitionStatus is a window that is being opened or closed: its files are being
+// prepared, or its last records and its index line are being written.
+type TransitionStatus struct {
 	ID      string         `json:"id"`
 	Trigger record.Trigger `json:"trigger"`
 	Since   time.Time      `json:"since"`
 }
 
-// GuardStatus is what the guard knows.
+// GuardStatus is the guard's last reading and its verdict.
 type GuardStatus struct {
 	Enabled   bool    `json:"enabled"`
-	Available bool    `json:"available"`     // the guard lets record, or is not enabled
+	Available bool    `json:"available"`     // the guard is up, or not enabled
 	CPU       float64 `json:"cpu"`           // percent, 0 before a reading
 	Mem       float64 `json:"mem"`           // percent, 0 before a reading
 	Source    string  `json:"source"`        // which readings and limits decided, in words

@@ -7,15 +7,15 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// manualPatience is how long a manual opening waits for the guard's first reading
+// manualTimeout is how long a manual opening waits for the guard's first reading
 // and for the former window to be written out.
-const manualPatience = time.Second
+const manualTimeout = time.Second
 
 // manualOpening is a manual window that somebody waits for.
 type manualOpening struct {
-	length   time.Duration
-	patience time.Time   // when it waits no longer
-	answer   chan answer // room for one; gets exactly one
+	length  time.Duration
+	expires time.Time   // when it waits no longer
+	answer  chan answer // room for one; gets exactly one
 }
 
 type answer struct {
@@ -24,11 +24,12 @@ type answer struct {
 }
 
 func (c *Controller) addManual(m *manualOpening) {
-	m.patience = c.now().Add(manualPatience)
+	m.expires = c.now().Add(manualTimeout)
 	c.manual = append(c.manual, m)
 }
 
-// openManual answers the manual openings that need not wait any longer.
+// openManual opens the windows of the manual openings, or answers them with an
+// error, except for those that have to wait longer.
 func (c *Controller) openManual(now time.Time) {
 	var wait []*manualOpening
 	for _, m := range c.manual {
@@ -38,33 +39,35 @@ func (c *Controller) openManual(now time.Time) {
 			err = ErrForceOff
 		case c.window != nil:
 			err = fmt.Errorf("%w: %s", ErrWindowOpen, c.window.ID)
-		case now.Before(m.patience) && (c.handover != nil || c.verdict == verdictUnknown):
+		case now.Before(m.expires) && (c.transition != nil || c.verdict == verdictUnknown):
 			wait = append(wait, m)
 			continue
-		case c.handover != nil:
-			err = fmt.Errorf("%w: %v", ErrBusy, c.handover)
+		case c.transition != nil:
+			err = fmt.Errorf("%w: %v", ErrBusy, c.transition)
 		case c.verdict != verdictUp:
 			err = fmt.Errorf("%w: %s", ErrGuardDown, c.why)
 		default:
 			c.openWindow(record.TriggerManual, m.length, m)
 			continue
 		}
-		c.publish() // whoever gets the answer finds it in the status
+		c.publish() // whoever receives the answer finds it in the status
 		m.answer <- answer{err: err}
 	}
 	c.manual = wait
 }
 
-// nextOpening is when the next scheduled window is due; zero while none is planned.
+// nextOpening returns when the next scheduled window is due; zero while none is
+// planned.
 func (c *Controller) nextOpening() time.Time {
-	if !c.effective.on || c.window != nil || c.handover != nil && c.handover.opening {
+	if !c.effective.on || c.window != nil || c.transition != nil && c.transition.opening {
 		return time.Time{}
 	}
 	return c.waiting.Add(seconds(c.effective.config.Interval))
 }
 
-// openScheduled opens the scheduled window that is due. When the guard or the
-// former window does not let it, the wait starts anew.
+// openScheduled opens the scheduled window that is due. When the guard is down or
+// the former window is still being written, it skips the window and the wait starts
+// anew.
 func (c *Controller) openScheduled(now time.Time) {
 	next := c.nextOpening()
 	if next.IsZero() || now.Before(next) {
@@ -72,8 +75,8 @@ func (c *Controller) openScheduled(now time.Time) {
 	}
 	c.waiting = now
 	switch {
-	case c.handover != nil:
-		c.skip(c.handover.String())
+	case c.transition != nil:
+		c.skip(c.transition.String())
 	case c.verdict != verdictUp:
 		c.skipped.Windows++
 		c.skipped.Reason = "guard: " + c.why // which the log has
@@ -82,7 +85,7 @@ func (c *Controller) openScheduled(now time.Time) {
 	}
 }
 
-// skip notes that a scheduled window stays closed.
+// skip counts a scheduled window that stays closed, and logs the reason.
 func (c *Controller) skip(reason string) {
 	c.skipped.Windows++
 	c.skipped.Reason = reason

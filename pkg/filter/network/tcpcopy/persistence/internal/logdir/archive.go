@@ -23,11 +23,12 @@ import (
 // lasts long is done by one goroutine, which startLocked starts, which ends when
 // nothing is due, and which close stops and waits for.
 type archive struct {
-	alert func(what string, err error)
-	quota *quota
-	ctx   context.Context
-	stop  context.CancelFunc
-	work  sync.WaitGroup // the goroutine
+	alert    func(what string, err error)
+	panicked func(where string, value any, stack []byte)
+	quota    *quota
+	ctx      context.Context
+	stop     context.CancelFunc
+	work     sync.WaitGroup // the goroutine
 
 	mu   sync.Mutex // guards the rest
 	busy bool       // there is the goroutine
@@ -44,6 +45,9 @@ type housekeeping struct {
 
 func newArchive(quota *quota, alert func(string, error)) *archive {
 	a := &archive{quota: quota, alert: alert}
+	a.panicked = func(where string, value any, stack []byte) {
+		alert("panic", fmt.Errorf("in %s: %v\n%s", where, value, stack))
+	}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	return a
 }
@@ -129,7 +133,7 @@ func (a *archive) attempt(due housekeeping) {
 	defer func() {
 		// A fault of ours must not end the process.
 		if p := recover(); p != nil {
-			a.alert("panic", fmt.Errorf("in the housekeeping of archived files: %v\n%s", p, debug.Stack()))
+			a.panicked("the housekeeping of archived files", p, debug.Stack())
 		}
 	}()
 	if err := a.perform(due); err != nil && a.ctx.Err() == nil {

@@ -29,6 +29,8 @@ type Options struct {
 	// called by several goroutines at once, and may be nil.
 	Alert func(what string, err error)
 	Info  func(format string, args ...any)
+	// Panicked reports a panic in the background that was caught; nil means Alert.
+	Panicked func(where string, value any, stack []byte)
 }
 
 // Dir is the dump directory, as one process writes it.
@@ -54,6 +56,9 @@ func Open(o Options) *Dir {
 	}
 	d := &Dir{options: o, quota: newQuota(o)}
 	d.archive = newArchive(d.quota, o.Alert)
+	if o.Panicked != nil {
+		d.archive.panicked = o.Panicked
+	}
 	log := d.newLog(layout.Index, Roll{}) // the index stays whole
 	log.quota = nil                       // it must not wait for itself
 	d.index = &Index{dir: o.Path, log: log, quota: d.quota}

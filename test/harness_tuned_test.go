@@ -67,7 +67,7 @@ func (m *mosn) end() {
 		}
 	}
 	if strings.Contains(m.Log(), "panic") {
-		t.Error("a process's log tells of a panic")
+		t.Error("a process's log has a panic")
 	}
 	if t.Failed() {
 		t.Logf("the processes' log:\n%s", m.Log())
@@ -75,7 +75,7 @@ func (m *mosn) end() {
 }
 
 // successor finds the process that has written its number to pidFile after m has
-// been told to upgrade, and kills it with the test. It is not this process's child,
+// been asked to upgrade, and kills it with the test. It is not this process's child,
 // and is taken for m's successor only if it runs on m's configuration.
 func (m *mosn) successor(pidFile string) {
 	t := m.t

@@ -9,14 +9,14 @@ import (
 	"mosn.io/tcpcopy/internal/wiretap"
 )
 
-// sameBytes fails the test unless the conversations are those of the taps: each
+// sameBytes fails the test unless the recorded connections are those of the taps: each
 // tap has one whose two streams are what it sent and received, byte for byte.
 // They are matched by what was sent, because connections over a Unix socket all
 // have the same name.
 func sameBytes(t *testing.T, recorded []*oracle.Conversation, taps []*wiretap.Conn) {
 	t.Helper()
 	if len(recorded) != len(taps) {
-		t.Errorf("%d conversations of %d connections", len(recorded), len(taps))
+		t.Errorf("%d recorded connections of %d", len(recorded), len(taps))
 	}
 	bySent := map[[sha256.Size]byte]*oracle.Conversation{}
 	for _, c := range recorded {

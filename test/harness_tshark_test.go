@@ -33,7 +33,7 @@ func wireshark(t *testing.T, command string) string {
 	return path
 }
 
-// openCapture takes files as one capture, one after the other. Merged by time they
+// openCapture opens files as one capture, one after the other. Merged by time they
 // would not do: each holds the batches of several workers, which are in order of
 // time only by themselves.
 func openCapture(t *testing.T, paths ...string) *capture {

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// say writes text to conn.
-func say(t *testing.T, conn net.Conn, text string) {
+// send writes text to conn.
+func send(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// hear reads as many bytes from conn as text has, which must be text.
-func hear(t *testing.T, conn net.Conn, text string) {
+// receive reads as many bytes from conn as text has, which must be text.
+func receive(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	got := make([]byte, len(text))
 	if _, err := io.ReadFull(conn, got); err != nil {
@@ -29,11 +29,11 @@ func hear(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
-// sayHear sends text through a proxy to an echo server and waits for it to come back.
-func sayHear(t *testing.T, conn net.Conn, text string) {
+// sendAndReceive sends text through a proxy to an echo server and waits for it to come back.
+func sendAndReceive(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
-	say(t, conn, text)
-	hear(t, conn, text)
+	send(t, conn, text)
+	receive(t, conn, text)
 }
 
 // closes counts the close lines that the flow log of an open window has so far.

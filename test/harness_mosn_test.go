@@ -15,9 +15,9 @@ import (
 	"mosn.io/tcpcopy/internal/oracle"
 )
 
-// patience bounds whatever a test waits for. Nothing takes that long unless it is
+// timeout bounds whatever a test waits for. Nothing lasts that long unless it is
 // broken.
-const patience = 90 * time.Second
+const timeout = 90 * time.Second
 
 // block is a part of a filter's configuration.
 type block = map[string]any
@@ -56,7 +56,7 @@ func freeAddress(t *testing.T) string {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	port, err := ports.Take()
+	port, err := ports.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func watch(t *testing.T, p *mosnproc.Process) *mosn {
 			t.Errorf("data race:\n%s", report)
 		}
 		if log := p.Log(); strings.Contains(log, "panic") {
-			t.Error("the process's log tells of a panic")
+			t.Error("the process's log has a panic")
 		}
 		if t.Failed() {
 			t.Logf("the process's log:\n%s", p.Log())
@@ -139,12 +139,12 @@ func watch(t *testing.T, p *mosnproc.Process) *mosn {
 // deadline is a context for whatever a test waits for.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// eventually looks until isSo says so.
+// eventually returns when isSo returns true, which it calls every 20 ms.
 func eventually(t *testing.T, what string, isSo func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -152,7 +152,7 @@ func eventually(t *testing.T, what string, isSo func() bool) {
 	for ctx := deadline(t); !isSo(); {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %v in vain until %s", patience, what)
+			t.Fatalf("waited %v in vain until %s", timeout, what)
 		case <-tick.C:
 		}
 	}
@@ -207,9 +207,9 @@ func (m *mosn) lines() []oracle.Line {
 	return lines
 }
 
-// conversations returns what the log holds of the window, once it agrees with
+// connections returns what the log holds of the window, once it agrees with
 // the window's accounts.
-func (m *mosn) conversations(w oracle.Window) []*oracle.Conversation {
+func (m *mosn) connections(w oracle.Window) []*oracle.Conversation {
 	m.t.Helper()
 	all, err := oracle.Conversations(m.lines())
 	if err != nil {

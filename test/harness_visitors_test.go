@@ -21,7 +21,7 @@ import (
 )
 
 // visitors are clients that send messages to servers that send them back, each on
-// one connection after the other, and note what goes wrong. They go on until
+// one connection after the other, and count what goes wrong. They go on until
 // leave.
 type visitors struct {
 	t       *testing.T
@@ -64,9 +64,9 @@ type manner struct {
 	address string
 	pace    time.Duration // from one message to the next
 	most    int           // messages of one connection, 0 means no limit
-	// say sends a message and takes the answer. stay is false when the server
+	// send sends a message and reads the answer. stay is false when the server
 	// wants the connection closed.
-	say func(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error)
+	send func(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error)
 }
 
 // visit starts n clients.
@@ -80,7 +80,7 @@ func (v *visitors) visit(n int, how manner) {
 			defer tick.Stop()
 			for v.ctx.Err() == nil {
 				if err := v.connect(how, random, tick.C); err != nil {
-					v.note(how.kind+": "+faultKind(err), err)
+					v.countFault(how.kind+": "+faultKind(err), err)
 					<-tick.C
 				}
 			}
@@ -106,13 +106,13 @@ func (v *visitors) connect(how manner, random *rand.Rand, tick <-chan time.Time)
 	v.mu.Unlock()
 	answers := bufio.NewReader(tap)
 	for n := 0; v.ctx.Err() == nil && (how.most == 0 || n < how.most); n++ {
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
 		v.mu.Lock()
 		tap.asked = time.Now()
 		v.mu.Unlock()
-		stay, err := how.say(tap, answers, randomBytes(random.Int63(), 1+random.Int63n(2000)))
+		stay, err := how.send(tap, answers, randomBytes(random.Int63(), 1+random.Int63n(2000)))
 		v.mu.Lock()
 		tap.broken = err != nil
 		if err == nil {
@@ -135,7 +135,7 @@ func (v *visitors) dial(address string) (net.Conn, error) {
 	return from.Dial("tcp", address)
 }
 
-func (v *visitors) note(kind string, err error) {
+func (v *visitors) countFault(kind string, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.faults[kind]++; v.faults[kind] == 1 {
@@ -173,8 +173,8 @@ func faultKind(err error) string {
 
 var errWrongAnswer = errors.New("wrong answer")
 
-// sayEcho talks to echo.
-func sayEcho(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error) {
+// sendEcho talks to echo.
+func sendEcho(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error) {
 	if _, err := conn.Write(message); err != nil {
 		return false, err
 	}
@@ -188,9 +188,9 @@ func sayEcho(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, e
 	return true, nil
 }
 
-// sayHTTP talks to httpUpstream. It sends a request once only, as an
+// sendHTTP talks to httpUpstream. It sends a request once only, as an
 // http.Transport does not always.
-func sayHTTP(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error) {
+func sendHTTP(conn net.Conn, answers *bufio.Reader, message []byte) (stay bool, err error) {
 	request := fmt.Appendf(nil, "POST /echo HTTP/1.1\r\nHost: upgrade\r\nContent-Length: %d\r\n\r\n%s", len(message), message)
 	if _, err := conn.Write(request); err != nil {
 		return false, err

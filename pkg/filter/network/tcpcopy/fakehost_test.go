@@ -2,6 +2,7 @@ package tcpcopy
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -27,3 +28,17 @@ func (l testLog) Alertf(_, format string, args ...any) {
 func testHost(t *testing.T) host {
 	return host{log: testLog{t}, roller: func() string { return "" }, meter: idleMeter{}}
 }
+
+// brokenMeter says that it cannot read.
+type brokenMeter struct{}
+
+func (brokenMeter) Read(context.Context) (strategy.Reading, error) {
+	return strategy.Reading{}, errors.New("out of order")
+}
+
+// silentLog is for tests that log without end.
+type silentLog struct{}
+
+func (silentLog) Infof(string, ...any)          {}
+func (silentLog) Warnf(string, ...any)          {}
+func (silentLog) Alertf(string, string, ...any) {}

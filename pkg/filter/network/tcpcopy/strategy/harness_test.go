@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what a test waits for; only a failing one waits that long.
-const patience = 20 * time.Second
+// timeout bounds what a test waits for; only a failing one waits that long.
+const timeout = 20 * time.Second
 
 // newManualClock returns a clock that moves when a test says so. It has no
 // monotonic reading.
@@ -27,7 +27,7 @@ func newManualClock() *clock.Manual {
 	return clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 }
 
-// spySink tells what is done to it, and does it when it may.
+// spySink reports its calls as events, and returns from them when the test lets it.
 type spySink struct {
 	events chan string
 	gate   func() *Window // to see that it is closed when it must be
@@ -39,7 +39,7 @@ type spySink struct {
 	closing chan struct{} // Close waits for it; nil does not; guarded by mu
 }
 
-type spyTap struct {
+type spyWindow struct {
 	sink *spySink
 	id   string
 }
@@ -64,31 +64,31 @@ func (s *spySink) fault() {
 	}
 }
 
-func (s *spySink) tell(format string, args ...any) { s.events <- fmt.Sprintf(format, args...) }
+func (s *spySink) report(format string, args ...any) { s.events <- fmt.Sprintf(format, args...) }
 
-func (s *spySink) OpenWindow(w record.Window) (Tap, error) {
+func (s *spySink) OpenWindow(w record.Window) (WindowSink, error) {
 	opening, _, err := s.get()
 	s.fault()
 	if s.gate() != nil {
-		s.tell("gate open before OpenWindow returned")
+		s.report("gate open before OpenWindow returned")
 	}
-	s.tell("open %s %s for %v", w.Trigger, w.ID, w.Closes.Sub(w.Opened))
+	s.report("open %s %s for %v", w.Trigger, w.ID, w.Closes.Sub(w.Opened))
 	if opening != nil {
 		<-opening
 	}
-	return &spyTap{sink: s, id: w.ID}, err
+	return &spyWindow{sink: s, id: w.ID}, err
 }
 
-func (t *spyTap) Hold(r record.Reason)    { t.sink.tell("hold %s %v", t.id, r) }
-func (t *spyTap) Release(r record.Reason) { t.sink.tell("release %s %v", t.id, r) }
+func (t *spyWindow) Pause(r record.Reason)  { t.sink.report("pause %s %v", t.id, r) }
+func (t *spyWindow) Resume(r record.Reason) { t.sink.report("resume %s %v", t.id, r) }
 
-func (t *spyTap) Close(time.Time) {
+func (t *spyWindow) Close(time.Time) {
 	t.sink.fault()
 	_, closing, _ := t.sink.get()
 	if t.sink.gate() != nil {
-		t.sink.tell("gate open while the tap closes")
+		t.sink.report("gate open while the window sink closes")
 	}
-	t.sink.tell("close %s", t.id)
+	t.sink.report("close %s", t.id)
 	if closing != nil {
 		<-closing
 	}
@@ -138,8 +138,8 @@ func (l *spyLog) with(text string) []string {
 	return found
 }
 
-// rig is a Controller with everything around it in the test's hands.
-type rig struct {
+// harness is a Controller with everything around it in the test's hands.
+type harness struct {
 	*Controller
 	t       *testing.T
 	clock   *clock.Manual
@@ -149,10 +149,10 @@ type rig struct {
 	reading bool // the test has seen that a reading began and has not answered it
 }
 
-// newRig has the guard off; tests of the guard switch it on.
-func newRig(t *testing.T) *rig {
+// newHarness has the guard off; tests of the guard switch it on.
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	r := &rig{
+	h := &harness{
 		t:     t,
 		clock: newManualClock(),
 		sink:  &spySink{events: make(chan string, 1000)},
@@ -161,128 +161,128 @@ func newRig(t *testing.T) *rig {
 	}
 	// The Controller that the sink watches exists only after New, which opens no
 	// window by itself.
-	r.sink.gate = func() *Window { return r.Controller.Open() }
+	h.sink.gate = func() *Window { return h.Controller.Open() }
 	n := 0
-	r.Controller = New(Options{
-		Sink:  r.sink,
-		Clock: r.clock,
-		Meter: r.meter,
-		Log:   r.log,
+	h.Controller = New(Options{
+		Sink:  h.sink,
+		Clock: h.clock,
+		Meter: h.meter,
+		Log:   h.log,
 		NewID: func() string { n++; return fmt.Sprintf("w%d", n) },
 	})
-	t.Cleanup(r.Close)
-	r.SetGuard(false)
-	return r
-}
-
-// sync returns when the loop has done all that was due, and the sink has.
-func (r *rig) sync() {
-	r.t.Helper()
-	for {
-		h := r.underWay()
-		if h == nil {
-			return
-		}
-		r.await(h.over)
-	}
-}
-
-// underWay returns the handover after the loop has done all that was due.
-func (r *rig) underWay() (h *handover) {
-	r.t.Helper()
-	if err := r.do(func() { h = r.handover }); err != nil {
-		r.t.Fatal(err)
-	}
+	t.Cleanup(h.Close)
+	h.SetGuard(false)
 	return h
 }
 
+// sync returns when the loop has done all that was due, and the sink has.
+func (h *harness) sync() {
+	h.t.Helper()
+	for {
+		tr := h.underWay()
+		if tr == nil {
+			return
+		}
+		h.await(tr.over)
+	}
+}
+
+// underWay returns the transition after the loop has done all that was due.
+func (h *harness) underWay() (tr *transition) {
+	h.t.Helper()
+	if err := h.do(func() { tr = h.transition }); err != nil {
+		h.t.Fatal(err)
+	}
+	return tr
+}
+
 // await waits until c is closed.
-func (r *rig) await(c <-chan struct{}) {
-	r.t.Helper()
+func (h *harness) await(c <-chan struct{}) {
+	h.t.Helper()
 	select {
 	case <-c:
-	case <-time.After(patience):
-		r.t.Fatal("the sink does not return")
+	case <-time.After(timeout):
+		h.t.Fatal("the sink does not return")
 	}
 }
 
 // pass lets time go by and the loop do what became due.
-func (r *rig) pass(d time.Duration) {
-	r.t.Helper()
-	r.clock.Advance(d)
-	r.sync()
+func (h *harness) pass(d time.Duration) {
+	h.t.Helper()
+	h.clock.Advance(d)
+	h.sync()
 }
 
 // expect waits for the sink's next events.
-func (r *rig) expect(want ...string) {
-	r.t.Helper()
+func (h *harness) expect(want ...string) {
+	h.t.Helper()
 	for _, w := range want {
 		select {
-		case got := <-r.sink.events:
+		case got := <-h.sink.events:
 			if got != w {
-				r.t.Fatalf("sink: got %q, want %q", got, w)
+				h.t.Fatalf("sink: got %q, want %q", got, w)
 			}
-		case <-time.After(patience):
-			r.t.Fatalf("sink: no %q", w)
+		case <-time.After(timeout):
+			h.t.Fatalf("sink: no %q", w)
 		}
 	}
 }
 
 // quiet says that the sink has had no further event.
-func (r *rig) quiet() {
-	r.t.Helper()
-	r.sync()
+func (h *harness) quiet() {
+	h.t.Helper()
+	h.sync()
 	select {
-	case got := <-r.sink.events:
-		r.t.Fatalf("sink: unexpected %q", got)
+	case got := <-h.sink.events:
+		h.t.Fatalf("sink: unexpected %q", got)
 	default:
 	}
 }
 
 // awaitRead returns when the Controller waits for a reading.
-func (r *rig) awaitRead() {
-	r.t.Helper()
-	if r.reading {
+func (h *harness) awaitRead() {
+	h.t.Helper()
+	if h.reading {
 		return
 	}
 	select {
-	case <-r.meter.begun:
-		r.reading = true
-	case <-time.After(patience):
-		r.t.Fatal("no reading begun")
+	case <-h.meter.begun:
+		h.reading = true
+	case <-time.After(timeout):
+		h.t.Fatal("no reading begun")
 	}
 }
 
 // read answers the reading under way, lets time go by until the next is due, and
-// returns when that has begun: then the Controller has taken this one.
-func (r *rig) read(cpu, mem float64, err error) {
-	r.t.Helper()
-	r.awaitRead()
-	r.meter.answers <- func() (Reading, error) {
+// returns when that has begun: then the Controller has accepted this one.
+func (h *harness) read(cpu, mem float64, err error) {
+	h.t.Helper()
+	h.awaitRead()
+	h.meter.answers <- func() (Reading, error) {
 		return Reading{CPU: cpu, CPUSource: "host", Mem: mem, MemSource: "cgroup"}, err
 	}
-	r.reading = false
+	h.reading = false
 	if errors.Is(err, ErrNoReading) {
-		r.clock.Advance(readSoon)
+		h.clock.Advance(readSoon)
 	} else {
-		r.clock.Advance(readEvery)
+		h.clock.Advance(readEvery)
 	}
-	r.awaitRead()
-	r.sync()
+	h.awaitRead()
+	h.sync()
 }
 
 // calm gives n readings of an idle machine, one a second.
-func (r *rig) calm(n int) {
-	r.t.Helper()
+func (h *harness) calm(n int) {
+	h.t.Helper()
 	for range n {
-		r.read(10, 20, nil)
+		h.read(10, 20, nil)
 	}
 }
 
-func (r *rig) mustSet(layer model.Layer, cfg model.DumpConfig) {
-	r.t.Helper()
-	if err := r.Set(layer, cfg, "test"); err != nil {
-		r.t.Fatal(err)
+func (h *harness) mustSet(layer model.Layer, cfg model.DumpConfig) {
+	h.t.Helper()
+	if err := h.Set(layer, cfg, "test"); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

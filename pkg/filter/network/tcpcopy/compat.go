@@ -12,15 +12,15 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Recording tells whether a window is open and the guard lets record.
+// Recording reports whether a window is open and not paused.
 func (r *recorder) Recording() bool {
 	w := r.controller.Open()
-	return w != nil && !sessionOf(w).Held()
+	return w != nil && !sessionOf(w).Paused()
 }
 
-// Schedule takes what code written for the first implementation hands to its
-// work pool. Flow bytes become a record of a connection of their own for each
-// port, because they come without one.
+// Schedule records what code written for the first implementation hands to its work
+// pool. Flow bytes come without a connection: they become records of one connection a
+// port. It does not keep data.
 func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	defer r.recoverPanic("Schedule")
 	w := r.controller.Open()
@@ -42,23 +42,25 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 		c := r.poolConn(data.Port)
 		before := record.PerDirection{In: c.passed.Load()}
 		sessionOf(w).Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
-		c.passed.Add(uint64(n)) // not before, as in filter.recordWrite
+		c.passed.Add(uint64(n)) // after Data, as in filter.recordWrite
 	}
 }
 
-// poolConn stands for the flow bytes that come through the work pool for a port.
+// poolConn is the connection of the flow bytes that come through the work pool for a
+// port.
 type poolConn struct {
 	persistence.Conn
 	passed atomic.Uint64 // bytes in windows so far
 }
 
-// maxPool bounds the ports with a poolConn of their own: a process has few
-// listeners, but what comes as a port is the caller's.
+// maxPool bounds the ports with a poolConn of their own: a process has few listeners,
+// but the caller may name any port.
 const maxPool = 1 << 10
 
-// otherPorts is the port of the poolConn that all further ones share.
+// otherPorts is the port of the poolConn that all further ports share.
 const otherPorts = "other"
 
+// poolConn returns the connection for a port.
 func (r *recorder) poolConn(port string) *poolConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 )
 
 // Code written for the first implementation hands flow bytes and portraits to the
-// work pool; they are taken in windows only.
-func TestTheWorkPool(t *testing.T) {
-	r := newRig(t, object{"buffer": object{"workers": 1}})
-	rec := r.recorder
+// work pool; they are recorded in windows only.
+func TestTheWorkPoolRecordsInAWindowOnly(t *testing.T) {
+	h := newHarness(t, object{"buffer": object{"workers": 1}})
+	rec := h.recorder
 	flow := func(port, text string) *model.DumpUploadDynamicConfig {
 		return model.NewDumpUploadDynamicConfig("unused", "", port, []byte(text), "")
 	}
@@ -20,15 +20,15 @@ func TestTheWorkPool(t *testing.T) {
 	if rec.Recording() {
 		t.Error("recording without a window")
 	}
-	w := r.window(func() {
+	w := h.window(func() {
 		if !rec.Recording() {
 			t.Error("not recording in a window")
 		}
-		sessionOf(rec.controller.Open()).Hold(record.ReasonGuard)
+		sessionOf(rec.controller.Open()).Pause(record.ReasonGuard)
 		if rec.Recording() {
 			t.Error("recording while the guard is down")
 		}
-		sessionOf(rec.controller.Open()).Release(record.ReasonGuard)
+		sessionOf(rec.controller.Open()).Resume(record.ReasonGuard)
 		data := flow("2045", "one")
 		rec.Schedule(data)
 		copy(data.BinaryFlowData, "...") // it is the caller's again
@@ -39,8 +39,8 @@ func TestTheWorkPool(t *testing.T) {
 		rec.Schedule(model.NewDumpUploadDynamicConfig("", model.STATE, "2045", nil, "{\n\"a\": 1}"))
 		rec.Schedule(model.NewDumpUploadDynamicConfig("", model.RPC, "2045", nil, "no JSON"))
 	})
-	r.window(func() { rec.Schedule(flow("2045", "three")) })
-	all := r.conversations()
+	h.window(func() { rec.Schedule(flow("2045", "three")) })
+	all := h.connections()
 	if len(all) != 3 || text(all[0].In) != "one|two" || text(all[1].In) != "three" || all[1].Port != "/run/x.sock" || all[2].In.Begin() != 6 {
 		t.Errorf("log %+v", all)
 	}
@@ -50,43 +50,43 @@ func TestTheWorkPool(t *testing.T) {
 	if w.Seen.In != 11 || w.Connections != 2 {
 		t.Errorf("index %+v", w)
 	}
-	if got := r.portraits(); len(got) != 1 || got[0] != `[STATE][2045]{"a":1}` {
+	if got := h.portraits(); len(got) != 1 || got[0] != `[STATE][2045]{"a":1}` {
 		t.Errorf("portraits %q", got)
 	}
 }
 
 // The work pool's connections are none of MOSN's, which counts from 1.
-func TestTheWorkPoolsConnectionsAreItsOwn(t *testing.T) {
-	r := newRig(t, object{})
-	r.window(func() {
+func TestWorkPoolConnectionsHaveTheirOwnIdentities(t *testing.T) {
+	h := newHarness(t, object{})
+	h.window(func() {
 		for range 3 {
-			r.connect(r.factory).receive("x")
+			h.connect(h.factory).receive("x")
 		}
 		for _, port := range []string{"1", "2", "3"} {
-			r.recorder.Schedule(model.NewDumpUploadDynamicConfig("", "", port, []byte("y"), ""))
+			h.recorder.Schedule(model.NewDumpUploadDynamicConfig("", "", port, []byte("y"), ""))
 		}
 	})
-	if all := r.conversations(); len(all) != 6 {
+	if all := h.connections(); len(all) != 6 {
 		t.Errorf("%d connections", len(all))
 	}
 }
 
-func TestTheWorkPoolAtOnce(t *testing.T) {
-	r := newRig(t, object{})
-	w := r.window(func() {
+func TestTheWorkPoolMayBeUsedConcurrently(t *testing.T) {
+	h := newHarness(t, object{})
+	w := h.window(func() {
 		var talk sync.WaitGroup
 		for range 8 {
 			talk.Add(1)
 			go func() {
 				defer talk.Done()
 				for range 50 {
-					r.recorder.Schedule(model.NewDumpUploadDynamicConfig("", "", "2045", []byte("abc"), ""))
+					h.recorder.Schedule(model.NewDumpUploadDynamicConfig("", "", "2045", []byte("abc"), ""))
 				}
 			}()
 		}
 		talk.Wait()
 	})
-	all := r.conversations()
+	all := h.connections()
 	if len(all) != 1 || all[0].In.Begin() != 0 || all[0].In.End() != 1200 || w.Written.In != 1200 {
 		t.Errorf("index %+v", w)
 	}

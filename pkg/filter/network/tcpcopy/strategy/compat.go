@@ -8,18 +8,18 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-// standard is the Controller behind the functions of this file, which code
-// written for the first implementation calls; the registration sets it.
+// standard is the Controller that the functions of this file act on. Code written for
+// the first implementation calls them. The registration sets it.
 var standard atomic.Pointer[Controller]
 
-// errNoDefault is what the functions of this file report before SetDefault.
+// errNoDefault is the error of the functions of this file before SetDefault.
 var errNoDefault = errors.New("the tcpcopy filter is not registered in this process")
 
-// doorSource names the callers of this file's functions in status and log.
-const doorSource = "go"
+// compatSource names the callers of this file's functions in status and log.
+const compatSource = "go"
 
 // SetDefault makes c the Controller that the functions of this package act on;
-// nil takes it away.
+// nil means none.
 func SetDefault(c *Controller) { standard.Store(c) }
 
 // UpdateAppDumpConfig is ApplyAppDumpConfig for callers that do not want the
@@ -43,16 +43,16 @@ func apply(layer model.Layer, json string) error {
 	}
 	cfg, err := model.ParseDumpConfig([]byte(json), layer)
 	if err != nil {
-		err = fmt.Errorf("dump config of layer %s from %s: %w", layer, doorSource, err)
-		c.Refuse(layer, doorSource, err)
+		err = fmt.Errorf("dump config of layer %s from %s: %w", layer, compatSource, err)
+		c.Refuse(layer, compatSource, err)
 		return err
 	}
-	return c.Set(layer, cfg, doorSource)
+	return c.Set(layer, cfg, compatSource)
 }
 
-// IsAvailable reports whether the guard lets record: it is disabled, or CPU and
-// memory use were below their limits when last read. They are read only while the
-// switch is on or a window is open; otherwise it is false.
+// IsAvailable reports whether the guard is up: it is disabled, or CPU and memory use
+// were below their limits at the last reading. They are read only while the switch is
+// on or a window is open; otherwise IsAvailable returns false.
 func IsAvailable() bool {
 	c := standard.Load()
 	return c != nil && c.Status().Guard.Available
