@@ -21,8 +21,8 @@ import (
 
 // smallDump returns a short conversation in one format.
 func smallDump(format string) []byte {
-	file, captured := dumptest.NewFile()
-	var encoder record.Encoder = captured
+	file, packets := dumptest.NewFile()
+	var encoder record.Encoder = packets
 	if format != "pcapng" {
 		file, encoder = nil, hexlog.NewMetaEncoder()
 	}

@@ -59,7 +59,7 @@ func (e *Exporter) Write(r *record.Record) error {
 			f.based, f.FromStart = true, r.Start
 			f.Next = r.Base
 		}
-		return e.settle()
+		return e.flushFull()
 	}
 	if !f.opened {
 		e.open(f, r, t)
@@ -73,7 +73,7 @@ func (e *Exporter) Write(r *record.Record) error {
 		e.buf = e.encoder.Close(e.buf, t, &f.Flow, record.CloseReason(r.Reason), r.Totals)
 		e.flows.Remove(key)
 	}
-	return e.settle()
+	return e.flushFull()
 }
 
 // open writes a connection's opening, which waited for its first bytes: hex_meta
@@ -107,7 +107,8 @@ func (e *Exporter) describe(f *exportFlow) {
 	e.buf = pcapng.AppendInterface(e.buf, name, f.Network+" "+f.Port)
 }
 
-func (e *Exporter) settle() error {
+// flushFull writes what is collected once that is a whole buffer.
+func (e *Exporter) flushFull() error {
 	if len(e.buf) < exportBuffer {
 		return nil
 	}

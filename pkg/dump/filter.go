@@ -25,7 +25,7 @@ type Filter struct {
 	Only *record.Direction
 }
 
-// Match tells whether r is wanted.
+// Match reports whether r is wanted.
 func (f *Filter) Match(r *record.Record) bool {
 	if f.Window != "" && !strings.HasPrefix(r.Window, f.Window) ||
 		f.Conn != "" && r.Conn != f.Conn ||
@@ -40,10 +40,10 @@ func (f *Filter) Match(r *record.Record) bool {
 	return f.matchPeer(r.Peer)
 }
 
-// wantsCapture tells whether c can hold records that are wanted.
-func (f *Filter) wantsCapture(c *layout.SegmentSet) bool {
-	n := min(len(c.Window), len(f.Window))
-	return c.Window[:n] == f.Window[:n] && (f.Until.IsZero() || c.Opened.Before(f.Until))
+// wantsSet reports whether a segment set can hold records that are wanted.
+func (f *Filter) wantsSet(s *layout.SegmentSet) bool {
+	n := min(len(s.Window), len(f.Window))
+	return s.Window[:n] == f.Window[:n] && (f.Until.IsZero() || s.Opened.Before(f.Until))
 }
 
 func (f *Filter) matchPeer(peer string) bool {

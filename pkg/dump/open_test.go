@@ -45,7 +45,7 @@ func line(window string, seconds int, offset uint64, text string) []byte {
 	return hexlog.NewMetaEncoder().Data(nil, dumptest.Time+int64(seconds)*1e9, f, record.In, offset, []byte(text))
 }
 
-// segment returns a capture with the same content.
+// segment returns a segment with the same content.
 func segment(window string, id int, seconds int, offset uint64, text string) []byte {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("tcp", id, "10.0.0.1:50000", "10.9.9.9:8080")
@@ -54,7 +54,7 @@ func segment(window string, id int, seconds int, offset uint64, text string) []b
 	return encoder.Data(encoder.Open(file, now, f), now, f, record.In, offset, []byte(text))
 }
 
-// segmentName returns the name of a capture's file.
+// segmentName returns the name of a segment.
 func segmentName(window string, seconds int, number int) string {
 	opened := time.Unix(0, dumptest.Time).Add(time.Duration(seconds) * time.Second).UTC()
 	return layout.Segment{Opened: opened, Window: window, Run: "k3v9qa", Number: number}.Name()
@@ -85,7 +85,7 @@ const (
 	windowB = "bbbbbbbb-0000-4000-8000-000000000002"
 )
 
-func TestRolledFilesAreOneStream(t *testing.T) {
+func TestArchivesAndLogAreOneStream(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "dump_tcp_copy.log", line(windowA, 5, 9, "five"))
 	put(t, dir, "dump_tcp_copy-2024-05-06T10-00-00.001.log", line(windowA, 4, 7, "four"))
@@ -101,7 +101,7 @@ func TestRolledFilesAreOneStream(t *testing.T) {
 	}
 }
 
-func TestCapturesAreMergedByTime(t *testing.T) {
+func TestSegmentsAreMergedByTime(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, segmentName(windowA, 0, 1), segment(windowA, 1, 1, 0, "one"))
 	put(t, dir, segmentName(windowA, 0, 2)+".gz", segment(windowA, 1, 4, 3, "four"))
@@ -120,16 +120,16 @@ func TestCapturesAreMergedByTime(t *testing.T) {
 func TestWindowThatIsThereTwiceIsReadOnce(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "dump_tcp_copy.log", slices.Concat(line(windowA, 1, 0, "A in lines"), line(windowB, 3, 0, "B in lines")))
-	put(t, dir, segmentName(windowA, 0, 1), segment(windowA, 1, 1, 0, "A captured"))
+	put(t, dir, segmentName(windowA, 0, 1), segment(windowA, 1, 1, 0, "A in a segment"))
 	put(t, dir, segmentName(windowB, 2, 2), segment(windowB, 1, 4, 0, "B's second segment"))
 	for _, c := range []struct {
 		format dump.Format
 		want   []string
 	}{
-		// Of B's capture the beginning has been removed: the lines have more.
-		{dump.FormatAny, []string{"A captured", "B in lines", "B's second segment"}},
+		// Of B's segments the first has been removed: the lines have more.
+		{dump.FormatAny, []string{"A in a segment", "B in lines", "B's second segment"}},
 		{dump.FormatHex, []string{"A in lines", "B in lines"}},
-		{dump.FormatPcapng, []string{"A captured", "B's second segment"}},
+		{dump.FormatPcapng, []string{"A in a segment", "B's second segment"}},
 	} {
 		if got, _ := payloads(t, dump.Options{Format: c.format}, dir); !slices.Equal(got, c.want) {
 			t.Errorf("format %q gives %q, want %q", c.format, got, c.want)

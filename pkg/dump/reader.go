@@ -2,7 +2,7 @@ package dump
 
 import "mosn.io/tcpcopy/pkg/record"
 
-// Reader gives records one after the other. Those of one connection come in the
+// Reader returns records one after the other. Those of one connection come in the
 // order in which the recorder wrote them.
 type Reader interface {
 	// Next returns the next record, which is the reader's and valid until the next

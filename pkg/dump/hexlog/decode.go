@@ -25,7 +25,7 @@ type Decoder struct {
 	rec    record.Record
 	data   []byte // what rec.Data is cut from
 	flow   *knownFlow
-	behind uint64 // offset behind the part of the line that was decoded last
+	next   uint64 // offset after the part of the line that was decoded last
 	long   bool   // the parts that follow go on with rec's line
 	skip   bool   // the parts that follow belong to a damaged line
 	bad    bool   // the last line was damaged: its neighbours are not reported again
@@ -176,7 +176,7 @@ func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
 		text = text[:whole]
 	}
 	if !p.first {
-		d.rec.Offset = d.behind
+		d.rec.Offset = d.next
 	}
 	var decoded int
 	d.data, decoded = appendDecodedHex(d.data[:0], text)
@@ -194,9 +194,9 @@ func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
 	}
 	d.rec.Kind, d.rec.Identity = record.KindData, d.flow.Identity
 	d.rec.Data, d.rec.Length = d.data, uint64(len(d.data))
-	d.behind = d.rec.Offset + d.rec.Length
+	d.next = d.rec.Offset + d.rec.Length
 	if d.rec.Legacy {
-		d.flow.next = d.behind
+		d.flow.next = d.next
 	}
 	return &d.rec, 0, nil
 }

@@ -8,7 +8,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// networkOf guesses a network from a port: the lines do not tell UDP from TCP.
+// networkOf guesses a network from a port: the lines do not distinguish UDP from TCP.
 func networkOf(port []byte) string {
 	if len(port) > 0 && (port[0] == '/' || port[0] == '@') {
 		return "unix"

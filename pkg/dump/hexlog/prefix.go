@@ -2,7 +2,7 @@ package hexlog
 
 import "time"
 
-// precision is how finely a line's prefix tells the time.
+// precision is how finely a line's prefix says the time.
 type precision int
 
 const (

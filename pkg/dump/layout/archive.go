@@ -9,7 +9,7 @@ import (
 // archiveTimeFormat is the form of the time in an archive's name, in local time.
 const archiveTimeFormat = "2006-01-02T15-04-05.000"
 
-// ArchiveResolution is how finely the name of an archive tells the time.
+// ArchiveResolution is how finely the name of an archive says the time.
 const ArchiveResolution = time.Millisecond
 
 // Archive returns the name that a log gets when it is rolled at t:

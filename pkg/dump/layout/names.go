@@ -19,7 +19,7 @@ const (
 const (
 	SegmentExtension   = ".pcapng"
 	GzipExtension      = ".gz"    // of archives and segments that have been compressed
-	TemporaryExtension = ".tmp"   // of a file that is to take another one's place
+	TemporaryExtension = ".tmp"   // of a file that is to replace another one
 	SpoolExtension     = ".spool" // of spools, which have a directory of their own
 )
 
@@ -27,7 +27,7 @@ const (
 // the path of a process's spool.
 const SpoolPointerPrefix = ".spool-"
 
-// DefaultDir is the dump directory of a recorder that is not told another one.
+// DefaultDir is the dump directory of a recorder whose configuration names no other.
 const DefaultDir = "/home/admin/logs/mosn/dump"
 
 // HomeDir returns the dump directory that stands in for DefaultDir below a user's

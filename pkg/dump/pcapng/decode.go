@@ -48,8 +48,8 @@ type packetKey struct {
 // packetFlow is what the decoder knows of a connection.
 type packetFlow struct {
 	record.Identity
-	next [2]uint64 // offset behind the last bytes, by direction
-	seen [2]bool   // next is known
+	next record.PerDirection // offset behind the last bytes
+	seen [2]bool             // next is known, by direction
 }
 
 // NewDecoder returns a Decoder. Call Reset before Next.
@@ -147,7 +147,7 @@ func (d *Decoder) packet(body []byte) error {
 func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comments []parsedComment) error {
 	key, dir := d.orient(v, direction)
 	f := d.flows[key]
-	var noted bool
+	event := false // a comment says all that the packet stands for
 	for _, c := range comments {
 		if id := c.identity; id != nil {
 			if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
@@ -155,7 +155,7 @@ func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comment
 				d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
 			}
 			d.window = id.Window
-			f.next, f.seen = [2]uint64{id.base.In, id.base.Out}, [2]bool{true, true}
+			f.next, f.seen = id.base, [2]bool{true, true}
 		}
 	}
 	if f == nil && len(comments) == 0 && len(v.payload) == 0 {
@@ -167,23 +167,25 @@ func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comment
 	for _, c := range comments {
 		switch n := c.note; n.kind {
 		case noteGap:
-			noted = true
-			f.next[n.dir], f.seen[n.dir] = n.offset+n.length, true
+			event = true
+			f.next.Set(n.dir, n.offset+n.length)
+			f.seen[n.dir] = true
 			d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
 		case noteClose:
-			noted = true
+			event = true
 			d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
 			delete(d.flows, key)
 		}
 	}
-	if noted || len(v.payload) == 0 && !v.udp {
+	if event || len(v.payload) == 0 && !v.udp {
 		return nil
 	}
 	offset, ok := f.offset(dir, v)
 	if !ok {
 		return fmt.Errorf("%w: sequence number %d is before the stream's start", record.ErrMalformed, v.seq)
 	}
-	f.next[dir], f.seen[dir] = max(f.next[dir], offset+uint64(len(v.payload))), true
+	f.next.Set(dir, max(f.next.Of(dir), offset+uint64(len(v.payload))))
+	f.seen[dir] = true
 	d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
 	return nil
 }
@@ -237,7 +239,7 @@ func (d *Decoder) unknown(key packetKey, comments []parsedComment) *parsedIdenti
 // offset returns the stream offset of a packet's payload: the one with its
 // sequence number that is nearest to what is expected.
 func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, ok bool) {
-	expected := f.next[dir]
+	expected := f.next.Of(dir)
 	if v.udp {
 		return expected, true
 	}

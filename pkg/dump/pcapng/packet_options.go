@@ -14,8 +14,8 @@ type packetOptions struct {
 	n         int // comments
 }
 
-// parse reads the options in b. Only what the recorder writes, and what tools
-// that copy captures add, is taken for intact.
+// parse reads the options in b. What neither the recorder writes
+// nor tools that copy its files add is damage.
 func (o *packetOptions) parse(b []byte) error {
 	for len(b) >= 4 {
 		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))

@@ -51,7 +51,7 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-func TestFollowLogThroughRolls(t *testing.T) {
+func TestFollowLogThroughRotation(t *testing.T) {
 	dir := t.TempDir()
 	active := filepath.Join(dir, layout.FlowLog)
 	rolled := func(n string) string { return filepath.Join(dir, "dump_tcp_copy-2024-05-06T10-00-00.00"+n+".log") }
@@ -82,7 +82,7 @@ func TestFollowLogThroughRolls(t *testing.T) {
 	}
 }
 
-func TestFollowCaptures(t *testing.T) {
+func TestFollowSegments(t *testing.T) {
 	dir := t.TempDir()
 	name := func(window string, seconds, n int) string { return filepath.Join(dir, segmentName(window, seconds, n)) }
 	one := segment(windowA, 1, 1, 0, "one")

@@ -1,0 +1,45 @@
+package dump
+
+import (
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// segmentedWindows knows which windows of a directory are there as whole segment
+// sets, so that the same records in the flow log are left out.
+type segmentedWindows struct {
+	dir   string
+	live  bool            // segments may appear while the log is read
+	whole map[string]bool // by the WindowPrefix of the window's id
+	last  string          // the window that contain was asked for last
+	has   bool            // what is known of last
+}
+
+func newSegmentedWindows(d *layout.Directory, live bool) *segmentedWindows {
+	w := &segmentedWindows{dir: d.Path, live: live}
+	w.learn(d)
+	return w
+}
+
+func (w *segmentedWindows) learn(d *layout.Directory) {
+	w.whole = map[string]bool{}
+	for i := range d.Sets {
+		if d.Sets[i].Whole() {
+			w.whole[d.Sets[i].Window] = true
+		}
+	}
+}
+
+// contain reports whether a segment set has r too.
+func (w *segmentedWindows) contain(r *record.Record) bool {
+	if r.Window == w.last {
+		return w.has
+	}
+	if w.live {
+		if d, err := layout.Scan(w.dir); err == nil {
+			w.learn(d)
+		}
+	}
+	w.last, w.has = r.Window, w.whole[layout.WindowPrefix(r.Window)]
+	return w.has
+}
