@@ -25,12 +25,12 @@ missing in between.`,
   tcpcopyctl conns -o json | jq 'select(.complete | not)'`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
-	s.streams = true
+	r := t.readFlags(cmd)
+	r.streams = true
 	o := addOutput(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if a connection has gaps")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		options, err := s.options(cmd)
+		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -49,24 +49,13 @@ missing in between.`,
 			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
 		gaps := 0
-		var failed error
-		tracker := dump.NewTracker(func(c *dump.Connection) {
+		if err := q.Connections(cmd.Context(), func(c *dump.Connection) error {
 			gaps += len(c.Gaps) + c.MoreGaps
-			if err := put(c); failed == nil {
-				failed = err
-			}
-		})
-		err = s.each(cmd.Context(), args, options, func(r *record.Record) error {
-			tracker.Add(r)
-			return failed
-		})
-		tracker.Finish()
-		switch {
-		case err != nil:
+			return put(c)
+		}); err != nil {
 			return err
-		case failed != nil:
-			return failed
-		case tab != nil:
+		}
+		if tab != nil {
 			if err := tab.end(); err != nil {
 				return err
 			}

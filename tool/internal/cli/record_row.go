@@ -47,11 +47,3 @@ func (w rowWriter) write(r *record.Record) error {
 	}
 	return w.e.Encode(row)
 }
-
-// gapRecord returns the record that says of g what a file would say.
-func gapRecord(r *record.Record, g record.Gap) *record.Record {
-	return &record.Record{
-		Kind: record.KindGap, Time: r.Time, Identity: r.Identity,
-		Direction: g.Direction, Offset: g.Offset, Length: g.Length, Reason: g.Reason,
-	}
-}
