@@ -17,6 +17,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // hangFor is how long file systems hang in the tests, at least. From longHang on,
@@ -37,10 +38,8 @@ type frozen struct {
 // mountFreezable makes base's dump directory a file system of its own.
 func mountFreezable(t *testing.T, base string) *frozen {
 	t.Helper()
-	for _, program := range []string{"mkfs.ext4", "mount", "fsfreeze"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip(err)
-		}
+	for _, name := range []string{"mkfs.ext4", "mount", "fsfreeze"} {
+		program.Require(t, name)
 	}
 	dir, image := dumpDir(base), filepath.Join(base, "image")
 	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 256<<20), os.Mkdir(dir, 0o700)); err != nil {
@@ -68,16 +67,16 @@ func mountFreezable(t *testing.T, base string) *frozen {
 func (f *frozen) freeze() {
 	f.t.Helper()
 	// The program ends when the pipe is closed, if only because this process ends.
-	program := exec.Command("sh", "-c", `fsfreeze -f "$1" && echo frozen && cat >&2; fsfreeze -u "$1"`, "sh", f.dir)
-	hold, err := program.StdinPipe()
+	holder := exec.Command("sh", "-c", `fsfreeze -f "$1" && echo frozen && cat >&2; fsfreeze -u "$1"`, "sh", f.dir)
+	hold, err := holder.StdinPipe()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	told, err := program.StdoutPipe()
+	told, err := holder.StdoutPipe()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if err := program.Start(); err != nil {
+	if err := holder.Start(); err != nil {
 		f.t.Fatal(err)
 	}
 	thawed := false
@@ -87,7 +86,7 @@ func (f *frozen) freeze() {
 		}
 		thawed = true
 		hold.Close()
-		if err := program.Wait(); err != nil {
+		if err := holder.Wait(); err != nil {
 			f.t.Errorf("thaw: %v", err)
 		}
 	}

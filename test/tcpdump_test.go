@@ -13,13 +13,14 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // What tcpdump sees of a port on the loopback and what the filter records of the
 // listener are the same streams.
 func TestTcpdumpSeesTheSameStreams(t *testing.T) {
 	t.Parallel()
-	wireshark(t, "tshark")
+	program.Require(t, "tshark")
 	const connections = 32
 	base, address := newBase(t), freeAddress(t)
 	output := block{"output": block{"dir": dumpDir(base), "formats": []string{"pcapng"}}}
@@ -54,10 +55,7 @@ type sniffer struct {
 // cannot be done.
 func sniff(t *testing.T, address string) *sniffer {
 	t.Helper()
-	tcpdump, err := exec.LookPath("tcpdump")
-	if err != nil {
-		t.Skip("tcpdump is not installed: what this test compares with is missing")
-	}
+	tcpdump := program.Require(t, "tcpdump")
 	s := &sniffer{address: address, path: filepath.Join(t.TempDir(), "lo.pcap"), done: make(chan struct{})}
 	// Each packet goes to the file at once (-U), and there is room (-B, KiB) for
 	// as many as wait for a busy machine.
