@@ -7,7 +7,6 @@ require (
 	github.com/fsnotify/fsnotify v1.7.0
 	github.com/ghodss/yaml v1.0.0
 	github.com/google/uuid v1.6.0
-	github.com/gopacket/gopacket v1.3.1
 	github.com/shirou/gopsutil/v3 v3.24.5
 	github.com/urfave/cli v1.22.1
 	go.uber.org/goleak v1.3.0

@@ -9,13 +9,13 @@ import (
 
 // Packet is one TCP segment or UDP datagram of a capture.
 type Packet struct {
-	Time             int64 // nanoseconds since 1970
-	Source, Target   netip.AddrPort
-	UDP              bool   // it is a datagram; the fields below but Payload are zero
-	Seq, Ack         uint32 // as on the wire
-	SYN, FIN, RST    bool
-	PSH, Acknowledge bool
-	Payload          []byte // points into the capture
+	Time           int64 // nanoseconds since 1970
+	Source, Target netip.AddrPort
+	UDP            bool   // it is a datagram; the fields below but Payload are zero
+	Seq, Ack       uint32 // as on the wire
+	SYN, FIN, RST  bool
+	PSH, ACK       bool
+	Payload        []byte // points into the capture
 }
 
 // Flags returns the letters of the flags that are set, in the order SFRPA.
@@ -24,7 +24,7 @@ func (p *Packet) Flags() string {
 	for _, f := range []struct {
 		set    bool
 		letter byte
-	}{{p.SYN, 'S'}, {p.FIN, 'F'}, {p.RST, 'R'}, {p.PSH, 'P'}, {p.Acknowledge, 'A'}} {
+	}{{p.SYN, 'S'}, {p.FIN, 'F'}, {p.RST, 'R'}, {p.PSH, 'P'}, {p.ACK, 'A'}} {
 		if f.set {
 			s = append(s, f.letter)
 		}
@@ -203,7 +203,7 @@ func network(b []byte) (Packet, error) {
 		return Packet{
 			Source: netip.AddrPortFrom(from, binary.BigEndian.Uint16(b)), Target: netip.AddrPortFrom(to, binary.BigEndian.Uint16(b[2:])),
 			Seq: binary.BigEndian.Uint32(b[4:]), Ack: binary.BigEndian.Uint32(b[8:]),
-			FIN: flags&1 != 0, SYN: flags&2 != 0, RST: flags&4 != 0, PSH: flags&8 != 0, Acknowledge: flags&16 != 0,
+			FIN: flags&1 != 0, SYN: flags&2 != 0, RST: flags&4 != 0, PSH: flags&8 != 0, ACK: flags&16 != 0,
 			Payload: b[4*int(b[12]>>4):],
 		}, nil
 	case protocol == udp && len(b) >= 8 && int(binary.BigEndian.Uint16(b[4:])) == len(b) && binary.BigEndian.Uint16(b[6:]) != 0:
