@@ -51,6 +51,9 @@ var mayImport = []struct {
 
 const filter = "pkg/filter/network/tcpcopy"
 
+// joinMOSN are the packages that import the proxy.
+var joinMOSN = []string{filter, "cmd/mosn"}
+
 // matches reports whether pkg is what pattern stands for.
 func matches(pattern, pkg string) bool {
 	if below, ok := strings.CutSuffix(pattern, "/..."); ok {
@@ -91,6 +94,9 @@ func TestImportsGoFromHigherLayersToLowerOnes(t *testing.T) {
 			}
 			for _, imported := range strings.Fields(imports) {
 				imported, ours := strings.CutPrefix(imported, module+"/")
+				if strings.HasPrefix(imported, "mosn.io/") && !slices.Contains(joinMOSN, pkg) {
+					t.Errorf("%s imports %s; only %q may", pkg, imported, joinMOSN)
+				}
 				if ours && !slices.ContainsFunc(mayImport[i].imports, func(pattern string) bool { return matches(pattern, imported) }) {
 					t.Errorf("%s imports %s; it may import %q", pkg, imported, mayImport[i].imports)
 				}
