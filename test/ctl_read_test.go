@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/internal/program"
 	"mosn.io/tcpcopy/internal/wiretap"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -120,7 +121,7 @@ func ctlShowsRequestsSoon(t *testing.T, c ctlBinary) {
 
 // What "live -w -" writes is a capture that Wireshark follows.
 func ctlStreamsToWireshark(t *testing.T, c ctlBinary) {
-	wireshark(t, "tshark")
+	program.Require(t, "tshark")
 	const connections = 16
 	base, address := newBase(t), freeAddress(t)
 	listener := mosnproc.NewListener("tcp", address, recorder(base), mosnproc.TCPProxy())

@@ -15,6 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // hangFor is how long file systems hang in the tests, at least. From longHang on,
@@ -35,10 +36,8 @@ type frozen struct {
 // mountFreezable makes base's dump directory a file system of its own.
 func mountFreezable(t *testing.T, base string) *frozen {
 	t.Helper()
-	for _, program := range []string{"mkfs.ext4", "mount", "fsfreeze"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip(err)
-		}
+	for _, name := range []string{"mkfs.ext4", "mount", "fsfreeze"} {
+		program.Require(t, name)
 	}
 	dir, image := dumpDir(base), filepath.Join(base, "image")
 	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 256<<20), os.Mkdir(dir, 0o700)); err != nil {

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // sniffer is a running tcpdump.
@@ -26,10 +28,7 @@ type sniffer struct {
 // cannot be done.
 func sniff(t *testing.T, address string) *sniffer {
 	t.Helper()
-	tcpdump, err := exec.LookPath("tcpdump")
-	if err != nil {
-		t.Skip("tcpdump is not installed: what this test compares with is missing")
-	}
+	tcpdump := program.Require(t, "tcpdump")
 	s := &sniffer{address: address, path: filepath.Join(t.TempDir(), "lo.pcap"), done: make(chan struct{})}
 	// Each packet goes to the file at once (-U), and there is room (-B, KiB) for
 	// as many as wait for a busy machine.

@@ -14,6 +14,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/mosnproc"
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // capture is a pcapng file as Wireshark reads it.
@@ -23,22 +24,12 @@ type capture struct {
 	options []string // how tshark is to read it
 }
 
-// wireshark returns the path of one of Wireshark's commands, or skips the test.
-func wireshark(t *testing.T, command string) string {
-	t.Helper()
-	path, err := exec.LookPath(command)
-	if err != nil {
-		t.Skipf("%s is not installed: the oracle of this test is missing", command)
-	}
-	return path
-}
-
 // openCapture opens files as one capture, one after the other. Merged by time they
 // would not do: each holds the batches of several workers, which are in order of
 // time only by themselves.
 func openCapture(t *testing.T, paths ...string) *capture {
 	t.Helper()
-	wireshark(t, "tshark")
+	program.Require(t, "tshark")
 	if len(paths) == 0 {
 		t.Fatal("there is no capture")
 	}
@@ -47,7 +38,7 @@ func openCapture(t *testing.T, paths ...string) *capture {
 	if len(paths) > 1 {
 		c.path = filepath.Join(t.TempDir(), "merged.pcapng")
 		args := append([]string{"-a", "-w", c.path}, paths...)
-		if out, err := exec.Command(wireshark(t, "mergecap"), args...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(program.Require(t, "mergecap"), args...).CombinedOutput(); err != nil {
 			t.Fatalf("merge %d segments: %v\n%s", len(paths), err, out)
 		}
 	}
@@ -84,7 +75,7 @@ func (c *capture) opaque(listeners ...mosnproc.Listener) {
 func (c *capture) read(parse func(io.Reader) error, args ...string) {
 	c.t.Helper()
 	args = slices.Concat([]string{"-r", c.path}, c.options, args)
-	command := exec.Command(wireshark(c.t, "tshark"), args...)
+	command := exec.Command(program.Require(c.t, "tshark"), args...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	output, err := command.StdoutPipe()

@@ -18,6 +18,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/grpcecho"
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // A real MOSN records 64 connections of four protocols; they are replayed to the
@@ -208,8 +209,8 @@ func replayedLines(t *testing.T) *replayed {
 // replayedRedis runs a redis-server of its own; nil where none is installed.
 func replayedRedis(t *testing.T) *replayed {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
+	binary, found := program.Find(t, "redis-server")
+	if !found {
 		t.Log("redis-server is not installed: 48 connections instead of 64")
 		return nil
 	}

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // What tcpdump sees of a port on the loopback and what the filter records of the
 // listener are the same streams.
 func TestTcpdumpSeesTheSameStreams(t *testing.T) {
 	t.Parallel()
-	wireshark(t, "tshark")
+	program.Require(t, "tshark")
 	const connections = 32
 	base, address := newBase(t), freeAddress(t)
 	output := block{"output": block{"dir": dumpDir(base), "formats": []string{"pcapng"}}}

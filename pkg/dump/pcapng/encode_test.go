@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gopacket/gopacket/layers"
-
 	"mosn.io/tcpcopy/pkg/dump/internal/dumptest"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
@@ -69,7 +67,7 @@ func TestPcapngGoldenPackets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		copy(w[sumAt:sumAt+2], got[sumAt:]) // gopacket checks the sum in TestPcapngConversation
+		copy(w[sumAt:sumAt+2], got[sumAt:]) // the oracle checks the sum in TestPcapngConversation
 		if !bytes.Equal(got, w) {
 			t.Errorf("%s\n got %x\nwant %x", name, got, w)
 		}
@@ -94,7 +92,7 @@ func TestPcapngConversation(t *testing.T) {
 		{"IPv4", "10.0.0.1:50000", "10.0.0.2:8080", "10.0.0.1"},
 		{"IPv6", "[fe80::1%eth0]:50000", "[2001:db8::2]:8080", "fe80::1"},
 		{"mapped IPv4", "[::ffff:10.0.0.1]:50000", "10.0.0.2:8080", "10.0.0.1"},
-		{"mixed", "10.0.0.1:50000", "[2001:db8::2]:8080", "10.0.0.1"}, // gopacket prints mapped addresses as IPv4
+		{"mixed", "10.0.0.1:50000", "[2001:db8::2]:8080", "10.0.0.1"}, // mapped into IPv6
 		{"Unix socket", "@", "/run/a b.sock", "fd6d:6f73:6e00:2::11"},
 	}
 	request, answer := bytes.Repeat([]byte("request "), 9000), bytes.Repeat([]byte("answer"), 3)
@@ -114,14 +112,12 @@ func TestPcapngConversation(t *testing.T) {
 			var streams [2][]byte
 			var shape []string
 			var next [2]uint32
-			for i, p := range dumptest.Packets(t, file) {
-				tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-				flow := p.NetworkLayer().NetworkFlow()
-				dir := record.In
-				if i == 0 && flow.Src().String() != pair.wantClient {
-					t.Errorf("client is %v, want %s", flow.Src(), pair.wantClient)
+			for i, tcp := range dumptest.Packets(t, file) {
+				dir, source := record.In, tcp.Source.Addr().Unmap().String()
+				if i == 0 && source != pair.wantClient {
+					t.Errorf("client is %v, want %s", source, pair.wantClient)
 				}
-				if flow.Src().String() != pair.wantClient {
+				if source != pair.wantClient {
 					dir = record.Out
 				}
 				if tcp.Seq != next[dir] || tcp.ACK && tcp.Ack != next[1-dir] {
@@ -132,7 +128,7 @@ func TestPcapngConversation(t *testing.T) {
 					next[dir]++
 				}
 				streams[dir] = append(streams[dir], tcp.Payload...)
-				shape = append(shape, flags(tcp)+">"+dir.String())
+				shape = append(shape, tcp.Flags()+">"+dir.String())
 			}
 			want := "S>in SA>out A>in A>in A>in PA>in PA>out FA>in FA>out A>in"
 			if got := strings.Join(shape, " "); got != want {
@@ -143,20 +139,6 @@ func TestPcapngConversation(t *testing.T) {
 			}
 		})
 	}
-}
-
-// flags returns the letters of the flags that are set.
-func flags(tcp *layers.TCP) string {
-	var s []byte
-	for _, f := range []struct {
-		set    bool
-		letter byte
-	}{{tcp.SYN, 'S'}, {tcp.FIN, 'F'}, {tcp.RST, 'R'}, {tcp.PSH, 'P'}, {tcp.ACK, 'A'}} {
-		if f.set {
-			s = append(s, f.letter)
-		}
-	}
-	return string(s)
 }
 
 func TestPcapngCloseByReason(t *testing.T) {
@@ -171,8 +153,7 @@ func TestPcapngCloseByReason(t *testing.T) {
 		file = encoder.Close(file, dumptest.Time, f, record.CloseReason(reason), record.PerDirection{In: 0, Out: 0})
 		var got []string
 		for _, p := range dumptest.Packets(t, file)[1:] {
-			tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-			got = append(got, fmt.Sprintf("%s %d", flags(tcp), tcp.DstPort))
+			got = append(got, fmt.Sprintf("%s %d", p.Flags(), p.Target.Port()))
 		}
 		if g := strings.Join(got, ", "); g != want {
 			t.Errorf("%s: %s, want %s (flags and destination)", reason, g, want)
@@ -189,7 +170,10 @@ func TestPcapngDatagrams(t *testing.T) {
 	file = encoder.Data(file, dumptest.Time, f, record.Out, 0, []byte("answer"))
 	var got []int
 	for _, p := range dumptest.Packets(t, file) {
-		got = append(got, len(p.Layer(layers.LayerTypeUDP).(*layers.UDP).Payload))
+		if !p.UDP {
+			t.Fatal("no datagram")
+		}
+		got = append(got, len(p.Payload))
 	}
 	if !slices.Equal(got, []int{65507, 6}) {
 		t.Errorf("datagrams of %v bytes, want 65507 and 6", got)
@@ -205,7 +189,7 @@ func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
 	file = encoder.Data(file, dumptest.Time, f, record.In, 1<<32+3, []byte("g"))
 	var got []uint32
 	for _, p := range dumptest.Packets(t, file) {
-		got = append(got, p.Layer(layers.LayerTypeTCP).(*layers.TCP).Seq)
+		got = append(got, p.Seq)
 	}
 	if want := []uint32{1<<32 - 2, 1<<32 - 2, 4}; !slices.Equal(got, want) {
 		t.Errorf("sequence numbers %d, want %d", got, want)

@@ -116,7 +116,7 @@ func TestThePrefaceIsAPacketOfItsOwn(t *testing.T) {
 	file = encoder.Data(file, dumptest.Time, f, record.In, 0, []byte(preface+rest))
 	var payloads []string
 	for _, p := range dumptest.Packets(t, file) {
-		if payload := p.TransportLayer().LayerPayload(); len(payload) > 0 {
+		if payload := p.Payload; len(payload) > 0 {
 			payloads = append(payloads, string(payload))
 		}
 	}
@@ -128,7 +128,7 @@ func TestThePrefaceIsAPacketOfItsOwn(t *testing.T) {
 	}
 }
 
-// Readers skip padding blocks of all lengths: ours, gopacket's and Wireshark's.
+// Readers skip padding blocks of all lengths: ours and Wireshark's, the oracle's too.
 func TestPaddingBlocksAreSkipped(t *testing.T) {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
@@ -145,7 +145,7 @@ func TestPaddingBlocksAreSkipped(t *testing.T) {
 	file = encoder.Close(file, dumptest.Time, f, "RemoteClose", record.PerDirection{In: records, Out: 0})
 	const handshake, farewell = 3, 3
 	if got := len(dumptest.Packets(t, file)); got != handshake+records+farewell {
-		t.Errorf("gopacket finds %d packets, want %d", got, handshake+records+farewell)
+		t.Errorf("the oracle finds %d packets, want %d", got, handshake+records+farewell)
 	}
 	if in, _ := dumptest.Follow(t, file, 0); len(in) != records {
 		t.Errorf("tshark's stream has %d bytes, want %d", len(in), records)

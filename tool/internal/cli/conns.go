@@ -25,12 +25,12 @@ missing in between.`,
   tcpcopyctl conns -o json | jq 'select(.complete | not)'`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
-	s.streams = true
+	r := t.readFlags(cmd)
+	r.streams = true
 	o := addOutput(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if a connection has gaps")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		options, err := s.options(cmd)
+		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -49,18 +49,13 @@ missing in between.`,
 			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
 		gaps := 0
-		streams := dump.NewStreams(nil, func(c *dump.Connection) error {
+		if err := q.Connections(cmd.Context(), func(c *dump.Connection) error {
 			gaps += len(c.Gaps) + c.MoreGaps
 			return put(c)
-		})
-		err = s.each(cmd.Context(), args, options, streams.Add)
-		if last := streams.Finish(); err == nil {
-			err = last
-		}
-		switch {
-		case err != nil:
+		}); err != nil {
 			return err
-		case tab != nil:
+		}
+		if tab != nil {
 			if err := tab.end(); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 func (t *tool) exportCommand() *cobra.Command {
@@ -25,11 +27,11 @@ addresses, and headers that are made up for the purpose.`,
   tcpcopyctl export --as json -o records.jsonl`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
+	r := t.readFlags(cmd)
 	cmd.Flags().StringVarP(&path, "output", "o", "", "the `file` to write, - for standard output")
 	cmd.Flags().StringVar(&form, "as", "", "`form` of the file: pcapng or json (by default as its name ends, or pcapng)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		options, err := s.options(cmd)
+		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -48,22 +50,22 @@ addresses, and headers that are made up for the purpose.`,
 			if form == "pcapng" && isTerminal(t.screen) {
 				return misused(cmd, "a capture is not for a terminal: redirect the output, or set --output to a file")
 			}
-			return t.export(cmd, s, args, options, form, t.stdout)
+			return export(cmd.Context(), q, form, t.stdout)
 		}
-		return t.exportFile(cmd, s, args, options, form, path)
+		return exportFile(cmd, q, form, path)
 	}
 	return cmd
 }
 
 // exportFile writes to the file at path, see writeWhole.
-func (t *tool) exportFile(cmd *cobra.Command, s *source, args []string, o dump.Options, form, path string) error {
-	if from, err := s.path(args); err == nil && from != "-" && isPartOf(path, from) {
+func exportFile(cmd *cobra.Command, q *query.Query, form, path string) error {
+	if from, err := q.Locate(); err == nil && from != "-" && isPartOf(path, from) {
 		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
 	}
-	return writeWhole("export", path, func(w io.Writer) error { return t.export(cmd, s, args, o, form, w) })
+	return writeWhole("export", path, func(w io.Writer) error { return export(cmd.Context(), q, form, w) })
 }
 
-// isPartOf tells whether the existing file at path is what is read at from, or
+// isPartOf reports whether the existing file at path is what is read at from, or
 // in it.
 func isPartOf(path, from string) bool {
 	a, err := os.Stat(path)
@@ -81,16 +83,17 @@ func isPartOf(path, from string) bool {
 	return err == nil && os.SameFile(dir, b)
 }
 
-func (t *tool) export(cmd *cobra.Command, s *source, args []string, o dump.Options, form string, w io.Writer) error {
+// export writes the records that q wants to w.
+func export(ctx context.Context, q *query.Query, form string, w io.Writer) error {
 	if form == "json" {
 		out := bufio.NewWriterSize(w, 64<<10)
-		if err := s.each(cmd.Context(), args, o, newRowWriter(out).write); err != nil {
+		if err := q.Each(ctx, newRowWriter(out).write); err != nil {
 			return err
 		}
 		return out.Flush()
 	}
 	e := dump.NewExporter(w, "tcpcopyctl")
-	if err := s.each(cmd.Context(), args, o, e.Write); err != nil {
+	if err := q.Each(ctx, e.Write); err != nil {
 		return err
 	}
 	return e.Flush()

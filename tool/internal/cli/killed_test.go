@@ -12,12 +12,12 @@ import (
 )
 
 // killedRecorder is a program that records into the directory that it is given
-// and is killed before anything is written. It returns only when it fails.
-func killedRecorder() int {
+// and is killed before anything is written. It exits with 1 when that fails.
+func killedRecorder() {
 	if err := recordAndDie(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	return 1
+	os.Exit(1)
 }
 
 func recordAndDie(dir string) error {

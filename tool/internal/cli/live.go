@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 func (t *tool) liveCommand() *cobra.Command {
@@ -29,7 +30,7 @@ keep up it loses records, not the proxy.`,
 		Args: atMost(0),
 	}
 	a := t.adminFlags(cmd)
-	s := t.source(cmd)
+	r := t.readFlags(cmd)
 	o := addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
@@ -37,7 +38,7 @@ keep up it loses records, not the proxy.`,
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		options, err := s.options(cmd)
+		q, err := r.query(cmd, nil)
 		if err != nil {
 			return err
 		}
@@ -69,9 +70,9 @@ keep up it loses records, not the proxy.`,
 		}
 		if path == "" {
 			show, end := t.printer(o, asJSON, raw, form, false)
-			err = errors.Join(t.show(cmd.Context(), stream, options, show), end())
+			err = errors.Join(t.show(cmd.Context(), stream, q, show), end())
 		} else {
-			err = t.save(cmd.Context(), stream, options, path)
+			err = t.save(cmd.Context(), stream, q, path)
 		}
 		if err != nil && cmd.Context().Err() != nil {
 			return nil // Ctrl-C is how it ends
@@ -82,14 +83,8 @@ keep up it loses records, not the proxy.`,
 }
 
 // show prints the records of a stream, each as soon as it is there.
-func (t *tool) show(ctx context.Context, stream io.Reader, o dump.Options, put func(*record.Record) error) error {
-	o.Stdin = &flushingReader{t, stream}
-	d, err := dump.Open([]string{"-"}, o)
-	if err != nil {
-		return fmt.Errorf("read stream: %w", err)
-	}
-	defer d.Close()
-	return t.drain(ctx, d, put)
+func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put func(*record.Record) error) error {
+	return q.EachOf(ctx, &flushingReader{t, stream}, put)
 }
 
 // flushingReader shows what has been printed before it waits for more.
@@ -106,7 +101,7 @@ func (f *flushingReader) Read(p []byte) (int, error) {
 }
 
 // save writes a stream to a file: as it comes, or the records that are wanted.
-func (t *tool) save(ctx context.Context, stream io.Reader, o dump.Options, path string) (err error) {
+func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path string) (err error) {
 	w := t.screen
 	if path != "-" {
 		f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -116,23 +111,18 @@ func (t *tool) save(ctx context.Context, stream io.Reader, o dump.Options, path 
 		defer func() { err = errors.Join(err, f.Close()) }()
 		w = f
 	}
-	if o.Filter == (dump.Filter{}) {
+	if q.Options.Filter == (dump.Filter{}) {
 		_, err := io.Copy(w, stream)
 		return err
 	}
 	e := dump.NewExporter(w, "tcpcopyctl")
-	o.Stdin = readerFunc(func(p []byte) (int, error) {
+	flushing := readerFunc(func(p []byte) (int, error) {
 		if err := e.Flush(); err != nil {
 			return 0, err
 		}
 		return stream.Read(p)
 	})
-	d, err := dump.Open([]string{"-"}, o)
-	if err != nil {
-		return fmt.Errorf("read stream: %w", err)
-	}
-	defer d.Close()
-	return errors.Join(t.drain(ctx, d, e.Write), e.Flush())
+	return errors.Join(q.EachOf(ctx, flushing, e.Write), e.Flush())
 }
 
 // readerFunc is an io.Reader that is a function.

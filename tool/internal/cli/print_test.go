@@ -10,9 +10,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-func TestConversationInColour(t *testing.T) {
+func TestSessionInColour(t *testing.T) {
 	var b bytes.Buffer
-	c := newConversation(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
+	c := newSessionPrinter(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
 	at := time.Unix(0, 0)
 	data := func(dir record.Direction, text string) *record.Record {
 		return &record.Record{Kind: record.KindData, Time: at, Direction: dir, Data: []byte(text), Length: uint64(len(text))}
@@ -76,31 +76,6 @@ func TestSizes(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 200 << 20: "200 MiB", 1<<64 - 1: "16.0 EiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) is %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestParseTime(t *testing.T) {
-	zone := time.FixedZone("", 8*3600)
-	now := time.Date(2024, 5, 6, 15, 0, 0, 0, zone)
-	for text, want := range map[string]time.Time{
-		"10m":                       now.Add(-10 * time.Minute),
-		"2024-05-06T07:08:09.5Z":    time.Date(2024, 5, 6, 7, 8, 9, 5e8, time.UTC),
-		"2024-05-06 15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
-		"2024-05-06T15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
-		"2024-05-06T15:04:05+08:00": time.Date(2024, 5, 6, 7, 4, 5, 0, time.UTC),
-		"2024-05-06 15:04":          time.Date(2024, 5, 6, 15, 4, 0, 0, zone),
-		"2024-05-05":                time.Date(2024, 5, 5, 0, 0, 0, 0, zone),
-		"07:08:09":                  time.Date(2024, 5, 6, 7, 8, 9, 0, zone),
-		"07:08":                     time.Date(2024, 5, 6, 7, 8, 0, 0, zone),
-	} {
-		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
-			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "yesterday", "-5m", "2024-13-01"} {
-		if got, err := parseTime(text, now); err == nil {
-			t.Errorf("%q is %v, want an error", text, got)
 		}
 	}
 }

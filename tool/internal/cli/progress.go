@@ -15,7 +15,7 @@ type progress struct {
 	done sync.WaitGroup // the goroutine that draws
 }
 
-// startProgress begins to draw; measure tells how much of the work is done, from
+// startProgress begins to draw. measure returns how much of the work is done, from
 // any goroutine. Nothing is drawn where w is not a terminal. Call end before
 // writing anything else to w.
 func startProgress(ctx context.Context, w io.Writer, what string, measure func() (done, total int64)) *progress {

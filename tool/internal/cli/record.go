@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"mosn.io/tcpcopy/pkg/dump"
 )
 
 // maxRecord is the longest window that the admin API opens.
@@ -100,11 +98,12 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	if err != nil {
 		return err
 	}
-	src := &source{t: t}
+	q := t.query(ctx, []string{s.Output.Dir})
+	q.Options.Filter.Window = id
 	for range lineTries {
-		rows, err := src.indexed(s.Output.Dir, &dump.Filter{Window: id})
-		if err == nil && len(rows) > 0 {
-			return t.printWindows(cmd, o, rows)
+		windows, err := q.Indexed()
+		if err == nil && len(windows) > 0 {
+			return t.printWindows(cmd, o, windows)
 		}
 		timer := time.NewTimer(lineWait)
 		<-timer.C

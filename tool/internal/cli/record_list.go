@@ -105,7 +105,7 @@ func (c *colours) of(d record.Direction) string {
 	return c.in
 }
 
-// appendGapText appends what is said in the place of bytes that are missing.
+// appendGapText appends the line for bytes that are missing.
 func appendGapText(dst []byte, r *record.Record, c colours) []byte {
 	dst = append(dst, c.gap...)
 	dst = fmt.Appendf(dst, "[%c %d bytes are missing at offset %d: %s]", arrow(r.Direction), r.Length, r.Offset, printable(r.Reason))

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 func (t *tool) recoverCommand() *cobra.Command {
@@ -22,10 +23,10 @@ this when there is none. Processes that are alive are left alone.`,
   tcpcopyctl recover /var/log/dump && tcpcopyctl windows /var/log/dump`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
+	t.readFlags(cmd) // which change nothing here
 	o := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		dir, err := s.path(args)
+		dir, err := t.query(cmd.Context(), args).Locate()
 		if err != nil {
 			return err
 		}
@@ -41,20 +42,20 @@ this when there is none. Processes that are alive are left alone.`,
 		if err != nil {
 			return err
 		}
-		rows := []windowRow{}
+		windows := []query.Window{}
 		for i := range found {
 			if r := &found[i]; r.Err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", r.Spool, r.Err))
 			}
 			if found[i].Window.Window != "" {
-				rows = append(rows, windowRow{&found[i].Window, false})
+				windows = append(windows, query.Window{WindowLine: &found[i].Window})
 			}
 		}
 		if len(found) == 0 {
 			fmt.Fprintf(t.stderr, "tcpcopyctl: no killed process has left anything for %s\n", printable(dir))
 			return nil
 		}
-		return errors.Join(t.printWindows(cmd, o, rows), errors.Join(faults...))
+		return errors.Join(t.printWindows(cmd, o, windows), errors.Join(faults...))
 	}
 	return cmd
 }

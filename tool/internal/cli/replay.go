@@ -39,11 +39,11 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
   tcpcopyctl replay --to new:8443 --tls --tls-ca ca.pem --report replay.html`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
+	r := t.readFlags(cmd)
 	o := addOutput(cmd)
 	f := addReplayFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		from, err := s.options(cmd)
+		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -55,11 +55,11 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 		if err != nil {
 			return err
 		}
-		if from.Filter.Only != nil {
-			return misused(cmd, "--direction is %q: a replay needs both", s.direction)
+		if q.Options.Filter.Only != nil {
+			return misused(cmd, "--direction is %q: a replay needs both", r.direction)
 		}
 		loader := replay.NewLoader(replay.LoadOptions{})
-		if err := s.each(cmd.Context(), args, from, loader.Add); err != nil {
+		if err := q.Each(cmd.Context(), loader.Add); err != nil {
 			return errors.Join(err, loader.Close())
 		}
 		recording, err := loader.Finish()
@@ -84,7 +84,7 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 	return cmd
 }
 
-// replay replays and tells of it.
+// replay replays the recording and prints what came of it.
 func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay.Options, out *replayOutput, report string) error {
 	plan := replay.NewPlan(recording, o)
 	if plan.Replayed == 0 {

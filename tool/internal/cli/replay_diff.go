@@ -47,7 +47,7 @@ func appendDifference(b []byte, c *replay.Conn, d *replay.Difference, colour col
 	return append(b, '\n')
 }
 
-// isWritten tells whether b is text that a person may have written.
+// isWritten reports whether b is text that a person may have written.
 func isWritten(b []byte) bool {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)

@@ -16,14 +16,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CTL_SCRIPT") == "" { // the commands of scripts have their own
 		_ = os.Setenv("TZ", "UTC") // of the lines in the dumps that the tests make
 	}
-	os.Exit(testscript.RunMain(m, map[string]func() int{
-		"tcpcopyctl": func() int {
+	testscript.Main(m, map[string]func(){
+		"tcpcopyctl": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-			defer stop()
-			return cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+			code := cli.RunIsolated(ctx, os.Getenv("HOME"), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+			stop()
+			os.Exit(code)
 		},
 		"killedrecorder": killedRecorder,
-	}))
+	})
 }
 
 // TestScripts runs the scripts in testdata/script. Besides the usual commands

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 func (t *tool) showCommand() *cobra.Command {
@@ -30,8 +30,8 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
   tcpcopyctl show -f --port 8080              what is recorded now, as it comes`,
 		Args: atMost(1),
 	}
-	s := t.source(cmd)
-	s.streams = true
+	r := t.readFlags(cmd)
+	r.streams = true
 	o := addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVar(&stream, "follow-stream", "", "show the conversation of this `connection`")
@@ -41,12 +41,12 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if stream != "" {
-			if s.conn != "" && s.conn != stream {
-				return misused(cmd, "--conn is %q and --follow-stream is %q: give one of them", s.conn, stream)
+			if r.conn != "" && r.conn != stream {
+				return misused(cmd, "--conn is %q and --follow-stream is %q: give one of them", r.conn, stream)
 			}
-			s.conn = stream
+			r.conn = stream
 		}
-		options, err := s.options(cmd)
+		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 			return misused(cmd, "--output json has its own form of payload: leave --raw, --hex and --text out")
 		}
 		if follow {
-			options.Wait = t.poll(cmd.Context())
+			q.Options.Wait = t.poll(cmd.Context())
 		}
 		form := formPreview
 		switch {
@@ -72,7 +72,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		}
 		found := false
 		show, end := t.printer(o, asJSON, raw, form, stream != "")
-		err = s.each(cmd.Context(), args, options, func(r *record.Record) error {
+		err = q.Each(cmd.Context(), func(r *record.Record) error {
 			found = true
 			return show(r)
 		})
@@ -106,10 +106,9 @@ func (t *tool) poll(ctx context.Context) func() error {
 	}
 }
 
-// printer returns the function that prints records in the form asked for, each
-// with the gaps in front of it that no record mentions, and the one to call after
-// the last record.
-func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversation bool) (show func(*record.Record) error, end func() error) {
+// printer returns the function that prints records in the form asked for, each with
+// the gaps in front of it that no record mentions, and the function to call after the last record.
+func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
 	var put func(r *record.Record) error
 	end = func() error { return nil }
 	switch {
@@ -117,14 +116,13 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, conversati
 		put = newRowWriter(t.stdout).write
 	case raw:
 		put = t.rawPrinter()
-	case conversation:
-		c := newConversation(t.stdout, o, t.colours(), form)
-		put, end = c.write, c.end
+	case session:
+		s := newSessionPrinter(t.stdout, o, t.colours(), form)
+		put, end = s.write, s.end
 	default:
 		put = newRecordList(t.stdout, o, t.colours(), form).write
 	}
-	streams := dump.NewStreams(func(_ *dump.Connection, r *record.Record) error { return put(r) }, nil)
-	return streams.Add, end
+	return query.WithGaps(put), end
 }
 
 // rawPrinter writes payload to standard output and says on standard error where

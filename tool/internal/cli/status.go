@@ -34,8 +34,8 @@ type status struct {
 		Paused   bool             `json:"paused"`
 		Accounts *record.Accounts `json:"accounts"`
 	} `json:"window"`
-	Opening *handover `json:"opening"`
-	Closing *handover `json:"closing"`
+	Opening *transition `json:"opening"`
+	Closing *transition `json:"closing"`
 	Guard   struct {
 		Enabled   *bool   `json:"enabled"`
 		Available bool    `json:"available"`
@@ -64,8 +64,8 @@ type status struct {
 	} `json:"refused"`
 }
 
-// handover is a window that waits for the disk.
-type handover struct {
+// transition is a window that waits for the disk.
+type transition struct {
 	ID      string    `json:"id"`
 	Trigger string    `json:"trigger"`
 	Since   time.Time `json:"since"`

@@ -7,13 +7,13 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// isTerminal tells whether w is a terminal.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// colours are the sequences that set the two directions of a conversation apart;
+// colours are the sequences that set the two directions of a session apart;
 // empty ones change nothing.
 type colours struct {
 	in, out, gap, reset string

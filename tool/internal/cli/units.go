@@ -39,26 +39,3 @@ const (
 	dayAndTime = "2006-01-02 15:04:05.000"
 	timeOnly   = "15:04:05.000000"
 )
-
-// parseTime reads a time as people give it: RFC 3339, a local day and time of
-// day or a part of them, or how long before now.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	for _, layout := range []string{"15:04:05", "15:04"} {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			y, m, d := now.Date()
-			return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), now.Location()), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q, valid: 2006-01-02T15:04:05Z, 2006-01-02 15:04:05, 15:04:05, or 10m for ten minutes ago", text)
-}

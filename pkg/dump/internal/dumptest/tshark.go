@@ -9,16 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mosn.io/tcpcopy/internal/program"
 )
 
 // Tshark runs Wireshark's command over a pcapng file, with all checksums verified,
 // and returns what it prints. It skips the test where there is no tshark.
 func Tshark(t *testing.T, file []byte, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("tshark")
-	if err != nil {
-		t.Skip("tshark is not installed: the oracle of these tests is missing")
-	}
+	path := program.Require(t, "tshark")
 	name := filepath.Join(t.TempDir(), "test.pcapng")
 	if err := os.WriteFile(name, file, 0o600); err != nil {
 		t.Fatal(err)

@@ -7,10 +7,11 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// maxDamage is how many damaged places are named one by one.
+// maxDamage is how many damaged places have a line each.
 const maxDamage = 20
 
-// damageReport tells the user of damaged files, without flooding the terminal.
+// damageReport writes a line for each damaged place, and stops before the lines fill
+// the terminal.
 type damageReport struct {
 	w     io.Writer
 	count int
@@ -23,7 +24,7 @@ func (d *damageReport) add(e *record.DamageError) {
 	}
 }
 
-// finish says how many places were not named.
+// finish writes how many places have no line.
 func (d *damageReport) finish() {
 	if d.count > maxDamage {
 		fmt.Fprintf(d.w, "tcpcopyctl: %d more damaged places\n", d.count-maxDamage)
