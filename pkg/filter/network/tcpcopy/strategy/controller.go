@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -117,7 +118,7 @@ func New(o Options) *Controller {
 		c.sink = noSink{}
 	}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = clock.System()
 	}
 	if c.newID == nil {
 		c.newID = uuid.NewString

@@ -14,7 +14,7 @@ import (
 // asked for, and after a rest with what is due.
 func TestTheLoopOutlivesAPanic(t *testing.T) {
 	var told []string
-	clock, sink := newFakeClock(), &spySink{events: make(chan string, 10)}
+	clock, sink := newManualClock(), &spySink{events: make(chan string, 10)}
 	ids := 0
 	c := New(Options{
 		Sink: sink, Clock: clock, Meter: &spyMeter{},
@@ -64,7 +64,7 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 
 // A meter that panics is one that fails.
 func TestAMeterThatPanics(t *testing.T) {
-	c := New(Options{Sink: noSink{}, Clock: newFakeClock(), Meter: panickingMeter{}})
+	c := New(Options{Sink: noSink{}, Clock: newManualClock(), Meter: panickingMeter{}})
 	defer c.Close()
 	if _, err := c.OpenManual(time.Second); !errors.Is(err, ErrGuardDown) || !strings.Contains(err.Error(), "panicked") {
 		t.Errorf("got %v", err)

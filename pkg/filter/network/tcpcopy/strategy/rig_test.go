@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -20,60 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds what a test waits for; only a failing one waits that long.
 const patience = 20 * time.Second
 
-// fakeClock moves when a test says so.
-type fakeClock struct {
-	mu     sync.Mutex
-	now    time.Time           // guarded by mu
-	timers map[*fakeTimer]bool // guarded by mu
-}
-
-type fakeTimer struct {
-	clock *fakeClock
-	at    time.Time
-	c     chan time.Time
-}
-
-func newFakeClock() *fakeClock {
-	return &fakeClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), timers: map[*fakeTimer]bool{}}
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) TimerAt(at time.Time) Timer {
-	t := &fakeTimer{clock: c, at: at, c: make(chan time.Time, 1)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.timers[t] = true
-	c.fireLocked()
-	return t
-}
-
-func (c *fakeClock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	c.fireLocked()
-}
-
-func (c *fakeClock) fireLocked() {
-	for t := range c.timers {
-		if !t.at.After(c.now) {
-			t.c <- c.now
-			delete(c.timers, t)
-		}
-	}
-}
-
-func (t *fakeTimer) C() <-chan time.Time { return t.c }
-
-func (t *fakeTimer) Stop() {
-	t.clock.mu.Lock()
-	defer t.clock.mu.Unlock()
-	delete(t.clock.timers, t)
+// newManualClock returns a clock that moves when a test says so. It has no
+// monotonic reading.
+func newManualClock() *clock.Manual {
+	return clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 }
 
 // spySink tells what is done to it, and does it when it may.
@@ -191,7 +142,7 @@ func (l *spyLog) with(text string) []string {
 type rig struct {
 	*Controller
 	t       *testing.T
-	clock   *fakeClock
+	clock   *clock.Manual
 	sink    *spySink
 	meter   *spyMeter
 	log     *spyLog
@@ -203,7 +154,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
 		t:     t,
-		clock: newFakeClock(),
+		clock: newManualClock(),
 		sink:  &spySink{events: make(chan string, 1000)},
 		log:   &spyLog{},
 		meter: &spyMeter{begun: make(chan struct{}, 1000), answers: make(chan func() (Reading, error))},

@@ -415,7 +415,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestNoSink(t *testing.T) {
-	c := New(Options{Meter: &spyMeter{}, Clock: newFakeClock()})
+	c := New(Options{Meter: &spyMeter{}, Clock: newManualClock()})
 	defer c.Close()
 	c.SetGuard(false)
 	if _, err := c.OpenManual(time.Second); err == nil {
@@ -465,7 +465,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	c := New(Options{Sink: noSink{}, Meter: &spyMeter{}, Clock: newFakeClock()})
+	c := New(Options{Sink: noSink{}, Meter: &spyMeter{}, Clock: newManualClock()})
 	defer c.Close()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
