@@ -68,8 +68,8 @@ func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
 
 // parseHTTP2Answers hands out the responses of one side. Its units are what comes
 // as often in each replay: header blocks, bytes of data, the first settings and
-// answers to what the client's frames ask for, but not window updates and whatever
-// else the server tunes its connection with.
+// answers to the client's settings, but not answers to its pings, which are not sent
+// again, window updates and whatever else the server tunes its connection with.
 func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
 	framer := newFramer(r)
 	s := &m.sides[side]
@@ -114,10 +114,6 @@ func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
 		case *http2.WindowUpdateFrame:
 			if side == replayed {
 				m.window.update(f)
-			}
-		case *http2.PingFrame:
-			if f.IsAck() {
-				s.units++
 			}
 		}
 		if frame.Header().Flags.Has(http2.FlagDataEndStream) && ends(frame) {

@@ -2,7 +2,9 @@ package replay_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"mosn.io/tcpcopy/internal/grpcecho"
 	"mosn.io/tcpcopy/pkg/replay"
@@ -214,8 +218,13 @@ func grpcServer(t testing.TB, options ...grpc.ServerOption) string {
 
 func TestGRPC(t *testing.T) {
 	t.Parallel()
+	// gRPC's clients ping while data comes, to measure the connection, and its servers
+	// close connections whose pings come without data between them: on a busy machine
+	// those of their own clients, too. The recorded server allows for it, the target
+	// below does not.
+	lenient := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true})
+	proxy := newTap(t, grpcServer(t, lenient))
 	upstream := grpcServer(t)
-	proxy := newTap(t, upstream)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	const clients, calls = 4, 10
@@ -255,5 +264,65 @@ func TestGRPC(t *testing.T) {
 	want(t, result, replay.Counts{Turns: result.Turns, Equal: result.Turns - 1, Different: 1})
 	if c := result.Conns[0]; c.Protocol != replay.HTTP2 || c.Differences[0].Label != "POST "+grpcecho.EchoMethod || c.Differences[0].Turn != 7 {
 		t.Errorf("%s %+v", c.Protocol, c.Differences)
+	}
+}
+
+// A server that takes the pings of the recorded client for abuse, as gRPC's do, is
+// not given any.
+func TestPingsOfTheRecordedClientAreNotReplayed(t *testing.T) {
+	t.Parallel()
+	var sent, answered bytes.Buffer
+	client, server := http2.NewFramer(&sent, nil), http2.NewFramer(&answered, nil)
+	frames := func(buf *bytes.Buffer, errs ...error) string {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		defer buf.Reset()
+		return buf.String()
+	}
+	get := func(stream uint32) error {
+		return client.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x82, 0x84, 0x86}, EndStream: true, EndHeaders: true})
+	}
+	ok := func(f *http2.Framer, stream uint32) error {
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
+	}
+	r := newTape()
+	c := r.open(0, 80)
+	c.in(http2.ClientPreface + frames(&sent, client.WriteSettings(), get(1))).
+		out(frames(&answered, server.WriteSettings(), server.WriteSettingsAck(), ok(server, 1)))
+	for range 5 {
+		c.in(frames(&sent, client.WritePing(false, [8]byte{1}))).out(frames(&answered, server.WritePing(true, [8]byte{1})))
+	}
+	c.in(frames(&sent, client.WritePing(false, [8]byte{2}), get(3))).
+		out(frames(&answered, server.WritePing(true, [8]byte{2}), ok(server, 3))).close("RemoteClose")
+	target := serve(t, func(conn net.Conn) {
+		if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		for f := http2.NewFramer(conn, conn); ; {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch frame := frame.(type) {
+			case *http2.PingFrame:
+				t.Error("a ping came")
+				return
+			case *http2.SettingsFrame:
+				if err := errors.Join(f.WriteSettings(), f.WriteSettingsAck()); err != nil {
+					return
+				}
+			case *http2.HeadersFrame:
+				if err := ok(f, frame.StreamID); err != nil {
+					return
+				}
+			}
+		}
+	})
+	result := r.run(t, replay.Options{Target: target, Speed: math.Inf(1)})
+	want(t, result, replay.Counts{Turns: 2, Equal: 2})
+	if !result.Same() || result.Sent != 7 {
+		t.Errorf("%d sent, %+v", result.Sent, result)
 	}
 }

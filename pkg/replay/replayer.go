@@ -171,6 +171,9 @@ func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 		})
 		defer match.finish()
 		s := &session{options: o, talk: c, script: script, match: match, limiter: r.limiter, start: start, progress: progress}
+		if conn.Protocol == HTTP2 {
+			s.pings = newPingFilter()
+		}
 		return s, s.open(ctx, server, conn.Protocol)
 	}
 	var old sync.WaitGroup

@@ -40,6 +40,7 @@ type session struct {
 	script  []event
 	match   matcher
 	raw     *byteMatcher // match, where it is one
+	pings   *pingFilter  // of HTTP/2; nil for other protocols
 	limiter *limiter
 	start   time.Time // when the Recording's begin is on the replay's clock
 	conn    net.Conn  // closed by the caller, at the latest when the context ends
@@ -194,6 +195,9 @@ func (s *session) ask(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
+	}
+	if s.pings != nil {
+		data = s.pings.filter(data)
 	}
 	if err := s.send(ctx, data); err != nil {
 		return err
