@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"mosn.io/tcpcopy/internal/clock"
 )
 
 // Mode says what a request waits for, besides its time.
@@ -65,6 +67,8 @@ type Options struct {
 	// left out, of one at a time. With a Baseline it is told in the end. It must
 	// not keep its argument beyond the Result.
 	OnConn func(*Conn)
+
+	clock clock.Clock // nil means the system's; tests set another
 }
 
 // The defaults of Options.
@@ -131,6 +135,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	length("turn timeout", &o.TurnTimeout, DefaultTurnTimeout)
 	length("connect timeout", &o.ConnectTimeout, defaultConnectTimeout)
+	if o.clock == nil {
+		o.clock = clock.System()
+	}
 	return o, errors.Join(errs...)
 }
 

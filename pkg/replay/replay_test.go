@@ -105,10 +105,19 @@ func TestLateAnswers(t *testing.T) {
 		})(conn)
 	})
 	for _, mode := range []replay.Mode{replay.Turns, replay.Timed} {
-		result := lineTape(1, 5).run(t, replay.Options{Target: server, Speed: 0.05, Mode: mode, TurnTimeout: 15 * time.Millisecond})
+		const step, timeout = 20 * time.Millisecond, 15 * time.Millisecond
+		result := lineTape(1, 5).runOnClock(t, replay.Options{Target: server, Speed: 0.05, Mode: mode, TurnTimeout: timeout}, func(_, at time.Duration) int {
+			// The answer to the third line took half a millisecond; what waits for one
+			// waits up to an eighth longer.
+			givenUp := 3*step + (timeout+500*time.Microsecond)*9/8
+			if at%step == 0 && at <= 5*step || at == 5*step+lastWords || mode == replay.Turns && at == givenUp {
+				return 1
+			}
+			return never
+		})
 		want(t, result, replay.Counts{Turns: 5, Equal: 5})
-		if result.Late == 0 {
-			t.Errorf("mode %s: nothing was late", mode)
+		if result.Late != 1 {
+			t.Errorf("mode %s: %d were late", mode, result.Late)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -75,7 +76,7 @@ func (r *Replayer) Run(ctx context.Context) (*Result, error) {
 		return nil, errRanBefore
 	}
 	o := &r.options
-	begin := time.Now()
+	begin := o.clock.Now()
 	r.result = &Result{
 		Target: o.Target.String(), Mode: o.Mode, Speed: o.Speed, Loops: o.Loops, Compared: !o.SendOnly, Started: begin,
 		Planned: NewPlan(r.recording, r.options).Length,
@@ -94,7 +95,7 @@ loops:
 				r.add(&Conn{Identity: c.Identity, Loop: loop + 1, Obstacles: blocked, Skipped: true, order: i}, nil, nil)
 				continue
 			}
-			if !sleepUntil(ctx, start.Add(o.scaled(c.Start))) {
+			if !sleepUntil(ctx, o.clock, start.Add(o.scaled(c.Start))) {
 				break loops
 			}
 			select {
@@ -115,15 +116,14 @@ loops:
 }
 
 // sleepUntil waits for a moment, and returns false if ctx ends before it.
-func sleepUntil(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
+func sleepUntil(ctx context.Context, c clock.Clock, t time.Time) bool {
+	if !t.After(c.Now()) {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(d)
+	timer := c.TimerAt(t)
 	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-timer.C():
 		return true
 	case <-ctx.Done():
 		return false
@@ -147,7 +147,7 @@ func (r *Recording) length(partial bool) time.Duration {
 func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 	o := &r.options
 	c := r.recording.Conversations[i]
-	began := time.Now()
+	began := o.clock.Now()
 	if o.unpaced() {
 		start = began.Add(-c.Start)
 	}
@@ -194,7 +194,7 @@ func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 	if oldErr != nil && conn.Err == nil {
 		conn.Err = &baselineError{oldErr}
 	}
-	conn.Elapsed = time.Since(began)
+	conn.Elapsed = o.clock.Now().Sub(began)
 	r.add(conn, s, t)
 }
 
@@ -219,10 +219,10 @@ func (s *session) open(ctx context.Context, server *Server, p Protocol) error {
 		}
 		return &connectError{err}
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	s.conn = clock.Conn(conn, s.options.clock)
+	defer s.conn.Close()
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
 	defer stop()
-	s.conn = conn
 	s.buf = make([]byte, readBuffer)
 	return s.run(ctx)
 }
@@ -298,7 +298,7 @@ func (r *Replayer) conclude(ctx context.Context, begin time.Time) *Result {
 	slices.SortFunc(r.result.Conns, func(a, b *Conn) int {
 		return cmp.Or(cmp.Compare(a.Loop, b.Loop), cmp.Compare(a.order, b.order))
 	})
-	r.result.Elapsed = time.Since(begin)
+	r.result.Elapsed = r.options.clock.Now().Sub(begin)
 	r.result.Interrupted = ctx.Err() != nil
 	return r.result
 }

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"time"
 )
@@ -22,7 +21,7 @@ func (s *session) send(ctx context.Context, data []byte) error {
 	if s.unanswered > inlineSend {
 		return s.sendReading(ctx, data)
 	}
-	now := time.Now()
+	now := s.options.clock.Now()
 	if timeout := s.options.TurnTimeout; s.writeDeadline.Before(now.Add(timeout)) {
 		s.writeDeadline = now.Add(2 * timeout)
 		if err := s.conn.SetWriteDeadline(s.writeDeadline); err != nil {
@@ -41,7 +40,7 @@ func (s *session) sendReading(ctx context.Context, data []byte) error {
 	}
 	written := make(chan error, 1)
 	go func() { // ends with the write, which its deadlines or the connection's end bound
-		err := writeAll(s.conn, data, s.options.TurnTimeout)
+		err := s.writeAll(data)
 		// Whoever waits for an answer is to hear of it now.
 		if set := s.conn.SetReadDeadline(time.Unix(1, 0)); err == nil {
 			err = set
@@ -63,14 +62,15 @@ func (s *session) sendReading(ctx context.Context, data []byte) error {
 	return s.sendFailure(ctx, err)
 }
 
-// writeAll writes data, of which each chunk must be taken within timeout.
-func writeAll(conn net.Conn, data []byte, timeout time.Duration) error {
+// writeAll writes data, of which the server must take each chunk within the turn
+// timeout. It may run beside a read.
+func (s *session) writeAll(data []byte) error {
 	for len(data) > 0 {
 		n := min(len(data), sendChunk)
-		if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		if err := s.conn.SetWriteDeadline(s.options.clock.Now().Add(s.options.TurnTimeout)); err != nil {
 			return err
 		}
-		if _, err := conn.Write(data[:n]); err != nil {
+		if _, err := s.conn.Write(data[:n]); err != nil {
 			return err
 		}
 		data = data[n:]

@@ -152,12 +152,12 @@ func (s *session) await(ctx context.Context, at time.Duration) error {
 			return err
 		}
 	}
-	now := time.Now()
+	now := s.options.clock.Now()
 	due := now
 	if !s.options.unpaced() {
 		due = s.start.Add(s.options.scaled(at))
 	}
-	for until := s.limiter.reserve(due, now); until.After(now) && !s.eof; now = time.Now() {
+	for until := s.limiter.reserve(due, now); until.After(now) && !s.eof; now = s.options.clock.Now() {
 		if err := s.read(ctx, until, 0); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
@@ -178,7 +178,7 @@ func (s *session) ask(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	s.match.request(data, time.Duration(e.at), time.Since(s.start))
+	s.match.request(data, time.Duration(e.at), s.elapsed())
 	if i >= s.known {
 		if err := s.lookAhead(i); err != nil {
 			return err
@@ -188,7 +188,7 @@ func (s *session) ask(ctx context.Context, i int) error {
 		}
 	}
 	for !s.match.mayAsk() && !s.eof {
-		err := s.read(ctx, time.Now().Add(s.options.TurnTimeout), 0)
+		err := s.read(ctx, s.options.clock.Now().Add(s.options.TurnTimeout), 0)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return errStalled
 		}
@@ -226,7 +226,7 @@ func (s *session) catchUp(ctx context.Context) error {
 		if s.eof {
 			return errClosedEarly
 		}
-		err := s.read(ctx, time.Now().Add(patience), patience/8)
+		err := s.read(ctx, s.options.clock.Now().Add(patience), patience/8)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.match.giveUp()
 			return nil
@@ -254,7 +254,7 @@ func (s *session) readOnce(ctx context.Context) error {
 	if n > 0 {
 		s.unanswered = 0
 		s.bytes[record.Out] += uint64(n)
-		s.match.answer(replayed, s.buf[:n], time.Since(s.start))
+		s.match.answer(replayed, s.buf[:n], s.elapsed())
 		if fault := s.match.fault(); fault != nil {
 			return fault
 		}
@@ -269,7 +269,7 @@ func (s *session) readOnce(ctx context.Context) error {
 		return err
 	}
 	s.eof = true
-	s.match.end(replayed, time.Since(s.start))
+	s.match.end(replayed, s.elapsed())
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -284,7 +284,7 @@ func (s *session) hangUp(ctx context.Context) error {
 	if s.eof || !s.talk.facts.closed {
 		return nil
 	}
-	err := s.read(ctx, time.Now().Add(lastWords), 0)
+	err := s.read(ctx, s.options.clock.Now().Add(lastWords), 0)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
@@ -298,7 +298,7 @@ func (s *session) hangUp(ctx context.Context) error {
 // be heard has been heard, so errors do not matter.
 func (s *session) leave() {
 	half, ok := s.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || s.conn.SetReadDeadline(time.Now().Add(settled)) != nil {
+	if !ok || half.CloseWrite() != nil || s.conn.SetReadDeadline(s.options.clock.Now().Add(settled)) != nil {
 		return
 	}
 	for budget := overflow; budget > 0; {
@@ -317,3 +317,6 @@ func (s *session) failure(ctx context.Context, what string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// elapsed returns the time on the replay's clock.
+func (s *session) elapsed() time.Duration { return s.options.clock.Now().Sub(s.start) }

@@ -1,0 +1,68 @@
+package replay_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/internal/clock"
+	"mosn.io/tcpcopy/pkg/replay"
+)
+
+// lastWords is how long a replay listens on behind the last answer.
+const lastWords = 5 * time.Millisecond
+
+func newManualClock() *clock.Manual {
+	return clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+}
+
+// A schedule says which moments a clock moves on to: to at, when as many timers as
+// it returns wait for that moment. Times are since the begin of the replay.
+type schedule func(now, at time.Duration) (timers int)
+
+const never = 1 << 20
+
+// soon is the schedule of a replay whose only timers in the next 100 ms are those
+// of sends and of leaving. All others are timeouts, which do not pass.
+func soon(now, at time.Duration) int {
+	if at-now < 100*time.Millisecond {
+		return 1
+	}
+	return never
+}
+
+// runOnClock replays the tape on a clock that moves by s.
+func (r *tape) runOnClock(t testing.TB, o replay.Options, s schedule) *replay.Result {
+	t.Helper()
+	return r.runOn(t, newManualClock(), o, s)
+}
+
+// runOn is runOnClock with a clock that the test has.
+func (r *tape) runOn(t testing.TB, now *clock.Manual, o replay.Options, s schedule) *replay.Result {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	moved := make(chan struct{})
+	begin := now.Now()
+	go func() { // ends with ctx
+		defer close(moved)
+		for next := begin; ; now.AdvanceTo(next) {
+			if !now.AwaitTimers(ctx, func(now time.Time, pending []time.Time) bool {
+				for i, at := range pending {
+					n := s(now.Sub(begin), at.Sub(begin))
+					if i+n <= len(pending) && pending[i+n-1].Equal(at) {
+						next = at
+						return true
+					}
+				}
+				return false
+			}) {
+				return
+			}
+		}
+	}()
+	defer func() {
+		stop()
+		<-moved
+	}()
+	return run(t, r.load(t, replay.LoadOptions{}), o.WithClock(now))
+}
