@@ -57,7 +57,7 @@ func (a *answer) sum() []byte {
 	return a.rest.Sum(nil)
 }
 
-// whole tells whether head is all of it.
+// whole reports whether head is all of it.
 func (a *answer) whole() bool { return a.length == uint64(len(a.head)) }
 
 // equal compares every byte.

@@ -32,8 +32,8 @@ func stamped(seed uint64, change string) func(net.Conn) {
 func TestBaselineFindsNoise(t *testing.T) {
 	t.Parallel()
 	const n, turns = 8, 12
-	r := newTape()
-	stampedTape(t, r, n, turns)
+	r := newScenario()
+	stampedScenario(t, r, n, turns)
 	old := serve(t, stamped(2, ""))
 	result := r.run(t, replay.Options{Target: serve(t, stamped(3, "")), Baseline: &old, Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: n * turns, Equal: n * turns, Noise: n * turns})
@@ -50,10 +50,10 @@ func TestBaselineFindsNoise(t *testing.T) {
 	want(t, result, replay.Counts{Turns: n * turns, Different: n * turns})
 }
 
-// stampedTape records conversations with the server of seed 1.
-func stampedTape(t *testing.T, r *tape, n, turns int) {
+// stampedScenario records sessions with the server of seed 1.
+func stampedScenario(t *testing.T, r *scenario, n, turns int) {
 	t.Helper()
-	proxy := newTap(t, serve(t, stamped(1, "")).Address)
+	proxy := newProxy(t, serve(t, stamped(1, "")).Address)
 	for i := range n {
 		conn, err := net.Dial("tcp", proxy.address)
 		if err != nil {
@@ -77,9 +77,9 @@ func TestBaselineOfHTTP(t *testing.T) {
 	var ids atomic.Int64
 	id := func() string { return fmt.Sprintf("%x", 1<<20*ids.Add(7)) }
 	server := httpServer(t, id, nil)
-	tape := httpTape(t, server.Listener.Addr().String(), 2)
+	scenario := httpScenario(t, server.Listener.Addr().String(), 2)
 	old := serverOf(server)
-	result := tape.run(t, replay.Options{Target: serverOf(httpServer(t, id, nil)), Baseline: &old, Speed: math.Inf(1), Rules: noDates})
+	result := scenario.run(t, replay.Options{Target: serverOf(httpServer(t, id, nil)), Baseline: &old, Speed: math.Inf(1), Rules: noDates})
 	want(t, result, replay.Counts{Turns: 36, Equal: 36, Noise: 36})
 	changed := httpServer(t, id, func(path string) string {
 		if path == "/json" {
@@ -87,7 +87,7 @@ func TestBaselineOfHTTP(t *testing.T) {
 		}
 		return ""
 	})
-	result = tape.run(t, replay.Options{Target: serverOf(changed), Baseline: &old, Speed: math.Inf(1), Rules: noDates})
+	result = scenario.run(t, replay.Options{Target: serverOf(changed), Baseline: &old, Speed: math.Inf(1), Rules: noDates})
 	// HEAD tells of the length of the body that it leaves out.
 	want(t, result, replay.Counts{Turns: 36, Equal: 30, Different: 6, Noise: 30})
 }
@@ -95,7 +95,7 @@ func TestBaselineOfHTTP(t *testing.T) {
 func TestABaselineThatIsGone(t *testing.T) {
 	t.Parallel()
 	gone := refusing(t)
-	result := lineTape(2, 3).run(t, replay.Options{Target: serve(t, lines(shout)), Baseline: &gone, Speed: math.Inf(1)})
+	result := lineScenario(2, 3).run(t, replay.Options{Target: serve(t, lines(shout)), Baseline: &gone, Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 6, Equal: 6})
 	if result.Failed != 2 || result.Same() {
 		t.Errorf("%d failed", result.Failed)

@@ -21,11 +21,11 @@ type byteMatcher struct {
 // byteTurn is a turn that waits for the rest of its answers.
 type byteTurn struct {
 	pair
-	due      uint64 // bytes of want that the recorded client had received so far
-	asked    [2]time.Duration
-	came     [2]time.Duration // when the last of the answer came
-	same     uint64           // bytes of got that are equal to want's and not kept
-	diverged bool             // got has bytes of its own
+	due        uint64           // bytes of want that the recorded client had received so far
+	sentAt     [2]time.Duration // when the last of the request passed
+	answeredAt [2]time.Duration // when the last of the answer came
+	same       uint64           // bytes of got that are equal to want's and not kept
+	diverged   bool             // got has bytes of its own
 }
 
 func newByteMatcher(o matchOptions, sink func(*pair)) *byteMatcher {
@@ -66,7 +66,7 @@ func (m *byteMatcher) request(data []byte, then, now time.Duration) {
 		m.bound()
 		t = m.begin(max(m.next, 1))
 	}
-	t.asked = [2]time.Duration{then, now}
+	t.sentAt = [2]time.Duration{then, now}
 	t.request = append(t.request, data[:min(len(data), requestHead-len(t.request))]...)
 }
 
@@ -80,22 +80,22 @@ func (m *byteMatcher) expect(data []byte, lasting bool, at time.Duration) {
 	} else {
 		t.want.add(data, m.limit)
 	}
-	t.came[recorded] = at
+	t.answeredAt[recorded] = at
 }
 
 // expectGap is expect for n bytes that were not recorded.
 func (m *byteMatcher) expectGap(n int, at time.Duration) {
 	t := m.current()
 	t.want.length += uint64(n)
-	t.came[recorded] = at
+	t.answeredAt[recorded] = at
 }
 
-// hear says that the recorded client had received n more bytes of what is expected.
-func (m *byteMatcher) hear(n int) { m.current().due += uint64(n) }
+// receive says that the recorded client had received n more bytes of what is expected.
+func (m *byteMatcher) receive(n int) { m.current().due += uint64(n) }
 
 func (m *byteMatcher) answer(side int, data []byte, at time.Duration) {
 	if side == recorded {
-		m.hear(len(data))
+		m.receive(len(data))
 		return
 	}
 	m.carryOver()
@@ -105,8 +105,8 @@ func (m *byteMatcher) answer(side int, data []byte, at time.Duration) {
 		if i < len(m.open)-1 {
 			n = int(min(uint64(n), t.want.length-t.got.length))
 		}
-		t.take(data[:n], m.limit, m.blind)
-		t.came[replayed] = at
+		t.append(data[:n], m.limit, m.blind)
+		t.answeredAt[replayed] = at
 		data = data[n:]
 		if i < len(m.open)-1 && t.complete() {
 			m.close(i)
@@ -114,7 +114,7 @@ func (m *byteMatcher) answer(side int, data []byte, at time.Duration) {
 	}
 }
 
-// early tells whether t has all that was recorded, and bytes behind it that may
+// early reports whether t has all that was recorded, and bytes behind it that may
 // answer the next requests already: of a client that does not wait for one answer
 // before it asks for the next.
 func (t *byteTurn) early() bool {
@@ -140,8 +140,8 @@ func (m *byteMatcher) carryOver() {
 	}
 	m.close(last - 1)
 	if fits {
-		t.take(bytes, m.limit, m.blind)
-		t.came[replayed] = before.came[replayed]
+		t.append(bytes, m.limit, m.blind)
+		t.answeredAt[replayed] = before.answeredAt[replayed]
 	}
 }
 
@@ -169,7 +169,7 @@ func (m *byteMatcher) whose(data []byte) int {
 	return oldest
 }
 
-// expects tells whether data is what t's answer goes on with.
+// expects reports whether data is what t's answer goes on with.
 func (t *byteTurn) expects(data []byte) bool {
 	if t.got.length >= uint64(len(t.want.head)) {
 		return false
@@ -181,9 +181,9 @@ func (t *byteTurn) expects(data []byte) bool {
 
 func (t *byteTurn) complete() bool { return t.got.length >= t.want.length }
 
-// take adds to the replayed answer. Bytes that are equal to the recorded ones are
+// append adds to the replayed answer. Bytes that are equal to the recorded ones are
 // counted, not kept.
-func (t *byteTurn) take(data []byte, limit int, blind bool) {
+func (t *byteTurn) append(data []byte, limit int, blind bool) {
 	if blind {
 		t.got.length += uint64(len(data))
 		return
@@ -242,7 +242,7 @@ func (m *byteMatcher) close(i int) {
 		t.got.head = bytes.Clone(t.want.head[:t.same])
 	}
 	if t.turn > 0 && t.want.length > 0 && t.got.length >= t.want.length {
-		p.then, p.now = t.came[recorded]-t.asked[recorded], t.came[replayed]-t.asked[replayed]
+		p.then, p.now = t.answeredAt[recorded]-t.sentAt[recorded], t.answeredAt[replayed]-t.sentAt[replayed]
 		p.timed = p.now >= 0
 	}
 	if t.turn > 0 || t.want.length > 0 || t.got.length > 0 {
@@ -266,7 +266,7 @@ func (m *byteMatcher) bound() {
 
 func (m *byteMatcher) end(int, time.Duration) {}
 
-func (m *byteMatcher) mayAsk() bool { return true }
+func (m *byteMatcher) maySend() bool { return true }
 
 func (m *byteMatcher) fault() error { return nil }
 
@@ -281,27 +281,27 @@ func (m *byteMatcher) progress() progress {
 	case t.got.length >= t.due && !longer:
 		return caughtUp
 	case t.diverged && t.endsAlike():
-		return seemsDone
+		return likelyComplete
 	case longer:
 		return surplus
 	case t.diverged:
 		return different
 	default:
-		return behind
+		return incomplete
 	}
 }
 
-// endsAlike tells whether both answers have the end of a line at their ends.
+// endsAlike reports whether both answers have the end of a line at their ends.
 func (t *byteTurn) endsAlike() bool {
 	return t.want.whole() && t.got.whole() && bytes.HasSuffix(t.want.head, []byte("\n")) && bytes.HasSuffix(t.got.head, []byte("\n"))
 }
 
-func (m *byteMatcher) patience() time.Duration {
+func (m *byteMatcher) recordedLatency() time.Duration {
 	if len(m.open) == 0 {
 		return 0
 	}
 	t := m.open[len(m.open)-1]
-	return t.came[recorded] - t.asked[recorded]
+	return t.answeredAt[recorded] - t.sentAt[recorded]
 }
 
 // giveUp leaves the turn open: its answer may still come, late.

@@ -36,7 +36,7 @@ func newChart(recorded, replayed *Histogram) *chart {
 	}
 	low, high := math.Inf(1), 0.0
 	for _, h := range []*Histogram{recorded, replayed} {
-		h.Each(func(upTo time.Duration, _ uint64) {
+		h.each(func(upTo time.Duration, _ uint64) {
 			low, high = min(low, micros(upTo)), max(high, micros(upTo))
 		})
 	}
@@ -72,7 +72,7 @@ func micros(d time.Duration) float64 {
 // logarithms.
 func binned(h *Histogram, from, to float64) []float64 {
 	bins := make([]float64, chartBins)
-	h.Each(func(upTo time.Duration, n uint64) {
+	h.each(func(upTo time.Duration, n uint64) {
 		i := int((math.Log10(micros(upTo)) - from) / (to - from) * chartBins)
 		bins[min(max(i, 0), chartBins-1)] += float64(n) / float64(h.Count)
 	})

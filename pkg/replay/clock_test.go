@@ -9,8 +9,8 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// lastWords is how long a replay listens on behind the last answer.
-const lastWords = 5 * time.Millisecond
+// leaveTimeout is how long a replay listens on behind the last answer.
+const leaveTimeout = 5 * time.Millisecond
 
 func newManualClock() *clock.Manual {
 	return clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
@@ -31,14 +31,14 @@ func soon(now, at time.Duration) int {
 	return never
 }
 
-// runOnClock replays the tape on a clock that moves by s.
-func (r *tape) runOnClock(t testing.TB, o replay.Options, s schedule) *replay.Result {
+// runOnClock replays the scenario on a clock that moves by s.
+func (r *scenario) runOnClock(t testing.TB, o replay.Options, s schedule) *replay.Result {
 	t.Helper()
 	return r.runOn(t, newManualClock(), o, s)
 }
 
 // runOn is runOnClock with a clock that the test has.
-func (r *tape) runOn(t testing.TB, now *clock.Manual, o replay.Options, s schedule) *replay.Result {
+func (r *scenario) runOn(t testing.TB, now *clock.Manual, o replay.Options, s schedule) *replay.Result {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	moved := make(chan struct{})

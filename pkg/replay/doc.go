@@ -8,12 +8,12 @@
 //	…
 //	result, err := replayer.Run(ctx)
 //
-// A recorded connection is a Conversation: what its client sent, in order, and
+// A recorded connection is a Session: what its client sent, in order, and
 // what was answered. For each one the replay opens one connection. By default it
 // goes turn by turn: what the client sent after it had received some of the
 // answer is sent when as much has come back, and not before its time on a clock
 // that starts with the replay. Answers are compared turn by turn. Of
-// conversations in HTTP/1.1 and HTTP/2, which gRPC speaks, the turns are requests
+// sessions in HTTP/1.1 and HTTP/2, which gRPC speaks, the turns are requests
 // and their responses, compared by their meaning: header fields in any order,
 // bodies whatever the chunks; of all others the bytes between two sends. Streams of
 // HTTP/2 that their client reset are not compared: how much of an answer came before

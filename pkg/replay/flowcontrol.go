@@ -55,7 +55,7 @@ func (f *flowControl) update(frame *http2.WindowUpdateFrame) {
 // end forgets a stream that the server has ended: it takes no more of it.
 func (f *flowControl) end(stream uint32) { delete(f.streams, stream) }
 
-// exhausted tells whether more is to be sent than the server takes yet.
+// exhausted reports whether more is to be sent than the server takes yet.
 func (f *flowControl) exhausted() bool {
 	if f.connection < 0 {
 		return true

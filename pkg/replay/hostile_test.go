@@ -80,7 +80,7 @@ func TestHostileTargets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result := lineTape(6, 5).run(t, replay.Options{
+			result := lineScenario(6, 5).run(t, replay.Options{
 				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: 100 * time.Millisecond, OnConn: func(got *replay.Conn) {
 					if got.Conn != "k3v9qa-3" {
 						if got.Err != nil || inTime(got.Counts).Equal != 5 {
@@ -109,7 +109,7 @@ func TestHostileTargets(t *testing.T) {
 
 func TestATargetThatRefuses(t *testing.T) {
 	t.Parallel()
-	result := lineTape(3, 5).run(t, replay.Options{Target: refusing(t), Speed: math.Inf(1)})
+	result := lineScenario(3, 5).run(t, replay.Options{Target: refusing(t), Speed: math.Inf(1)})
 	want(t, result, replay.Counts{})
 	if result.Failed != 3 || result.Unconnected != 3 || result.Same() || !strings.Contains(result.Conns[0].Err.Error(), "refused") {
 		t.Errorf("%+v", result)
@@ -227,7 +227,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestCtrlC(t *testing.T) {
 	t.Parallel()
-	r := lineTape(4, 20)
+	r := lineScenario(4, 20)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var said atomic.Int64

@@ -30,7 +30,7 @@ func (m *messageMatcher) parseHTTP1Requests(r io.Reader) error {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			return fmt.Errorf("body of request %d: %w", key, noEOF(err))
 		}
-		m.asked(x)
+		m.requestSent(x)
 	}
 }
 
@@ -47,7 +47,7 @@ func (m *messageMatcher) parseHTTP1Answers(side int, r io.Reader) error {
 			// Nobody asked, or the exchange was given up and is no longer known.
 			x = &exchange{paired: true, method: http.MethodGet}
 			if key > uint64(m.turns) {
-				return errUnasked
+				return errUnrequested
 			}
 		}
 		resp, err := http.ReadResponse(br, &http.Request{Method: x.method})
@@ -61,7 +61,7 @@ func (m *messageMatcher) parseHTTP1Answers(side int, r io.Reader) error {
 		if resp.StatusCode/100 == 1 {
 			continue
 		}
-		if err := m.takeResponse(x, side, resp); err != nil {
+		if err := m.addResponse(x, side, resp); err != nil {
 			return fmt.Errorf("body of response %d: %w", key, noEOF(err))
 		}
 		s.units++
@@ -79,10 +79,10 @@ func noEOF(err error) error {
 	return err
 }
 
-// takeResponse adds a response to an exchange in a form that is the same for
+// addResponse adds a response to an exchange in a form that is the same for
 // equal responses: the header fields sorted, without those that only say how the
 // body was framed and those that are ignored, and the body as it was meant.
-func (m *messageMatcher) takeResponse(x *exchange, side int, resp *http.Response) error {
+func (m *messageMatcher) addResponse(x *exchange, side int, resp *http.Response) error {
 	defer resp.Body.Close()
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s\n", resp.Proto, resp.Status)
@@ -124,7 +124,7 @@ func writeFields(w *strings.Builder, h http.Header, skip func(name string) bool)
 	}
 }
 
-// isJSON tells whether a media type is JSON.
+// isJSON reports whether a media type is JSON.
 func isJSON(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))

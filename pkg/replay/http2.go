@@ -49,12 +49,12 @@ func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
 				m.begin(uint64(f.StreamID), method, method+" "+f.PseudoValue("path"))
 				m.window.open(f.StreamID)
 			} else if x != nil {
-				m.asked(x) // trailers
+				m.requestSent(x) // trailers
 			}
 		case *http2.DataFrame:
 			m.window.spend(f.StreamID, int64(f.Length))
 			if x != nil {
-				m.asked(x)
+				m.requestSent(x)
 			}
 		case *http2.RSTStreamFrame:
 			// Whatever the server has answered until it hears of this is chance.
@@ -84,7 +84,7 @@ func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
 		case *http2.MetaHeadersFrame:
 			s.units++
 			if x != nil {
-				m.takeHeaders(x, side, f)
+				m.addHeaders(x, side, f)
 			}
 		case *http2.DataFrame:
 			s.units += uint64(len(f.Data()))
@@ -127,7 +127,7 @@ func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
 	}
 }
 
-// ends tells whether a frame is of a type that can end a stream. Data and header
+// ends reports whether a frame is of a type that can end a stream. Data and header
 // frames have the same flag for it.
 func ends(f http2.Frame) bool {
 	switch f.(type) {
@@ -137,9 +137,9 @@ func ends(f http2.Frame) bool {
 	return false
 }
 
-// takeHeaders adds a header block in a form that does not depend on the fields'
+// addHeaders adds a header block in a form that does not depend on the fields'
 // order.
-func (m *messageMatcher) takeHeaders(x *exchange, side int, f *http2.MetaHeadersFrame) {
+func (m *messageMatcher) addHeaders(x *exchange, side int, f *http2.MetaHeadersFrame) {
 	var head strings.Builder
 	trailer := x.parts[side].length > 0
 	if trailer {

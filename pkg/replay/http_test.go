@@ -55,10 +55,10 @@ func httpServer(t testing.TB, id func() string, change func(path string) string)
 	return server
 }
 
-// httpTape records clients with keep-alive connections.
-func httpTape(t testing.TB, upstream string, clients int) *tape {
+// httpScenario records clients with keep-alive connections.
+func httpScenario(t testing.TB, upstream string, clients int) *scenario {
 	t.Helper()
-	proxy := newTap(t, upstream)
+	proxy := newProxy(t, upstream)
 	for i := range clients {
 		client := &http.Client{Transport: &http.Transport{}}
 		for j, path := range []string{"/a", "/chunks", "/json", "/empty", "/chunks/again", "/b"} {
@@ -94,9 +94,9 @@ var noDates = replay.Rules{Headers: []string{"date"}}
 func TestHTTPIsComparedByItsMeaning(t *testing.T) {
 	t.Parallel()
 	server := httpServer(t, nil, nil)
-	tape := httpTape(t, server.Listener.Addr().String(), 3)
+	scenario := httpScenario(t, server.Listener.Addr().String(), 3)
 	for _, speed := range []float64{1, math.Inf(1)} {
-		result := tape.run(t, replay.Options{Target: serverOf(server), Speed: speed, Rules: noDates})
+		result := scenario.run(t, replay.Options{Target: serverOf(server), Speed: speed, Rules: noDates})
 		want(t, result, replay.Counts{Turns: 54, Equal: 54})
 	}
 	changed := httpServer(t, nil, func(path string) string {
@@ -105,7 +105,7 @@ func TestHTTPIsComparedByItsMeaning(t *testing.T) {
 		}
 		return ""
 	})
-	result := tape.run(t, replay.Options{Target: serverOf(changed), Speed: math.Inf(1), Rules: noDates})
+	result := scenario.run(t, replay.Options{Target: serverOf(changed), Speed: math.Inf(1), Rules: noDates})
 	// Of the path's three methods HEAD has no body to differ in.
 	want(t, result, replay.Counts{Turns: 54, Equal: 48, Different: 6})
 	if c := result.Conns[0]; c.Protocol != replay.HTTP1 || !strings.HasPrefix(c.Differences[0].Label, "GET /chunks?") {
@@ -115,7 +115,7 @@ func TestHTTPIsComparedByItsMeaning(t *testing.T) {
 
 func TestHTTPInOtherWords(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	r.open(0, 80).in("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n").
 		out("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nContent-Length: 5\r\n\r\nhello").
 		out("HTTP/1.1 200 OK\r\n\r\nuntil the end").close("LocalClose")
@@ -137,7 +137,7 @@ func TestHTTPInOtherWords(t *testing.T) {
 
 func TestHTTPThatChangesItsProtocolIsBytes(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	r.open(0, 80).in("GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n").out("HTTP/1.1 101 Switching Protocols\r\n\r\n").
 		in("one").out("one").in("two").out("two").close("RemoteClose")
 	server := serve(t, func(conn net.Conn) {
@@ -152,10 +152,10 @@ func TestHTTPThatChangesItsProtocolIsBytes(t *testing.T) {
 	want(t, result, replay.Counts{Turns: 3, Equal: 3})
 }
 
-// A server that answers with something else than HTTP ends the conversation.
+// A server that answers with something else than HTTP ends the session.
 func TestAnswersThatAreNotHTTP(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	c := r.open(0, 80)
 	for range 2 {
 		c.in("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").out("HTTP/1.1 204 No Content\r\n\r\n")
@@ -170,7 +170,7 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 
 func TestIgnoreRulesOfHTTP(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	answer := func(id int) string {
 		body := fmt.Sprintf(`{"id": %d, "items": [{"id": "i%d", "n": 1}, {"id": "j%d", "n": 2}], "deep": {"a": {"t": %d}, "b": {"t": %d}}}`, id, id, id, id, id)
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Id: %d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", id, len(body), body)
@@ -223,9 +223,9 @@ func TestGRPC(t *testing.T) {
 	// those of their own clients, too. The recorded server allows for it, the target
 	// below does not.
 	lenient := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true})
-	proxy := newTap(t, grpcServer(t, lenient))
+	proxy := newProxy(t, grpcServer(t, lenient))
 	upstream := grpcServer(t)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	const clients, calls = 4, 10
 	for i := range clients {
@@ -243,9 +243,9 @@ func TestGRPC(t *testing.T) {
 		}
 		conn.Close()
 	}
-	tape := proxy.recorded()
+	scenario := proxy.recorded()
 	for _, speed := range []float64{1, math.Inf(1)} {
-		result := tape.run(t, replay.Options{Target: replay.Server{Address: upstream}, Speed: speed})
+		result := scenario.run(t, replay.Options{Target: replay.Server{Address: upstream}, Speed: speed})
 		// A client that leaves may end its stream before it has heard all: such a
 		// stream is not compared.
 		if result.Turns < clients*calls {
@@ -260,7 +260,7 @@ func TestGRPC(t *testing.T) {
 		}
 		return handler(ctx, req)
 	}))
-	result := tape.run(t, replay.Options{Target: replay.Server{Address: changed}, Speed: math.Inf(1), Concurrency: 1})
+	result := scenario.run(t, replay.Options{Target: replay.Server{Address: changed}, Speed: math.Inf(1), Concurrency: 1})
 	want(t, result, replay.Counts{Turns: result.Turns, Equal: result.Turns - 1, Different: 1})
 	if c := result.Conns[0]; c.Protocol != replay.HTTP2 || c.Differences[0].Label != "POST "+grpcecho.EchoMethod || c.Differences[0].Turn != 7 {
 		t.Errorf("%s %+v", c.Protocol, c.Differences)
@@ -287,7 +287,7 @@ func TestPingsOfTheRecordedClientAreNotReplayed(t *testing.T) {
 	ok := func(f *http2.Framer, stream uint32) error {
 		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
 	}
-	r := newTape()
+	r := newScenario()
 	c := r.open(0, 80)
 	c.in(http2.ClientPreface + frames(&sent, client.WriteSettings(), get(1))).
 		out(frames(&answered, server.WriteSettings(), server.WriteSettingsAck(), ok(server, 1)))

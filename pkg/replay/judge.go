@@ -91,7 +91,7 @@ func (j *judge) baseline(p *pair) (n noise, want []byte, silent bool) {
 	return noiseOf(diff(want, j.rules.view(&p.got))), want, false
 }
 
-// explain tells whether a difference is nothing but noise. If not, it notes the
+// explain reports whether a difference is nothing but noise. If not, it notes the
 // places of what is more.
 func (f *finding) explain(n noise, silent bool) bool {
 	if f.Verdict == Missing {

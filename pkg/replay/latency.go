@@ -20,16 +20,16 @@ type Histogram struct {
 	buckets [finest + octaves*finest/2]uint64
 }
 
-// Add counts d once; what is negative counts as nothing.
-func (h *Histogram) Add(d time.Duration) {
+// add counts d once; what is negative counts as nothing.
+func (h *Histogram) add(d time.Duration) {
 	d = max(d, 0)
 	h.Count++
 	h.Max = max(h.Max, d)
 	h.buckets[bucketOf(d)]++
 }
 
-// AddAll counts all that other has counted.
-func (h *Histogram) AddAll(other *Histogram) {
+// addAll counts all that other has counted.
+func (h *Histogram) addAll(other *Histogram) {
 	h.Count += other.Count
 	h.Max = max(h.Max, other.Max)
 	for i, n := range other.buckets {
@@ -66,18 +66,18 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	}
 	rank := uint64(q*float64(h.Count) + 0.5)
 	rank = min(max(rank, 1), h.Count)
-	var seen uint64
+	var counted uint64
 	for i, n := range h.buckets {
-		if seen += n; seen >= rank {
+		if counted += n; counted >= rank {
 			return min(upper(i), h.Max)
 		}
 	}
 	return h.Max
 }
 
-// Each calls f with every bucket that is not empty: how long its lengths of time
+// each calls f with every bucket that is not empty: how long its lengths of time
 // are at most, and how many they are.
-func (h *Histogram) Each(f func(upTo time.Duration, n uint64)) {
+func (h *Histogram) each(f func(upTo time.Duration, n uint64)) {
 	for i, n := range h.buckets {
 		if n > 0 {
 			f(upper(i), n)

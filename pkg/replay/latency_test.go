@@ -10,10 +10,10 @@ func TestQuantilesAreWithinAThirtieth(t *testing.T) {
 	for _, unit := range []time.Duration{time.Microsecond, 37 * time.Microsecond, time.Millisecond, time.Second} {
 		var h, half Histogram
 		for i := 1; i <= 1000; i++ {
-			h.Add(time.Duration(i) * unit)
-			half.Add(time.Duration(i) * unit)
+			h.add(time.Duration(i) * unit)
+			half.add(time.Duration(i) * unit)
 		}
-		h.AddAll(&half)
+		h.addAll(&half)
 		for _, q := range []float64{0.001, 0.5, 0.9, 0.99, 1} {
 			want := math.Round(q*1000) * float64(unit)
 			if got := float64(h.Quantile(q)); got < want-float64(time.Microsecond) || got > want*(1+1.0/30)+float64(time.Microsecond) {
@@ -32,11 +32,11 @@ func TestHistogramTakesAnything(t *testing.T) {
 		t.Error("the median of nothing")
 	}
 	for _, d := range []time.Duration{-1, 0, 1, math.MaxInt64, time.Hour} {
-		h.Add(d)
+		h.add(d)
 	}
 	var n uint64
 	last := time.Duration(-1)
-	h.Each(func(upTo time.Duration, count uint64) {
+	h.each(func(upTo time.Duration, count uint64) {
 		if upTo <= last {
 			t.Errorf("%v behind %v", upTo, last)
 		}

@@ -9,7 +9,7 @@ const (
 )
 
 // matcher pairs the answers of a replay with the recorded ones. It is told of
-// both as a replay goes through a conversation: of recorded bytes up to the point
+// both as a replay goes through a session: of recorded bytes up to the point
 // where the replay is, of what was sent, and of what has come back. Times are
 // since the Recording's begin and since the replay's. A matcher belongs to one
 // goroutine.
@@ -17,9 +17,9 @@ type matcher interface {
 	// request says that the client sent data then, and the replay now. It does
 	// not keep data.
 	request(data []byte, then, now time.Duration)
-	// mayAsk tells whether the protocol allows what was given to request to be sent
+	// maySend reports whether the protocol allows what was given to request to be sent
 	// now.
-	mayAsk() bool
+	maySend() bool
 	// answer says what came on one side. It does not keep data.
 	answer(side int, data []byte, at time.Duration)
 	// end says that a side's answers have ended.
@@ -28,14 +28,14 @@ type matcher interface {
 	// progress compares how much of the answers has come with how much had come
 	// when the recorded client went on.
 	progress() progress
-	// patience is how long the recorded client waited for the answer that is
+	// recordedLatency is how long the recorded client waited for the answer that is
 	// waited for now.
-	patience() time.Duration
+	recordedLatency() time.Duration
 	// giveUp says that no more is waited for.
 	giveUp()
 
 	// fault returns what is wrong with the replay's answers, when they are not in
-	// the conversation's protocol.
+	// the session's protocol.
 	fault() error
 	// finish pairs what is left. Nothing else is called after it.
 	finish()
@@ -45,10 +45,10 @@ type matcher interface {
 type progress int
 
 const (
-	behind    progress = iota // more must come
-	different                 // more must come, though what came differs from the recording already
-	surplus                   // as much has come, and more, and it differs
-	seemsDone                 // as one of these two, and what came ends as the recorded answer does
+	incomplete     progress = iota // more must come
+	different                      // more must come, though what came differs from the recording already
+	surplus                        // as much has come, and more, and it differs
+	likelyComplete                 // as one of these two, and what came ends as the recorded answer does
 	caughtUp
 )
 

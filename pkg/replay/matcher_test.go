@@ -9,12 +9,12 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// talkSeeds are conversations, a request and an answer alternating. The unit test
+// exchangeSeeds are sessions, a request and an answer alternating. The unit test
 // and the fuzz target share them.
-var talkSeeds = []struct {
+var exchangeSeeds = []struct {
 	protocol Protocol
 	turns    int
-	talk     []string
+	parts    []string
 }{
 	{Bytes, 3, []string{"a\n", "you said a\n", "b\n", "you said b\n", "c\n", strings.Repeat("\x00\xff", 3000)}},
 	{HTTP1, 3, []string{
@@ -30,26 +30,26 @@ var talkSeeds = []struct {
 	}},
 }
 
-// pairs runs a conversation through a matcher, its replayed answers in pieces that
+// pairs runs a session through a matcher, its replayed answers in pieces that
 // rng makes up and changed by change.
-func pairs(p Protocol, talk []string, rng *rand.Rand, change func(string) string) (total, same int) {
+func pairs(p Protocol, parts []string, rng *rand.Rand, change func(string) string) (total, same int) {
 	m := newMatcher(p, matchOptions{limit: 1 << 10, turns: true}, func(p *pair) {
 		total++
 		if p.same {
 			same++
 		}
 	})
-	for i, text := range talk {
+	for i, text := range parts {
 		now := time.Duration(i)
 		if i%2 == 0 {
 			m.request([]byte(text), now, now)
-			if raw, ok := m.(*byteMatcher); ok && i+1 < len(talk) {
-				raw.expect([]byte(talk[i+1]), false, now)
+			if raw, ok := m.(*byteMatcher); ok && i+1 < len(parts) {
+				raw.expect([]byte(parts[i+1]), false, now)
 			}
 			continue
 		}
 		if raw, ok := m.(*byteMatcher); ok {
-			raw.hear(len(text))
+			raw.receive(len(text))
 		} else {
 			m.answer(recorded, []byte(text), now)
 		}
@@ -59,8 +59,8 @@ func pairs(p Protocol, talk []string, rng *rand.Rand, change func(string) string
 			rest = rest[n:]
 		}
 		m.progress()
-		m.patience()
-		m.mayAsk()
+		m.recordedLatency()
+		m.maySend()
 		m.giveUp()
 	}
 	m.end(recorded, 0)
@@ -70,10 +70,10 @@ func pairs(p Protocol, talk []string, rng *rand.Rand, change func(string) string
 }
 
 func TestAnswersInAnyPieces(t *testing.T) {
-	for _, c := range talkSeeds {
+	for _, c := range exchangeSeeds {
 		for seed := range uint64(50) {
 			rng := rand.New(rand.NewPCG(seed, 0))
-			if total, same := pairs(c.protocol, c.talk, rng, func(s string) string { return s }); total != c.turns || same != c.turns {
+			if total, same := pairs(c.protocol, c.parts, rng, func(s string) string { return s }); total != c.turns || same != c.turns {
 				t.Fatalf("%s, seed %d: %d of %d turns are the same, want %d", c.protocol, seed, same, total, c.turns)
 			}
 		}
@@ -83,14 +83,14 @@ func TestAnswersInAnyPieces(t *testing.T) {
 // FuzzMatchers gives matchers anything: they must neither panic nor find answers
 // the same that are not.
 func FuzzMatchers(f *testing.F) {
-	for i, c := range talkSeeds {
-		f.Add(uint8(i), strings.Join(c.talk, "\x1e"), uint64(1), uint16(3))
+	for i, c := range exchangeSeeds {
+		f.Add(uint8(i), strings.Join(c.parts, "\x1e"), uint64(1), uint16(3))
 	}
 	protocols := []Protocol{Bytes, HTTP1, HTTP2}
-	f.Fuzz(func(t *testing.T, protocol uint8, talk string, seed uint64, at uint16) {
+	f.Fuzz(func(t *testing.T, protocol uint8, text string, seed uint64, at uint16) {
 		p := protocols[int(protocol)%len(protocols)]
 		rng := rand.New(rand.NewPCG(seed, 0))
-		parts := strings.Split(talk, "\x1e")
+		parts := strings.Split(text, "\x1e")
 		pairs(p, parts, rng, func(s string) string { return s })
 		_, same := pairs(p, parts, rng, func(s string) string {
 			if int(at) >= len(s) {

@@ -33,13 +33,13 @@ type messageSide struct {
 // exchange is a request and what came for it.
 type exchange struct {
 	pair
-	key    uint64 // HTTP/1.1: its number from 1 on; HTTP/2: its stream
-	method string
-	asked  [2]time.Duration // when the last of the request passed
-	parts  [2]answer
-	done   [2]bool
-	came   [2]time.Duration
-	paired bool
+	key        uint64 // HTTP/1.1: its number from 1 on; HTTP/2: its stream
+	method     string
+	sentAt     [2]time.Duration // when the last of the request passed
+	parts      [2]answer
+	done       [2]bool
+	answeredAt [2]time.Duration
+	paired     bool
 }
 
 func newMessageMatcher(p Protocol, o matchOptions, sink func(*pair)) *messageMatcher {
@@ -55,25 +55,25 @@ func newMessageMatcher(p Protocol, o matchOptions, sink func(*pair)) *messageMat
 	return m
 }
 
-// failed tells whether the recording is not in the protocol.
+// failed reports whether the recording is not in the protocol.
 func (m *messageMatcher) failed() bool {
 	return m.requests.err != nil || m.sides[recorded].parser.err != nil
 }
 
-var errUnasked = errors.New("an answer to no request")
+var errUnrequested = errors.New("an answer to no request")
 
 // begin enters an exchange whose request has begun.
 func (m *messageMatcher) begin(key uint64, method, label string) *exchange {
 	m.turns++
 	x := &exchange{pair: pair{turn: m.turns, label: label}, key: key, method: method}
-	x.asked = m.now
+	x.sentAt = m.now
 	m.exchanges[key] = x
 	m.order = append(m.order, x)
 	return x
 }
 
-// asked says that all of an exchange's request has passed.
-func (m *messageMatcher) asked(x *exchange) { x.asked = m.now }
+// requestSent says that all of an exchange's request has passed.
+func (m *messageMatcher) requestSent(x *exchange) { x.sentAt = m.now }
 
 // add appends to an exchange's answer.
 func (m *messageMatcher) add(x *exchange, side int, b []byte) {
@@ -91,7 +91,7 @@ func (m *messageMatcher) answered(x *exchange, side int) {
 	if x.paired || x.done[side] {
 		return
 	}
-	x.done[side], x.came[side] = true, m.now[side]
+	x.done[side], x.answeredAt[side] = true, m.now[side]
 	if x.done[0] && x.done[1] {
 		m.pair(x)
 	}
@@ -106,7 +106,7 @@ func (m *messageMatcher) pair(x *exchange) {
 	m.kept -= len(p.want.head) + len(p.got.head)
 	p.same = m.blind || x.done[recorded] == x.done[replayed] && p.want.equal(&p.got)
 	if x.done[recorded] && x.done[replayed] {
-		p.then, p.now, p.timed = x.came[recorded]-x.asked[recorded], x.came[replayed]-x.asked[replayed], true
+		p.then, p.now, p.timed = x.answeredAt[recorded]-x.sentAt[recorded], x.answeredAt[replayed]-x.sentAt[replayed], true
 	}
 	x.parts = [2]answer{}
 	m.trim()
@@ -139,13 +139,13 @@ func (m *messageMatcher) answer(side int, data []byte, at time.Duration) {
 	m.now[side] = at
 	s := &m.sides[side]
 	if err := s.parser.feed(data); err != nil && side == replayed {
-		m.strange(data)
+		m.addUnparsed(data)
 	}
 }
 
-// strange takes in bytes of the replay's that are not the protocol: they are what
+// addUnparsed adds bytes of the replay's that are not the protocol: they are what
 // came for the oldest exchange.
-func (m *messageMatcher) strange(data []byte) {
+func (m *messageMatcher) addUnparsed(data []byte) {
 	for _, x := range m.order {
 		if !x.paired && !x.done[replayed] {
 			m.add(x, replayed, data)
@@ -172,7 +172,7 @@ func (m *messageMatcher) progress() progress {
 	case got.units > want.units:
 		return caughtUp
 	case got.units < want.units || m.protocol == HTTP1 && got.within() < want.within():
-		return behind
+		return incomplete
 	default:
 		return caughtUp
 	}
@@ -181,13 +181,13 @@ func (m *messageMatcher) progress() progress {
 // within is how many bytes of the message under way have come.
 func (s *messageSide) within() uint64 { return s.parser.fed - s.start }
 
-func (m *messageMatcher) mayAsk() bool { return !m.window.exhausted() }
+func (m *messageMatcher) maySend() bool { return !m.window.exhausted() }
 
-func (m *messageMatcher) patience() time.Duration {
+func (m *messageMatcher) recordedLatency() time.Duration {
 	var longest time.Duration
 	for _, x := range m.order {
 		if !x.paired && !x.done[replayed] {
-			longest = max(longest, m.now[recorded]-x.asked[recorded])
+			longest = max(longest, m.now[recorded]-x.sentAt[recorded])
 		}
 	}
 	return longest

@@ -17,7 +17,7 @@ func noiseOf(changes []change) noise {
 	return n
 }
 
-// covers tells whether c changes nothing but noise.
+// covers reports whether c changes nothing but noise.
 func (n noise) covers(c change) bool {
 	for _, s := range n {
 		if s.from <= c.aFrom && c.aTo <= s.to {
@@ -52,7 +52,7 @@ func (p *noisyPlaces) learn(answer []byte, n noise) {
 	}
 }
 
-// know tells whether all places are known.
+// know reports whether all places are known.
 func (p *noisyPlaces) know(places []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Obstacle is a reason for which a conversation cannot be replayed as it was.
+// Obstacle is a reason for which a session cannot be replayed as it was.
 type Obstacle struct {
 	Kind   ObstacleKind
 	Detail string // for people
@@ -14,7 +14,7 @@ type Obstacle struct {
 // ObstacleKind is the kind of an Obstacle.
 type ObstacleKind string
 
-// The kinds of obstacles. Only those that CanBePartial tells do not matter to a
+// The kinds of obstacles. Only those that canBePartial tells do not matter to a
 // replay that is allowed to be partial.
 const (
 	BeganBefore ObstacleKind = "began_before" // the connection is older than the window
@@ -27,21 +27,21 @@ const (
 	CutOff      ObstacleKind = "cut_off"      // was still open at the window's end; keeps nothing from being sent but what was not answered
 )
 
-// CanBePartial tells whether the conversation can be replayed as far as it goes.
-func (k ObstacleKind) CanBePartial() bool {
+// canBePartial reports whether the session can be replayed as far as it goes.
+func (k ObstacleKind) canBePartial() bool {
 	return k != Legacy && k != Datagrams && k != Empty
 }
 
-// Blocks tells whether a conversation with it is left out.
-func (k ObstacleKind) Blocks(partial bool) bool {
-	return k != CutOff && (!partial || !k.CanBePartial())
+// blocks reports whether a session with it is left out.
+func (k ObstacleKind) blocks(partial bool) bool {
+	return k != CutOff && (!partial || !k.canBePartial())
 }
 
 // String returns the Detail.
 func (o Obstacle) String() string { return o.Detail }
 
 // Obstacles returns why c cannot be replayed as it was; none for most.
-func (c *Conversation) Obstacles() []Obstacle {
+func (c *Session) Obstacles() []Obstacle {
 	if c.facts.legacy {
 		return []Obstacle{{Legacy, "the log does not tell the connections of port " + c.Port + " apart"}}
 	}
@@ -63,30 +63,30 @@ func (c *Conversation) Obstacles() []Obstacle {
 	}
 	if !c.facts.closed {
 		detail := "was still open at the window's end"
-		if _, n := requests(c.events[len(c.script(false)):]); n > 0 {
+		if _, n := requests(c.events[len(c.replayable(false)):]); n > 0 {
 			detail += fmt.Sprintf(": its last %d request bytes were not answered", n)
 		}
 		all = append(all, Obstacle{CutOff, detail})
 	}
-	if len(c.script(false)) == 0 {
+	if len(c.replayable(false)) == 0 {
 		all = append(all, Obstacle{Unanswered, "nothing that it sent was answered"})
 	}
 	return all
 }
 
 // blocked returns the obstacles that keep c from being replayed.
-func (c *Conversation) blocked(partial bool) []Obstacle {
+func (c *Session) blocked(partial bool) []Obstacle {
 	var all []Obstacle
 	for _, o := range c.Obstacles() {
-		if o.Kind.Blocks(partial) {
+		if o.Kind.blocks(partial) {
 			all = append(all, o)
 		}
 	}
 	return all
 }
 
-// comparable tells whether the recorded answers are all there.
-func (c *Conversation) comparable() bool { return c.answers && c.facts.gaps[1] == 0 }
+// comparable reports whether the recorded answers are all there.
+func (c *Session) comparable() bool { return c.answers && c.facts.gaps[1] == 0 }
 
 // details joins the texts of obstacles.
 func details(obstacles []Obstacle) string {

@@ -48,7 +48,7 @@ type Options struct {
 	TurnTimeout    time.Duration
 	ConnectTimeout time.Duration // of a connection, with its TLS handshake; zero means 5 s
 
-	// Partial lets conversations take part that began before their window, have
+	// Partial lets sessions take part that began before their window, have
 	// gaps or have no recorded answers, as far as they go.
 	Partial bool
 	// SendOnly leaves the comparing out.
@@ -141,7 +141,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(errs...)
 }
 
-// unpaced tells whether nothing waits for its time.
+// unpaced reports whether nothing waits for its time.
 func (o *Options) unpaced() bool { return math.IsInf(o.Speed, 1) }
 
 // scaled returns how long d of the recording takes in the replay.

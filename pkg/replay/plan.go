@@ -12,9 +12,9 @@ type Plan struct {
 	Length   time.Duration
 }
 
-// PlanConn is what would become of one conversation.
+// PlanConn is what would become of one session.
 type PlanConn struct {
-	*Conversation
+	*Session
 	Skipped   bool
 	Obstacles []Obstacle // why it is left out, or not replayed as it was
 	Sends     int
@@ -25,20 +25,20 @@ type PlanConn struct {
 
 // NewPlan returns what New and Run would do with these arguments, as far as that
 // does not depend on the target. It does not look at what Options are not about
-// conversations and time.
+// sessions and time.
 func NewPlan(r *Recording, o Options) *Plan {
 	if o.Speed == 0 {
 		o.Speed = 1
 	}
 	loops := uint64(max(o.Loops, 1))
 	p := &Plan{}
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		blocked := c.blocked(o.Partial)
-		pc := PlanConn{Conversation: c, Obstacles: c.Obstacles(), Skipped: len(blocked) > 0}
+		pc := PlanConn{Session: c, Obstacles: c.Obstacles(), Skipped: len(blocked) > 0}
 		if pc.Skipped {
 			p.Skipped++
 		} else {
-			pc.Sends, pc.Payload = requests(c.script(o.Partial))
+			pc.Sends, pc.Payload = requests(c.replayable(o.Partial))
 			pc.Starts, pc.Takes = o.scaled(c.Start), o.scaled(c.Length)
 			p.Replayed++
 			p.Sends += uint64(pc.Sends) * loops

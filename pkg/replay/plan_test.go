@@ -15,7 +15,7 @@ import (
 
 func TestObstacles(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	r.open(0, 1).in("ab").out("cd").close("RemoteClose")
 	r.open(0, 1).skip(5, 5).in("ab").out("cd").close("RemoteClose")
 	r.open(0, 1).in("ab").gap(record.In, 3).out("cd").close("RemoteClose")
@@ -59,7 +59,7 @@ func TestObstacles(t *testing.T) {
 // are not compared.
 func TestPartial(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").gap(record.Out, 11).close("RemoteClose")
 	r.open(0, 1).in("a\n").gap(record.In, 2).in("b\n").out("you said a\nyou said b\n").close("RemoteClose")
 	r.open(0, 2).in("a\n").close("RemoteClose")
@@ -76,7 +76,7 @@ func TestPartial(t *testing.T) {
 // A recording that is cut off within an answer says nothing of the rest.
 func TestCutOffAnswers(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").in("b\n").out("you s")
 	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 2, Equal: 2})
@@ -88,14 +88,14 @@ func TestCutOffAnswers(t *testing.T) {
 
 // Servers that speak first, close themselves, answer before they were asked for
 // all, or are asked again before they have answered.
-func TestOtherTalks(t *testing.T) {
+func TestServersThatSpeakFirstOrCloseOrLagBehind(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte("hello\n"))
 		answers := lines(shout)
 		answers(conn)
 	})
-	r := newTape()
+	r := newScenario()
 	r.open(0, 1).out("hello\n").in("a\n").out("you said a\n").close("RemoteClose")
 	r.open(0, 1).out("hello\n").close("LocalClose")
 	// Pipelined: answers come after later requests.
@@ -108,8 +108,8 @@ func TestOtherTalks(t *testing.T) {
 func TestSpool(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	tape := lineTape(8, 20)
-	recording := tape.load(t, replay.LoadOptions{Memory: 1, Dir: dir})
+	scenario := lineScenario(8, 20)
+	recording := scenario.load(t, replay.LoadOptions{Memory: 1, Dir: dir})
 	result := run(t, recording, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 160, Equal: 160})
 	if files, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(files) > 0 {

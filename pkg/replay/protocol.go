@@ -8,7 +8,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Protocol is what a conversation speaks, as far as comparing its answers needs
+// Protocol is what a session speaks, as far as comparing its answers needs
 // to know.
 type Protocol string
 
@@ -21,7 +21,7 @@ const (
 
 // Protocol returns what c speaks: HTTP only if all that was recorded of it is
 // that, from the first byte on. The first call may read much of the payload.
-func (c *Conversation) Protocol() (Protocol, error) {
+func (c *Session) Protocol() (Protocol, error) {
 	c.detect.Do(func() { c.protocol, c.failed = c.findProtocol() })
 	return c.protocol, c.failed
 }
@@ -31,15 +31,15 @@ var requestLine = regexp.MustCompile(`^[A-Z]{3,16} [^ \r\n]`)
 
 const http2Preface = "PRI * HTTP/2.0\r\n"
 
-func (c *Conversation) findProtocol() (Protocol, error) {
-	script := c.script(false)
+func (c *Session) findProtocol() (Protocol, error) {
+	events := c.replayable(false)
 	// A server may speak first, with HTTP/2 too.
-	asks := slices.IndexFunc(script, func(e event) bool { return e.dir == record.In })
-	if !c.comparable() || c.facts.gaps[record.In] > 0 || asks < 0 {
+	request := slices.IndexFunc(events, func(e event) bool { return e.dir == record.In })
+	if !c.comparable() || c.facts.gaps[record.In] > 0 || request < 0 {
 		return Bytes, nil
 	}
 	var buf []byte
-	first, err := c.payload(&script[asks], &buf)
+	first, err := c.payload(&events[request], &buf)
 	if err != nil {
 		return Bytes, err
 	}
@@ -52,7 +52,7 @@ func (c *Conversation) findProtocol() (Protocol, error) {
 	default:
 		return Bytes, nil
 	}
-	ok, err := c.speaks(guess, script)
+	ok, err := c.speaks(guess, events)
 	if !ok || err != nil {
 		return Bytes, err
 	}
@@ -60,12 +60,12 @@ func (c *Conversation) findProtocol() (Protocol, error) {
 }
 
 // speaks goes through the recording as a replay that is equal to it would.
-func (c *Conversation) speaks(p Protocol, script []event) (bool, error) {
+func (c *Session) speaks(p Protocol, events []event) (bool, error) {
 	m := newMessageMatcher(p, matchOptions{limit: 1, blind: true}, func(*pair) {})
 	defer m.finish()
 	var buf []byte
-	for i := range script {
-		e := &script[i]
+	for i := range events {
+		e := &events[i]
 		data, err := c.payload(e, &buf)
 		if err != nil {
 			return false, err

@@ -12,11 +12,11 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Recording is what is replayed: the conversations of a dump. Close frees it.
+// Recording is what is replayed: the sessions of a dump. Close frees it.
 type Recording struct {
-	Begin         time.Time // of the first record
-	Conversations []*Conversation
-	payloads      payloads
+	Begin    time.Time // of the first record
+	Sessions []*Session
+	payloads payloads
 }
 
 // LoadOptions say how a Recording is kept.
@@ -24,7 +24,7 @@ type LoadOptions struct {
 	Memory int64  // bytes of payload in memory, beyond which a file is used; zero means 64 MiB
 	Dir    string // of that file; empty means the system's directory for temporary files
 
-	// Damaged, when not nil, is told of what could not be read. The conversations
+	// Damaged, when not nil, is told of what could not be read. The sessions
 	// concerned have gaps.
 	Damaged func(*record.DamageError)
 }
@@ -57,7 +57,7 @@ func Load(r dump.Reader, o LoadOptions) (*Recording, error) {
 // last one, or Close to give up.
 type Loader struct {
 	recording *Recording
-	streams   *dump.Streams // the State of its connections is their *Conversation
+	streams   *dump.Streams // the State of its connections is their *Session
 }
 
 // NewLoader returns a Loader without records.
@@ -82,9 +82,9 @@ func (l *Loader) Add(r *record.Record) error {
 
 // event keeps data and gaps of a connection.
 func (l *Loader) event(connection *dump.Connection, r *record.Record) error {
-	c, known := connection.State.(*Conversation)
+	c, known := connection.State.(*Session)
 	if !known {
-		c = &Conversation{recording: l.recording}
+		c = &Session{recording: l.recording}
 		connection.State = c
 	}
 	at := r.Time.Sub(l.recording.Begin).Nanoseconds()
@@ -106,7 +106,7 @@ func (l *Loader) event(connection *dump.Connection, r *record.Record) error {
 
 // done keeps what is known of a connection whose window is over.
 func (l *Loader) done(connection *dump.Connection) error {
-	c := connection.State.(*Conversation)
+	c := connection.State.(*Session)
 	c.Identity = connection.Identity
 	c.Start = connection.First.Sub(l.recording.Begin)
 	c.Length = connection.Last.Sub(connection.First)
@@ -128,25 +128,25 @@ func (l *Loader) done(connection *dump.Connection) error {
 		asking = e.dir == record.In
 	}
 	c.events = slices.Clip(c.events)
-	l.recording.Conversations = append(l.recording.Conversations, c)
+	l.recording.Sessions = append(l.recording.Sessions, c)
 	return nil
 }
 
-// Finish returns the Recording, its conversations in the order of their starts.
+// Finish returns the Recording, its sessions in the order of their starts.
 // The Loader must not be used any more.
 func (l *Loader) Finish() (*Recording, error) {
 	r := l.recording
 	if err := errors.Join(l.streams.Finish(), r.payloads.seal()); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	slices.SortStableFunc(r.Conversations, func(a, b *Conversation) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(r.Sessions, func(a, b *Session) int { return cmp.Compare(a.Start, b.Start) })
 	// A connection without answers may be one that got none, if others of its
 	// listener did.
 	answered := map[string]bool{}
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		answered[c.Port] = answered[c.Port] || c.facts.both
 	}
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		c.answers = answered[c.Port]
 	}
 	return r, nil

@@ -11,9 +11,9 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// lineTape is n conversations of turns lines each, answered by shout.
-func lineTape(n, turns int) *tape {
-	r := newTape()
+// lineScenario is n sessions of turns lines each, answered by shout.
+func lineScenario(n, turns int) *scenario {
+	r := newScenario()
 	for i := range n {
 		at := time.Duration(i) * time.Millisecond
 		c := r.open(at, 7000)
@@ -31,7 +31,7 @@ func TestEqualAnswers(t *testing.T) {
 	t.Parallel()
 	for _, speed := range []float64{1, math.Inf(1)} {
 		for _, mode := range []replay.Mode{replay.Turns, replay.Timed} {
-			result := lineTape(8, 20).run(t, replay.Options{Target: serve(t, lines(shout)), Speed: speed, Mode: mode, Loops: 2})
+			result := lineScenario(8, 20).run(t, replay.Options{Target: serve(t, lines(shout)), Speed: speed, Mode: mode, Loops: 2})
 			want(t, result, replay.Counts{Turns: 320, Equal: 320})
 			if !result.Same() || result.Connections != 16 || result.Sent != 320 || len(result.Conns) > 0 || result.Recorded.Count != 320 || result.Replayed.Count != 320 {
 				t.Errorf("speed %v, mode %s: %+v", speed, mode, result)
@@ -48,7 +48,7 @@ func TestTheOneDifferenceIsFound(t *testing.T) {
 		}
 		return shout(line)
 	}
-	result := lineTape(8, 20).run(t, replay.Options{Target: serve(t, lines(changed)), Speed: math.Inf(1)})
+	result := lineScenario(8, 20).run(t, replay.Options{Target: serve(t, lines(changed)), Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 160, Equal: 159, Different: 1})
 	if len(result.Conns) != 1 || len(result.Conns[0].Differences) != 1 {
 		t.Fatalf("%d connections", len(result.Conns))
@@ -84,7 +84,7 @@ func TestMissingAndLongerAndShorterAnswers(t *testing.T) {
 				}
 				return []byte(c.answer)
 			}))
-			want(t, lineTape(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 300 * time.Millisecond}), c.counts)
+			want(t, lineScenario(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 300 * time.Millisecond}), c.counts)
 		})
 	}
 }
@@ -106,11 +106,11 @@ func TestLateAnswers(t *testing.T) {
 	})
 	for _, mode := range []replay.Mode{replay.Turns, replay.Timed} {
 		const step, timeout = 20 * time.Millisecond, 15 * time.Millisecond
-		result := lineTape(1, 5).runOnClock(t, replay.Options{Target: server, Speed: 0.05, Mode: mode, TurnTimeout: timeout}, func(_, at time.Duration) int {
+		result := lineScenario(1, 5).runOnClock(t, replay.Options{Target: server, Speed: 0.05, Mode: mode, TurnTimeout: timeout}, func(_, at time.Duration) int {
 			// The answer to the third line took half a millisecond; what waits for one
 			// waits up to an eighth longer.
 			givenUp := 3*step + (timeout+500*time.Microsecond)*9/8
-			if at%step == 0 && at <= 5*step || at == 5*step+lastWords || mode == replay.Turns && at == givenUp {
+			if at%step == 0 && at <= 5*step || at == 5*step+leaveTimeout || mode == replay.Turns && at == givenUp {
 				return 1
 			}
 			return never

@@ -23,9 +23,9 @@ type Replayer struct {
 	progress  counters
 	ran       atomic.Bool
 
-	mu     sync.Mutex // held while OnConn is called
-	result *Result    // guarded by mu
-	late   []*Conn    // guarded by mu; told of when the replay has ended
+	mu       sync.Mutex // held while OnConn is called
+	result   *Result    // guarded by mu
+	deferred []*Conn    // reported when the replay has ended; guarded by mu
 }
 
 // counters are what Progress tells, while the replay runs.
@@ -59,7 +59,7 @@ type Progress struct {
 func (r *Replayer) Progress() Progress {
 	c := &r.progress
 	return Progress{
-		Connections: int(c.connections.Load()), Total: len(r.recording.Conversations) * r.options.Loops,
+		Connections: int(c.connections.Load()), Total: len(r.recording.Sessions) * r.options.Loops,
 		Sent: int(c.sent.Load()), Answered: int(c.answered.Load()), Different: int(c.different.Load()), Failed: int(c.failed.Load()),
 	}
 }
@@ -90,7 +90,7 @@ func (r *Replayer) Run(ctx context.Context) (*Result, error) {
 loops:
 	for loop := range o.Loops {
 		start := begin.Add(time.Duration(loop) * o.scaled(length))
-		for i, c := range r.recording.Conversations {
+		for i, c := range r.recording.Sessions {
 			if blocked := c.blocked(o.Partial); len(blocked) > 0 {
 				r.add(&Conn{Identity: c.Identity, Loop: loop + 1, Obstacles: blocked, Skipped: true, order: i}, nil, nil)
 				continue
@@ -104,7 +104,7 @@ loops:
 				break loops
 			}
 			running.Add(1)
-			go func() { // ends with the conversation, or with ctx
+			go func() { // ends with the session, or with ctx
 				defer running.Done()
 				r.replay(ctx, i, loop+1, start)
 				<-slots
@@ -134,7 +134,7 @@ func sleepUntil(ctx context.Context, c clock.Clock, t time.Time) bool {
 // replayed.
 func (r *Recording) length(partial bool) time.Duration {
 	var end time.Duration
-	for _, c := range r.Conversations {
+	for _, c := range r.Sessions {
 		if len(c.blocked(partial)) == 0 {
 			end = max(end, c.Start+c.Length)
 		}
@@ -142,25 +142,25 @@ func (r *Recording) length(partial bool) time.Duration {
 	return end
 }
 
-// replay replays the conversation i, to the target and to the baseline beside it.
+// replay replays the session i, to the target and to the baseline beside it.
 // start is when the recording's begin is.
 func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 	o := &r.options
-	c := r.recording.Conversations[i]
+	c := r.recording.Sessions[i]
 	began := o.clock.Now()
 	if o.unpaced() {
 		start = began.Add(-c.Start)
 	}
 	conn := &Conn{Identity: c.Identity, order: i, Loop: loop, Obstacles: c.Obstacles(), Compared: !o.SendOnly && c.comparable()}
-	script := c.script(o.Partial)
-	conn.Sends, _ = requests(script)
+	events := c.replayable(o.Partial)
+	conn.Sends, _ = requests(events)
 	conn.Protocol = Bytes
 	if !o.OnlyBytes && conn.Compared {
 		conn.Protocol, conn.Err = c.Protocol()
 	}
 	baseline := o.Baseline != nil && conn.Compared
 	t := newTally(judge{r.rules, o.TurnTimeout}, conn, &r.places, o.MaxDifferences, &r.progress, baseline)
-	talk := func(server *Server, sink func(*pair), progress *counters) (*session, error) {
+	play := func(server *Server, sink func(*pair), progress *counters) (*client, error) {
 		match := newMatcher(conn.Protocol, matchOptions{
 			limit: o.MaxAnswer, turns: o.Mode == Turns, blind: !conn.Compared, cutOff: !c.facts.closed, headers: r.rules.headers,
 		}, func(p *pair) {
@@ -170,35 +170,35 @@ func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 			}
 		})
 		defer match.finish()
-		s := &session{options: o, talk: c, script: script, match: match, limiter: r.limiter, start: start, progress: progress}
+		p := &client{options: o, session: c, events: events, match: match, limiter: r.limiter, start: start, progress: progress}
 		if conn.Protocol == HTTP2 {
-			s.pings = newPingFilter()
+			p.pings = newPingFilter()
 		}
-		return s, s.open(ctx, server, conn.Protocol)
+		return p, p.open(ctx, server, conn.Protocol)
 	}
 	var old sync.WaitGroup
 	var oldErr error
 	if baseline {
 		old.Add(1)
-		go func() { // ends with the conversation, or with ctx
+		go func() { // ends with the session, or with ctx
 			defer old.Done()
 			defer t.baselineDone()
-			_, oldErr = talk(o.Baseline, t.baseline, new(counters))
+			_, oldErr = play(o.Baseline, t.baseline, new(counters))
 		}()
 	}
-	var s *session
+	var target *client
 	if conn.Err == nil {
-		s, conn.Err = talk(&o.Target, t.target, &r.progress)
+		target, conn.Err = play(&o.Target, t.target, &r.progress)
 	}
 	old.Wait()
 	if oldErr != nil && conn.Err == nil {
 		conn.Err = &baselineError{oldErr}
 	}
 	conn.Elapsed = o.clock.Now().Sub(began)
-	r.add(conn, s, t)
+	r.add(conn, target, t)
 }
 
-// baselineError is what went wrong with the baseline's side of a conversation.
+// baselineError is what went wrong with the baseline's side of a session.
 type baselineError struct{ err error }
 
 func (e *baselineError) Error() string { return "baseline: " + e.err.Error() }
@@ -210,26 +210,25 @@ type connectError struct{ err error }
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-// open connects and runs the session.
-func (s *session) open(ctx context.Context, server *Server, p Protocol) error {
-	conn, err := server.connect(ctx, p, s.options.ConnectTimeout)
+// open connects and replays the session.
+func (c *client) open(ctx context.Context, server *Server, p Protocol) error {
+	conn, err := server.connect(ctx, p, c.options.ConnectTimeout)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return &connectError{err}
 	}
-	s.conn = clock.Conn(conn, s.options.clock)
-	defer s.conn.Close()
-	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	c.conn = clock.Conn(conn, c.options.clock)
+	defer c.conn.Close()
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
-	s.buf = make([]byte, readBuffer)
-	return s.run(ctx)
+	c.buf = make([]byte, readBuffer)
+	return c.run(ctx)
 }
 
-// add takes in the result of a conversation. s and t are nil where nothing was
-// replayed.
-func (r *Replayer) add(c *Conn, s *session, t *tally) {
+// add counts the result of a session. p and t are nil where nothing was replayed.
+func (r *Replayer) add(c *Conn, p *client, t *tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.result
@@ -238,17 +237,17 @@ func (r *Replayer) add(c *Conn, s *session, t *tally) {
 	} else {
 		all.Connections++
 	}
-	if s != nil {
-		c.Sent = s.sent
-		c.Bytes = record.PerDirection{In: s.bytes[0], Out: s.bytes[1]}
-		all.Sent += uint64(s.sent)
+	if p != nil {
+		c.Sent = p.sent
+		c.Bytes = record.PerDirection{In: p.bytes[0], Out: p.bytes[1]}
+		all.Sent += uint64(p.sent)
 		all.Bytes.In += c.Bytes.In
 		all.Bytes.Out += c.Bytes.Out
-		all.Lateness.AddAll(&s.lateness)
+		all.Lateness.addAll(&p.lateness)
 	}
 	if t != nil && c.Compared {
-		all.Recorded.AddAll(&t.recorded)
-		all.Replayed.AddAll(&t.replayed)
+		all.Recorded.addAll(&t.recorded)
+		all.Replayed.addAll(&t.replayed)
 	}
 	if errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded) {
 		c.Err = errInterrupted
@@ -261,8 +260,8 @@ func (r *Replayer) add(c *Conn, s *session, t *tally) {
 		}
 	}
 	r.progress.connections.Add(1)
-	if len(c.unexplained) > 0 && len(r.late) < r.options.MaxConns {
-		r.late = append(r.late, c)
+	if len(c.unexplained) > 0 && len(r.deferred) < r.options.MaxConns {
+		r.deferred = append(r.deferred, c)
 		return
 	}
 	r.report(c)
@@ -291,10 +290,10 @@ func (r *Replayer) report(c *Conn) {
 func (r *Replayer) conclude(ctx context.Context, begin time.Time) *Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.late {
+	for _, c := range r.deferred {
 		r.report(c)
 	}
-	r.late = nil
+	r.deferred = nil
 	slices.SortFunc(r.result.Conns, func(a, b *Conn) int {
 		return cmp.Or(cmp.Compare(a.Loop, b.Loop), cmp.Compare(a.order, b.order))
 	})

@@ -18,7 +18,7 @@ import (
 // page returns the report of a replay that has everything in it.
 func page(t *testing.T) (*replay.Result, string) {
 	t.Helper()
-	r := lineTape(2, 3)
+	r := lineScenario(2, 3)
 	c := r.open(0, 7000)
 	c.in("<script>alert(1)</script>\n").out("\x00\xff binary </pre>\n").close("RemoteClose")
 	r.open(0, 7000).in("ab").gap(0, 10).out("x").close("RemoteClose")

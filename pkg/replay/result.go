@@ -50,7 +50,7 @@ func (c *Counts) count(v Verdict) {
 	}
 }
 
-// Conn is the result of one conversation.
+// Conn is the result of one session.
 type Conn struct {
 	record.Identity
 	Loop      int                 // from 1
@@ -66,7 +66,7 @@ type Conn struct {
 	Counts
 	Differences []Difference // the first of them, at most Options.MaxDifferences
 	unexplained []finding    // differences that noise elsewhere may explain
-	order       int          // of its conversation
+	order       int          // of its session
 }
 
 // Difference is an answer that is not the recorded one.
@@ -120,13 +120,13 @@ type Result struct {
 	MoreConns int
 }
 
-// Same tells whether everything was replayed to its end, and every answer that was
+// Same reports whether everything was replayed to its end, and every answer that was
 // compared was equal, be it late.
 func (r *Result) Same() bool {
 	return !r.Interrupted && r.Failed == 0 && r.Different == 0 && r.Missing == 0
 }
 
-// notable tells whether c is not as it was.
+// notable reports whether c is not as it was.
 func (c *Conn) notable() bool {
 	return c.Skipped || c.Err != nil || c.Different+c.Missing+c.Late > 0 || len(c.Obstacles) > 0
 }

@@ -17,7 +17,7 @@ type Server struct {
 
 	// TLS, when not nil, is used for every connection. A ServerName that is empty
 	// is taken from the address, and NextProtos that are nil from what the
-	// conversation speaks.
+	// session speaks.
 	TLS *tls.Config
 }
 

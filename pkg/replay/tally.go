@@ -5,7 +5,7 @@ import "sync"
 // maxJoinBytes bounds the answers that wait for the baseline's, of a connection.
 const maxJoinBytes = 8 << 20
 
-// tally collects the verdicts of one conversation, from the connection to the
+// tally collects the verdicts of one session, from the connection to the
 // target and the one to the baseline. It is safe for concurrent use.
 type tally struct {
 	judge    judge
@@ -45,8 +45,8 @@ func (t *tally) target(p *pair) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.timed {
-		t.recorded.Add(p.then)
-		t.replayed.Add(p.now)
+		t.recorded.add(p.then)
+		t.replayed.add(p.now)
 	}
 	t.progress.answered.Add(1)
 	v, f := t.judge.verdict(p)

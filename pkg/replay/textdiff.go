@@ -62,7 +62,7 @@ func diff(a, b []byte) []change {
 // span is a part of an answer, in bytes.
 type span struct{ from, to int }
 
-// inWord tells whether a byte makes a word with its neighbours.
+// inWord reports whether a byte makes a word with its neighbours.
 func inWord(c byte) bool {
 	switch {
 	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
@@ -71,7 +71,7 @@ func inWord(c byte) bool {
 	return bytes.IndexByte([]byte("_.:+-/=%"), c) >= 0
 }
 
-// within tells whether b[at] is in a word that began before it.
+// within reports whether b[at] is in a word that began before it.
 func within(b []byte, at int) bool {
 	return at > 0 && at < len(b) && inWord(b[at-1]) && inWord(b[at])
 }
@@ -116,7 +116,7 @@ func joinBinary(changes []change, a []byte, prefix int) []change {
 	return joined
 }
 
-// isText tells whether all of b is printable ASCII or white space.
+// isText reports whether all of b is printable ASCII or white space.
 func isText(b []byte) bool {
 	for _, c := range b {
 		if (c < ' ' || c > '~') && c != '\n' && c != '\r' && c != '\t' {

@@ -14,10 +14,10 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// paced is conversations with a turn every step, over length.
-func paced(conversations int, length, step time.Duration) *tape {
-	r := newTape()
-	for i := range conversations {
+// paced is sessions with a turn every step, over length.
+func paced(sessions int, length, step time.Duration) *scenario {
+	r := newScenario()
+	for i := range sessions {
 		c := r.open(0, 7000)
 		for at := time.Duration(0); at <= length; at += step {
 			line := fmt.Sprintf("%v of %d", at, i)
@@ -47,10 +47,10 @@ func onTime(result *replay.Result, length time.Duration, speed float64) error {
 func TestPaceDoesNotDrift(t *testing.T) {
 	t.Parallel()
 	const (
-		length, step  = 2 * time.Second, 20 * time.Millisecond
-		conversations = 4
+		length, step = 2 * time.Second, 20 * time.Millisecond
+		sessions     = 4
 	)
-	r := paced(conversations, length, step)
+	r := paced(sessions, length, step)
 	server := serve(t, lines(shout))
 	for _, mode := range []replay.Mode{replay.Turns, replay.Timed} {
 		for _, speed := range []float64{1, 2} {
@@ -58,15 +58,15 @@ func TestPaceDoesNotDrift(t *testing.T) {
 			end := time.Duration(float64(length) / speed)
 			// Whoever sends too early or too late waits for another moment.
 			result := r.runOnClock(t, replay.Options{Target: server, Mode: mode, Speed: speed}, func(_, at time.Duration) int {
-				if at%pace == 0 && at <= end || at == end+lastWords {
-					return conversations
+				if at%pace == 0 && at <= end || at == end+leaveTimeout {
+					return sessions
 				}
 				return never
 			})
 			if err := onTime(result, length, speed); err != nil {
 				t.Error(err)
 			}
-			if result.Elapsed != end+lastWords || result.Lateness.Max != 0 {
+			if result.Elapsed != end+leaveTimeout || result.Lateness.Max != 0 {
 				t.Errorf("mode %s, speed %v: took %v, lateness %+v", mode, speed, result.Elapsed, result.Lateness.Quantiles())
 			}
 		}
@@ -90,7 +90,7 @@ func TestLostTimeIsMadeUpFor(t *testing.T) {
 		})(conn)
 	})
 	result := paced(1, length, step).runOn(t, now, replay.Options{Target: server}, func(_, at time.Duration) int {
-		if at%step == 0 && at <= length || at == length+lastWords {
+		if at%step == 0 && at <= length || at == length+leaveTimeout {
 			return 1
 		}
 		return never
@@ -102,7 +102,7 @@ func TestLostTimeIsMadeUpFor(t *testing.T) {
 
 func TestRateIsALimit(t *testing.T) {
 	t.Parallel()
-	result := lineTape(4, 25).runOnClock(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), Rate: 200}, soon)
+	result := lineScenario(4, 25).runOnClock(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), Rate: 200}, soon)
 	want(t, result, replay.Counts{Turns: 100, Equal: 100})
 	if least := 99 * time.Second / 200; result.Elapsed < least || result.Elapsed > 2*least {
 		t.Errorf("100 sends at 200 a second took %v", result.Elapsed)
@@ -122,7 +122,7 @@ func TestConcurrencyIsALimit(t *testing.T) {
 		mu.Unlock()
 		open.Add(-1)
 	})
-	result := lineTape(40, 5).runOnClock(t, replay.Options{Target: server, Speed: math.Inf(1), Concurrency: 3}, soon)
+	result := lineScenario(40, 5).runOnClock(t, replay.Options{Target: server, Speed: math.Inf(1), Concurrency: 3}, soon)
 	want(t, result, replay.Counts{Turns: 200, Equal: 200})
 	mu.Lock()
 	defer mu.Unlock()
@@ -134,7 +134,7 @@ func TestConcurrencyIsALimit(t *testing.T) {
 // What the recorded client sent in the middle of an answer is not sent before it.
 func TestATurnWaitsForWhatTheClientHadReceived(t *testing.T) {
 	t.Parallel()
-	r := newTape()
+	r := newScenario()
 	c := r.open(0, 7000)
 	c.in("a").out("1234").in("b").out("56").in("c").out("78").close("RemoteClose")
 	var mu sync.Mutex

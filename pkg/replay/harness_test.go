@@ -18,34 +18,34 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// patience bounds whatever a test waits for.
-const patience = 30 * time.Second
+// testTimeout bounds whatever a test waits for.
+const testTimeout = 30 * time.Second
 
-// tape records synthetic conversations with the recorder's own encoder.
-type tape struct {
+// scenario records synthetic sessions with the recorder's own encoder.
+type scenario struct {
 	text    []byte
 	encoder record.Encoder
 	begin   time.Time
 	conns   int
 }
 
-func newTape() *tape {
-	return &tape{encoder: hexlog.NewMetaEncoder(), begin: time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)}
+func newScenario() *scenario {
+	return &scenario{encoder: hexlog.NewMetaEncoder(), begin: time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)}
 }
 
-// taped is one connection of a tape. Its methods record what happens to it at its
+// scenarioConn is one connection of a scenario. Its methods record what happens to it at its
 // clock, which at moves.
-type taped struct {
-	tape *tape
-	flow record.Flow
-	next [2]uint64
-	now  time.Duration
+type scenarioConn struct {
+	scenario *scenario
+	flow     record.Flow
+	next     [2]uint64
+	now      time.Duration
 }
 
 // open begins a connection of a listener's port at a moment.
-func (r *tape) open(at time.Duration, port int) *taped {
+func (r *scenario) open(at time.Duration, port int) *scenarioConn {
 	r.conns++
-	c := &taped{tape: r, now: at}
+	c := &scenarioConn{scenario: r, now: at}
 	server := netip.MustParseAddrPort(fmt.Sprintf("10.9.9.9:%d", port))
 	client := netip.MustParseAddrPort(fmt.Sprintf("10.0.0.1:%d", 40000+r.conns))
 	c.flow = record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44", Conn: fmt.Sprintf("k3v9qa-%d", r.conns), Port: fmt.Sprint(port), Network: "tcp", Peer: client.String(), Listener: server.String()}, ClientAddr: client, ServerAddr: server}, FromStart: true}
@@ -53,35 +53,39 @@ func (r *tape) open(at time.Duration, port int) *taped {
 	return c
 }
 
-func (c *taped) time() int64 { return c.tape.begin.Add(c.now).UnixNano() }
+func (c *scenarioConn) time() int64 { return c.scenario.begin.Add(c.now).UnixNano() }
 
 // at moves the connection's clock.
-func (c *taped) at(t time.Duration) *taped { c.now = t; return c }
+func (c *scenarioConn) at(t time.Duration) *scenarioConn { c.now = t; return c }
 
-func (c *taped) data(dir record.Direction, text string) *taped {
-	c.tape.text = c.tape.encoder.Data(c.tape.text, c.time(), &c.flow, dir, c.next[dir], []byte(text))
+func (c *scenarioConn) data(dir record.Direction, text string) *scenarioConn {
+	c.scenario.text = c.scenario.encoder.Data(c.scenario.text, c.time(), &c.flow, dir, c.next[dir], []byte(text))
 	c.next[dir] += uint64(len(text))
 	return c
 }
 
-func (c *taped) in(text string) *taped  { return c.data(record.In, text) }
-func (c *taped) out(text string) *taped { return c.data(record.Out, text) }
+func (c *scenarioConn) in(text string) *scenarioConn  { return c.data(record.In, text) }
+func (c *scenarioConn) out(text string) *scenarioConn { return c.data(record.Out, text) }
 
-func (c *taped) gap(dir record.Direction, n uint64) *taped {
-	c.tape.text = c.tape.encoder.Gap(c.tape.text, c.time(), &c.flow, dir, c.next[dir], n, record.ReasonLimit)
+func (c *scenarioConn) gap(dir record.Direction, n uint64) *scenarioConn {
+	c.scenario.text = c.scenario.encoder.Gap(c.scenario.text, c.time(), &c.flow, dir, c.next[dir], n, record.ReasonLimit)
 	c.next[dir] += n
 	return c
 }
 
 // skip lets bytes pass before the window.
-func (c *taped) skip(in, out uint64) *taped { c.next[0] += in; c.next[1] += out; return c }
-
-func (c *taped) close(reason string) {
-	c.tape.text = c.tape.encoder.Close(c.tape.text, c.time(), &c.flow, record.CloseReason(reason), record.PerDirection{In: c.next[0], Out: c.next[1]})
+func (c *scenarioConn) skip(in, out uint64) *scenarioConn {
+	c.next[0] += in
+	c.next[1] += out
+	return c
 }
 
-// load returns the tape as a Recording that lives as long as the test.
-func (r *tape) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
+func (c *scenarioConn) close(reason string) {
+	c.scenario.text = c.scenario.encoder.Close(c.scenario.text, c.time(), &c.flow, record.CloseReason(reason), record.PerDirection{In: c.next[0], Out: c.next[1]})
+}
+
+// load returns the scenario as a Recording that lives as long as the test.
+func (r *scenario) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
 	t.Helper()
 	d, err := dump.Open([]string{"-"}, dump.Options{Stdin: bytes.NewReader(r.text)})
 	if err != nil {
@@ -92,7 +96,7 @@ func (r *tape) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
 			t.Error(err)
 		}
 	}()
-	o.Damaged = func(e *record.DamageError) { t.Errorf("the tape is damaged: %v", e) }
+	o.Damaged = func(e *record.DamageError) { t.Errorf("the scenario is damaged: %v", e) }
 	recording, err := replay.Load(d, o)
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +144,8 @@ func loadTurns(t testing.TB, o replay.LoadOptions, connections int, turns ...[2]
 	return recording
 }
 
-// run replays the tape with options and returns the result.
-func (r *tape) run(t testing.TB, o replay.Options) *replay.Result {
+// run replays the scenario with options and returns the result.
+func (r *scenario) run(t testing.TB, o replay.Options) *replay.Result {
 	t.Helper()
 	return run(t, r.load(t, replay.LoadOptions{}), o)
 }
@@ -152,14 +156,14 @@ func run(t testing.TB, recording *replay.Recording, o replay.Options) *replay.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	result, err := replayer.Run(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("the replay took longer than %v", patience)
+		t.Fatalf("the replay took longer than %v", testTimeout)
 	}
 	return result
 }

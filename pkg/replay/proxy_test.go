@@ -10,21 +10,21 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// tap is a proxy that records what passes on a tape, as the recorder does: what
+// proxy is a server that records what passes on a scenario, as the recorder does: what
 // the client sent when it has come, what it is answered before it goes.
-type tap struct {
+type proxy struct {
 	address string
 	done    sync.WaitGroup // connections
 
-	mu   sync.Mutex
-	tape *tape // guarded by mu
+	mu       sync.Mutex
+	scenario *scenario // guarded by mu
 }
 
-// newTap serves a loopback port in front of a server.
-func newTap(t testing.TB, upstream string) *tap {
+// newProxy serves a loopback port in front of a server.
+func newProxy(t testing.TB, upstream string) *proxy {
 	t.Helper()
-	p := &tap{tape: newTape()}
-	p.tape.begin = time.Now()
+	p := &proxy{scenario: newScenario()}
+	p.scenario.begin = time.Now()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,25 +52,25 @@ func newTap(t testing.TB, upstream string) *tap {
 		<-answers
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		c.at(time.Since(p.tape.begin)).close(reason)
+		c.at(time.Since(p.scenario.begin)).close(reason)
 	}))
 	return p
 }
 
-func (p *tap) open(port int) *taped {
+func (p *proxy) open(port int) *scenarioConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tape.open(time.Since(p.tape.begin), port)
+	return p.scenario.open(time.Since(p.scenario.begin), port)
 }
 
 // pass records and forwards one direction until it ends.
-func (p *tap) pass(c *taped, dir record.Direction, from, to net.Conn) {
+func (p *proxy) pass(c *scenarioConn, dir record.Direction, from, to net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
 			p.mu.Lock()
-			c.at(time.Since(p.tape.begin)).data(dir, string(buf[:n]))
+			c.at(time.Since(p.scenario.begin)).data(dir, string(buf[:n]))
 			p.mu.Unlock()
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
@@ -82,10 +82,10 @@ func (p *tap) pass(c *taped, dir record.Direction, from, to net.Conn) {
 	}
 }
 
-// recorded waits for the connections to end and returns the tape.
-func (p *tap) recorded() *tape {
+// recorded waits for the connections to end and returns the scenario.
+func (p *proxy) recorded() *scenario {
 	p.done.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tape
+	return p.scenario
 }

@@ -1,0 +1,322 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+const (
+	readBuffer = 64 << 10
+	// quietTimeout is how long a server is silent whose answer, though it is not the
+	// recorded one, seems to have come to its end.
+	quietTimeout = 200 * time.Millisecond
+	// quietLineTimeout is the same for one that ends with a line, as the recorded does.
+	quietLineTimeout = 20 * time.Millisecond
+	// leaveTimeout is how long a replay listens for more than was recorded before it
+	// closes the connection.
+	leaveTimeout = 5 * time.Millisecond
+	// overflow is how many bytes more than recorded a server may answer.
+	overflow = 4 << 20
+)
+
+// The ways in which a server ends a session.
+var (
+	errClosedEarly = errors.New("the server closed the connection early")
+	errFlood       = fmt.Errorf("the server sent %d MiB more than was recorded", overflow>>20)
+	errStalled     = errors.New("the server does not take what is sent")
+)
+
+// client replays one session to one server. It belongs to one goroutine.
+type client struct {
+	options *Options
+	session *Session
+	events  []event
+	match   matcher
+	raw     *byteMatcher // match, where it is one
+	pings   *pingFilter  // of HTTP/2; nil for other protocols
+	limiter *limiter
+	start   time.Time // when the Recording's begin is on the replay's clock
+	conn    net.Conn  // closed by the caller, at the latest when the context ends
+
+	sent     int // pieces
+	bytes    [2]uint64
+	lateness Histogram
+	progress *counters
+
+	buf           []byte
+	payload       []byte    // see payloads.read
+	readDeadline  time.Time // that is set on conn
+	writeDeadline time.Time // that is set on conn
+	known         int       // events whose answers are expected
+	expected      uint64    // bytes of them
+	unanswered    int       // bytes sent since something came
+	eof           bool
+}
+
+// run replays the session until its end, an error or ctx's end.
+func (c *client) run(ctx context.Context) error {
+	c.raw, _ = c.match.(*byteMatcher)
+	if len(c.events) > 0 && c.events[0].dir == record.Out { // the server speaks first
+		if err := c.expectAnswers(0); err != nil {
+			return err
+		}
+	}
+	for i := range c.events {
+		e := &c.events[i]
+		var err error
+		switch {
+		case e.dir == record.Out:
+			err = c.receive(e)
+		case !e.gap:
+			err = c.await(ctx, time.Duration(e.at))
+			if err == nil {
+				err = c.send(ctx, i)
+			}
+		}
+		if err != nil {
+			return errors.Join(err, c.receiveRest(i+1))
+		}
+	}
+	if c.session.facts.server {
+		c.match.end(recorded, c.session.Start+c.session.Length)
+	}
+	if err := c.catchUp(ctx); err != nil {
+		return err
+	}
+	return c.leave(ctx)
+}
+
+// expectAnswers finds what was answered to the requests from events[i] on, up to the
+// next ones.
+func (c *client) expectAnswers(i int) error {
+	for i < len(c.events) && c.events[i].dir == record.In {
+		i++
+	}
+	for ; i < len(c.events) && c.events[i].dir == record.Out; i++ {
+		e := &c.events[i]
+		c.expected += uint64(e.n)
+		switch {
+		case c.raw == nil:
+		case e.gap:
+			c.raw.expectGap(e.n, time.Duration(e.at))
+		default:
+			data, err := c.session.payload(e, &c.payload)
+			if err != nil {
+				return err
+			}
+			c.raw.expect(data, e.pos >= 0, time.Duration(e.at))
+		}
+	}
+	c.known = i
+	return nil
+}
+
+// receive counts an event that the recorded client received as received.
+func (c *client) receive(e *event) error {
+	if c.raw != nil {
+		c.raw.receive(e.n)
+		return nil
+	}
+	data, err := c.session.payload(e, &c.payload)
+	if err != nil {
+		return err
+	}
+	c.match.answer(recorded, data, time.Duration(e.at))
+	return nil
+}
+
+// receiveRest is receive for the events from events[i] on that answer what was sent,
+// of a session that ends early: they are still to be compared.
+func (c *client) receiveRest(i int) error {
+	for ; i < c.known; i++ {
+		if e := &c.events[i]; e.dir == record.Out {
+			if err := c.receive(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// await waits until what was recorded at at is to be sent.
+func (c *client) await(ctx context.Context, at time.Duration) error {
+	if c.options.Mode == Turns {
+		if err := c.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	now := c.options.clock.Now()
+	due := now
+	if !c.options.unpaced() {
+		due = c.start.Add(c.options.scaled(at))
+	}
+	for until := c.limiter.reserve(due, now); until.After(now) && !c.eof; now = c.options.clock.Now() {
+		if err := c.read(ctx, until, 0); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	if c.eof {
+		return errClosedEarly
+	}
+	if !c.options.unpaced() {
+		c.lateness.add(now.Sub(due))
+	}
+	return nil
+}
+
+// send sends the piece of a request that events[i] is.
+func (c *client) send(ctx context.Context, i int) error {
+	e := &c.events[i]
+	data, err := c.session.payload(e, &c.payload)
+	if err != nil {
+		return err
+	}
+	c.match.request(data, time.Duration(e.at), c.elapsed())
+	if i >= c.known {
+		if err := c.expectAnswers(i); err != nil {
+			return err
+		}
+		if data, err = c.session.payload(e, &c.payload); err != nil { // the last one is overwritten
+			return err
+		}
+	}
+	for !c.match.maySend() && !c.eof {
+		err := c.read(ctx, c.options.clock.Now().Add(c.options.TurnTimeout), 0)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return errStalled
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if c.pings != nil {
+		data = c.pings.filter(data)
+	}
+	if err := c.write(ctx, data); err != nil {
+		return err
+	}
+	c.sent++
+	c.bytes[record.In] += uint64(len(data))
+	c.progress.sent.Add(1)
+	return nil
+}
+
+// catchUp reads until as much of the answers has come as the recorded client had
+// received, or the server was silent for too long.
+func (c *client) catchUp(ctx context.Context) error {
+	for {
+		var timeout time.Duration
+		switch c.match.progress() {
+		case caughtUp:
+			return nil
+		case incomplete:
+			timeout = c.options.TurnTimeout + c.match.recordedLatency()
+		case different, surplus:
+			timeout = min(c.options.TurnTimeout, quietTimeout)
+		case likelyComplete:
+			timeout = min(c.options.TurnTimeout, quietLineTimeout)
+		}
+		if c.eof {
+			return errClosedEarly
+		}
+		err := c.read(ctx, c.options.clock.Now().Add(timeout), timeout/8)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.match.giveUp()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// read takes in what comes until a moment, or up to slack later: setting a
+// deadline for each read would take longer than many a turn.
+func (c *client) read(ctx context.Context, until time.Time, slack time.Duration) error {
+	if c.readDeadline.Before(until) || c.readDeadline.After(until.Add(slack)) {
+		c.readDeadline = until.Add(slack)
+		if err := c.conn.SetReadDeadline(c.readDeadline); err != nil {
+			return c.failure(ctx, "read", err)
+		}
+	}
+	return c.readOnce(ctx)
+}
+
+func (c *client) readOnce(ctx context.Context) error {
+	n, err := c.conn.Read(c.buf)
+	if n > 0 {
+		c.unanswered = 0
+		c.bytes[record.Out] += uint64(n)
+		c.match.answer(replayed, c.buf[:n], c.elapsed())
+		if fault := c.match.fault(); fault != nil {
+			return fault
+		}
+		if c.bytes[record.Out] > c.expected+overflow {
+			return errFlood
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	}
+	c.eof = true
+	c.match.end(replayed, c.elapsed())
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return c.failure(ctx, "read", err)
+}
+
+// leave ends the connection as a client does, and lets the server come to its
+// end: a connection that is closed with bytes unread is reset, and the server may
+// lose what it has not read itself. What comes behind the last answer is taken in;
+// what the server says on being left is not, no recorded client has received it.
+func (c *client) leave(ctx context.Context) error {
+	if c.eof || !c.session.facts.closed {
+		return nil
+	}
+	err := c.read(ctx, c.options.clock.Now().Add(leaveTimeout), 0)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if !c.eof {
+		c.drain()
+	}
+	return nil
+}
+
+// drain ends the sending and reads until the server has ended, too. All that was to
+// be received has been received, so errors do not matter.
+func (c *client) drain() {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.conn.SetReadDeadline(c.options.clock.Now().Add(quietTimeout)) != nil {
+		return
+	}
+	for budget := overflow; budget > 0; {
+		n, err := c.conn.Read(c.buf)
+		if err != nil {
+			return
+		}
+		budget -= n
+	}
+}
+
+// failure returns what an error of the connection means.
+func (c *client) failure(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// elapsed returns the time on the replay's clock.
+func (c *client) elapsed() time.Duration { return c.options.clock.Now().Sub(c.start) }
