@@ -86,9 +86,9 @@ func TestCutOffAnswers(t *testing.T) {
 	want(t, result, replay.Counts{Turns: 2, Different: 2})
 }
 
-// Servers that speak first, close themselves, answer before they were asked for
-// all, or are asked again before they have answered.
-func TestServersThatSpeakFirstOrCloseOrLagBehind(t *testing.T) {
+// Servers speak first, close the connection, answer before they have all of a
+// request, or get requests before they have answered others.
+func TestServersThatSpeakFirstAndPipelinedRequestsAreReplayed(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte("hello\n"))

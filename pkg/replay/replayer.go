@@ -28,7 +28,7 @@ type Replayer struct {
 	deferred []*Conn    // reported when the replay has ended; guarded by mu
 }
 
-// counters are what Progress tells, while the replay runs.
+// counters are what Progress returns, while the replay runs.
 type counters struct {
 	connections, sent, answered, different, failed atomic.Int64
 }
@@ -55,7 +55,7 @@ type Progress struct {
 	Failed      int // connections
 }
 
-// Progress may be asked for from any goroutine.
+// Progress returns how far the replay has come. Any goroutine may call it.
 func (r *Replayer) Progress() Progress {
 	c := &r.progress
 	return Progress{
