@@ -18,7 +18,7 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// testTimeout bounds whatever a test waits for.
+// testTimeout bounds what a test waits for; only a failing one waits that long.
 const testTimeout = 30 * time.Second
 
 // scenario records synthetic sessions with the recorder's own encoder.

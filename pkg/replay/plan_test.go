@@ -13,7 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-func TestObstacles(t *testing.T) {
+func TestObstaclesAreFound(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("ab").out("cd").close("RemoteClose")
@@ -57,7 +57,7 @@ func TestObstacles(t *testing.T) {
 
 // Partial replays send what is there; answers that were not recorded as a whole
 // are not compared.
-func TestPartial(t *testing.T) {
+func TestPartialReplaysSendWhatWasRecorded(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").gap(record.Out, 11).close("RemoteClose")
@@ -74,7 +74,7 @@ func TestPartial(t *testing.T) {
 }
 
 // A recording that is cut off within an answer says nothing of the rest.
-func TestCutOffAnswers(t *testing.T) {
+func TestWhatFollowsACutOffAnswerIsNotADifference(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").in("b\n").out("you s")
@@ -105,7 +105,7 @@ func TestServersThatSpeakFirstAndPipelinedRequestsAreReplayed(t *testing.T) {
 }
 
 // Payload that does not fit in memory goes through a file, which has no name.
-func TestSpool(t *testing.T) {
+func TestPayloadBeyondTheMemoryGoesToAFileWithoutAName(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	scenario := lineScenario(8, 20)

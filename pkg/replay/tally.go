@@ -147,8 +147,7 @@ func (c *Conn) keep(d Difference, most int) {
 	c.Differences[i] = d
 }
 
-// conclude judges the differences that waited for what the whole replay tells of
-// noise.
+// conclude counts the differences that waited for the noise of the whole replay.
 func (c *Conn) conclude(places *noisyPlaces, most int) {
 	for i := range c.unexplained {
 		f := &c.unexplained[i]
