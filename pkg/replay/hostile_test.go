@@ -81,7 +81,7 @@ func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result := lineScenario(6, 5).run(t, replay.Options{
-				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: 100 * time.Millisecond, OnConn: func(got *replay.Conn) {
+				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: silenceTimeout, OnConn: func(got *replay.Conn) {
 					if got.Conn != "k3v9qa-3" {
 						if got.Err != nil || inTime(got.Counts).Equal != 5 {
 							t.Errorf("%s: %+v, %v", got.Conn, got.Counts, got.Err)
@@ -122,7 +122,7 @@ func TestATargetThatDoesNotReadTimesOut(t *testing.T) {
 	recording := loadTurns(t, replay.LoadOptions{}, 1, [2]string{strings.Repeat("x", 32<<20), "ok"})
 	stop := make(chan struct{})
 	defer close(stop)
-	result := run(t, recording, replay.Options{Target: serve(t, func(net.Conn) { <-stop }), Speed: math.Inf(1), TurnTimeout: 100 * time.Millisecond})
+	result := run(t, recording, replay.Options{Target: serve(t, func(net.Conn) { <-stop }), Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	if result.Failed != 1 || !strings.Contains(result.Conns[0].Err.Error(), "does not take what is sent") {
 		t.Errorf("%+v", result.Conns[0].Err)
 	}

@@ -131,7 +131,7 @@ func TestHTTPFieldOrderAndChunksAreNotDifferences(t *testing.T) {
 	})
 	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 2, Equal: 2})
-	result = r.run(t, replay.Options{Target: server, Speed: math.Inf(1), OnlyBytes: true, TurnTimeout: 50 * time.Millisecond})
+	result = r.run(t, replay.Options{Target: server, Speed: math.Inf(1), OnlyBytes: true, TurnTimeout: silenceTimeout})
 	want(t, result, replay.Counts{Turns: 1, Different: 1})
 }
 

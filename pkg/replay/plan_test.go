@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"net"
 
@@ -63,11 +62,11 @@ func TestPartialReplaysSendWhatWasRecorded(t *testing.T) {
 	r.open(0, 1).in("a\n").out("you said a\n").gap(record.Out, 11).close("RemoteClose")
 	r.open(0, 1).in("a\n").gap(record.In, 2).in("b\n").out("you said a\nyou said b\n").close("RemoteClose")
 	r.open(0, 2).in("a\n").close("RemoteClose")
-	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond})
+	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	if result.Sent != 0 || result.Skipped != 3 || len(result.Conns) != 3 || !result.Conns[0].Skipped {
 		t.Errorf("%+v", result)
 	}
-	result = r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond, Partial: true})
+	result = r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: silenceTimeout, Partial: true})
 	if result.Sent != 4 || result.Skipped != 0 || result.Equal != 1 || result.Different+result.Missing != 0 || len(result.Conns) != 3 {
 		t.Errorf("%+v", result)
 	}

@@ -84,7 +84,7 @@ func TestMissingLongerAndShorterAnswersAreFound(t *testing.T) {
 				}
 				return []byte(c.answer)
 			}))
-			want(t, lineScenario(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 300 * time.Millisecond}), c.counts)
+			want(t, lineScenario(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: silenceTimeout}), c.counts)
 		})
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
@@ -31,7 +30,7 @@ func page(t *testing.T) (*replay.Result, string) {
 		}
 		return shout(line)
 	}))
-	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond})
+	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	var b bytes.Buffer
 	if err := result.WriteHTML(&b); err != nil {
 		t.Fatal(err)
