@@ -2,11 +2,10 @@ package replay_test
 
 import (
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"net"
 
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
