@@ -10,7 +10,7 @@ import (
 type answer struct {
 	head   []byte // up to a limit; not ours to change while borrowed
 	length uint64 // in all
-	body   int    // where in head a response's body begins; 0 where nothing tells
+	body   int    // where in head a response's body begins; 0 where that is not known
 	json   bool   // the body is JSON, its header says
 
 	borrowed bool
@@ -38,7 +38,7 @@ func (a *answer) borrow(b []byte, limit int) {
 	a.head, a.length, a.borrowed = b, uint64(len(b)), true
 }
 
-// digest takes in bytes beyond the limit.
+// digest adds bytes beyond the limit.
 func (a *answer) digest(b []byte) {
 	if len(b) == 0 {
 		return

@@ -29,7 +29,7 @@ func stamped(seed uint64, change string) func(net.Conn) {
 	}
 }
 
-func TestBaselineFindsNoise(t *testing.T) {
+func TestWhatDiffersInTheBaselineIsNoise(t *testing.T) {
 	t.Parallel()
 	const n, turns = 8, 12
 	r := newScenario()
@@ -72,7 +72,7 @@ func stampedScenario(t *testing.T, r *scenario, n, turns int) {
 }
 
 // With HTTP, dates and request ids stand in header fields.
-func TestBaselineOfHTTP(t *testing.T) {
+func TestHTTPFieldsThatDifferInTheBaselineAreNoise(t *testing.T) {
 	t.Parallel()
 	var ids atomic.Int64
 	id := func() string { return fmt.Sprintf("%x", 1<<20*ids.Add(7)) }
@@ -88,11 +88,11 @@ func TestBaselineOfHTTP(t *testing.T) {
 		return ""
 	})
 	result = scenario.run(t, replay.Options{Target: serverOf(changed), Baseline: &old, Speed: math.Inf(1), Rules: noDates})
-	// HEAD tells of the length of the body that it leaves out.
+	// HEAD has the length of the body that it leaves out.
 	want(t, result, replay.Counts{Turns: 36, Equal: 30, Different: 6, Noise: 30})
 }
 
-func TestABaselineThatIsGone(t *testing.T) {
+func TestABaselineThatRefusesFailsTheConnection(t *testing.T) {
 	t.Parallel()
 	gone := refusing(t)
 	result := lineScenario(2, 3).run(t, replay.Options{Target: serve(t, lines(shout)), Baseline: &gone, Speed: math.Inf(1)})

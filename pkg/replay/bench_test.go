@@ -53,8 +53,8 @@ func BenchmarkTurns(b *testing.B) {
 	})
 }
 
-// BenchmarkPace replays ten seconds at speeds 1 and 2 and tells by how much it
-// missed them. One iteration is what it takes.
+// BenchmarkPace replays ten seconds at speeds 1 and 2 and reports by how much
+// it missed them. One iteration lasts as long as the recording.
 func BenchmarkPace(b *testing.B) {
 	const length = 10 * time.Second
 	r := paced(4, length, 20*time.Millisecond)

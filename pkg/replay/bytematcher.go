@@ -70,9 +70,10 @@ func (m *byteMatcher) request(data []byte, then, now time.Duration) {
 	t.request = append(t.request, data[:min(len(data), requestHead-len(t.request))]...)
 }
 
-// expect takes in what was recorded for the current turn, before any of it counts
-// as received: a server may answer while it is asked. Data is valid for as long as
-// the matcher if lasting; other data is not kept.
+// expect adds data that was recorded as the answer of the current turn, before any
+// of it counts as received: a server may answer before it has the whole request. If
+// lasting, data is valid for as long as the matcher, which may keep it; other data
+// it does not keep.
 func (m *byteMatcher) expect(data []byte, lasting bool, at time.Duration) {
 	t := m.current()
 	if lasting {
@@ -90,7 +91,7 @@ func (m *byteMatcher) expectGap(n int, at time.Duration) {
 	t.answeredAt[recorded] = at
 }
 
-// receive says that the recorded client had received n more bytes of what is expected.
+// receive counts n more of the expected bytes as received by the recorded client.
 func (m *byteMatcher) receive(n int) { m.current().due += uint64(n) }
 
 func (m *byteMatcher) answer(side int, data []byte, at time.Duration) {
@@ -114,15 +115,15 @@ func (m *byteMatcher) answer(side int, data []byte, at time.Duration) {
 	}
 }
 
-// early reports whether t has all that was recorded, and bytes behind it that may
-// answer the next requests already: of a client that does not wait for one answer
-// before it asks for the next.
+// early reports whether t has all that was recorded, and more bytes, which may
+// answer the next requests already: those of a client that does not wait for one
+// answer before it sends the next request.
 func (t *byteTurn) early() bool {
 	return t.same == t.want.length && t.got.length > t.want.length && t.got.whole()
 }
 
 // carryOver gives bytes that came early to the turn that they answer, once the
-// recording tells which one that is.
+// recording shows which one that is.
 func (m *byteMatcher) carryOver() {
 	last := len(m.open) - 1
 	if last < 1 || m.open[last].want.length == 0 {
@@ -146,7 +147,7 @@ func (m *byteMatcher) carryOver() {
 }
 
 // whose returns the index of the open turn that data answers. That is the current
-// one, unless an earlier one still lacks bytes, and these may be them.
+// one, unless bytes of an earlier one are still missing, and these may be them.
 func (m *byteMatcher) whose(data []byte) int {
 	m.current()
 	last := len(m.open) - 1

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"time"
@@ -13,17 +12,12 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10
-	// quietTimeout is how long a server is silent whose answer, though it is not the
-	// recorded one, seems to have come to its end.
+	// quietTimeout is how long a server must be silent until its answer counts as
+	// complete, where it is not the recorded one.
 	quietTimeout = 200 * time.Millisecond
-	// quietLineTimeout is the same for one that ends with a line, as the recorded does.
+	// quietLineTimeout is quietTimeout for an answer that ends with a line, as the
+	// recorded one does.
 	quietLineTimeout = 20 * time.Millisecond
-	// leaveTimeout is how long a replay listens for more than was recorded before it
-	// closes the connection.
-	leaveTimeout = 5 * time.Millisecond
-	// overflow is how many bytes more than recorded a server may answer.
-	overflow = 4 << 20
 )
 
 // The ways in which a server ends a session.
@@ -33,17 +27,19 @@ var (
 	errStalled     = errors.New("the server does not take what is sent")
 )
 
-// client replays one session to one server. It belongs to one goroutine.
+// client replays one session to one server. It belongs to one goroutine, which
+// guards its fields; a write of much data runs in a goroutine of its own, which
+// uses conn only.
 type client struct {
 	options *Options
 	session *Session
-	events  []event
+	events  []event // that are replayed
 	match   matcher
 	raw     *byteMatcher // match, where it is one
 	pings   *pingFilter  // of HTTP/2; nil for other protocols
 	limiter *limiter
 	start   time.Time // when the Recording's begin is on the replay's clock
-	conn    net.Conn  // closed by the caller, at the latest when the context ends
+	conn    net.Conn  // closed by open, at the latest when the context ends
 
 	sent     int // pieces
 	bytes    [2]uint64
@@ -93,8 +89,8 @@ func (c *client) run(ctx context.Context) error {
 	return c.leave(ctx)
 }
 
-// expectAnswers finds what was answered to the requests from events[i] on, up to the
-// next ones.
+// expectAnswers adds the recorded answers to the requests from events[i] on, up to
+// the next requests, to what is expected.
 func (c *client) expectAnswers(i int) error {
 	for i < len(c.events) && c.events[i].dir == record.In {
 		i++
@@ -118,7 +114,7 @@ func (c *client) expectAnswers(i int) error {
 	return nil
 }
 
-// receive counts an event that the recorded client received as received.
+// receive counts what the recorded client received in e as received.
 func (c *client) receive(e *event) error {
 	if c.raw != nil {
 		c.raw.receive(e.n)
@@ -145,7 +141,8 @@ func (c *client) receiveRest(i int) error {
 	return nil
 }
 
-// await waits until what was recorded at at is to be sent.
+// await waits until the time of what was recorded at at. In the mode Turns it first
+// waits for the answers that the recorded client had received.
 func (c *client) await(ctx context.Context, at time.Duration) error {
 	if c.options.Mode == Turns {
 		if err := c.catchUp(ctx); err != nil {
@@ -183,7 +180,7 @@ func (c *client) send(ctx context.Context, i int) error {
 		if err := c.expectAnswers(i); err != nil {
 			return err
 		}
-		if data, err = c.session.payload(e, &c.payload); err != nil { // the last one is overwritten
+		if data, err = c.session.payload(e, &c.payload); err != nil { // expectAnswers has reused the buffer
 			return err
 		}
 	}
@@ -237,86 +234,5 @@ func (c *client) catchUp(ctx context.Context) error {
 	}
 }
 
-// read takes in what comes until a moment, or up to slack later: setting a
-// deadline for each read would take longer than many a turn.
-func (c *client) read(ctx context.Context, until time.Time, slack time.Duration) error {
-	if c.readDeadline.Before(until) || c.readDeadline.After(until.Add(slack)) {
-		c.readDeadline = until.Add(slack)
-		if err := c.conn.SetReadDeadline(c.readDeadline); err != nil {
-			return c.failure(ctx, "read", err)
-		}
-	}
-	return c.readOnce(ctx)
-}
-
-func (c *client) readOnce(ctx context.Context) error {
-	n, err := c.conn.Read(c.buf)
-	if n > 0 {
-		c.unanswered = 0
-		c.bytes[record.Out] += uint64(n)
-		c.match.answer(replayed, c.buf[:n], c.elapsed())
-		if fault := c.match.fault(); fault != nil {
-			return fault
-		}
-		if c.bytes[record.Out] > c.expected+overflow {
-			return errFlood
-		}
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return err
-	}
-	c.eof = true
-	c.match.end(replayed, c.elapsed())
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return c.failure(ctx, "read", err)
-}
-
-// leave ends the connection as a client does, and lets the server come to its
-// end: a connection that is closed with bytes unread is reset, and the server may
-// lose what it has not read itself. What comes behind the last answer is taken in;
-// what the server says on being left is not, no recorded client has received it.
-func (c *client) leave(ctx context.Context) error {
-	if c.eof || !c.session.facts.closed {
-		return nil
-	}
-	err := c.read(ctx, c.options.clock.Now().Add(leaveTimeout), 0)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	if !c.eof {
-		c.drain()
-	}
-	return nil
-}
-
-// drain ends the sending and reads until the server has ended, too. All that was to
-// be received has been received, so errors do not matter.
-func (c *client) drain() {
-	half, ok := c.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.conn.SetReadDeadline(c.options.clock.Now().Add(quietTimeout)) != nil {
-		return
-	}
-	for budget := overflow; budget > 0; {
-		n, err := c.conn.Read(c.buf)
-		if err != nil {
-			return
-		}
-		budget -= n
-	}
-}
-
-// failure returns what an error of the connection means.
-func (c *client) failure(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-// elapsed returns the time on the replay's clock.
+// elapsed returns the time that has passed on the replay's clock.
 func (c *client) elapsed() time.Duration { return c.options.clock.Now().Sub(c.start) }

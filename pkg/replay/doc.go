@@ -8,19 +8,23 @@
 //	…
 //	result, err := replayer.Run(ctx)
 //
-// A recorded connection is a Session: what its client sent, in order, and
-// what was answered. For each one the replay opens one connection. By default it
-// goes turn by turn: what the client sent after it had received some of the
-// answer is sent when as much has come back, and not before its time on a clock
-// that starts with the replay. Answers are compared turn by turn. Of
-// sessions in HTTP/1.1 and HTTP/2, which gRPC speaks, the turns are requests
-// and their responses, compared by their meaning: header fields in any order,
-// bodies whatever the chunks; of all others the bytes between two sends. Streams of
-// HTTP/2 that their client reset are not compared: how much of an answer came before
-// the server heard of it is chance.
+// A Session is what was recorded of one connection: what its client sent and
+// received, in order. The replay opens a connection for each session. By default it
+// sends a request when it has received as much as the recorded client had, and not
+// before the request's time on a clock that starts with the replay.
 //
-// Payload that was recorded is kept in memory up to a limit and in a temporary
-// file of the owner's beyond it. Of each answer a bounded part is kept, so the
-// memory that a replay takes depends on the number of records and of
-// connections at a time, not on what a server sends.
+// Answers are compared turn by turn. In HTTP/1.1 and HTTP/2, which gRPC uses, a turn
+// is a request with its response. Responses are compared by their meaning: header
+// fields in any order, bodies in any chunks. In all other protocols a turn is the
+// bytes that were sent between two answers, and those of the answer.
+//
+// Of HTTP/2, two things are left out. Streams that their client reset are not
+// compared: how much a server answers until it receives the reset is chance. Pings
+// of the client are not sent: they measured the recorded connection, and on another
+// one servers may take them for abuse.
+//
+// Recorded payload is kept in memory up to a limit, and beyond it in a temporary
+// file that only its owner can read. A bounded part of each answer is kept. So the
+// memory that a replay needs depends on the number of records and of concurrent
+// connections, not on what a server sends.
 package replay

@@ -30,7 +30,7 @@ func (f *flowControl) spend(stream uint32, n int64) {
 	}
 }
 
-// settings takes in a settings frame of the server's.
+// settings applies a settings frame of the server's.
 func (f *flowControl) settings(frame *http2.SettingsFrame) {
 	size, ok := frame.Value(http2.SettingInitialWindowSize)
 	if !ok {
@@ -43,7 +43,7 @@ func (f *flowControl) settings(frame *http2.SettingsFrame) {
 	}
 }
 
-// update takes in a window update of the server's.
+// update applies a window update of the server's.
 func (f *flowControl) update(frame *http2.WindowUpdateFrame) {
 	if frame.StreamID == 0 {
 		f.connection += int64(frame.Increment)
@@ -52,10 +52,10 @@ func (f *flowControl) update(frame *http2.WindowUpdateFrame) {
 	}
 }
 
-// end forgets a stream that the server has ended: it takes no more of it.
+// end forgets a stream that the server has ended: it accepts no more of it.
 func (f *flowControl) end(stream uint32) { delete(f.streams, stream) }
 
-// exhausted reports whether more is to be sent than the server takes yet.
+// exhausted reports whether more is to be sent than the server accepts yet.
 func (f *flowControl) exhausted() bool {
 	if f.connection < 0 {
 		return true

@@ -18,8 +18,13 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// testTimeout bounds whatever a test waits for.
+// testTimeout bounds what a test waits for; only a failing one waits that long.
 const testTimeout = 30 * time.Second
+
+// silenceTimeout is the turn timeout of replays to servers that leave out an answer,
+// or the rest of one. It passes in full, and nothing else may take as long: a test
+// that runs beside others on a busy machine is delayed for less.
+const silenceTimeout = time.Second
 
 // scenario records synthetic sessions with the recorder's own encoder.
 type scenario struct {

@@ -41,7 +41,7 @@ func onThird(hostile func(net.Conn)) func(net.Conn) {
 }
 
 // Whatever one connection suffers is reported of it, and the others go on.
-func TestHostileTargets(t *testing.T) {
+func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 	t.Parallel()
 	zeros := make([]byte, 1<<20)
 	for name, c := range map[string]struct {
@@ -81,7 +81,7 @@ func TestHostileTargets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result := lineScenario(6, 5).run(t, replay.Options{
-				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: 100 * time.Millisecond, OnConn: func(got *replay.Conn) {
+				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: silenceTimeout, OnConn: func(got *replay.Conn) {
 					if got.Conn != "k3v9qa-3" {
 						if got.Err != nil || inTime(got.Counts).Equal != 5 {
 							t.Errorf("%s: %+v, %v", got.Conn, got.Counts, got.Err)
@@ -107,7 +107,7 @@ func TestHostileTargets(t *testing.T) {
 	}
 }
 
-func TestATargetThatRefuses(t *testing.T) {
+func TestATargetThatRefusesIsUnconnected(t *testing.T) {
 	t.Parallel()
 	result := lineScenario(3, 5).run(t, replay.Options{Target: refusing(t), Speed: math.Inf(1)})
 	want(t, result, replay.Counts{})
@@ -117,19 +117,19 @@ func TestATargetThatRefuses(t *testing.T) {
 }
 
 // A target that does not read is not waited for without end.
-func TestATargetThatDoesNotRead(t *testing.T) {
+func TestATargetThatDoesNotReadTimesOut(t *testing.T) {
 	t.Parallel()
 	recording := loadTurns(t, replay.LoadOptions{}, 1, [2]string{strings.Repeat("x", 32<<20), "ok"})
 	stop := make(chan struct{})
 	defer close(stop)
-	result := run(t, recording, replay.Options{Target: serve(t, func(net.Conn) { <-stop }), Speed: math.Inf(1), TurnTimeout: 100 * time.Millisecond})
+	result := run(t, recording, replay.Options{Target: serve(t, func(net.Conn) { <-stop }), Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	if result.Failed != 1 || !strings.Contains(result.Conns[0].Err.Error(), "does not take what is sent") {
 		t.Errorf("%+v", result.Conns[0].Err)
 	}
 }
 
 // Requests and answers that are longer than any buffer do not block one another.
-func TestLongTurns(t *testing.T) {
+func TestLongRequestsAndAnswersDoNotBlockEachOther(t *testing.T) {
 	t.Parallel()
 	var turns [][2]string
 	for i := range 3 {
@@ -225,7 +225,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestCtrlC(t *testing.T) {
+func TestAnInterruptedReplayReturnsWhatItHas(t *testing.T) {
 	t.Parallel()
 	r := lineScenario(4, 20)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -44,7 +44,7 @@ func (m *messageMatcher) parseHTTP1Answers(side int, r io.Reader) error {
 		}
 		x := m.exchanges[key]
 		if x == nil {
-			// Nobody asked, or the exchange was given up and is no longer known.
+			// There was no such request, or its exchange was given up and forgotten.
 			x = &exchange{paired: true, method: http.MethodGet}
 			if key > uint64(m.turns) {
 				return errUnrequested
@@ -71,7 +71,8 @@ func (m *messageMatcher) parseHTTP1Answers(side int, r io.Reader) error {
 	}
 }
 
-// noEOF tells an end in the middle of a message apart from one behind it.
+// noEOF returns err, but io.ErrUnexpectedEOF for io.EOF: an end within a message is
+// not the end of the stream.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -57,7 +57,7 @@ func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
 				m.requestSent(x)
 			}
 		case *http2.RSTStreamFrame:
-			// Whatever the server has answered until it hears of this is chance.
+			// How much the server answers until it receives this is chance.
 			m.window.end(f.StreamID)
 			if x != nil {
 				m.forget(x)
@@ -95,7 +95,7 @@ func (m *messageMatcher) parseHTTP2Answers(side int, r io.Reader) error {
 			if side == replayed {
 				m.window.end(f.StreamID)
 			}
-			// A server may reset a stream that it has ended, if it heard of the
+			// A server may reset a stream that it has ended, if it received the
 			// client's end too late.
 			if x != nil && !x.done[side] {
 				s.units++

@@ -113,7 +113,7 @@ func TestHTTPIsComparedByItsMeaning(t *testing.T) {
 	}
 }
 
-func TestHTTPInOtherWords(t *testing.T) {
+func TestHTTPFieldOrderAndChunksAreNotDifferences(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 80).in("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n").
@@ -131,7 +131,7 @@ func TestHTTPInOtherWords(t *testing.T) {
 	})
 	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1)})
 	want(t, result, replay.Counts{Turns: 2, Equal: 2})
-	result = r.run(t, replay.Options{Target: server, Speed: math.Inf(1), OnlyBytes: true, TurnTimeout: 50 * time.Millisecond})
+	result = r.run(t, replay.Options{Target: server, Speed: math.Inf(1), OnlyBytes: true, TurnTimeout: silenceTimeout})
 	want(t, result, replay.Counts{Turns: 1, Different: 1})
 }
 
@@ -153,7 +153,7 @@ func TestHTTPThatChangesItsProtocolIsBytes(t *testing.T) {
 }
 
 // A server that answers with something else than HTTP ends the session.
-func TestAnswersThatAreNotHTTP(t *testing.T) {
+func TestAnswersThatAreNotHTTPEndTheSession(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	c := r.open(0, 80)
@@ -168,7 +168,7 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 	}
 }
 
-func TestIgnoreRulesOfHTTP(t *testing.T) {
+func TestIgnoredHTTPFieldsAndJSONValuesAreNotDifferences(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	answer := func(id int) string {
@@ -216,7 +216,7 @@ func grpcServer(t testing.TB, options ...grpc.ServerOption) string {
 	return listener.Addr().String()
 }
 
-func TestGRPC(t *testing.T) {
+func TestGRPCCallsAreComparedByTheirMeaning(t *testing.T) {
 	t.Parallel()
 	// gRPC's clients ping while data comes, to measure the connection, and its servers
 	// close connections whose pings come without data between them: on a busy machine

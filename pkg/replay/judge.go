@@ -91,8 +91,8 @@ func (j *judge) baseline(p *pair) (n noise, want []byte, silent bool) {
 	return noiseOf(diff(want, j.rules.view(&p.got))), want, false
 }
 
-// explain reports whether a difference is nothing but noise. If not, it notes the
-// places of what is more.
+// explain reports whether a difference is nothing but noise. If not, it keeps the
+// places of the other changes.
 func (f *finding) explain(n noise, silent bool) bool {
 	if f.Verdict == Missing {
 		return silent

@@ -85,7 +85,7 @@ func (h *Histogram) each(f func(upTo time.Duration, n uint64)) {
 	}
 }
 
-// Quantiles are what is told of a Histogram.
+// Quantiles are what reports show of a Histogram.
 type Quantiles struct {
 	Count              uint64
 	P50, P90, P99, Max time.Duration

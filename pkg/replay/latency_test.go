@@ -26,7 +26,7 @@ func TestQuantilesAreWithinAThirtieth(t *testing.T) {
 	}
 }
 
-func TestHistogramTakesAnything(t *testing.T) {
+func TestHistogramCountsAnyLength(t *testing.T) {
 	var h Histogram
 	if h.Quantile(0.5) != 0 {
 		t.Error("the median of nothing")

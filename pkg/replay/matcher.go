@@ -8,30 +8,29 @@ const (
 	replayed
 )
 
-// matcher pairs the answers of a replay with the recorded ones. It is told of
-// both as a replay goes through a session: of recorded bytes up to the point
-// where the replay is, of what was sent, and of what has come back. Times are
-// since the Recording's begin and since the replay's. A matcher belongs to one
-// goroutine.
+// matcher pairs the answers of a replay with the recorded ones. A client calls it
+// with both in the order of the session: the recorded bytes up to the event that
+// it replays, what it sent, and what it received. Times are since the Recording's
+// begin and since the replay's. A matcher belongs to one goroutine.
 type matcher interface {
-	// request says that the client sent data then, and the replay now. It does
-	// not keep data.
+	// request adds data that the recorded client sent at then, and the replay at
+	// now. It does not keep data.
 	request(data []byte, then, now time.Duration)
-	// maySend reports whether the protocol allows what was given to request to be sent
-	// now.
+	// maySend reports whether the protocol allows the data of the last request to be
+	// sent now.
 	maySend() bool
-	// answer says what came on one side. It does not keep data.
+	// answer adds data that one side's client received. It does not keep data.
 	answer(side int, data []byte, at time.Duration)
-	// end says that a side's answers have ended.
+	// end marks the end of a side's answers.
 	end(side int, at time.Duration)
 
 	// progress compares how much of the answers has come with how much had come
 	// when the recorded client went on.
 	progress() progress
-	// recordedLatency is how long the recorded client waited for the answer that is
-	// waited for now.
+	// recordedLatency returns how long the recorded client waited for the answer
+	// that the replay waits for now.
 	recordedLatency() time.Duration
-	// giveUp says that no more is waited for.
+	// giveUp lets the replay go on without the rest of the answers.
 	giveUp()
 
 	// fault returns what is wrong with the replay's answers, when they are not in
@@ -60,16 +59,16 @@ type pair struct {
 	request []byte // how it begins, where it has none
 	want    answer
 	got     answer
-	same    bool // all bytes are equal; got has no bytes then
-	open    bool // the recording ends within the answer: what comes behind it is not judged
-	cut     bool // got is not all of an answer
-	then    time.Duration
-	now     time.Duration // how long the answer took, recorded and replayed; got has come when now is valid
-	timed   bool          // then and now are valid
+	same    bool          // all bytes are equal; got has no bytes then
+	open    bool          // the recording ends within the answer: what comes after it is not compared
+	cut     bool          // got is not all of an answer
+	then    time.Duration // how long the recorded answer took
+	now     time.Duration // how long the replayed answer took
+	timed   bool          // then and now are valid; got is whole then
 }
 
-// newMatcher returns the matcher for a protocol. Pairs are given to sink as soon
-// as both of their sides are there. Of each answer at most limit bytes are kept.
+// newMatcher returns the matcher for a protocol. It calls sink with each pair as
+// soon as both of its sides are complete. It keeps at most limit bytes of an answer.
 func newMatcher(p Protocol, o matchOptions, sink func(*pair)) matcher {
 	switch p {
 	case HTTP1, HTTP2:

@@ -69,7 +69,7 @@ func pairs(p Protocol, parts []string, rng *rand.Rand, change func(string) strin
 	return total, same
 }
 
-func TestAnswersInAnyPieces(t *testing.T) {
+func TestAnswersInAnyPiecesAreEqual(t *testing.T) {
 	for _, c := range exchangeSeeds {
 		for seed := range uint64(50) {
 			rng := rand.New(rand.NewPCG(seed, 0))

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// messageMatcher pairs the responses of a protocol that tells messages apart: a
+// messageMatcher pairs the responses of a protocol with messages: a
 // turn is a request with its response, whatever is under way beside it.
 type messageMatcher struct {
 	matchOptions
@@ -26,11 +26,11 @@ type messageMatcher struct {
 // messageSide is the answers of one side as they are parsed.
 type messageSide struct {
 	parser *pushParser
-	units  uint64 // parts of the protocol that were completed; what they are is the parser's to say
+	units  uint64 // parts of the protocol that were completed; the parser defines what they are
 	start  uint64 // HTTP/1.1: bytes in front of the message that is being parsed
 }
 
-// exchange is a request and what came for it.
+// exchange is a request and its answers.
 type exchange struct {
 	pair
 	key        uint64 // HTTP/1.1: its number from 1 on; HTTP/2: its stream
@@ -62,7 +62,7 @@ func (m *messageMatcher) failed() bool {
 
 var errUnrequested = errors.New("an answer to no request")
 
-// begin enters an exchange whose request has begun.
+// begin adds an exchange whose request has begun.
 func (m *messageMatcher) begin(key uint64, method, label string) *exchange {
 	m.turns++
 	x := &exchange{pair: pair{turn: m.turns, label: label}, key: key, method: method}
@@ -72,7 +72,7 @@ func (m *messageMatcher) begin(key uint64, method, label string) *exchange {
 	return x
 }
 
-// requestSent says that all of an exchange's request has passed.
+// requestSent sets when the last of an exchange's request passed.
 func (m *messageMatcher) requestSent(x *exchange) { x.sentAt = m.now }
 
 // add appends to an exchange's answer.
@@ -86,7 +86,8 @@ func (m *messageMatcher) add(x *exchange, side int, b []byte) {
 	m.kept += len(x.parts[side].head) - before
 }
 
-// answered says that an exchange's answer is complete on one side.
+// answered marks an exchange's answer as complete on one side, and pairs it if both
+// are.
 func (m *messageMatcher) answered(x *exchange, side int) {
 	if x.paired || x.done[side] {
 		return
@@ -132,7 +133,7 @@ func (m *messageMatcher) trim() {
 func (m *messageMatcher) request(data []byte, then, now time.Duration) {
 	m.bound()
 	m.now = [2]time.Duration{then, now}
-	_ = m.requests.feed(data) // failed tells
+	_ = m.requests.feed(data) // failed reports it
 }
 
 func (m *messageMatcher) answer(side int, data []byte, at time.Duration) {
@@ -143,8 +144,8 @@ func (m *messageMatcher) answer(side int, data []byte, at time.Duration) {
 	}
 }
 
-// addUnparsed adds bytes of the replay's that are not the protocol: they are what
-// came for the oldest exchange.
+// addUnparsed adds bytes of the replay's that are not the protocol to the answer of
+// the oldest exchange.
 func (m *messageMatcher) addUnparsed(data []byte) {
 	for _, x := range m.order {
 		if !x.paired && !x.done[replayed] {

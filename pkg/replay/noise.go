@@ -38,7 +38,7 @@ type noisyPlaces struct {
 	known map[string]bool // guarded by mu
 }
 
-// learn takes in the noise of a recorded answer.
+// learn adds the noise of a recorded answer.
 func (p *noisyPlaces) learn(answer []byte, n noise) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

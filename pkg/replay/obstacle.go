@@ -14,7 +14,7 @@ type Obstacle struct {
 // ObstacleKind is the kind of an Obstacle.
 type ObstacleKind string
 
-// The kinds of obstacles. Only those that canBePartial tells do not matter to a
+// The kinds of obstacles. Only those that canBePartial returns true for do not matter to a
 // replay that is allowed to be partial.
 const (
 	BeganBefore ObstacleKind = "began_before" // the connection is older than the window
@@ -22,7 +22,7 @@ const (
 	OneWay      ObstacleKind = "one_way"      // answers were not recorded
 	Legacy      ObstacleKind = "legacy"       // the file does not tell connections apart
 	Datagrams   ObstacleKind = "datagrams"    // UDP
-	Empty       ObstacleKind = "empty"        // there is nothing to send or to hear
+	Empty       ObstacleKind = "empty"        // there is nothing to send or to receive
 	Unanswered  ObstacleKind = "unanswered"   // was cut off before anything was answered
 	CutOff      ObstacleKind = "cut_off"      // was still open at the window's end; keeps nothing from being sent but what was not answered
 )
@@ -40,44 +40,44 @@ func (k ObstacleKind) blocks(partial bool) bool {
 // String returns the Detail.
 func (o Obstacle) String() string { return o.Detail }
 
-// Obstacles returns why c cannot be replayed as it was; none for most.
-func (c *Session) Obstacles() []Obstacle {
-	if c.facts.legacy {
-		return []Obstacle{{Legacy, "the log does not tell the connections of port " + c.Port + " apart"}}
+// Obstacles returns why s cannot be replayed as it was; none for most.
+func (s *Session) Obstacles() []Obstacle {
+	if s.facts.legacy {
+		return []Obstacle{{Legacy, "the log does not tell the connections of port " + s.Port + " apart"}}
 	}
-	if c.Network == "udp" {
+	if s.Network == "udp" {
 		return []Obstacle{{Datagrams, "datagrams, not a connection"}}
 	}
-	if len(c.events) == 0 {
+	if len(s.events) == 0 {
 		return []Obstacle{{Empty, "carried no bytes"}}
 	}
 	var all []Obstacle
-	if !c.facts.began {
+	if !s.facts.began {
 		all = append(all, Obstacle{BeganBefore, "began before the window"})
 	}
-	if gaps := c.facts.gaps[0] + c.facts.gaps[1]; gaps > 0 {
-		all = append(all, Obstacle{HasGaps, fmt.Sprintf("has gaps: %d request and %d answer bytes are missing", c.Lost.In, c.Lost.Out)})
+	if gaps := s.facts.gaps[0] + s.facts.gaps[1]; gaps > 0 {
+		all = append(all, Obstacle{HasGaps, fmt.Sprintf("has gaps: %d request and %d answer bytes are missing", s.Lost.In, s.Lost.Out)})
 	}
-	if !c.answers && c.Bytes.In > 0 {
+	if !s.answers && s.Bytes.In > 0 {
 		all = append(all, Obstacle{OneWay, "one direction only: its answers were not recorded"})
 	}
-	if !c.facts.closed {
+	if !s.facts.closed {
 		detail := "was still open at the window's end"
-		if _, n := requests(c.events[len(c.replayable(false)):]); n > 0 {
+		if _, n := requests(s.events[len(s.replayable(false)):]); n > 0 {
 			detail += fmt.Sprintf(": its last %d request bytes were not answered", n)
 		}
 		all = append(all, Obstacle{CutOff, detail})
 	}
-	if len(c.replayable(false)) == 0 {
+	if len(s.replayable(false)) == 0 {
 		all = append(all, Obstacle{Unanswered, "nothing that it sent was answered"})
 	}
 	return all
 }
 
-// blocked returns the obstacles that keep c from being replayed.
-func (c *Session) blocked(partial bool) []Obstacle {
+// blocked returns the obstacles that keep s from being replayed.
+func (s *Session) blocked(partial bool) []Obstacle {
 	var all []Obstacle
-	for _, o := range c.Obstacles() {
+	for _, o := range s.Obstacles() {
 		if o.Kind.blocks(partial) {
 			all = append(all, o)
 		}
@@ -86,7 +86,7 @@ func (c *Session) blocked(partial bool) []Obstacle {
 }
 
 // comparable reports whether the recorded answers are all there.
-func (c *Session) comparable() bool { return c.answers && c.facts.gaps[1] == 0 }
+func (s *Session) comparable() bool { return s.answers && s.facts.gaps[1] == 0 }
 
 // details joins the texts of obstacles.
 func details(obstacles []Obstacle) string {

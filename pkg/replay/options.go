@@ -63,9 +63,10 @@ type Options struct {
 	MaxDifferences int // that are kept of a connection; zero means 20
 	MaxConns       int // that are kept in the Result; zero means 1000
 
-	// OnConn, when not nil, is told of each connection that has been replayed or
-	// left out, of one at a time. With a Baseline it is told in the end. It must
-	// not keep its argument beyond the Result.
+	// OnConn, when not nil, is called with each connection that has been replayed or
+	// left out, one call at a time. With a Baseline, connections with differences
+	// may be reported at the end of the replay. It must not keep its argument longer
+	// than the Result.
 	OnConn func(*Conn)
 
 	clock clock.Clock // nil means the system's; tests set another

@@ -25,25 +25,25 @@ type payloads struct {
 	size   int64 // bytes in the file
 }
 
-// add takes in the front of data and returns where it lies and how much it was.
+// add keeps the front of data and returns its position and length.
 // It does not keep data.
 func (p *payloads) add(data []byte) (at int64, n int, err error) {
-	if int64(len(p.blocks))*payloadBlock >= p.limit && (len(p.blocks) == 0 || p.room() < len(data)) {
+	if int64(len(p.blocks))*payloadBlock >= p.limit && (len(p.blocks) == 0 || p.available() < len(data)) {
 		at, err = p.spool(data)
 		return at, len(data), err
 	}
-	if len(p.blocks) == 0 || p.room() < len(data) && len(data) <= smallestSplit || p.room() == 0 {
+	if len(p.blocks) == 0 || p.available() < len(data) && len(data) <= smallestSplit || p.available() == 0 {
 		p.blocks = append(p.blocks, make([]byte, 0, payloadBlock))
 	}
 	last := len(p.blocks) - 1
 	block := p.blocks[last]
-	n = min(len(data), p.room())
+	n = min(len(data), p.available())
 	p.blocks[last] = append(block, data[:n]...)
 	return int64(last)*payloadBlock + int64(len(block)), n, nil
 }
 
-// room is what the last block still takes.
-func (p *payloads) room() int {
+// available returns how many bytes fit in the last block.
+func (p *payloads) available() int {
 	last := p.blocks[len(p.blocks)-1]
 	return cap(last) - len(last)
 }

@@ -2,18 +2,16 @@ package replay_test
 
 import (
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"net"
 
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-func TestObstacles(t *testing.T) {
+func TestObstaclesAreFound(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("ab").out("cd").close("RemoteClose")
@@ -57,24 +55,24 @@ func TestObstacles(t *testing.T) {
 
 // Partial replays send what is there; answers that were not recorded as a whole
 // are not compared.
-func TestPartial(t *testing.T) {
+func TestPartialReplaysSendWhatWasRecorded(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").gap(record.Out, 11).close("RemoteClose")
 	r.open(0, 1).in("a\n").gap(record.In, 2).in("b\n").out("you said a\nyou said b\n").close("RemoteClose")
 	r.open(0, 2).in("a\n").close("RemoteClose")
-	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond})
+	result := r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	if result.Sent != 0 || result.Skipped != 3 || len(result.Conns) != 3 || !result.Conns[0].Skipped {
 		t.Errorf("%+v", result)
 	}
-	result = r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond, Partial: true})
+	result = r.run(t, replay.Options{Target: serve(t, lines(shout)), Speed: math.Inf(1), TurnTimeout: silenceTimeout, Partial: true})
 	if result.Sent != 4 || result.Skipped != 0 || result.Equal != 1 || result.Different+result.Missing != 0 || len(result.Conns) != 3 {
 		t.Errorf("%+v", result)
 	}
 }
 
 // A recording that is cut off within an answer says nothing of the rest.
-func TestCutOffAnswers(t *testing.T) {
+func TestWhatFollowsACutOffAnswerIsNotADifference(t *testing.T) {
 	t.Parallel()
 	r := newScenario()
 	r.open(0, 1).in("a\n").out("you said a\n").in("b\n").out("you s")
@@ -86,9 +84,9 @@ func TestCutOffAnswers(t *testing.T) {
 	want(t, result, replay.Counts{Turns: 2, Different: 2})
 }
 
-// Servers that speak first, close themselves, answer before they were asked for
-// all, or are asked again before they have answered.
-func TestServersThatSpeakFirstOrCloseOrLagBehind(t *testing.T) {
+// Servers speak first, close the connection, answer before they have all of a
+// request, or get requests before they have answered others.
+func TestServersThatSpeakFirstAndPipelinedRequestsAreReplayed(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte("hello\n"))
@@ -105,7 +103,7 @@ func TestServersThatSpeakFirstOrCloseOrLagBehind(t *testing.T) {
 }
 
 // Payload that does not fit in memory goes through a file, which has no name.
-func TestSpool(t *testing.T) {
+func TestPayloadBeyondTheMemoryGoesToAFileWithoutAName(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	scenario := lineScenario(8, 20)

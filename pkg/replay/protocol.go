@@ -19,11 +19,11 @@ const (
 	HTTP2 Protocol = "http/2" // with prior knowledge or over TLS, such as gRPC
 )
 
-// Protocol returns what c speaks: HTTP only if all that was recorded of it is
+// Protocol returns what s speaks: HTTP only if all that was recorded of it is
 // that, from the first byte on. The first call may read much of the payload.
-func (c *Session) Protocol() (Protocol, error) {
-	c.detect.Do(func() { c.protocol, c.failed = c.findProtocol() })
-	return c.protocol, c.failed
+func (s *Session) Protocol() (Protocol, error) {
+	s.detect.Do(func() { s.protocol, s.failed = s.findProtocol() })
+	return s.protocol, s.failed
 }
 
 // requestLine matches the beginning of an HTTP/1.1 request.
@@ -31,15 +31,15 @@ var requestLine = regexp.MustCompile(`^[A-Z]{3,16} [^ \r\n]`)
 
 const http2Preface = "PRI * HTTP/2.0\r\n"
 
-func (c *Session) findProtocol() (Protocol, error) {
-	events := c.replayable(false)
+func (s *Session) findProtocol() (Protocol, error) {
+	events := s.replayable(false)
 	// A server may speak first, with HTTP/2 too.
 	request := slices.IndexFunc(events, func(e event) bool { return e.dir == record.In })
-	if !c.comparable() || c.facts.gaps[record.In] > 0 || request < 0 {
+	if !s.comparable() || s.facts.gaps[record.In] > 0 || request < 0 {
 		return Bytes, nil
 	}
 	var buf []byte
-	first, err := c.payload(&events[request], &buf)
+	first, err := s.payload(&events[request], &buf)
 	if err != nil {
 		return Bytes, err
 	}
@@ -52,7 +52,7 @@ func (c *Session) findProtocol() (Protocol, error) {
 	default:
 		return Bytes, nil
 	}
-	ok, err := c.speaks(guess, events)
+	ok, err := s.speaks(guess, events)
 	if !ok || err != nil {
 		return Bytes, err
 	}
@@ -60,13 +60,13 @@ func (c *Session) findProtocol() (Protocol, error) {
 }
 
 // speaks goes through the recording as a replay that is equal to it would.
-func (c *Session) speaks(p Protocol, events []event) (bool, error) {
+func (s *Session) speaks(p Protocol, events []event) (bool, error) {
 	m := newMessageMatcher(p, matchOptions{limit: 1, blind: true}, func(*pair) {})
 	defer m.finish()
 	var buf []byte
 	for i := range events {
 		e := &events[i]
-		data, err := c.payload(e, &buf)
+		data, err := s.payload(e, &buf)
 		if err != nil {
 			return false, err
 		}
@@ -79,7 +79,7 @@ func (c *Session) speaks(p Protocol, events []event) (bool, error) {
 			return false, nil
 		}
 	}
-	if c.facts.server {
+	if s.facts.server {
 		m.end(recorded, 0)
 	}
 	return !m.failed() && m.sides[recorded].units > 0, nil

@@ -24,7 +24,7 @@ type LoadOptions struct {
 	Memory int64  // bytes of payload in memory, beyond which a file is used; zero means 64 MiB
 	Dir    string // of that file; empty means the system's directory for temporary files
 
-	// Damaged, when not nil, is told of what could not be read. The sessions
+	// Damaged, when not nil, is called with what could not be read. The sessions
 	// concerned have gaps.
 	Damaged func(*record.DamageError)
 }
@@ -117,16 +117,16 @@ func (l *Loader) done(connection *dump.Connection) error {
 		server: connection.Closed && side == record.Out,
 		both:   connection.Recorded(record.Out),
 	}
-	asking := false
+	inRequest := false
 	for i := range c.events {
 		e := &c.events[i]
 		if e.gap {
 			c.facts.gaps[e.dir]++
 		}
-		if e.dir == record.In && !asking {
+		if e.dir == record.In && !inRequest {
 			c.Turns++
 		}
-		asking = e.dir == record.In
+		inRequest = e.dir == record.In
 	}
 	c.events = slices.Clip(c.events)
 	l.recording.Sessions = append(l.recording.Sessions, c)

@@ -27,7 +27,7 @@ func lineScenario(n, turns int) *scenario {
 	return r
 }
 
-func TestEqualAnswers(t *testing.T) {
+func TestEqualAnswersAreFoundEqual(t *testing.T) {
 	t.Parallel()
 	for _, speed := range []float64{1, math.Inf(1)} {
 		for _, mode := range []replay.Mode{replay.Turns, replay.Timed} {
@@ -62,7 +62,7 @@ func TestTheOneDifferenceIsFound(t *testing.T) {
 	}
 }
 
-func TestMissingAndLongerAndShorterAnswers(t *testing.T) {
+func TestMissingLongerAndShorterAnswersAreFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answer string // to line 2 of 0
@@ -84,14 +84,14 @@ func TestMissingAndLongerAndShorterAnswers(t *testing.T) {
 				}
 				return []byte(c.answer)
 			}))
-			want(t, lineScenario(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 300 * time.Millisecond}), c.counts)
+			want(t, lineScenario(1, 5).run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: silenceTimeout}), c.counts)
 		})
 	}
 }
 
 // An answer that comes after the replay has gone on is late, not different, and
 // does not disturb those behind it.
-func TestLateAnswers(t *testing.T) {
+func TestLateAnswersAreNotDifferent(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(conn net.Conn) {
 		lines(func(line string) []byte {

@@ -28,7 +28,7 @@ type Replayer struct {
 	deferred []*Conn    // reported when the replay has ended; guarded by mu
 }
 
-// counters are what Progress tells, while the replay runs.
+// counters are what Progress returns, while the replay runs.
 type counters struct {
 	connections, sent, answered, different, failed atomic.Int64
 }
@@ -55,7 +55,7 @@ type Progress struct {
 	Failed      int // connections
 }
 
-// Progress may be asked for from any goroutine.
+// Progress returns how far the replay has come. Any goroutine may call it.
 func (r *Replayer) Progress() Progress {
 	c := &r.progress
 	return Progress{
@@ -203,29 +203,6 @@ type baselineError struct{ err error }
 
 func (e *baselineError) Error() string { return "baseline: " + e.err.Error() }
 func (e *baselineError) Unwrap() error { return e.err }
-
-// connectError says that a server could not be reached.
-type connectError struct{ err error }
-
-func (e *connectError) Error() string { return e.err.Error() }
-func (e *connectError) Unwrap() error { return e.err }
-
-// open connects and replays the session.
-func (c *client) open(ctx context.Context, server *Server, p Protocol) error {
-	conn, err := server.connect(ctx, p, c.options.ConnectTimeout)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return &connectError{err}
-	}
-	c.conn = clock.Conn(conn, c.options.clock)
-	defer c.conn.Close()
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
-	defer stop()
-	c.buf = make([]byte, readBuffer)
-	return c.run(ctx)
-}
 
 // add counts the result of a session. p and t are nil where nothing was replayed.
 func (r *Replayer) add(c *Conn, p *client, t *tally) {

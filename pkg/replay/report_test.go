@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
@@ -31,7 +30,7 @@ func page(t *testing.T) (*replay.Result, string) {
 		}
 		return shout(line)
 	}))
-	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: 50 * time.Millisecond})
+	result := r.run(t, replay.Options{Target: server, Speed: math.Inf(1), TurnTimeout: silenceTimeout})
 	var b bytes.Buffer
 	if err := result.WriteHTML(&b); err != nil {
 		t.Fatal(err)
@@ -77,13 +76,13 @@ func TestReportStandsAlone(t *testing.T) {
 	}
 }
 
-func TestReportOfNothing(t *testing.T) {
+func TestReportOfNothingHasNoEmptyParts(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	if err := (&replay.Result{Target: "127.0.0.1:1", Speed: 1, Mode: replay.Turns, Bytes: record.PerDirection{}}).WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "Differences") || strings.Contains(b.String(), "<svg") {
-		t.Error("the page tells of something")
+		t.Error("the page has empty parts")
 	}
 }

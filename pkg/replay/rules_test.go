@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestJSONPaths(t *testing.T) {
+func TestJSONPathsReplaceWhatTheyName(t *testing.T) {
 	const document = `{"a":{"b":[{"c":1},{"c":2}]},"d":[[1,2],[3,4]],"e":5}`
 	for path, want := range map[string]string{
 		"e":                  `{"a":{"b":[{"c":1},{"c":2}]},"d":[[1,2],[3,4]],"e":"X"}`,
@@ -42,7 +42,7 @@ func TestJSONPaths(t *testing.T) {
 	}
 }
 
-func TestIgnoreCutsOut(t *testing.T) {
+func TestIgnoreReplacesGroupsOrWholeMatches(t *testing.T) {
 	for _, c := range []struct{ expression, want string }{
 		{`\d+`, "id=X, n=X"},
 		{`id=(\d+)`, "id=X, n=9"},

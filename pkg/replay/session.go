@@ -12,7 +12,7 @@ type Session struct {
 	record.Identity
 	Start  time.Duration       // of its first record, from the Recording's begin on
 	Length time.Duration       // from its first to its last record
-	Turns  int                 // requests that an answer or another request's answer parts
+	Turns  int                 // groups of requests with answers between them
 	Bytes  record.PerDirection // of payload
 	Lost   record.PerDirection // bytes in gaps
 
@@ -38,7 +38,7 @@ type event struct {
 // facts are what a session's records say of it as a whole.
 type facts struct {
 	began  bool // from its first byte on
-	closed bool // its end was seen
+	closed bool // its end was recorded
 	server bool // the server's side ended it
 	legacy bool
 	gaps   [2]int
@@ -46,25 +46,25 @@ type facts struct {
 }
 
 // payload returns an event's bytes, see payloads.read.
-func (c *Session) payload(e *event, buf *[]byte) ([]byte, error) {
-	return c.recording.payloads.read(e.pos, e.n, buf)
+func (s *Session) payload(e *event, buf *[]byte) ([]byte, error) {
+	return s.recording.payloads.read(e.pos, e.n, buf)
 }
 
-// replayable returns the events that a replay goes through. Of a connection that was
-// still open at the window's end, requests that nothing answers any more are left
-// out unless partial: the last of them may be a half.
-func (c *Session) replayable(partial bool) []event {
-	if c.facts.closed || partial || !c.answers {
-		return c.events
+// replayable returns the events that a replay sends and expects. For a connection
+// that was still open at the window's end, it leaves out the last requests without
+// an answer unless partial: the last of them may be incomplete.
+func (s *Session) replayable(partial bool) []event {
+	if s.facts.closed || partial || !s.answers {
+		return s.events
 	}
-	end := len(c.events)
-	for end > 0 && c.events[end-1].dir == record.In {
+	end := len(s.events)
+	for end > 0 && s.events[end-1].dir == record.In {
 		end--
 	}
-	return c.events[:end]
+	return s.events[:end]
 }
 
-// requests returns how many bytes and sends events have.
+// requests returns how many pieces of requests events have, and their bytes.
 func requests(events []event) (sends int, n uint64) {
 	for i := range events {
 		if e := &events[i]; e.dir == record.In && !e.gap {

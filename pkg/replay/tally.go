@@ -39,8 +39,8 @@ func newTally(j judge, c *Conn, places *noisyPlaces, most int, p *counters, base
 	return t
 }
 
-// target takes in a pair of the target's. It waits while too many differences wait
-// for the baseline.
+// target adds a pair of the target's. It blocks while too many differences wait for
+// the baseline.
 func (t *tally) target(p *pair) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *tally) target(p *pair) {
 		return
 	}
 	if known || t.done {
-		t.settle(f, old)
+		t.countLocked(f, old)
 		return
 	}
 	t.waiting[p.turn] = f
@@ -70,7 +70,7 @@ func (t *tally) target(p *pair) {
 	}
 }
 
-// baseline takes in a pair of the baseline's.
+// baseline adds a pair of the baseline's.
 func (t *tally) baseline(p *pair) {
 	n, want, silent := t.judge.baseline(p)
 	t.places.learn(want, n)
@@ -80,7 +80,7 @@ func (t *tally) baseline(p *pair) {
 	if f := t.waiting[p.turn]; f != nil {
 		delete(t.waiting, p.turn)
 		t.kept -= len(f.want) + len(f.got)
-		t.settle(f, oldTurn{n, silent})
+		t.countLocked(f, oldTurn{n, silent})
 		return
 	}
 	if t.passed[p.turn] {
@@ -97,15 +97,15 @@ func (t *tally) baselineDone() {
 	t.done = true
 	for turn, f := range t.waiting {
 		delete(t.waiting, turn)
-		t.settle(f, oldTurn{})
+		t.countLocked(f, oldTurn{})
 	}
 	t.kept = 0
 	clear(t.passed)
 	t.moved.Broadcast()
 }
 
-// settle counts a difference, unless it is noise. The caller holds mu.
-func (t *tally) settle(f *finding, old oldTurn) {
+// countLocked counts a difference, as equal if it is noise. The caller holds mu.
+func (t *tally) countLocked(f *finding, old oldTurn) {
 	if t.joined && f.explain(old.noise, old.silent) {
 		t.conn.Noise++
 		if f.late {
@@ -132,7 +132,7 @@ func (t *tally) settle(f *finding, old oldTurn) {
 	t.conn.keep(f.Difference, t.most)
 }
 
-// keep adds a difference, in the order of turns, if there is room.
+// keep adds a difference, in the order of turns, if fewer than most are kept or it comes before one of them.
 func (c *Conn) keep(d Difference, most int) {
 	i := len(c.Differences)
 	for i > 0 && c.Differences[i-1].Turn > d.Turn {
@@ -147,8 +147,7 @@ func (c *Conn) keep(d Difference, most int) {
 	c.Differences[i] = d
 }
 
-// conclude judges the differences that waited for what the whole replay tells of
-// noise.
+// conclude counts the differences that waited for the noise of the whole replay.
 func (c *Conn) conclude(places *noisyPlaces, most int) {
 	for i := range c.unexplained {
 		f := &c.unexplained[i]

@@ -51,8 +51,8 @@ func diff(a, b []byte) []change {
 	changes := make([]change, 0, len(edits))
 	for _, e := range edits {
 		c := change{
-			aFrom: prefix + place(wordsA, e.aFrom, len(a)), aTo: prefix + place(wordsA, e.aTo, len(a)),
-			bFrom: prefix + place(wordsB, e.bFrom, len(b)), bTo: prefix + place(wordsB, e.bTo, len(b)),
+			aFrom: prefix + wordStart(wordsA, e.aFrom, len(a)), aTo: prefix + wordStart(wordsA, e.aTo, len(a)),
+			bFrom: prefix + wordStart(wordsB, e.bFrom, len(b)), bTo: prefix + wordStart(wordsB, e.bTo, len(b)),
 		}
 		changes = append(changes, c)
 	}
@@ -89,8 +89,8 @@ func words(b []byte) []span {
 	return all
 }
 
-// place returns where word i begins, of a text of n bytes.
-func place(words []span, i, n int) int {
+// wordStart returns where word i begins, of a text of n bytes.
+func wordStart(words []span, i, n int) int {
 	if i == len(words) {
 		return n
 	}

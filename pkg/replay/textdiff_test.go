@@ -24,7 +24,7 @@ var diffSeeds = []struct {
 	{"abab", "baba", []string{"abab"}},
 }
 
-func TestDiff(t *testing.T) {
+func TestChangesMakeOneTextFromTheOther(t *testing.T) {
 	for _, c := range diffSeeds {
 		checkDiff(t, []byte(c.a), []byte(c.b))
 		var got []string
@@ -75,7 +75,7 @@ func FuzzDiff(f *testing.F) {
 	})
 }
 
-func TestDiffOfMuch(t *testing.T) {
+func TestDiffOfLongTextsIsBounded(t *testing.T) {
 	a, b := bytes.Repeat([]byte("one two "), 1<<16), bytes.Repeat([]byte("two three "), 1<<16)
 	checkDiff(t, a, b)
 	checkDiff(t, a[:1<<14], b[:1<<14])
@@ -87,7 +87,7 @@ func TestDiffOfMuch(t *testing.T) {
 	}
 }
 
-func TestPlaceOf(t *testing.T) {
+func TestWordsBeforeAChangeNameItsPlace(t *testing.T) {
 	for _, c := range []struct{ answer, change, want string }{
 		{"HTTP/1.1 200 OK\nX-Request-Id: 17f\n\n", "17f", "X-Request-Id: "},
 		{`{"a": 1, "id": "x"}`, "x", `"id": "`},

@@ -140,7 +140,7 @@ func TestATurnWaitsForWhatTheClientHadReceived(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	server := serve(t, func(conn net.Conn) {
-		note := func(what string) {
+		record := func(what string) {
 			mu.Lock()
 			order = append(order, what)
 			mu.Unlock()
@@ -151,9 +151,9 @@ func TestATurnWaitsForWhatTheClientHadReceived(t *testing.T) {
 			if err != nil {
 				return
 			}
-			note(string(buf[:n]))
+			record(string(buf[:n]))
 			for _, part := range strings.Fields(answer) {
-				note(part)
+				record(part)
 				if _, err := conn.Write([]byte(part)); err != nil {
 					return
 				}

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// inlineSend is how many bytes a connection takes in any case, though the
-	// server has not read what came before.
+	// inlineSend is how many bytes a connection buffers in any case, though the
+	// server has not read any.
 	inlineSend = 4 << 10
 	sendChunk  = 64 << 10
 )
 
-// write writes data. Where it is long the session reads meanwhile: a server may
-// take the rest of a request only when it has been relieved of its answers.
+// write writes data. Where it is long the client reads meanwhile: a server may read
+// the rest of a request only after its answers have been read.
 func (c *client) write(ctx context.Context, data []byte) error {
 	c.unanswered += len(data)
 	if c.unanswered > inlineSend {
@@ -32,16 +32,16 @@ func (c *client) write(ctx context.Context, data []byte) error {
 	return c.writeFailure(ctx, err)
 }
 
-// writeReading writes data from a goroutine of its own and reads until that has
-// ended.
+// writeReading writes data from a goroutine of its own, reads meanwhile, and waits
+// for the goroutine.
 func (c *client) writeReading(ctx context.Context, data []byte) error {
 	if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
 		return c.failure(ctx, "send", err)
 	}
 	written := make(chan error, 1)
-	go func() { // ends with the write, which its deadlines or the connection's end bound
+	go func() { // ends with the write, which its deadlines bound and closing the connection ends
 		err := c.writeAll(data)
-		// Whoever waits for an answer is to hear of it now.
+		// Ends the read that is under way.
 		if set := c.conn.SetReadDeadline(time.Unix(1, 0)); err == nil {
 			err = set
 		}
@@ -62,8 +62,9 @@ func (c *client) writeReading(ctx context.Context, data []byte) error {
 	return c.writeFailure(ctx, err)
 }
 
-// writeAll writes data, of which the server must take each chunk within the turn
-// timeout. It may run beside a read.
+// writeAll writes data in chunks. It returns an error that is
+// os.ErrDeadlineExceeded if a chunk takes longer than the turn timeout. A read may
+// run beside it.
 func (c *client) writeAll(data []byte) error {
 	for len(data) > 0 {
 		n := min(len(data), sendChunk)
@@ -78,6 +79,8 @@ func (c *client) writeAll(data []byte) error {
 	return nil
 }
 
+// writeFailure returns the error of a session that ends with err, the error of a
+// write.
 func (c *client) writeFailure(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
