@@ -221,7 +221,8 @@ func withNames(err error, names map[string]string) error {
 		}
 		return errors.Join(all...)
 	}
-	if f, ok := err.(*model.FieldError); ok && names[f.Field] != "" {
+	var f *model.FieldError
+	if errors.As(err, &f) && names[f.Field] != "" {
 		return &model.FieldError{Field: names[f.Field], Value: f.Value, Valid: f.Valid}
 	}
 	return err

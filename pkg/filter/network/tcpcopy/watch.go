@@ -92,7 +92,10 @@ func (w *watch) follow() {
 		select {
 		case <-events:
 			quiet.Reset(watchQuiet)
-		case <-faults: // an overflow, for example: the next poll finds the change
+		case _, open := <-faults: // an overflow, for example: the next poll finds the change
+			if !open {
+				faults = nil
+			}
 		case <-quiet.C:
 			w.look()
 		case <-poll.C:

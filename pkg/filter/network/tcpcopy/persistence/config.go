@@ -69,7 +69,7 @@ func (c Config) Equal(o Config) bool {
 		c.BufferSize == o.BufferSize && c.Workers == o.Workers && c.Spool == o.Spool
 }
 
-// Has tells whether f is among the formats.
+// Has reports whether f is among the formats.
 func (c Config) Has(f Format) bool { return slices.Contains(c.Formats, f) }
 
 // TextFormat returns the format of the flow log, or "" when there is none.
@@ -113,7 +113,7 @@ func (c Config) layout() sizes {
 	// be in the memory already. A batch has room for more than one record.
 	l.Record = min(maxRecord, (l.encoded-buffer.PageSize-2*lineRoom)/3, l.Batch/2)
 	if c.MaxTotal > 0 {
-		l.Record = int(min(int64(l.Record), c.MaxTotal/32)) // as text it fits into an archived file
+		l.Record = int(min(int64(l.Record), c.MaxTotal/32)) // as text it fits into a log
 	}
 	l.Piece = l.Record
 	if l.InPlace = len(c.Formats) == 1 && c.Has(FormatPcapng); l.InPlace {
@@ -123,8 +123,7 @@ func (c Config) layout() sizes {
 }
 
 const (
-	pageSize = 4096
-	lineRoom = 1 << 10 // what the fields of a line may take besides the bytes
+	lineRoom = 1 << 10 // bytes of a line's fields, at most
 )
 
 // rolling is how files are rolled: as Roll says, and small enough that retention

@@ -11,10 +11,10 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// story is one random run: some goroutines let bytes pass on some connections in
+// scenario is one random run: some goroutines let bytes pass on some connections in
 // some windows, while recording pauses and goes on, and files fail.
-type story struct {
-	*rig
+type scenario struct {
+	*harness
 	peers    []*peer
 	sessions []*Session // of the windows
 	faults   faults
@@ -31,9 +31,9 @@ type noFaults struct{}
 func (noFaults) next(*rand.Rand) {}
 func (noFaults) repair()         {}
 
-// tell runs the story: windows one after the other, in each of them goroutines
+// play runs the scenario: windows one after the other, in each of them goroutines
 // with the connections at random.
-func (s *story) tell(seed uint64, windows, goroutines, steps int) {
+func (s *scenario) play(seed uint64, windows, goroutines, steps int) {
 	for n := range windows {
 		session := s.open(n)
 		s.sessions = append(s.sessions, session)
@@ -63,7 +63,7 @@ func (s *story) tell(seed uint64, windows, goroutines, steps int) {
 }
 
 // disturb holds and releases the session and lets files fail, until stop.
-func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
+func (s *scenario) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
 	paused := false
 	for {
 		select {
@@ -83,7 +83,7 @@ func (s *story) disturb(session *Session, r *rand.Rand, stop <-chan struct{}) {
 	}
 }
 
-func (s *story) talk(session *Session, r *rand.Rand, steps int) {
+func (s *scenario) talk(session *Session, r *rand.Rand, steps int) {
 	for range steps {
 		p := s.peers[r.IntN(len(s.peers))]
 		dir := record.Direction(r.IntN(2))
@@ -113,7 +113,7 @@ func (s *story) talk(session *Session, r *rand.Rand, steps int) {
 
 // judge reads the directory and compares it with what has passed. With reasons,
 // the reasons of the gaps have to be those of the index, too.
-func (s *story) judge(reasons bool) {
+func (s *scenario) judge(reasons bool) {
 	s.t.Helper()
 	byID := map[string]*peer{}
 	for _, p := range s.peers {
@@ -156,7 +156,7 @@ func TestTheLogIsExact(t *testing.T) {
 		workers := 1 + r.IntN(5)
 		connections := 1 + r.IntN(40)
 		t.Run(fmt.Sprintf("%d: %d bytes, %d workers, %d connections", seed, size, workers, connections), func(t *testing.T) {
-			s := &story{faults: noFaults{}, rig: newRig(t, func(c *Config) {
+			s := &scenario{faults: noFaults{}, harness: newHarness(t, func(c *Config) {
 				c.BufferSize, c.Workers, c.Roll.Size = size, workers, 1<<20
 			}, nil)}
 			for i := range connections {
@@ -164,7 +164,7 @@ func TestTheLogIsExact(t *testing.T) {
 				p.Limit = []uint64{0, 0, 5000}[r.IntN(3)]
 				s.peers = append(s.peers, p)
 			}
-			s.tell(seed, 3, 4, 250)
+			s.play(seed, 3, 4, 250)
 			s.judge(true)
 			s.quiet()
 		})

@@ -17,7 +17,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	config := persistence.DefaultConfig()
 	config.Dir, config.Formats, config.Spool = dir, []persistence.Format{persistence.FormatHexMeta}, persistence.SpoolOff
 	config.MinFree = persistence.MinFree{} // record however full the disk is

@@ -127,7 +127,7 @@ func TestTheLogIsExactWhenFilesFail(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		size := []int64{MinBufferSize, 1 << 20}[r.IntN(2)]
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := &story{rig: newRig(t, func(c *Config) {
+			s := &scenario{harness: newHarness(t, func(c *Config) {
 				c.BufferSize, c.Roll.Size = size, 1<<20
 			}, nil)}
 			s.faults = newShortWrites(t, filepath.Join(s.dir, layout.FlowLog))
@@ -137,7 +137,7 @@ func TestTheLogIsExactWhenFilesFail(t *testing.T) {
 			for i := range 1 + r.IntN(30) {
 				s.peers = append(s.peers, newPeer(s.run, i+1))
 			}
-			s.tell(seed, 3, 4, 250)
+			s.play(seed, 3, 4, 250)
 			s.judge(false)
 			for n := range s.sessions {
 				missed += s.indexed(n).LostBy["write_error"]
@@ -154,7 +154,7 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 	if !inOwnProcess(t) {
 		return
 	}
-	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatHexMeta, FormatPcapng} }, nil)
+	r := newHarness(t, func(c *Config) { c.Formats = []Format{FormatHexMeta, FormatPcapng} }, nil)
 	faulty := newShortWrites(t, "")
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) {
@@ -231,7 +231,7 @@ func TestAFullFileSystem(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	r := openRig(t, dir, "aaaaaa", nil, nil)
+	r := openHarness(t, dir, "aaaaaa", nil, nil)
 	p, ballast := newPeer(r.run, 1), filepath.Join(dir, "ballast")
 	text := []byte(strings.Repeat("full or not ", 500))
 	w := r.window(1, func(s *Session) {
@@ -262,7 +262,7 @@ func TestAFullFileSystem(t *testing.T) {
 // A directory that somebody removes comes back with the next batch. What was in
 // its files is gone, and nothing else.
 func TestARemovedDirectoryComesBack(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatHexMeta, FormatPcapng} }, nil)
+	r := newHarness(t, func(c *Config) { c.Formats = []Format{FormatHexMeta, FormatPcapng} }, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	p.say(s, record.In, []byte("before"))
@@ -289,7 +289,7 @@ func TestARemovedDirectoryComesBack(t *testing.T) {
 // A directory that must not be written any more is an alert, once, and the index
 // gets the window's line when it may be written again.
 func TestAForbiddenDirectory(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	lost := newLostDirectory(t, r.dir) // to whoever may do everything, too
 	p := newPeer(r.run, 1)
 	s := r.open(1)
@@ -311,7 +311,7 @@ func TestAForbiddenDirectory(t *testing.T) {
 
 // What the index could not take is written when the store closes, if not before.
 func TestTheLastWindowsLineIsWrittenAtClose(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	lost := newLostDirectory(t, r.dir)
 	s := r.open(1)
 	newPeer(r.run, 1).say(s, record.In, []byte("x"))
@@ -338,7 +338,7 @@ func TestAnIncompleteLineIsCutOff(t *testing.T) {
 		if err := os.WriteFile(path, []byte(left), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		r := openRig(t, dir, "aaaaaa", nil, nil)
+		r := openHarness(t, dir, "aaaaaa", nil, nil)
 		p := newPeer(r.run, 1)
 		r.window(1, func(s *Session) { p.say(s, record.In, []byte("x")) })
 		log, err := os.ReadFile(path)

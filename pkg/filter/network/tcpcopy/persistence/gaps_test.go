@@ -92,7 +92,7 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 		}, out: "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil, nil)
+			r := newHarness(t, nil, nil)
 			p := newPeer(r.run, 1)
 			p.Limit, p.Datagrams = c.limit, c.datagrams
 			w := r.window(1, func(s *Session) { c.talk(s, p) })
@@ -108,7 +108,7 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 
 // A datagram is one record or none, whatever the size of the buffer.
 func TestDatagramsAreWhole(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	p := newPeer(r.run, 1)
 	p.Datagrams = true
 	longest := r.store.config.layout().Record
@@ -126,7 +126,7 @@ func TestDatagramsAreWhole(t *testing.T) {
 
 // Offsets count from the connection's start, in and out of windows.
 func TestOffsetsCountBetweenWindows(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	p := newPeer(r.run, 1)
 	p.say(nil, record.In, []byte("before"))
 	r.window(1, func(s *Session) {
@@ -155,7 +155,7 @@ func TestOffsetsCountBetweenWindows(t *testing.T) {
 // What comes after a session's end, or a connection's, is not recorded and does
 // not disturb.
 func TestLateCallsAreIgnored(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	p, silent := newPeer(r.run, 1), newPeer(r.run, 2)
 	s := r.open(1)
 	p.say(s, record.In, []byte("in time"))
@@ -183,7 +183,7 @@ func TestLateCallsAreIgnored(t *testing.T) {
 
 // Slots are used again, and do not mix up connections.
 func TestSlotsAreUsedAgain(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Workers = 1 }, nil)
+	r := newHarness(t, func(c *Config) { c.Workers = 1 }, nil)
 	s := r.open(1)
 	for i := range 500 {
 		p := newPeer(r.run, i+1)

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// hangAfter is how long something waits for the disk before an operator is told.
+	// hangAfter is how long something waits for the disk before there is an alert.
 	hangAfter = 5 * time.Second
-	hangLook  = time.Second // how often that is looked at
+	hangLook  = time.Second // how often the watch looks
 )
 
-// hangWatch tells an operator when the disk does not answer: a write that hangs
-// is no error, so that nothing else would tell of it. There is one a window, from
-// before its first file until after its index line. It touches no file itself.
+// hangWatch alerts when the disk does not answer: a write that hangs is no error, so
+// that nothing else would report it. There is one per window, from before its first
+// file until after its index line. It touches no file itself.
 // While the window is open, a worker hangs that leaves entries in its shard: it
 // comes for them every flushEvery. A nil hangWatch watches nothing.
 type hangWatch struct {
@@ -25,12 +25,12 @@ type hangWatch struct {
 	stop   chan struct{} // closed by end, ends the goroutine
 	done   chan struct{} // closed by the goroutine
 
-	mu     sync.Mutex      // guards the rest, and is taken before a shard's
-	shards []*buffer.Shard // nil while the window is being opened
-	busy   string          // what waits for the disk beside the workers; "" for nothing
-	steps  uint64          // of that, how many are done
-	waits  []wait          // one a shard, and one for busy
-	told   bool            // there was an alert, and the hang is not over
+	mu       sync.Mutex      // guards the rest, and is taken before a shard's
+	shards   []*buffer.Shard // nil while the window is being opened
+	busy     string          // what waits for the disk beside the workers; "" for nothing
+	steps    uint64          // of that, how many are done
+	waits    []wait          // one per shard, and one for busy
+	reported bool            // there was an alert, and the hang is not over
 }
 
 // wait is for how long something has not got on.
@@ -106,9 +106,9 @@ func (h *hangWatch) look(now time.Time) {
 	for i, sh := range h.shards {
 		number, waiting := sh.Progress()
 		all += number
-		h.waits[i].note(number, waiting, now)
+		h.waits[i].observe(number, waiting, now)
 	}
-	h.waits[len(h.shards)].note(all, h.busy != "", now)
+	h.waits[len(h.shards)].observe(all, h.busy != "", now)
 	since := now
 	for _, w := range h.waits {
 		if w.since.Before(since) {
@@ -119,10 +119,10 @@ func (h *hangWatch) look(now time.Time) {
 		h.overLocked()
 		return
 	}
-	if h.told {
+	if h.reported {
 		return
 	}
-	h.told = true
+	h.reported = true
 	doing := h.busy
 	if doing == "" {
 		doing = "writing"
@@ -131,8 +131,8 @@ func (h *hangWatch) look(now time.Time) {
 		doing, h.window, since.Format(time.TimeOnly), h.store.config.Dir))
 }
 
-// note notes how far something has got that is at work, or has nothing to do.
-func (w *wait) note(at uint64, atWork bool, now time.Time) {
+// observe records how far something has got; atWork says that it has something to do.
+func (w *wait) observe(at uint64, atWork bool, now time.Time) {
 	if !atWork || w.at != at || w.since.IsZero() {
 		w.at, w.since = at, now
 	}
@@ -140,8 +140,8 @@ func (w *wait) note(at uint64, atWork bool, now time.Time) {
 
 // overLocked says that nothing hangs.
 func (h *hangWatch) overLocked() {
-	if h.told {
-		h.told = false
+	if h.reported {
+		h.reported = false
 		h.store.info("the disk of %s answers again, window %s goes on", h.store.config.Dir, h.window)
 	}
 }

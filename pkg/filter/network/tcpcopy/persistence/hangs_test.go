@@ -15,7 +15,7 @@ import (
 // however many workers it keeps.
 func TestAHangIsToldOnce(t *testing.T) {
 	var told []string
-	r := newRig(t, nil, func(h *Host) {
+	r := newHarness(t, nil, func(h *Host) {
 		h.Info = func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
 	})
 	s := r.open(1)
@@ -71,7 +71,7 @@ func TestAHangIsToldOnce(t *testing.T) {
 
 // The opening and the closing of a window are watched, too.
 func TestOpeningAndClosingMayHang(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	now := time.Now()
 	h := &hangWatch{store: r.store, window: windowID(1), busy: "opening"}
 	h.look(now)
@@ -94,7 +94,7 @@ func TestOpeningAndClosingMayHang(t *testing.T) {
 
 // While the disk hangs in the opening or closing of a window, the store answers.
 func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	p.say(s, record.In, []byte("12345"))
@@ -119,7 +119,7 @@ func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
 		t.Errorf("sealed with window %q", got)
 	}
 
-	r = openRig(t, t.TempDir(), "bbbbbb", nil, nil)
+	r = openHarness(t, t.TempDir(), "bbbbbb", nil, nil)
 	resume = hang(r) // which a window's beginning needs
 	opened := make(chan *Session)
 	go func() { opened <- r.open(2) }()

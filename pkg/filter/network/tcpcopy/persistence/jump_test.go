@@ -35,7 +35,7 @@ func TestTheClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour} {
 		t.Run(jump.String(), func(t *testing.T) {
 			clock := &wallClock{}
-			r := newRig(t, func(c *Config) {
+			r := newHarness(t, func(c *Config) {
 				c.Formats, c.Roll.Every = []Format{FormatHexMeta, FormatPcapng}, time.Hour
 			}, func(h *Host) { h.Now = clock.now })
 			p := newPeer(r.run, 1)

@@ -19,7 +19,7 @@ const (
 	liveQueue = 8 << 20
 )
 
-// ErrTooManyLive says that no further subscriber is taken.
+// ErrTooManyLive says that no further subscriber is accepted.
 var ErrTooManyLive = errors.New("there are as many live streams as may be")
 
 // Live is one subscriber's stream: pcapng blocks of what is recorded while it is

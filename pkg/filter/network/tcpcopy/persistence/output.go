@@ -12,7 +12,7 @@ import (
 )
 
 // output is one format of one pipeline: an encoder and a destination, with what it
-// keeps of each flow. Batches that the destination does not take become pending gaps.
+// keeps of each flow. Records that the destination does not accept become pending gaps.
 type output struct {
 	pipeline    *pipeline
 	encoder     record.Encoder

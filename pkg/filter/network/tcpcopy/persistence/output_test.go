@@ -26,7 +26,7 @@ type workerHarness struct {
 	*worker
 }
 
-func newWorkerHarness(t *testing.T, r *rig, d logdir.FileDestination, encoder record.Encoder) *workerHarness {
+func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encoder record.Encoder) *workerHarness {
 	t.Helper()
 	c := r.store.config
 	l := c.layout()
@@ -78,7 +78,7 @@ func readLog(t *testing.T, text []byte) []*oracle.Conversation {
 	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
-	return (&rig{t: t, dir: dir}).conversations()
+	return (&harness{t: t, dir: dir}).conversations()
 }
 
 // memoryDestination is a destination that fails at random, at each place where one may.
@@ -159,7 +159,7 @@ func TestOutputsAreExactWhereverTheDestinationFails(t *testing.T) {
 	failures := 0
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 3))
-		r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
+		r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 		sink := &memoryDestination{random: rand.New(rand.NewPCG(seed, 4))}
 		b := newWorkerHarness(t, r, sink, nil)
 		peers := map[string]*peer{}
@@ -232,7 +232,7 @@ func (f *faultyEncoder) Gap(dst []byte, t int64, flow *record.Flow, dir record.D
 }
 
 func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder()})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	for _, said := range []string{"panic at once", "a", "panic", "b", "flood", "panic", "c"} {
@@ -262,7 +262,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 
 // A gap that cannot be encoded stays out of the log, and nothing else does.
 func TestAGapThatPanicsIsGivenUp(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	b := newWorkerHarness(t, r, nil, &faultyEncoder{Encoder: hexlog.NewMetaEncoder(), gaps: true})
 	p, q := newPeer(r.run, 1), newPeer(r.run, 2)
 	b.say(p, record.In, []byte("panic"))
@@ -281,7 +281,7 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 // A destination that fails for long does not make the worker remember all connections
 // that have come and gone.
 func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = 1<<20, 1 }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = 1<<20, 1 }, nil)
 	sink := &memoryDestination{random: rand.New(rand.NewPCG(0, 0))}
 	b := newWorkerHarness(t, r, downDestination{sink}, nil)
 	for i := range maxPendingClosed + 1000 {

@@ -14,14 +14,14 @@ import (
 
 // hang makes the flow log's file hang, as a disk does that has gone away, until
 // resume is called.
-func hang(r *rig) (resume func()) {
+func hang(r *harness) (resume func()) {
 	return r.store.flowLog.Pause()
 }
 
 // While no worker gets anywhere, a hundred times the buffer passes: that this test
 // ends is its first result, because Data is called with the disk still away.
 func TestOverloadNeverBlocks(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 2 }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 2 }, nil)
 	const connections, each = 16, 100 * MinBufferSize / 16
 	var peers []*peer
 	s := r.open(1)
@@ -102,7 +102,7 @@ func TestMemoryIsBounded(t *testing.T) {
 // Connections that come and go while nothing can be written leave nothing behind
 // but a bounded number of ends that wait.
 func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	s := r.open(1)
 	resume := hang(r)
 	const connections = buffer.MaxClosing + 5000
@@ -136,7 +136,7 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 
 // A gap that is written down in time does not keep the connection.
 func TestConnectionsWithGapsAreForgotten(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	for i := range 100 {
 		p := newPeer(r.run, i+1)

@@ -21,7 +21,7 @@ import (
 // passed, when the blocks are written from the batches.
 func TestPacketsAreExact(t *testing.T) {
 	const connections, rounds = 8, 60
-	r := newRig(t, func(c *Config) {
+	r := newHarness(t, func(c *Config) {
 		c.Formats, c.BufferSize, c.Spool, c.Roll.Size = []Format{FormatPcapng}, 64<<20, t.TempDir(), 6<<20
 	}, nil)
 	var peers []*peer

@@ -15,7 +15,7 @@ import (
 // and the window goes on.
 func TestAPanicInTheBackground(t *testing.T) {
 	var broken atomic.Bool
-	r := newRig(t, nil, func(h *Host) {
+	r := newHarness(t, nil, func(h *Host) {
 		h.Now = func() time.Time {
 			if broken.Swap(false) {
 				panic("no clock")
@@ -53,7 +53,7 @@ func TestAPanicInTheBackground(t *testing.T) {
 // worker goes on with the next batch.
 func TestAPanicOfAWorkerIsNoAlert(t *testing.T) {
 	var where, stack string
-	r := newRig(t, nil, func(h *Host) {
+	r := newHarness(t, nil, func(h *Host) {
 		h.Panicked = func(w string, _ any, s []byte) { where, stack = w, string(s) }
 	})
 	b := newWorkerHarness(t, r, nil, nil)
@@ -79,7 +79,7 @@ func TestAPanicOfAWorkerIsNoAlert(t *testing.T) {
 
 // Lines of the index that are given up are counted.
 func TestLostIndexLinesAreCounted(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	lost := newLostDirectory(t, r.dir)
 	lost.swap()
 	r.open(1).Close(time.Now())

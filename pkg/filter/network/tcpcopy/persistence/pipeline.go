@@ -37,7 +37,7 @@ func newPipeline(s *Session, src source) *pipeline {
 	return p
 }
 
-// write has the outputs write a batch. What a file does not take is in p.missed.
+// write has the outputs write a batch. What a file does not accept is in p.missed.
 func (p *pipeline) write(b *buffer.Batch) {
 	for _, s := range p.stages {
 		s.process(b)

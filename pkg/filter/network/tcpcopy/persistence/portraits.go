@@ -17,9 +17,9 @@ type portrait struct {
 	json     []byte
 }
 
-// Portrait takes the portrait that render returns, JSON on one line, when the
+// Portrait accepts the portrait that render returns, JSON on one line, when the
 // window is open and has none of that business type yet; port may be empty. It
-// returns whether it was taken. The file is written later, by another goroutine.
+// returns whether it was accepted. The file is written later, by another goroutine.
 func (s *Session) Portrait(business model.BusinessType, port string, render func() ([]byte, error)) (bool, error) {
 	if err := business.Validate(); err != nil {
 		return false, err
@@ -33,12 +33,12 @@ func (s *Session) Portrait(business model.BusinessType, port string, render func
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken == nil || s.taken[business] {
+	if s.portrayed == nil || s.portrayed[business] {
 		return false, nil
 	}
 	select {
 	case s.portraits <- portrait{business, port, json}:
-		s.taken[business] = true
+		s.portrayed[business] = true
 		return true, nil
 	default:
 		s.store.noPortrait.Add(1)
@@ -46,15 +46,15 @@ func (s *Session) Portrait(business model.BusinessType, port string, render func
 	}
 }
 
-// wants tells whether a portrait of that type would be taken now.
+// wants reports whether a portrait of that type would be accepted now.
 func (s *Session) wants(business model.BusinessType) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.taken != nil && !s.taken[business]
+	return s.portrayed != nil && !s.portrayed[business]
 }
 
 // writePortraits is the goroutine that writes portraits. Close ends it, after
-// which nothing is taken any more.
+// which nothing is accepted any more.
 func (s *Session) writePortraits() {
 	defer s.workers.Done()
 	for {

@@ -31,7 +31,7 @@ func portraitLines(t *testing.T, dir string) (lines []string) {
 }
 
 func TestOnePortraitAWindowAndType(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	give := func(s *Session, business model.BusinessType, text string) bool {
 		t.Helper()
 		taken, err := s.Portrait(business, "2045", func() ([]byte, error) { return []byte(text), nil })
@@ -67,7 +67,7 @@ func TestOnePortraitAWindowAndType(t *testing.T) {
 
 // Of many at once, one is taken; those that fail to render leave the place free.
 func TestPortraitsAtOnce(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	var taken, failed atomic.Int32
 	var talk sync.WaitGroup
@@ -98,7 +98,7 @@ func TestPortraitsAtOnce(t *testing.T) {
 
 // Portraits that cannot be written in time are refused, not queued without end.
 func TestPortraitsDoNotPileUp(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	resume := r.store.portraits.Pause()
 	taken, refused := 0, 0
@@ -125,7 +125,7 @@ func TestPortraitsDoNotPileUp(t *testing.T) {
 }
 
 func TestPortraitsOfBadTypesAreRefused(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	defer s.Close(time.Now())
 	for _, business := range []model.BusinessType{"", "a b", "a\nb", "[x]", model.BusinessType(strings.Repeat("x", 65))} {

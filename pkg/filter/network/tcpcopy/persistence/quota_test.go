@@ -32,7 +32,7 @@ func usage(t *testing.T, dir string) (total int64) {
 
 // watchUsage looks at the size of the directory again and again until stop is
 // called, which returns the most that was found.
-func watchUsage(r *rig) (stop func() int64) {
+func watchUsage(r *harness) (stop func() int64) {
 	end, most := make(chan struct{}), make(chan int64)
 	go func() { // ends with stop
 		var found int64
@@ -61,7 +61,7 @@ func watchUsage(r *rig) (stop func() int64) {
 func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 	for _, roll := range []Roll{{}, {Size: 256 << 20, Compress: true}} {
 		const limit = 2 << 20
-		r := newRig(t, func(c *Config) {
+		r := newHarness(t, func(c *Config) {
 			c.BufferSize, c.MaxTotal, c.Roll = 8<<20, limit, roll
 			c.Formats = []Format{FormatHexMeta, FormatPcapng}
 		}, nil)
@@ -108,7 +108,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 		r.quiet()
 		r.store.Close()
 		// A restart finds what there is.
-		next := openRig(t, r.dir, "bbbbbb", func(c *Config) { c.BufferSize, c.MaxTotal = 8<<20, limit/2 }, nil)
+		next := openHarness(t, r.dir, "bbbbbb", func(c *Config) { c.BufferSize, c.MaxTotal = 8<<20, limit/2 }, nil)
 		q := newPeer(next.run, 1)
 		next.window(windows, func(s *Session) { talkMuch(s, q, 1<<17) })
 		if got := usage(t, r.dir); got > limit/2+4096 {
@@ -121,7 +121,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 // When nothing more may be removed, what comes is lost, and the file that is
 // being written stays.
 func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
+	r := newHarness(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
 	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, MinMaxTotal), logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
 }
 
 func TestOldSegmentsGo(t *testing.T) {
-	r := newRig(t, func(c *Config) {
+	r := newHarness(t, func(c *Config) {
 		c.Formats, c.Roll.Age = []Format{FormatPcapng}, 24*time.Hour
 	}, nil)
 	p := newPeer(r.run, 1)
@@ -158,7 +158,7 @@ func TestOldSegmentsGo(t *testing.T) {
 // A file that goes while its window's line is on its way to the index is marked in
 // the line even so.
 func TestALateRemovalIsMarked(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Formats = []Format{FormatPcapng} }, nil)
+	r := newHarness(t, func(c *Config) { c.Formats = []Format{FormatPcapng} }, nil)
 	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
 	if len(w.Files) != 1 {
 		t.Fatalf("files %q", w.Files)

@@ -140,7 +140,7 @@ func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 }
 
 // writeDead writes the batches that a killed process had not done, and returns the
-// time of their last entry, or that of the window's opening. damage tells of entries
+// time of their last entry, or that of the window's opening. damage names the entries
 // that cannot be read. err says that something cannot be written now: the spool still
 // has it then.
 func (s *Session) writeDead() (last time.Time, damage, err error) {

@@ -45,7 +45,7 @@ func talkMuch(s *Session, p *peer, n int) {
 }
 
 func TestFilesAreRolledBySize(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll.Size = 8<<20, 1<<20 }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Roll.Size = 8<<20, 1<<20 }, nil)
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) {
 		for range 5 {
@@ -71,10 +71,10 @@ func TestFilesAreRolledBySize(t *testing.T) {
 
 func TestFilesAreRolledByTime(t *testing.T) {
 	change := func(c *Config) { c.Roll.Every = time.Hour }
-	r := newRig(t, change, nil)
+	r := newHarness(t, change, nil)
 	path := filepath.Join(r.dir, layout.FlowLog)
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
-	window := func(r *rig, n int, at time.Duration) {
+	window := func(r *harness, n int, at time.Duration) {
 		t.Helper()
 		r.clock.set(start.Add(at))
 		r.window(n, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("now")) })
@@ -91,7 +91,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 	}
 	// A file that the process before has left is as old as its last line.
 	r.store.Close()
-	next := openRig(t, r.dir, "bbbbbb", change, nil)
+	next := openHarness(t, r.dir, "bbbbbb", change, nil)
 	window(next, 5, 91*time.Minute)
 	window(next, 6, 24*time.Hour+91*time.Minute)
 	if names := logs(t, r.dir); len(names) != 4 || names[2] != "dump_tcp_copy-2024-05-07T09-01-00.000.log" {
@@ -100,7 +100,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 }
 
 func TestOldRolledFilesGo(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Keep: 2} }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Keep: 2} }, nil)
 	p := newPeer(r.run, 1)
 	for n := range 4 {
 		r.window(n, func(s *Session) { talkMuch(s, p, 1<<20) })
@@ -127,7 +127,7 @@ func TestOldRolledFilesGo(t *testing.T) {
 }
 
 func TestRolledFilesAreCompressed(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }, nil)
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) { talkMuch(s, p, 3<<20) })
 	r.store.dir.Wait()
@@ -149,11 +149,11 @@ func TestRolledFilesAreCompressed(t *testing.T) {
 func TestTwoStoresShareADirectory(t *testing.T) {
 	dir := t.TempDir()
 	change := func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }
-	var rigs []*rig
+	var rigs []*harness
 	var talk sync.WaitGroup
 	peers := map[string]*peer{}
 	for i, run := range []string{"aaaaaa", "bbbbbb"} {
-		r := openRig(t, dir, run, change, func(h *Host) { h.Now = time.Now })
+		r := openHarness(t, dir, run, change, func(h *Host) { h.Now = time.Now })
 		rigs = append(rigs, r)
 		p := newPeer(run, 1)
 		peers[p.id] = p
@@ -194,7 +194,7 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 func TestFilesAreTheOwnersOnly(t *testing.T) {
 	defer umask(0)()
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	r := openRig(t, dir, "aaaaaa", func(c *Config) {
+	r := openHarness(t, dir, "aaaaaa", func(c *Config) {
 		c.Formats, c.Roll = []Format{FormatHexMeta, FormatPcapng}, Roll{Size: 1 << 20, Keep: 1, Compress: true}
 		c.BufferSize, c.MaxTotal = 8<<20, 16<<20
 	}, func(h *Host) {

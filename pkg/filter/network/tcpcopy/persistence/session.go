@@ -16,9 +16,8 @@ import (
 // Conn is the recorder's side of one connection; see buffer.Conn.
 type Conn = buffer.Conn
 
-// Session is one open window: it takes the records of the window's connections
-// and has them written. The root package
-// makes it a strategy.WindowSink.
+// Session is one open window: it accepts the records of the window's connections
+// and has them written. The root package makes it a strategy.WindowSink.
 type Session struct {
 	store     *Store
 	window    record.Window
@@ -33,12 +32,12 @@ type Session struct {
 	stop     chan struct{}    // closed to stop the workers
 	workers  sync.WaitGroup
 
-	portraits chan portrait // taken, and not yet written
+	portraits chan portrait // accepted and not yet written
 	hangs     *hangWatch    // nil in a recovery
 
-	mu    sync.Mutex                  // guards the rest
-	taken map[model.BusinessType]bool // business types that have had their portrait; nil once closed
-	ports map[string]bool
+	mu        sync.Mutex                  // guards the rest
+	portrayed map[model.BusinessType]bool // business types that have had their portrait; nil once closed
+	ports     map[string]bool
 }
 
 // startSession prepares the memory of a window's session and starts its workers.
@@ -88,7 +87,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 		spool:     spool,
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
-		taken:     map[model.BusinessType]bool{},
+		portrayed: map[model.BusinessType]bool{},
 		ports:     map[string]bool{},
 	}
 	if store.config.Has(FormatPcapng) {
@@ -100,8 +99,8 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 	return s
 }
 
-// Data takes copies of the n bytes that pieces hold, which have just passed on c
-// in direction dir. before tells how many bytes of each direction had passed when
+// Data copies the n bytes that pieces hold, which have just passed on c
+// in direction dir. before says how many bytes of each direction had passed when
 // they came; the one of dir counts at the direction's first call in the session,
 // where it must be exact, and the other is a hint. Data never waits for room and
 // returns before the caller may reuse the bytes. It changes the slice pieces, but
@@ -156,7 +155,7 @@ func (s *Session) Close(closed time.Time) {
 		sh.Close()
 	}
 	s.mu.Lock()
-	s.taken = nil
+	s.portrayed = nil
 	s.mu.Unlock()
 	defer s.hangs.end()
 	s.hangs.step()

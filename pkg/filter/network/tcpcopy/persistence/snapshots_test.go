@@ -54,8 +54,8 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	load := func(h *Host) {
 		h.Effective = func() ([]byte, error) { return []byte(effective), nil }
 	}
-	r := newRig(t, nil, load)
-	talk := func(r *rig, n int) {
+	r := newHarness(t, nil, load)
+	talk := func(r *harness, n int) {
 		t.Helper()
 		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
 	}
@@ -73,13 +73,13 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	talk(r, 5)
 	want = append(want, `5 {"a":2}`)
 	r.store.Close()
-	next := openRig(t, r.dir, "bbbbbb", nil, load)
+	next := openHarness(t, r.dir, "bbbbbb", nil, load)
 	talk(next, 6)
 	want = append(want, `6 no_change`)
 	same(t, "after a restart", snapshotsOf(t, r.dir, layout.EffectiveConfigs), want)
 
 	// During a hot upgrade two processes write to the file.
-	other := openRig(t, r.dir, "cccccc", nil, func(h *Host) {
+	other := openHarness(t, r.dir, "cccccc", nil, func(h *Host) {
 		h.Effective = func() ([]byte, error) { return []byte(`{"a":3}`), nil }
 	})
 	talk(other, 7)
@@ -105,7 +105,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 	load := func(h *Host) {
 		h.Static = func() ([]byte, error) { return []byte(`{"a":1}`), nil }
 	}
-	r := newRig(t, func(c *Config) { c.Roll.Every = time.Hour }, load)
+	r := newHarness(t, func(c *Config) { c.Roll.Every = time.Hour }, load)
 	path := filepath.Join(r.dir, layout.StaticConfigs)
 	start := time.Date(2024, 5, 6, 7, 30, 0, 0, time.Local)
 	for n, at := range []time.Duration{0, time.Minute, time.Hour, time.Hour + time.Minute} {
@@ -121,7 +121,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 
 // A portrait is something that was recorded.
 func TestAPortraitAloneMakesASnapshot(t *testing.T) {
-	r := newRig(t, nil, func(h *Host) {
+	r := newHarness(t, nil, func(h *Host) {
 		h.Effective = func() ([]byte, error) { return []byte(`{}`), nil }
 	})
 	w := r.window(1, func(s *Session) {
@@ -138,7 +138,7 @@ func TestSnapshotsAreMasked(t *testing.T) {
 	text := `{"tls": {"private_key": "hunter2", "ca": "-----BEGIN PRIVATE KEY-----\nhunter2\n"}, "url": "redis://u:hunter2@h", "n": 1}`
 	fails := errors.New("cannot be loaded")
 	loadErr := error(nil)
-	r := newRig(t, nil, func(h *Host) {
+	r := newHarness(t, nil, func(h *Host) {
 		h.Effective = func() ([]byte, error) { return []byte(text), loadErr }
 	})
 	talk := func(n int) {

@@ -39,7 +39,7 @@ func (s *Session) lookAtSpace(paused bool) bool {
 	short, err := s.store.config.shortOfSpace()
 	switch {
 	case err != nil:
-		// The writes themselves tell what is wrong with the directory.
+		// The writes themselves report what is wrong with the directory.
 	case short != "" && !paused:
 		s.Pause(record.ReasonDisk)
 		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))

@@ -17,11 +17,11 @@ import (
 func TestTheSpoolOfALivingProcessIsLeftAlone(t *testing.T) {
 	spools := t.TempDir()
 	change := func(c *Config) { c.Spool = spools }
-	old := newRig(t, change, nil)
+	old := newHarness(t, change, nil)
 	s := old.open(1)
 	newPeer(old.run, 1).say(s, record.In, []byte("the old process's"))
 
-	next := openRig(t, old.dir, "bbbbbb", change, nil)
+	next := openHarness(t, old.dir, "bbbbbb", change, nil)
 	all, err := Recover(next.store.config, next.store.host)
 	if err != nil || len(all) > 0 {
 		t.Errorf("recovered %+v, %v", all, err)

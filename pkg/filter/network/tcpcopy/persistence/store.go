@@ -47,7 +47,7 @@ type Store struct {
 	effective *snapshots
 	static    *snapshots
 
-	// unindexed are lines that the index lacks because it could not be written;
+	// unindexed are lines that the index does not have yet because it could not be written;
 	// the goroutine that closes windows has it, and Close after that.
 	unindexed []byte
 

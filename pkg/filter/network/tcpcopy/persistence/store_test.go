@@ -34,7 +34,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOneWindowAtATime(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	if _, err := r.store.OpenWindow(record.Window{ID: windowID(2)}); err == nil || !strings.Contains(err.Error(), windowID(1)) {
 		t.Errorf("a second window: %v", err)
@@ -50,7 +50,7 @@ func TestOneWindowAtATime(t *testing.T) {
 
 // The statistics are of one moment, add up, and go on over windows.
 func TestStatsAddUp(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	p.say(s, record.In, []byte("12345"))
@@ -68,7 +68,7 @@ func TestStatsAddUp(t *testing.T) {
 
 // An index line is complete and has what the window had.
 func TestTheIndexLine(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newHarness(t, nil, nil)
 	opened := time.Now()
 	w := r.window(1, func(s *Session) {
 		for i := range 3 {
@@ -101,7 +101,7 @@ func TestTheIndexLine(t *testing.T) {
 
 // Too little free space holds the session from its first byte.
 func TestTooLittleSpacePausesTheSession(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MinFree = MinFree{Bytes: 1 << 60} }, nil)
+	r := newHarness(t, func(c *Config) { c.MinFree = MinFree{Bytes: 1 << 60} }, nil)
 	w := r.window(1, func(s *Session) {
 		if !s.Paused() {
 			t.Error("not paused")
@@ -119,7 +119,7 @@ func TestTooLittleSpacePausesTheSession(t *testing.T) {
 // Reading and writing of one connection, its end, pauses, status and the closing
 // come from goroutines of their own. This is for the race detector.
 func TestEverythingAtOnce(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.BufferSize, c.Formats = MinBufferSize, []Format{FormatHexMeta, FormatPcapng} }, nil)
+	r := newHarness(t, func(c *Config) { c.BufferSize, c.Formats = MinBufferSize, []Format{FormatHexMeta, FormatPcapng} }, nil)
 	for n := range 3 {
 		s := r.open(n)
 		p := newPeer(r.run, 1)

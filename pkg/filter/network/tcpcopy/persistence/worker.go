@@ -40,16 +40,15 @@ func (w *worker) run() {
 	}
 }
 
-// drain writes the shard's active batch. It reports whether there was anything in it.
-func (w *worker) drain() bool {
+// drain writes the shard's active batch.
+func (w *worker) drain() {
 	b := w.pipeline.source.next()
 	if b == nil {
-		return false
+		return
 	}
 	// After a panic below the batch must be empty at the next swap.
 	defer b.Reset()
 	w.process(b)
-	return true
 }
 
 // process writes a batch and accounts for it. A fault of ours must not end the

@@ -14,8 +14,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// rig is a store in a directory of its own with what the tests ask of it.
-type rig struct {
+// harness is a store in a directory of its own with what the tests ask of it.
+type harness struct {
 	t     *testing.T
 	store *Store
 	dir   string
@@ -57,17 +57,17 @@ func testConfig(dir string) Config {
 	return Config{Dir: dir, Formats: []Format{FormatHexMeta}, BufferSize: 1 << 20, Workers: 2, Spool: SpoolOff}
 }
 
-// newRig opens a store in a new directory. change may change its configuration,
+// newHarness opens a store in a new directory. change may change its configuration,
 // and host its host; both may be nil.
-func newRig(t *testing.T, change func(*Config), host func(*Host)) *rig {
+func newHarness(t *testing.T, change func(*Config), host func(*Host)) *harness {
 	t.Helper()
-	return openRig(t, t.TempDir(), "aaaaaa", change, host)
+	return openHarness(t, t.TempDir(), "aaaaaa", change, host)
 }
 
-// openRig is newRig for a directory that other stores may use too.
-func openRig(t *testing.T, dir, run string, change func(*Config), host func(*Host)) *rig {
+// openHarness is newHarness for a directory that other stores may use too.
+func openHarness(t *testing.T, dir, run string, change func(*Config), host func(*Host)) *harness {
 	t.Helper()
-	r := &rig{t: t, dir: dir, run: run, clock: newSteppingClock()}
+	r := &harness{t: t, dir: dir, run: run, clock: newSteppingClock()}
 	c := testConfig(dir)
 	if change != nil {
 		change(&c)
@@ -84,21 +84,21 @@ func openRig(t *testing.T, dir, run string, change func(*Config), host func(*Hos
 	return r
 }
 
-func (r *rig) alert(what string, err error) {
+func (r *harness) alert(what string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.alerts = append(r.alerts, fmt.Sprintf("%s: %v", what, err))
 }
 
 // alerted returns the alerts up to now.
-func (r *rig) alerted() []string {
+func (r *harness) alerted() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.alerts)
 }
 
 // quiet fails the test when something has been alerted.
-func (r *rig) quiet() {
+func (r *harness) quiet() {
 	r.t.Helper()
 	if a := r.alerted(); len(a) > 0 {
 		r.t.Errorf("alerts: %q", a)
@@ -108,7 +108,7 @@ func (r *rig) quiet() {
 // windowID is the UUID of the n-th window of a test.
 func windowID(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n) }
 
-func (r *rig) open(n int) *Session {
+func (r *harness) open(n int) *Session {
 	r.t.Helper()
 	s, err := r.store.OpenWindow(record.Window{ID: windowID(n), Trigger: record.TriggerManual, Opened: time.Now()})
 	if err != nil {
@@ -118,7 +118,7 @@ func (r *rig) open(n int) *Session {
 }
 
 // window opens a window, lets f talk, closes it, and returns its index line.
-func (r *rig) window(n int, f func(*Session)) oracle.Window {
+func (r *harness) window(n int, f func(*Session)) oracle.Window {
 	r.t.Helper()
 	s := r.open(n)
 	f(s)
@@ -126,7 +126,7 @@ func (r *rig) window(n int, f func(*Session)) oracle.Window {
 	return r.indexed(n)
 }
 
-func (r *rig) indexed(n int) oracle.Window {
+func (r *harness) indexed(n int) oracle.Window {
 	r.t.Helper()
 	w, err := oracle.FindWindow(r.dir, windowID(n))
 	if err != nil {
@@ -136,7 +136,7 @@ func (r *rig) indexed(n int) oracle.Window {
 }
 
 // conversations returns what the flow logs have, which must be exact.
-func (r *rig) conversations() []*oracle.Conversation {
+func (r *harness) conversations() []*oracle.Conversation {
 	r.t.Helper()
 	lines, err := oracle.ReadMeta(r.dir)
 	if err != nil {
@@ -150,7 +150,7 @@ func (r *rig) conversations() []*oracle.Conversation {
 }
 
 // agrees checks the index line of a window against the log.
-func (r *rig) agrees(w oracle.Window) {
+func (r *harness) agrees(w oracle.Window) {
 	r.t.Helper()
 	if err := w.Agrees(r.conversations()); err != nil {
 		r.t.Errorf("window %s: %v", w.Window, err)
