@@ -59,7 +59,7 @@ func TestAwaitTimersSeesTimersComeAndGo(t *testing.T) {
 	}()
 	wait := func(moments ...time.Time) {
 		t.Helper()
-		if !m.AwaitTimers(context.Background(), func(now time.Time, pending []time.Time) bool {
+		if !m.AwaitTimers(context.Background(), func(_ time.Time, pending []time.Time) bool {
 			if len(pending) != len(moments) {
 				return false
 			}
