@@ -44,6 +44,8 @@ func onThird(hostile func(net.Conn)) func(net.Conn) {
 func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 	t.Parallel()
 	zeros := make([]byte, 1<<20)
+	now := newManualClock() // of the replay with the connection that hangs
+	var hanging atomic.Bool
 	for name, c := range map[string]struct {
 		hostile func(net.Conn)
 		counts  replay.Counts // of the one connection
@@ -55,7 +57,12 @@ func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 				_, _ = io.WriteString(conn, "you said "+line)
 			}
 		}, replay.Counts{Turns: 2, Equal: 1, Missing: 1}, "closed the connection early|reset|broken pipe"},
-		"hangs": {func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, replay.Counts{Turns: 5, Missing: 5}, ""},
+		"hangs": {func(conn net.Conn) {
+			hanging.Store(true)
+			now.Advance(0) // so that the schedule sees it
+			_, _ = io.Copy(io.Discard, conn)
+			hanging.Store(false)
+		}, replay.Counts{Turns: 5, Missing: 5}, ""},
 		"floods": {func(conn net.Conn) {
 			for {
 				if _, err := conn.Write(zeros); err != nil {
@@ -80,8 +87,12 @@ func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result := lineScenario(6, 5).run(t, replay.Options{
-				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, TurnTimeout: silenceTimeout, OnConn: func(got *replay.Conn) {
+			clock := newManualClock()
+			if name == "hangs" {
+				clock = now
+			}
+			result := lineScenario(6, 5).runOn(t, clock, replay.Options{
+				Target: serve(t, onThird(c.hostile)), Speed: math.Inf(1), Concurrency: 1, OnConn: func(got *replay.Conn) {
 					if got.Conn != "k3v9qa-3" {
 						if got.Err != nil || inTime(got.Counts).Equal != 5 {
 							t.Errorf("%s: %+v, %v", got.Conn, got.Counts, got.Err)
@@ -99,6 +110,14 @@ func TestAHostileConnectionDoesNotDisturbOthers(t *testing.T) {
 						t.Errorf("error %v, want %q", got.Err, c.err)
 					}
 				},
+			}, func(now, at time.Duration) int {
+				// Only the turn timeout passes, up to an eighth late, and only while the
+				// connection hangs.
+				const timeout = replay.DefaultTurnTimeout
+				if name == "hangs" && hanging.Load() && at-now >= timeout && at-now < timeout*6/5 {
+					return 1
+				}
+				return soon(now, at)
 			})
 			if result.Connections != 6 || (result.Failed > 0) != (c.err != "") {
 				t.Errorf("%d connections, %d failed", result.Connections, result.Failed)
