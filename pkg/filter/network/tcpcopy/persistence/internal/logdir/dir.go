@@ -102,7 +102,7 @@ func (d *Dir) Missing(names []string) []string { return missing(d.options.Path, 
 func missing(dir string, names []string) (gone []string) {
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if !exists(path) && !exists(path+".gz") {
+		if !exists(path) && !exists(path+layout.GzipExtension) {
 			gone = append(gone, name)
 		}
 	}
