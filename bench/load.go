@@ -82,7 +82,7 @@ func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			r, err := l.converse(ctx, i, begin, end)
+			r, err := l.exchange(ctx, i, begin, end)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -101,8 +101,8 @@ func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 	return &sum, errors.Join(errs...)
 }
 
-// converse is one connection's loop.
-func (l load) converse(ctx context.Context, number int, begin, end time.Time) (*result, error) {
+// exchange is one connection's loop.
+func (l load) exchange(ctx context.Context, number int, begin, end time.Time) (*result, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", l.address)
 	if err != nil {

@@ -29,7 +29,7 @@ func (t *comparison) rounds(f func(m, base measurement) float64) []float64 {
 	return values
 }
 
-// rates is the requests a second of m to those of base.
+// rates is the requests per second of m to those of base.
 func rates(m, base measurement) float64 { return m.rate / base.rate }
 
 // targets are what the table ends with.

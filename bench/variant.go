@@ -97,9 +97,9 @@ func (v variant) start(ctx context.Context, binary, base, upstream string, ports
 	return p, err
 }
 
-// measurement is one turn of one variant.
+// measurement is one run of one variant.
 type measurement struct {
-	rate       float64 // requests a second
+	rate       float64 // requests per second
 	p50, p99   time.Duration
 	cpuPerGB   float64 // processor seconds of MOSN, and of the process beside it, a GB that passed
 	totalPerGB float64 // processor seconds of the whole machine a GB that passed

@@ -89,7 +89,7 @@ func fullDisk(t *testing.T, trouble diskTrouble, format string) {
 	}
 	t.Logf("%d messages, seen %+v, lost %+v, alerts %d", clients.messages(), w.Seen, w.Lost, m.alerts(trouble.alert))
 	if n := m.alerts(trouble.alert); n < 1 || n > 2 {
-		t.Errorf("the log tells %d times of the disk", n)
+		t.Errorf("the log reports the disk %d times", n)
 	}
 	if format == "hex_meta" {
 		m.connections(w)
@@ -175,9 +175,9 @@ func TestARemovedDirectoryIsCreatedAgain(t *testing.T) {
 	next := m.window(func() { sendOnce(t, address, "after") })
 	clients.leave()
 	complete(t, next)
-	// Of the first window, the log lacks the lines that are gone.
+	// Of the first window, the log does not have the lines that are gone.
 	log := slices.DeleteFunc(m.lines(), func(l oracle.Line) bool { return l.Window != next.Window })
-	all, err := oracle.Conversations(log)
+	all, err := oracle.Connections(log)
 	if err := errors.Join(err, next.Agrees(all)); err != nil {
 		t.Error(err)
 	}
@@ -219,7 +219,7 @@ func TestLostPermissionCostsOnlyTheRecordsOfThatTime(t *testing.T) {
 		t.Errorf("the clients have noticed %v; lost by %v", clients.faults, w.LostBy)
 	}
 	if n := m.alerts("write"); n < 1 || n > 2 {
-		t.Errorf("the log tells %d times of the directory", n)
+		t.Errorf("the log reports the directory %d times", n)
 	}
 	m.connections(w)
 	m.keptAgrees(w, clients.visits)

@@ -88,7 +88,7 @@ func TestOverloadLeavesTheSameGapsInEachFormat(t *testing.T) {
 
 		gaps := map[string]int{} // by format
 		for _, format := range formats {
-			byClient := map[string]*oracle.Conversation{}
+			byClient := map[string]*oracle.Connection{}
 			for _, c := range m.decoded(w, readAs[format]) {
 				byClient[c.Client] = c
 				gaps[format] += gapsOf(c.In) + gapsOf(c.Out)

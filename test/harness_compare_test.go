@@ -13,12 +13,12 @@ import (
 // tap has one whose two streams are what it sent and received, byte for byte.
 // They are matched by what was sent, because connections over a Unix socket all
 // have the same name.
-func sameBytes(t *testing.T, recorded []*oracle.Conversation, taps []*wiretap.Conn) {
+func sameBytes(t *testing.T, recorded []*oracle.Connection, taps []*wiretap.Conn) {
 	t.Helper()
 	if len(recorded) != len(taps) {
 		t.Errorf("%d recorded connections of %d", len(recorded), len(taps))
 	}
-	bySent := map[[sha256.Size]byte]*oracle.Conversation{}
+	bySent := map[[sha256.Size]byte]*oracle.Connection{}
 	for _, c := range recorded {
 		sent, err := c.In.Bytes()
 		if err != nil {

@@ -146,7 +146,7 @@ func (b *background) interrupt(t *testing.T) result {
 		t.Fatal(err)
 	}
 	<-b.done
-	_ = b.command.Wait() // the exit code tells
+	_ = b.command.Wait() // the exit code says it
 	return result{strings.Join(b.command.Args[1:], " "), string(b.stdout.bytes()), b.stderr.String(), b.command.ProcessState.ExitCode()}
 }
 

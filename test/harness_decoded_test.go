@@ -13,7 +13,7 @@ import (
 // decoded returns what pkg/dump reads of a window's files in one format, once it
 // agrees with the window's accounts. The oracle judges the records as it does the
 // flow log's lines.
-func (m *mosn) decoded(w oracle.Window, format dump.Format) []*oracle.Conversation {
+func (m *mosn) decoded(w oracle.Window, format dump.Format) []*oracle.Connection {
 	m.t.Helper()
 	d, err := dump.Open([]string{m.dump}, dump.Options{Format: format, Filter: dump.Filter{Window: w.Window}})
 	if err != nil {
@@ -35,7 +35,7 @@ func (m *mosn) decoded(w oracle.Window, format dump.Format) []*oracle.Conversati
 		}
 		lines = append(lines, lineOf(r))
 	}
-	all, err := oracle.Conversations(lines)
+	all, err := oracle.Connections(lines)
 	if err != nil {
 		m.t.Fatalf("%s: %v", format, err)
 	}

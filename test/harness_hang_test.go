@@ -199,7 +199,7 @@ func (h *hanging) judge(format string, w oracle.Window) {
 		t.Errorf("seen %+v, written %+v, lost %+v by %v, want buffer_full alone", w.Seen, w.Written, w.Lost, w.LostBy)
 	}
 	if n, all := h.alerts("hang"), strings.Count(h.Log(), "[ERROR] [tcpcopy]"); n != 1 || all != 1 {
-		t.Errorf("%d alerts tell that the disk hangs, of %d", n, all)
+		t.Errorf("%d alerts report that the disk hangs, of %d", n, all)
 	}
 	if format == "hex_meta" {
 		h.connections(w)

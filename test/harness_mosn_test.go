@@ -209,16 +209,16 @@ func (m *mosn) lines() []oracle.Line {
 
 // connections returns what the log holds of the window, once it agrees with
 // the window's accounts.
-func (m *mosn) connections(w oracle.Window) []*oracle.Conversation {
+func (m *mosn) connections(w oracle.Window) []*oracle.Connection {
 	m.t.Helper()
-	all, err := oracle.Conversations(m.lines())
+	all, err := oracle.Connections(m.lines())
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	if err := w.Agrees(all); err != nil {
 		m.t.Fatal(err)
 	}
-	var of []*oracle.Conversation
+	var of []*oracle.Connection
 	for _, c := range all {
 		if c.Window == w.Window {
 			of = append(of, c)

@@ -149,7 +149,7 @@ func typical(prints []footprint) footprint {
 	}
 }
 
-// indexMarks checks that the index has a line of each window and tells which of
+// indexMarks checks that the index has a line of each window and says which of
 // its files are gone.
 func (m *mosn) indexMarks(ids []string) {
 	t := m.t

@@ -8,7 +8,7 @@ import (
 )
 
 // everyByte has exchanges in a window and compares the recording with them.
-func everyByte(t *testing.T, m *mosn, connections int, dial func() (net.Conn, error)) []*oracle.Conversation {
+func everyByte(t *testing.T, m *mosn, connections int, dial func() (net.Conn, error)) []*oracle.Connection {
 	t.Helper()
 	id := m.open()
 	taps := exchangeAll(t, connections, 3, dial)

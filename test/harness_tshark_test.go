@@ -133,18 +133,18 @@ func (c *capture) clean(complaints string) {
 
 // streams returns what "follow" gives of the n TCP streams that the capture must
 // have.
-func (c *capture) streams(n int) []*oracle.Conversation {
+func (c *capture) streams(n int) []*oracle.Connection {
 	c.t.Helper()
 	args := []string{"-q"}
 	for i := range n + 1 { // one more, which must be empty
 		args = append(args, "-z", fmt.Sprintf("follow,tcp,raw,%d", i))
 	}
-	var all []*oracle.Conversation
+	var all []*oracle.Connection
 	c.read(func(r io.Reader) (err error) {
 		all, err = parseFollowed(r)
 		return err
 	}, args...)
-	all = slices.DeleteFunc(all, func(s *oracle.Conversation) bool { return len(s.In.Pieces)+len(s.Out.Pieces) == 0 })
+	all = slices.DeleteFunc(all, func(s *oracle.Connection) bool { return len(s.In.Pieces)+len(s.Out.Pieces) == 0 })
 	if len(all) != n {
 		c.t.Errorf("tshark finds %d streams with payload, want %d", len(all), n)
 	}
@@ -154,14 +154,14 @@ func (c *capture) streams(n int) []*oracle.Conversation {
 // parseFollowed reads what tshark prints of followed streams: a frame of lines
 // around each, and in it a line of hex digits for each piece, those of the second
 // node behind a tab.
-func parseFollowed(r io.Reader) ([]*oracle.Conversation, error) {
-	var all []*oracle.Conversation
+func parseFollowed(r io.Reader) ([]*oracle.Connection, error) {
+	var all []*oracle.Connection
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 1<<20), 1<<24)
 	for lines.Scan() {
 		line := lines.Text()
 		if strings.HasPrefix(line, "Filter: tcp.stream") {
-			all = append(all, &oracle.Conversation{Conn: "that matches " + strings.TrimPrefix(line, "Filter: ")})
+			all = append(all, &oracle.Connection{Conn: "that matches " + strings.TrimPrefix(line, "Filter: ")})
 			continue
 		}
 		if len(all) == 0 || line == "" {

@@ -143,7 +143,7 @@ func (u *upgrading) compare(before, after oracle.Window) {
 		case old == nil:
 			count["new"]++
 			err = errors.Join(next.In.Agrees(v.Written()), agreesAsFar(next.Out, v.WasRead()))
-			if !v.asked.Before(u.recording) { // otherwise the window may lack the last message, or a part of it
+			if !v.asked.Before(u.recording) { // otherwise the window may not have the last message, or a part of it
 				err = errors.Join(err, u.endsRight(v, next))
 			}
 		default:
@@ -164,9 +164,9 @@ func (u *upgrading) compare(before, after oracle.Window) {
 	}
 }
 
-func byClient(t *testing.T, all []*oracle.Conversation) map[string]*oracle.Conversation {
+func byClient(t *testing.T, all []*oracle.Connection) map[string]*oracle.Connection {
 	t.Helper()
-	clients := map[string]*oracle.Conversation{}
+	clients := map[string]*oracle.Connection{}
 	for _, c := range all {
 		if clients[c.Client] != nil {
 			t.Errorf("client %s is recorded twice in window %s", c.Client, c.Window)
@@ -189,7 +189,7 @@ func agreesAsFar(s oracle.Stream, received []byte) error {
 
 // endsRight checks that all is there of a connection that ended well, and its end,
 // if the window has lasted long enough for that.
-func (u *upgrading) endsRight(v *visit, c *oracle.Conversation) error {
+func (u *upgrading) endsRight(v *visit, c *oracle.Connection) error {
 	if v.broken {
 		return nil
 	}
@@ -203,7 +203,7 @@ func (u *upgrading) endsRight(v *visit, c *oracle.Conversation) error {
 // joined checks a connection that has moved. The new process counts its bytes from
 // the beginning. An answer that came to the old process after the move is passed on
 // to the new one, and is in the records of both.
-func (u *upgrading) joined(v *visit, old, next *oracle.Conversation) error {
+func (u *upgrading) joined(v *visit, old, next *oracle.Connection) error {
 	if old.Closed == nil || old.Closed.Reason != "moved" {
 		return fmt.Errorf("the old process does not say that it has moved: %+v", old.Closed)
 	}

@@ -40,7 +40,7 @@ func TestALiveStreamShowsRecordsAsTheyPass(t *testing.T) {
 	}
 	streams := readStreams(t, received.bytes())
 	if len(streams) != 2 {
-		t.Errorf("%d connections, want one a window", len(streams))
+		t.Errorf("%d connections, want one per window", len(streams))
 	}
 }
 

@@ -41,7 +41,7 @@ func TestOverloadLeavesGapsInTheirPlaces(t *testing.T) {
 	if w.Seen.In != in || w.Seen.Out != out {
 		t.Errorf("seen %+v, the clients sent %d and received %d", w.Seen, in, out)
 	}
-	byClient := map[string]*oracle.Conversation{}
+	byClient := map[string]*oracle.Connection{}
 	for _, c := range m.connections(w) {
 		byClient[c.Client] = c
 	}

@@ -54,7 +54,7 @@ func TestRequestHeadersBecomePortraits(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	if len(lines) != 2 {
-		t.Fatalf("%d portraits, want one a window:\n%s", len(lines), text)
+		t.Fatalf("%d portraits, want one per window:\n%s", len(lines), text)
 	}
 	_, port, _ := strings.Cut(address, ":")
 	for i, want := range []struct{ window, flight string }{{first.Window, "MO 2"}, {second.Window, "MO 5"}} {

@@ -68,7 +68,7 @@ func TestManyWindowsLeaveNothingBehind(t *testing.T) {
 	}
 	t.Logf("largest size of %d seen: %d of %d", size.scans, size.peak, maxTotal)
 	if size.peak < maxTotal/2 {
-		t.Error("that is too little to tell anything of the limit")
+		t.Error("that is too little to say anything of the limit")
 	}
 	if err := m.Stop(deadline(t)); err != nil { // it is still compressing files
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 	if err != nil {
 		return err
 	}
-	recorded, err := oracle.Conversations(lines)
+	recorded, err := oracle.Connections(lines)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 		return err
 	}
 
-	fmt.Fprintln(out, "\none recorded conversation:")
+	fmt.Fprintln(out, "\none recorded connection:")
 	printConversation(out, lines, clients[0].LocalAddr().String())
 
 	fmt.Fprintf(out, "\nthe files:\n")
@@ -74,11 +74,11 @@ func indexLine(dump, window string) (string, error) {
 }
 
 // compare compares each client's recorded connection, found by its address, with what the client sent and received.
-func compare(recorded []*oracle.Conversation, clients []*wiretap.Conn) error {
+func compare(recorded []*oracle.Connection, clients []*wiretap.Conn) error {
 	if len(recorded) != len(clients) {
-		return fmt.Errorf("%d conversations recorded of %d connections", len(recorded), len(clients))
+		return fmt.Errorf("%d connections recorded of %d", len(recorded), len(clients))
 	}
-	byAddress := map[string]*oracle.Conversation{}
+	byAddress := map[string]*oracle.Connection{}
 	for _, c := range recorded {
 		byAddress[c.Client] = c
 	}

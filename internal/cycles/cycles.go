@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Steady tells whether Count advances at one rate, on all processors alike and while
+// Steady reports whether Count advances at one rate, on all processors alike and while
 // they sleep: the kernel says so by telling the time by it, and may change its mind.
 // Where it does not, Count is of no use.
 func Steady() bool {

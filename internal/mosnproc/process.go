@@ -134,7 +134,7 @@ func (p *Process) ready(ctx context.Context, config Config) error {
 				network = "tcp"
 			}
 			if network == "udp" {
-				continue // nothing to connect to; datagrams tell
+				continue // nothing to connect to
 			}
 			address := l.Address
 			if network == "unix" && !filepath.IsAbs(address) {

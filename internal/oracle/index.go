@@ -98,7 +98,7 @@ func FindWindow(dir, id string) (Window, error) {
 
 // Agrees returns an error unless the index's accounts are those of the log's
 // connections in the window.
-func (w Window) Agrees(all []*Conversation) error {
+func (w Window) Agrees(all []*Connection) error {
 	var connections int
 	var records, written, lost Both
 	lostBy := map[string]uint64{}

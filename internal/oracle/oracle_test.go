@@ -12,7 +12,7 @@ const (
 	prefix = "2024-05-06 07:08:09,123456 [INFO] [" + window + "][2045]"
 )
 
-func conversations(t *testing.T, lines ...string) ([]*Conversation, error) {
+func connections(t *testing.T, lines ...string) ([]*Connection, error) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "dump_tcp_copy.log"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
@@ -22,11 +22,11 @@ func conversations(t *testing.T, lines ...string) ([]*Conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Conversations(parsed)
+	return Connections(parsed)
 }
 
-func TestReadsAConversation(t *testing.T) {
-	all, err := conversations(t,
+func TestReadsAConnection(t *testing.T) {
+	all, err := connections(t,
 		prefix+"[abcdef-7 open] 127.0.0.1:4242 -> 127.0.0.1:2045",
 		prefix+"[abcdef-7 > 0]68 65",
 		prefix+"[abcdef-7 < 0]0a",
@@ -68,7 +68,7 @@ func TestRefusesWhatIsNotExact(t *testing.T) {
 		"an unknown kind":     {open, prefix + "[abcdef-7 pause] now"},
 		"a malformed address": {prefix + "[abcdef-7 open] 127.0.0.1:4242"},
 	} {
-		if _, err := conversations(t, lines...); err == nil {
+		if _, err := connections(t, lines...); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

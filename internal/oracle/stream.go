@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// Conversation is what the log has of one connection in one window.
-type Conversation struct {
+// Connection is what the log has of one connection in one window.
+type Connection struct {
 	Window, Conn, Port string
 	Client, Server     string
 	In, Out            Stream
 	Closed             *Line // its close line; nil if there is none
 }
 
-// Stream is one direction of a conversation, in the order of the log.
+// Stream is one direction of a connection, in the order of the log.
 type Stream struct {
 	Pieces []Line // Data and Gap
 }
 
-// Conversations sorts a hex_meta log's lines by connection and window, in the
+// Connections sorts a hex_meta log's lines by connection and window, in the
 // order of their open lines. It refuses a log in which a connection's lines do
 // not begin with the one open line, go on after its close line, leave out or
 // repeat a byte, or do not add up to the totals of the close line.
-func Conversations(lines []Line) ([]*Conversation, error) {
+func Connections(lines []Line) ([]*Connection, error) {
 	type key struct{ window, conn string }
-	byKey := map[key]*Conversation{}
-	var all []*Conversation
+	byKey := map[key]*Connection{}
+	var all []*Connection
 	for _, l := range lines {
 		k := key{l.Window, l.Conn}
 		c := byKey[k]
@@ -34,7 +34,7 @@ func Conversations(lines []Line) ([]*Conversation, error) {
 		case l.Kind == Open && c != nil:
 			return nil, fmt.Errorf("connection %s opens twice in window %s", l.Conn, l.Window)
 		case l.Kind == Open:
-			c = &Conversation{Window: l.Window, Conn: l.Conn, Port: l.Port, Client: l.Client, Server: l.Server}
+			c = &Connection{Window: l.Window, Conn: l.Conn, Port: l.Port, Client: l.Client, Server: l.Server}
 			byKey[k] = c
 			all = append(all, c)
 			continue

@@ -315,7 +315,7 @@ func nonLocal(req *http.Request) (why string) {
 	}
 	for _, name := range nonLocalHeaders {
 		if len(req.Header.Values(name)) > 0 {
-			return "through a browser or proxy, which the header " + name + " tells of"
+			return "through a browser or proxy, as the header " + name + " shows"
 		}
 	}
 	return ""

@@ -19,7 +19,7 @@ func (r *recorder) Recording() bool {
 }
 
 // Schedule records what code written for the first implementation hands to its work
-// pool. Flow bytes come without a connection: they become records of one connection a
+// pool. Flow bytes come without a connection: they become records of one connection per
 // port. It does not keep data.
 func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	defer r.recoverPanic("Schedule")

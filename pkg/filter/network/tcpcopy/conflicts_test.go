@@ -90,7 +90,7 @@ func TestAHostWithoutInitStillRecords(t *testing.T) {
 	}
 	h.window(func() { h.connect(f).receive("x") })
 	if c := h.connections()[0]; c.Port != "2045" {
-		t.Errorf("conversation %+v", c)
+		t.Errorf("connection %+v", c)
 	}
 	if err := f.(*factory).Init("no listener"); err == nil || !strings.Contains(err.Error(), "string") {
 		t.Errorf("Init with text: %v", err)

@@ -62,7 +62,7 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 func (f *filter) OnNewConnection() api.FilterStatus { return api.Continue }
 
 // OnData is called at each read with the connection's whole read buffer, of which the
-// filters behind may have left bytes of earlier reads. Outside a window it costs the
+// later filters may have left bytes of earlier reads. Outside a window it costs the
 // load of the gate and of a counter.
 func (f *filter) OnData(buf buffer.IoBuffer) api.FilterStatus {
 	if w := f.gate.Open(); w != nil {

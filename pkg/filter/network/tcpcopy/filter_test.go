@@ -13,7 +13,7 @@ import (
 
 var both = object{"capture": object{"direction": "both"}}
 
-// text is a direction of a conversation: the bytes, a record between bars, and
+// text is a direction of a connection: the bytes, a record between bars, and
 // the gaps as their lengths and reasons in brackets.
 func text(s oracle.Stream) string {
 	var parts []string
@@ -79,7 +79,7 @@ func TestBytesAreRecordedExactlyOnce(t *testing.T) {
 		"read while reading is disabled": {func(_ *harness, c *fakeConn) {
 			c.after = func(buffer.IoBuffer) {}
 			c.receive("a")
-			for _, text := range []string{"b", "c"} { // MOSN tells its listeners, and no filter
+			for _, text := range []string{"b", "c"} { // MOSN calls its listeners, and no filter
 				_, _ = c.buf.Write([]byte(text))
 				for _, f := range c.read {
 					f(1)
@@ -110,7 +110,7 @@ func TestBytesAreRecordedExactlyOnce(t *testing.T) {
 			w := h.window(func() { c.talk(h, h.connect(h.factory)) })
 			all := h.connections()
 			if len(all) != 1 {
-				t.Fatalf("%d conversations", len(all))
+				t.Fatalf("%d connections", len(all))
 			}
 			if in, out := text(all[0].In), text(all[0].Out); in != c.in || out != c.out {
 				t.Errorf("in %q, want %q; out %q, want %q", in, c.in, out, c.out)
@@ -144,7 +144,7 @@ func TestOffsetsCountBytesOutsideWindows(t *testing.T) {
 	})
 	all := h.connections()
 	if len(all) != 2 {
-		t.Fatalf("%d conversations", len(all))
+		t.Fatalf("%d connections", len(all))
 	}
 	for _, c := range all {
 		for _, err := range []error{c.In.Agrees([]byte("1234567")), c.Out.Agrees([]byte("123456789abc"))} {
@@ -202,13 +202,13 @@ func (badBuffer) Len() int      { panic("no length") }
 func TestPanicsAreRecovered(t *testing.T) {
 	h := newHarness(t, both)
 	c := h.connect(h.factory)
-	tap := c.readers[0].(*filter)
-	if tap.OnWrite([]api.IoBuffer{badBuffer{}}) != api.Continue {
+	fl := c.readers[0].(*filter)
+	if fl.OnWrite([]api.IoBuffer{badBuffer{}}) != api.Continue {
 		t.Error("OnWrite out of a window looks at the buffers")
 	}
 	h.window(func() {
-		tap.read.Add(3)
-		if tap.OnData(badBuffer{}) != api.Continue || tap.OnWrite([]api.IoBuffer{nil, badBuffer{}}) != api.Continue {
+		fl.read.Add(3)
+		if fl.OnData(badBuffer{}) != api.Continue || fl.OnWrite([]api.IoBuffer{nil, badBuffer{}}) != api.Continue {
 			t.Error("a filter stops")
 		}
 		c.local = nil
@@ -257,7 +257,7 @@ func TestResponsesAreNotRecordedByDefault(t *testing.T) {
 	})
 	c := h.connections()[0]
 	if w.Seen.Out > 0 || len(c.Out.Pieces) > 0 || c.Closed.TotalOut != 8 {
-		t.Errorf("index %+v, conversation %+v", w, c)
+		t.Errorf("index %+v, connection %+v", w, c)
 	}
 }
 

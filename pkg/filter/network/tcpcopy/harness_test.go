@@ -91,13 +91,13 @@ func (h *harness) window(f func()) oracle.Window {
 }
 
 // connections returns what the log has, which must be exact.
-func (h *harness) connections() []*oracle.Conversation {
+func (h *harness) connections() []*oracle.Connection {
 	h.t.Helper()
 	lines, err := oracle.ReadMeta(h.dir)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	all, err := oracle.Conversations(lines)
+	all, err := oracle.Connections(lines)
 	if err != nil {
 		h.t.Fatal(err)
 	}

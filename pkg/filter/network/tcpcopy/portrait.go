@@ -13,7 +13,7 @@ import (
 )
 
 // uploadPortrait records what an application reports about a piece of business, at
-// most once a business type and window. It returns whether it has. ctx may be nil.
+// most once per business type and window. It returns whether it has. ctx may be nil.
 func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx context.Context) (accepted bool) {
 	defer r.recoverPanic("UploadPortraitData")
 	w := r.controller.Open()
@@ -31,7 +31,7 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 	return accepted
 }
 
-// refusePortrait logs that a portrait is refused, once a window: an application that
+// refusePortrait logs that a portrait is refused, once per window: an application that
 // makes a mistake makes it at each request.
 func (r *recorder) refusePortrait(w *strategy.Window, business model.BusinessType, err error) {
 	if r.warned.Swap(w) != w {

@@ -76,7 +76,7 @@ func CreateTcpcopyFactory(config map[string]any) (api.NetworkFilterChainFactory,
 
 // UploadPortraitData records what an application reports about a piece of business:
 // data as JSON, a header map as an object of its headers. It does so in a window only,
-// at most once a business type and window, and returns whether it has. The port comes
+// at most once per business type and window, and returns whether it has. The port comes
 // from ctx, MOSN's context of a stream, which may be nil. It does not keep data and
 // never panics.
 func UploadPortraitData(businessType model.BusinessType, data any, ctx context.Context) bool {

@@ -139,7 +139,7 @@ func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
 	return c, nil
 }
 
-// parseObject takes the one JSON object in text apart.
+// parseObject returns the fields of the one JSON object in text.
 func parseObject(text []byte) (map[string]json.RawMessage, error) {
 	trimmed := bytes.TrimSpace(text)
 	if len(trimmed) == 0 {

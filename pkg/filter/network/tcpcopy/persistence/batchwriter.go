@@ -21,7 +21,7 @@ type batchWriter struct {
 	from   int           // position in the batch before which all entries are committed
 	at     int           // position of the entry that is being encoded
 	entry  buffer.Entry
-	caught []*outputFlow // whose pending gaps have been put and not committed
+	filled []*outputFlow // whose pending gaps have been put and not committed
 }
 
 func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int) *batchWriter {
@@ -31,8 +31,8 @@ func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int)
 	return w
 }
 
-// guarded calls f. A fault of ours must not end the process: a panic is f's error.
-func (w *batchWriter) guarded(f func() error) (err error) {
+// attempt calls f. A fault of ours must not end the process: a panic is f's error.
+func (w *batchWriter) attempt(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = newPanicError("writing a batch", fmt.Sprintf("%T in window %s: %v", w.destination, w.pipeline.session.window.ID, r))
@@ -82,7 +82,7 @@ func (w *batchWriter) skipEntry(next int) error {
 	if err := w.commit(); err != nil {
 		return err
 	}
-	w.miss(w.batch, w.at, next)
+	w.reject(w.batch, w.at, next)
 	w.at, w.from = next, next
 	w.mark(buffer.PhaseBegun)
 	return w.writePending()
@@ -130,7 +130,7 @@ func (w *batchWriter) writePending() error {
 		if err != nil && !errors.Is(err, errEncoder) {
 			return err
 		}
-		w.caught = append(w.caught, f) // what cannot be encoded stays out of the file
+		w.filled = append(w.filled, f) // what cannot be encoded stays out of the file
 	}
 	return w.commit()
 }
@@ -142,7 +142,7 @@ func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst 
 	if err != nil {
 		return err
 	}
-	defer w.guard(f, &err)
+	defer w.catchPanic(f, &err)
 	opening := !f.opened
 	if opening {
 		f.Next = f.source.next
@@ -197,9 +197,9 @@ func (w *batchWriter) commit() error {
 		return err
 	}
 	w.opening = w.opening[:0]
-	for _, f := range w.caught {
+	for _, f := range w.filled {
 		w.pending.remove(f)
 	}
-	w.caught = w.caught[:0]
+	w.filled = w.filled[:0]
 	return nil
 }

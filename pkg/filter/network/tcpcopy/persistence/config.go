@@ -8,6 +8,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 )
 
 // Format is a file format of the flow records.
@@ -72,8 +73,8 @@ func (c Config) Equal(o Config) bool {
 // Has reports whether f is among the formats.
 func (c Config) Has(f Format) bool { return slices.Contains(c.Formats, f) }
 
-// TextFormat returns the format of the flow log, or "" when there is none.
-func (c Config) TextFormat() Format {
+// textFormat returns the format of the flow log, or "" when there is none.
+func (c Config) textFormat() Format {
 	for _, f := range c.Formats {
 		if f != FormatPcapng {
 			return f
@@ -96,7 +97,8 @@ type sizes struct {
 	encoded int // bytes of memory for encoded text or blocks of one format
 }
 
-func (c Config) layout() sizes {
+// sizes returns how c divides the buffer.
+func (c Config) sizes() sizes {
 	workers := c.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -111,7 +113,7 @@ func (c Config) layout() sizes {
 	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
 	// be in the memory already. A batch has room for more than one record.
-	l.Record = min(maxRecord, (l.encoded-buffer.PageSize-2*lineRoom)/3, l.Batch/2)
+	l.Record = min(maxRecord, (l.encoded-buffer.PageSize-2*logdir.MaxFields)/3, l.Batch/2)
 	if c.MaxTotal > 0 {
 		l.Record = int(min(int64(l.Record), c.MaxTotal/32)) // as text it fits into a log
 	}
@@ -121,10 +123,6 @@ func (c Config) layout() sizes {
 	}
 	return l
 }
-
-const (
-	lineRoom = 1 << 10 // bytes of a line's fields, at most
-)
 
 // rolling is how files are rolled: as Roll says, and small enough that retention
 // always finds some that are not being written.

@@ -61,7 +61,7 @@ func TestConfigsThatAskForTheSame(t *testing.T) {
 	}
 	b = DefaultConfig()
 	b.Formats = []Format{FormatHex, FormatPcapng}
-	if a.Equal(b) || b.TextFormat() != FormatHex || !b.Has(FormatPcapng) || a.Has(FormatPcapng) {
+	if a.Equal(b) || b.textFormat() != FormatHex || !b.Has(FormatPcapng) || a.Has(FormatPcapng) {
 		t.Error("formats make no difference")
 	}
 }

@@ -119,7 +119,7 @@ func (s *scenario) judge(reasons bool) {
 	for _, p := range s.peers {
 		byID[p.id] = p
 	}
-	all := s.conversations()
+	all := s.connections()
 	for _, c := range all {
 		byID[c.Conn].compare(s.t, c)
 	}

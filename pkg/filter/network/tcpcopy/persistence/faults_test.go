@@ -159,7 +159,7 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) {
 		p.say(s, record.In, []byte("both"))
-		settle(t, s)
+		awaitWritten(t, s)
 		// The segment is the larger file at first: the log still has room.
 		info, err := os.Stat(filepath.Join(r.dir, layout.FlowLog))
 		if err != nil {
@@ -167,20 +167,20 @@ func TestWrittenIsWhatEveryFileHas(t *testing.T) {
 		}
 		faulty.limit(uint64(info.Size()) + 150)
 		p.say(s, record.In, []byte("one"))
-		settle(t, s)
+		awaitWritten(t, s)
 		faulty.repair()
 		p.say(s, record.In, []byte("both again"))
 	})
 	if w.Seen.In != 17 || w.Written.In != 14 || w.LostBy["write_error"] != 3 {
 		t.Errorf("index %+v", w)
 	}
-	if c := r.conversations()[0]; c.In.Kept() < w.Written.In || c.In.End() != 17 {
+	if c := r.connections()[0]; c.In.Kept() < w.Written.In || c.In.End() != 17 {
 		t.Errorf("the log keeps %d bytes of %d", c.In.Kept(), c.In.End())
 	}
 }
 
-// settle returns when all that has been offered to s is written or lost.
-func settle(t *testing.T, s *Session) {
+// awaitWritten returns when all that has been offered to s is written or lost.
+func awaitWritten(t *testing.T, s *Session) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -221,7 +221,7 @@ func fillUp(t *testing.T, path string, rest int64) {
 
 // A full file system loses what comes meanwhile, with one alert for all of it, and
 // nothing of what was there or comes later.
-func TestAFullFileSystem(t *testing.T) {
+func TestAFullFileSystemCostsOnlyTheRecordsOfThatTime(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("none", dir, "tmpfs", 0, "size=2m,mode=700"); err != nil {
 		t.Skipf("a file system of 2 MiB cannot be mounted: %v", err)
@@ -236,11 +236,11 @@ func TestAFullFileSystem(t *testing.T) {
 	text := []byte(strings.Repeat("full or not ", 500))
 	w := r.window(1, func(s *Session) {
 		p.say(s, record.In, text)
-		settle(t, s)
+		awaitWritten(t, s)
 		fillUp(t, ballast, 8<<10) // some of the next batch finds room
 		for range 3 {
 			p.say(s, record.In, text)
-			settle(t, s)
+			awaitWritten(t, s)
 		}
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
@@ -252,7 +252,7 @@ func TestAFullFileSystem(t *testing.T) {
 		t.Errorf("of 5 times %d bytes: %+v", n, w)
 	}
 	r.agrees(w)
-	p.compare(t, r.conversations()[0])
+	p.compare(t, r.connections()[0])
 	if a := r.alerted(); len(a) != 1 || !strings.Contains(a[0], "no space left") || !strings.Contains(a[0], layout.FlowLog) {
 		t.Errorf("alerts: %q", a)
 	}
@@ -266,7 +266,7 @@ func TestARemovedDirectoryComesBack(t *testing.T) {
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	p.say(s, record.In, []byte("before"))
-	settle(t, s)
+	awaitWritten(t, s)
 	if err := os.RemoveAll(r.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -288,14 +288,14 @@ func TestARemovedDirectoryComesBack(t *testing.T) {
 
 // A directory that must not be written any more is an alert, once, and the index
 // gets the window's line when it may be written again.
-func TestAForbiddenDirectory(t *testing.T) {
+func TestAForbiddenDirectoryIsOneAlert(t *testing.T) {
 	r := newHarness(t, nil, nil)
 	lost := newLostDirectory(t, r.dir) // to whoever may do everything, too
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	lost.swap()
 	p.say(s, record.In, []byte("nowhere"))
-	settle(t, s)
+	awaitWritten(t, s)
 	p.say(s, record.In, []byte("to go"))
 	s.Close(time.Now())
 	lost.swap()

@@ -10,7 +10,7 @@ import (
 type flow struct {
 	record.Endpoint
 	base     record.PerDirection // offsets of the first bytes that the window has
-	next     record.PerDirection // offsets behind the batches that are done
+	next     record.PerDirection // offsets after the batches that are done
 	begun    [2]bool             // an entry of the direction has come
 	repeated bool                // its first connection header is a repeated one: an earlier batch, of a killed process, has another
 	traffic  *logdir.Traffic     // of its listener

@@ -9,7 +9,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// text is a direction of a conversation as text: the bytes, with the gaps as
+// text is a direction of a connection as text: the bytes, with the gaps as
 // their lengths and reasons in brackets.
 func text(s oracle.Stream) string {
 	var b strings.Builder
@@ -97,7 +97,7 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 			p.Limit, p.Datagrams = c.limit, c.datagrams
 			w := r.window(1, func(s *Session) { c.talk(s, p) })
 			r.agrees(w)
-			got := r.conversations()[0]
+			got := r.connections()[0]
 			if in, out := text(got.In), text(got.Out); in != c.in || out != c.out {
 				t.Errorf("in %q, want %q; out %q, want %q", in, c.in, out, c.out)
 			}
@@ -111,11 +111,11 @@ func TestDatagramsAreWhole(t *testing.T) {
 	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	p := newPeer(r.run, 1)
 	p.Datagrams = true
-	longest := r.store.config.layout().Record
+	longest := r.store.config.sizes().Record
 	w := r.window(1, func(s *Session) {
 		for _, n := range []int{1, longest, longest + 1, 2} {
 			p.say(s, record.In, make([]byte, n))
-			settle(t, s)
+			awaitWritten(t, s)
 		}
 	})
 	if w.Records.In != 3 || w.LostBy["buffer_full"] != uint64(longest+1) {
@@ -139,9 +139,9 @@ func TestOffsetsCountBetweenWindows(t *testing.T) {
 		p.say(s, record.In, []byte("two"))
 		p.hangUp(s)
 	})
-	all := r.conversations()
+	all := r.connections()
 	if len(all) != 2 || all[0].In.Begin() != 6 || all[0].Out.Begin() != 0 || all[1].In.Begin() != 9 || all[1].Out.Begin() != 10 {
-		t.Fatalf("conversations %+v", all)
+		t.Fatalf("connections %+v", all)
 	}
 	if end := all[1].Closed; end == nil || end.TotalIn != 12 || end.TotalOut != 13 || end.Reason != "RemoteClose" {
 		t.Errorf("close %+v", end)
@@ -176,7 +176,7 @@ func TestLateCallsAreIgnored(t *testing.T) {
 	if w.Seen.In != 7 || w.Seen != w.Written || w.Connections != 1 {
 		t.Errorf("index %+v", w)
 	}
-	if all := r.conversations(); len(all) != 1 || text(all[0].In) != "in time" {
+	if all := r.connections(); len(all) != 1 || text(all[0].In) != "in time" {
 		t.Errorf("log %+v", all)
 	}
 }
@@ -192,14 +192,14 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 			p.hangUp(s)
 		}
 		if i%50 == 49 {
-			settle(t, s)
+			awaitWritten(t, s)
 		}
 	}
 	if _, _, n := s.shards[0].Waiting(); n > 300 {
 		t.Errorf("%d slots for 500 connections, of which 167 stay", n)
 	}
 	s.Close(time.Now())
-	all := r.conversations()
+	all := r.connections()
 	for _, c := range all {
 		if got := text(c.In); got != c.Conn {
 			t.Errorf("connection %s said %q", c.Conn, got)

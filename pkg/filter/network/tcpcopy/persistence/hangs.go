@@ -25,7 +25,7 @@ type hangWatch struct {
 	stop   chan struct{} // closed by end, ends the goroutine
 	done   chan struct{} // closed by the goroutine
 
-	mu       sync.Mutex      // guards the rest, and is taken before a shard's
+	mu       sync.Mutex      // guards the rest, and is locked before a shard's
 	shards   []*buffer.Shard // nil while the window is being opened
 	busy     string          // what waits for the disk beside the workers; "" for nothing
 	steps    uint64          // of that, how many are done
@@ -96,7 +96,7 @@ func (h *hangWatch) end() {
 
 // look judges what it sees at a moment.
 func (h *hangWatch) look(now time.Time) {
-	defer recovered(h.store.alert, "looking for a disk that hangs")
+	defer catchPanic(h.store.alert, "looking for a disk that hangs")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.waits == nil {

@@ -13,10 +13,10 @@ import (
 
 // A write that hangs is one alert, and its end one line, however long it lasts and
 // however many workers it keeps.
-func TestAHangIsToldOnce(t *testing.T) {
-	var told []string
+func TestAHangIsReportedOnce(t *testing.T) {
+	var infos []string
 	r := newHarness(t, nil, func(h *Host) {
-		h.Info = func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+		h.Info = func(format string, args ...any) { infos = append(infos, fmt.Sprintf(format, args...)) }
 	})
 	s := r.open(1)
 	now := time.Now()
@@ -56,11 +56,11 @@ func TestAHangIsToldOnce(t *testing.T) {
 		t.Errorf("alerts: %q", a)
 	}
 	resume()
-	settle(t, s)
+	awaitWritten(t, s)
 	later(time.Second)
 	later(time.Hour)
-	if n := len(told); n != 1 || !strings.Contains(told[0], "answers again") {
-		t.Errorf("told: %q", told)
+	if n := len(infos); n != 1 || !strings.Contains(infos[0], "answers again") {
+		t.Errorf("infos: %q", infos)
 	}
 	s.Close(time.Now())
 	r.agrees(r.indexed(1))
@@ -98,7 +98,7 @@ func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
 	p := newPeer(r.run, 1)
 	s := r.open(1)
 	p.say(s, record.In, []byte("12345"))
-	settle(t, s)
+	awaitWritten(t, s)
 	resume := hang(r)
 	p.say(s, record.In, []byte("678"))
 	closed := make(chan struct{})

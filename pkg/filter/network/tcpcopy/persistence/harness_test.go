@@ -135,14 +135,14 @@ func (r *harness) indexed(n int) oracle.Window {
 	return w
 }
 
-// conversations returns what the flow logs have, which must be exact.
-func (r *harness) conversations() []*oracle.Conversation {
+// connections returns what the flow logs have, which must be exact.
+func (r *harness) connections() []*oracle.Connection {
 	r.t.Helper()
 	lines, err := oracle.ReadMeta(r.dir)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	all, err := oracle.Conversations(lines)
+	all, err := oracle.Connections(lines)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func (r *harness) conversations() []*oracle.Conversation {
 // agrees checks the index line of a window against the log.
 func (r *harness) agrees(w oracle.Window) {
 	r.t.Helper()
-	if err := w.Agrees(r.conversations()); err != nil {
+	if err := w.Agrees(r.connections()); err != nil {
 		r.t.Errorf("window %s: %v", w.Window, err)
 	}
 }
@@ -166,7 +166,7 @@ type peer struct {
 	mu     sync.Mutex // guards the rest
 	passed [2][]byte
 	seen   map[*Session]oracle.Both // what the session has to account for
-	gone   *Session                 // has been told of the end
+	gone   *Session                 // has had the close event
 }
 
 func newPeer(run string, id int) *peer {
@@ -180,12 +180,12 @@ func newPeer(run string, id int) *peer {
 	return p
 }
 
-// before is what the filter tells with each record.
+// before is what the filter says with each record.
 func (p *peer) before() record.PerDirection {
 	return record.PerDirection{In: uint64(len(p.passed[record.In])), Out: uint64(len(p.passed[record.Out]))}
 }
 
-// pass notes that data passes and returns what passed before.
+// pass records that data passes and returns what passed before.
 func (p *peer) pass(s *Session, dir record.Direction, data []byte) (before record.PerDirection) {
 	before = p.before()
 	p.passed[dir] = append(p.passed[dir], data...)
@@ -228,13 +228,13 @@ func (p *peer) hangUp(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.seen[s] != (oracle.Both{}) {
-		p.gone = s // a session that knows nothing of the connection is not told
+		p.gone = s // a session that knows nothing of the connection has no close event
 	}
 	s.End(&p.Conn, "RemoteClose", p.before())
 }
 
-// compare checks a conversation's bytes against those that passed.
-func (p *peer) compare(t *testing.T, c *oracle.Conversation) {
+// compare checks a connection's bytes against those that passed.
+func (p *peer) compare(t *testing.T, c *oracle.Connection) {
 	t.Helper()
 	for _, err := range []error{c.In.Agrees(p.passed[record.In]), c.Out.Agrees(p.passed[record.Out])} {
 		if err != nil {

@@ -29,9 +29,9 @@ func (c *wallClock) jump(by time.Duration) {
 }
 
 // Whatever the clock is set to in a window, between two, and while a file waits
-// after a failure: the records are exact, and the index tells how long the windows
+// after a failure: the records are exact, and the index says how long the windows
 // were.
-func TestTheClockJumps(t *testing.T) {
+func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour} {
 		t.Run(jump.String(), func(t *testing.T) {
 			clock := &wallClock{}
@@ -47,7 +47,7 @@ func TestTheClockJumps(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.say(s, record.In, []byte("before the jump"))
-				settle(t, s)
+				awaitWritten(t, s)
 				in(s)
 				p.say(s, record.Out, []byte("after the jump"))
 				s.Close(clock.now())
@@ -70,15 +70,15 @@ func TestTheClockJumps(t *testing.T) {
 				r.store.flowLog.SetMemory(make([]byte, 1<<20))
 				lost.swap()
 				p.say(s, record.In, []byte("lost"))
-				settle(t, s)
+				awaitWritten(t, s)
 				lost.swap()
 				clock.jump(jump)
 				for tries := s.Accounts().Written.In; s.Accounts().Written.In == tries; {
 					p.say(s, record.In, []byte("kept?"))
-					settle(t, s)
+					awaitWritten(t, s)
 				}
 			})
-			p.compare(t, r.conversations()[0])
+			p.compare(t, r.connections()[0])
 			if alerts := len(r.alerted()); alerts == 0 {
 				t.Error("no write has failed")
 			}

@@ -29,7 +29,7 @@ var ErrTooManyLive = errors.New("there are as many live streams as may be")
 type Live struct {
 	store *Store
 	ready chan struct{} // has an element when there may be something to read
-	lost  atomic.Uint64 // bytes of payload that it has missed
+	lost  atomic.Uint64 // bytes of payload that the reader was too slow for
 
 	mu         sync.Mutex // guards the rest; held between Begin and End of a liveDestination
 	mem        []byte     // encoded and not yet queued
@@ -91,13 +91,14 @@ func (l *Live) Next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// miss counts n bytes of payload that there was no room for.
-func (l *Live) miss(n int) {
+// lose counts n bytes of payload that there was no room for.
+func (l *Live) lose(n int) {
 	l.lost.Add(uint64(n))
 	l.store.liveLost.Add(uint64(n))
 }
 
-// Lost returns how many bytes of payload the stream has missed so far.
+// Lost returns how many bytes of payload the stream does not have so far, because
+// its reader was too slow.
 func (l *Live) Lost() uint64 { return l.lost.Load() }
 
 // Close ends the stream. It is idempotent.
@@ -193,7 +194,7 @@ func (d liveDestination) End() { d.live.mu.Unlock() }
 
 // newLiveOutput returns the output of a pipeline for a live stream.
 func newLiveOutput(p *pipeline, l *Live) *output {
-	o := &output{pipeline: p, destination: liveDestination{l}, reason: record.ReasonBufferFull, missed: l.miss}
+	o := &output{pipeline: p, destination: liveDestination{l}, reason: record.ReasonBufferFull, lose: l.lose}
 	o.encodePackets()
 	return o
 }

@@ -22,7 +22,7 @@ type output struct {
 	files       logdir.FileDestination // the destination; nil for a live stream
 	index       int                    // of the files, in the state of a batch
 	reason      record.Reason          // of pending gaps
-	missed      func(bytes int)        // counts payload that the destination does not have; nil for files
+	lose        func(bytes int)        // counts payload that the destination does not have; nil for files
 
 	slice int // bytes of payload that it encodes before others may run
 	since int // bytes of payload since then
@@ -31,7 +31,7 @@ type output struct {
 	opening []*outputFlow // whose opening has been put and not committed
 	pending pendingGaps
 
-	missedSpans spans // of the current batch
+	rejected spans // parts of the current batch that the destination did not accept
 }
 
 // outputFlow is what an output keeps of one connection.
@@ -73,7 +73,7 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 	switch format {
 	case FormatPcapng:
 		o.encodePackets()
-		o.packets.inPlace = s.layout.InPlace
+		o.packets.inPlace = s.sizes.InPlace
 		o.files = s.segments
 	case FormatHexMeta:
 		o.encoder, o.files = hexlog.NewMetaEncoder(), s.store.flowLog
@@ -89,7 +89,7 @@ func (o *output) progress(b *buffer.Batch) *buffer.OutputState { return b.State(
 
 // boundText returns a bound for the lines of an entry: an opening and the entry's own.
 func boundText(e *buffer.Entry) int {
-	n := 2 * lineRoom
+	n := 2 * logdir.MaxFields
 	if e.Kind == buffer.KindData {
 		n += 3 * len(e.Payload)
 	}
@@ -100,7 +100,7 @@ func boundText(e *buffer.Entry) int {
 // that each hold 16 KiB at least.
 func boundPackets(e *buffer.Entry) int {
 	const packet = 256
-	n := 2*lineRoom + 8*packet
+	n := 2*logdir.MaxFields + 8*packet
 	if e.Kind == buffer.KindData {
 		n += len(e.Payload) + len(e.Payload)>>14*packet
 	}
@@ -110,8 +110,8 @@ func boundPackets(e *buffer.Entry) int {
 // write encodes a batch's entries and has them written, those that the destination
 // does not have yet. It returns the parts of the batch that the destination did not
 // accept, whose bytes are pending gaps then. The result is valid until the next call.
-func (o *output) write(b *buffer.Batch) (missed spans) {
-	o.missedSpans = o.missedSpans[:0]
+func (o *output) write(b *buffer.Batch) (rejected spans) {
+	o.rejected = o.rejected[:0]
 	from := 0
 	if o.files != nil {
 		phase, position := o.progress(b).Get()
@@ -122,20 +122,20 @@ func (o *output) write(b *buffer.Batch) (missed spans) {
 	}
 	tx, err := o.destination.Begin()
 	if err != nil {
-		o.miss(b, from, b.Len())
-		return o.missedSpans
+		o.reject(b, from, b.Len())
+		return o.rejected
 	}
 	defer tx.End()
 	w := newBatchWriter(o, tx, b, from)
 	w.mark(buffer.PhaseBegun)
-	if err := w.guarded(w.writeEntries); err != nil {
+	if err := w.attempt(w.writeEntries); err != nil {
 		o.abort(tx, err)
-		o.miss(b, w.from, b.Len())
-		return o.missedSpans
+		o.reject(b, w.from, b.Len())
+		return o.rejected
 	}
 	w.from = b.Len()
 	w.mark(buffer.PhaseDone)
-	return o.missedSpans
+	return o.rejected
 }
 
 // flush makes a last try to write the pending gaps.
@@ -149,17 +149,17 @@ func (o *output) flush() {
 	}
 	defer tx.End()
 	w := newBatchWriter(o, tx, nil, 0)
-	if err := w.guarded(w.writePending); err != nil {
+	if err := w.attempt(w.writePending); err != nil {
 		o.abort(tx, err)
 	}
 }
 
-// miss makes pending gaps of the entries of b between those positions.
-func (o *output) miss(b *buffer.Batch, from, to int) {
+// reject makes pending gaps of the entries of b between those positions.
+func (o *output) reject(b *buffer.Batch, from, to int) {
 	if from >= to {
 		return
 	}
-	o.missedSpans = append(o.missedSpans, span{from, to})
+	o.rejected = append(o.rejected, span{from, to})
 	var e buffer.Entry
 	for at := from; at < to; {
 		next, ok := b.Entry(at, &e)
@@ -168,8 +168,8 @@ func (o *output) miss(b *buffer.Batch, from, to int) {
 		}
 		at = next
 		o.pending.add(o.flow(e.Slot), &e)
-		if e.Kind == buffer.KindData && o.missed != nil {
-			o.missed(len(e.Payload))
+		if e.Kind == buffer.KindData && o.lose != nil {
+			o.lose(len(e.Payload))
 		}
 	}
 }
@@ -194,8 +194,8 @@ func (o *output) yield(n int) {
 // errEncoder is an encoder's fault with one entry.
 var errEncoder = errors.New("encoder failed")
 
-// guard is deferred around the encoding of f. It turns a panic into errEncoder.
-func (o *output) guard(f *outputFlow, err *error) {
+// catchPanic is deferred around the encoding of f. It turns a panic into errEncoder.
+func (o *output) catchPanic(f *outputFlow, err *error) {
 	if r := recover(); r != nil {
 		*err = errEncoder
 		o.pipeline.session.store.alert("encode", newPanicError("an encoder", fmt.Sprintf("%T in window %s: %v", o.encoder, f.Window, r)))

@@ -29,29 +29,37 @@ type workerHarness struct {
 func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encoder record.Encoder) *workerHarness {
 	t.Helper()
 	c := r.store.config
-	l := c.layout()
+	l := c.sizes()
 	spool, _, err := buffer.NewSpool("", buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(spool.Remove)
+	b := openWorkerHarness(t, r.store, spool)
+	if d != nil {
+		b.output().destination, b.output().files = d, d
+	}
+	if encoder != nil {
+		b.output().encoder = encoder
+	}
+	return b
+}
+
+// openWorkerHarness is newWorkerHarness for the first shard of a spool.
+func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerHarness {
+	t.Helper()
+	l := store.config.sizes()
 	mem, err := buffer.NewMemory(l.encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.Free)
-	s := newSession(r.store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
+	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
 	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
 	sh := s.shards[0]
 	sh.Begin()
 	w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
 	s.pipelines = []*pipeline{w.pipeline}
-	if d != nil {
-		w.output().destination, w.output().files = d, d
-	}
-	if encoder != nil {
-		w.output().encoder = encoder
-	}
 	return &workerHarness{t, s, w}
 }
 
@@ -71,14 +79,14 @@ func (b *workerHarness) end(p *peer) {
 	}
 }
 
-// log returns the conversations of a flow log with that text.
-func readLog(t *testing.T, text []byte) []*oracle.Conversation {
+// log returns the connections of a flow log with that text.
+func readLog(t *testing.T, text []byte) []*oracle.Connection {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, layout.FlowLog), text, logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
-	return (&harness{t: t, dir: dir}).conversations()
+	return (&harness{t: t, dir: dir}).connections()
 }
 
 // memoryDestination is a destination that fails at random, at each place where one may.
@@ -197,7 +205,7 @@ func TestOutputsAreExactWhereverTheDestinationFails(t *testing.T) {
 		}
 		a := tallyOf(b).Accounts()
 		if kept != a.Written.In+a.Written.Out || lost != a.Lost.In+a.Lost.Out || kept+lost != a.Seen.In+a.Seen.Out || len(all) != int(a.Connections) {
-			t.Errorf("seed %d: the log of %d connections keeps %d and lacks %d, counted %+v", seed, len(all), kept, lost, a)
+			t.Errorf("seed %d: the log of %d connections has %d and gaps of %d, counted %+v", seed, len(all), kept, lost, a)
 		}
 		if t.Failed() {
 			return
@@ -242,7 +250,7 @@ func TestAnEncoderThatPanicsLosesItsRecordOnly(t *testing.T) {
 	b.drain()
 	b.say(p, record.In, []byte("d"))
 	b.finish()
-	all := r.conversations()
+	all := r.connections()
 	reason := " write_error]"
 	dashes := func(n int) string { return "[" + strings.Repeat("-", n) + reason }
 	want := dashes(13) + "a" + dashes(5) + "b" + dashes(5) + dashes(5) + "cd"
@@ -270,7 +278,7 @@ func TestAGapThatPanicsIsGivenUp(t *testing.T) {
 	b.drain()
 	b.say(q, record.In, []byte("well"))
 	b.finish()
-	all := r.conversations()
+	all := r.connections()
 	if len(all) != 2 || text(all[0].In) != "" || text(all[1].In) != "wellwell" || len(b.output().pending.flows) > 0 {
 		for _, c := range all {
 			t.Errorf("log of %s: %q, %q", c.Conn, text(c.In), text(c.Out))

@@ -60,7 +60,7 @@ func TestOverloadNeverBlocks(t *testing.T) {
 		t.Error("nothing is written")
 	}
 	r.agrees(w)
-	all := r.conversations()
+	all := r.connections()
 	if len(all) != connections {
 		t.Errorf("the log has %d connections of %d", len(all), connections)
 	}
@@ -80,7 +80,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		for _, workers := range []int{0, 1, 2, 3, 7, MaxWorkers} {
 			for _, formats := range [][]Format{{FormatHex}, {FormatHexMeta}, {FormatPcapng}, {FormatHexMeta, FormatPcapng}} {
 				c := Config{BufferSize: size, Workers: workers, Formats: formats, MaxTotal: DefaultMaxTotal}
-				l := c.layout()
+				l := c.sizes()
 				total := l.Shards*2*l.Batch + len(formats)*l.encoded
 				name := fmt.Sprintf("%d bytes, %d workers, %v: %+v", size, workers, formats, l)
 				if total > int(size)/4*5 {
@@ -105,7 +105,7 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 	r := newHarness(t, func(c *Config) { c.BufferSize, c.Workers = MinBufferSize, 1 }, nil)
 	s := r.open(1)
 	resume := hang(r)
-	const connections = buffer.MaxClosing + 5000
+	const connections = buffer.MaxUnclosed + 5000
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -114,9 +114,9 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 		p.say(s, record.In, []byte("a record of some length, so that the batches are soon full"))
 		p.hangUp(s)
 	}
-	gapped, closing, _ := s.shards[0].Waiting()
-	if closing > buffer.MaxClosing {
-		t.Errorf("%d close events wait", closing)
+	gapped, unclosed, _ := s.shards[0].Waiting()
+	if unclosed > buffer.MaxUnclosed {
+		t.Errorf("%d close events wait", unclosed)
 	}
 	if gapped > 0 {
 		t.Errorf("%d connections that have ended are remembered for their gaps", gapped)
@@ -149,8 +149,8 @@ func TestConnectionsWithGapsAreForgotten(t *testing.T) {
 	}
 	remembered := 0
 	for _, sh := range s.shards {
-		gapped, closing, _ := sh.Waiting()
-		remembered += gapped + closing
+		gapped, unclosed, _ := sh.Waiting()
+		remembered += gapped + unclosed
 	}
 	if remembered != 50 {
 		t.Errorf("%d connections are remembered, of 50 that go on", remembered)

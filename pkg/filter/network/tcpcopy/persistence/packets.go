@@ -55,7 +55,7 @@ func (w *batchWriter) frameInPlace(f *outputFlow, e *buffer.Entry) (framed bool,
 	if f.segment != tx.Segment() || tx.Full(len(e.Block)) {
 		return false, nil
 	}
-	defer w.guard(f, &err)
+	defer w.catchPanic(f, &err)
 	if !w.packets.encoder.FrameInPlace(e.Block, e.Time, &f.Flow, e.Dir, e.Offset, len(e.Payload), e.Sum, e.Flags&buffer.FlagMore != 0) {
 		return false, nil
 	}

@@ -22,9 +22,9 @@ func newPanicError(where string, value any) *panicError {
 	return &panicError{where: where, value: value, stack: debug.Stack()}
 }
 
-// recovered is deferred where a panic must not end the process. It alerts, and the
+// catchPanic is deferred where a panic must not end the process. It alerts, and the
 // deferring function returns to its caller.
-func recovered(alert func(what string, err error), where string) {
+func catchPanic(alert func(what string, err error), where string) {
 	if p := recover(); p != nil {
 		alert("panic", newPanicError(where, p))
 	}

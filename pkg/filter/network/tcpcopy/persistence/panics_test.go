@@ -11,9 +11,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// A fault in the background is told of with its stack, what it has cost is counted,
+// A fault in the background is reported with its stack, what it has cost is counted,
 // and the window goes on.
-func TestAPanicInTheBackground(t *testing.T) {
+func TestAPanicInTheBackgroundIsCountedAndTheWindowGoesOn(t *testing.T) {
 	var broken atomic.Bool
 	r := newHarness(t, nil, func(h *Host) {
 		h.Now = func() time.Time {
@@ -26,8 +26,8 @@ func TestAPanicInTheBackground(t *testing.T) {
 	s := r.open(1)
 	give := func(business model.BusinessType) {
 		t.Helper()
-		if taken, err := s.Portrait(business, "", func() ([]byte, error) { return []byte("{}"), nil }); !taken || err != nil {
-			t.Fatalf("%v, %v", taken, err)
+		if accepted, err := s.Portrait(business, "", func() ([]byte, error) { return []byte("{}"), nil }); !accepted || err != nil {
+			t.Fatalf("%v, %v", accepted, err)
 		}
 	}
 	broken.Store(true)

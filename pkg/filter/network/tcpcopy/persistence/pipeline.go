@@ -15,16 +15,16 @@ type stage interface {
 // accounts for every byte: it is written where all files have it and lost where one
 // has not. Only one goroutine uses it.
 type pipeline struct {
-	session *Session
-	source  source
-	clock   buffer.Clock // of what is not in a batch
-	flows   flowTable
-	stages  []stage   // the flow table is the first
-	outputs []*output // files, one per format
-	live    []*output // one per live stream
-	streams *[]*Live  // the live streams that live is for
-	missed  spans     // parts of the current batch that a file does not have
-	freed   []uint32
+	session  *Session
+	source   source
+	clock    buffer.Clock // of what is not in a batch
+	flows    flowTable
+	stages   []stage   // the flow table is the first
+	outputs  []*output // files, one per format
+	live     []*output // one per live stream
+	streams  *[]*Live  // the live streams that live is for
+	rejected spans     // parts of the current batch that a file did not accept
+	freed    []uint32
 }
 
 func newPipeline(s *Session, src source) *pipeline {
@@ -37,18 +37,18 @@ func newPipeline(s *Session, src source) *pipeline {
 	return p
 }
 
-// write has the outputs write a batch. What a file does not accept is in p.missed.
+// write has the outputs write a batch. What a file does not accept is in p.rejected.
 func (p *pipeline) write(b *buffer.Batch) {
 	for _, s := range p.stages {
 		s.process(b)
 	}
-	p.missed = p.missed[:0]
+	p.rejected = p.rejected[:0]
 	p.followStreams()
 	for _, o := range p.live {
 		o.write(b)
 	}
 	for _, o := range p.outputs {
-		p.missed = append(p.missed, o.write(b)...)
+		p.rejected = append(p.rejected, o.write(b)...)
 	}
 }
 
@@ -67,7 +67,7 @@ func (p *pipeline) account(b *buffer.Batch) {
 		case buffer.KindData:
 			n := uint64(len(e.Payload))
 			reason := record.ReasonNone
-			if p.missed.contain(at) {
+			if p.rejected.contain(at) {
 				reason = record.ReasonWriteError
 				t.Lost[e.Dir][reason] += n
 			} else {

@@ -30,15 +30,15 @@ func portraitLines(t *testing.T, dir string) (lines []string) {
 	return lines
 }
 
-func TestOnePortraitAWindowAndType(t *testing.T) {
+func TestOnePortraitPerWindowAndType(t *testing.T) {
 	r := newHarness(t, nil, nil)
 	give := func(s *Session, business model.BusinessType, text string) bool {
 		t.Helper()
-		taken, err := s.Portrait(business, "2045", func() ([]byte, error) { return []byte(text), nil })
+		accepted, err := s.Portrait(business, "2045", func() ([]byte, error) { return []byte(text), nil })
 		if err != nil {
 			t.Error(err)
 		}
-		return taken
+		return accepted
 	}
 	var closed *Session
 	w := r.window(1, func(s *Session) {
@@ -48,7 +48,7 @@ func TestOnePortraitAWindowAndType(t *testing.T) {
 		}
 	})
 	if give(closed, model.CONFIGURATION, `{}`) {
-		t.Error("taken after the window")
+		t.Error("accepted after the window")
 	}
 	r.window(2, func(s *Session) {
 		if !give(s, model.RPC, `{"n":3}`) {
@@ -65,11 +65,11 @@ func TestOnePortraitAWindowAndType(t *testing.T) {
 	}
 }
 
-// Of many at once, one is taken; those that fail to render leave the place free.
+// Of many at once, one is accepted; those that fail to render leave the place free.
 func TestPortraitsAtOnce(t *testing.T) {
 	r := newHarness(t, nil, nil)
 	s := r.open(1)
-	var taken, failed atomic.Int32
+	var accepted, failed atomic.Int32
 	var talk sync.WaitGroup
 	for i := range 50 {
 		talk.Add(1)
@@ -82,7 +82,7 @@ func TestPortraitsAtOnce(t *testing.T) {
 				return fmt.Append(nil, i), nil
 			})
 			if ok {
-				taken.Add(1)
+				accepted.Add(1)
 			}
 			if err != nil {
 				failed.Add(1)
@@ -91,8 +91,8 @@ func TestPortraitsAtOnce(t *testing.T) {
 	}
 	talk.Wait()
 	s.Close(time.Now())
-	if n := len(portraitLines(t, r.dir)); taken.Load() != 1 || n != 1 || failed.Load() > 25 {
-		t.Errorf("%d taken, %d written, %d failed", taken.Load(), n, failed.Load())
+	if n := len(portraitLines(t, r.dir)); accepted.Load() != 1 || n != 1 || failed.Load() > 25 {
+		t.Errorf("%d accepted, %d written, %d failed", accepted.Load(), n, failed.Load())
 	}
 }
 
@@ -101,26 +101,26 @@ func TestPortraitsDoNotPileUp(t *testing.T) {
 	r := newHarness(t, nil, nil)
 	s := r.open(1)
 	resume := r.store.portraits.Pause()
-	taken, refused := 0, 0
+	accepted, refused := 0, 0
 	for i := range 3 * maxPortraits {
 		ok, err := s.Portrait(model.BusinessType(fmt.Sprint("T", i)), "", func() ([]byte, error) { return []byte("{}"), nil })
 		if ok {
-			taken++
+			accepted++
 		}
 		if err != nil {
 			refused++
 		}
 	}
 	resume()
-	if taken > maxPortraits+1 || taken+refused != 3*maxPortraits {
-		t.Errorf("%d taken, %d refused", taken, refused)
+	if accepted > maxPortraits+1 || accepted+refused != 3*maxPortraits {
+		t.Errorf("%d accepted, %d refused", accepted, refused)
 	}
 	if n := r.store.Stats().PortraitsLost; n != uint64(refused) {
 		t.Errorf("%d portraits are counted as lost, of %d", n, refused)
 	}
 	s.Close(time.Now())
-	if n := len(portraitLines(t, r.dir)); n != taken {
-		t.Errorf("%d written of %d", n, taken)
+	if n := len(portraitLines(t, r.dir)); n != accepted {
+		t.Errorf("%d written of %d", n, accepted)
 	}
 }
 
@@ -129,9 +129,9 @@ func TestPortraitsOfBadTypesAreRefused(t *testing.T) {
 	s := r.open(1)
 	defer s.Close(time.Now())
 	for _, business := range []model.BusinessType{"", "a b", "a\nb", "[x]", model.BusinessType(strings.Repeat("x", 65))} {
-		taken, err := s.Portrait(business, "", func() ([]byte, error) { return []byte("{}"), nil })
-		if taken || err == nil || !strings.Contains(err.Error(), "business_type") {
-			t.Errorf("%q: %v, %v", business, taken, err)
+		accepted, err := s.Portrait(business, "", func() ([]byte, error) { return []byte("{}"), nil })
+		if accepted || err == nil || !strings.Contains(err.Error(), "business_type") {
+			t.Errorf("%q: %v, %v", business, accepted, err)
 		}
 	}
 }

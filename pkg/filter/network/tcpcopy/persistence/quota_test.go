@@ -66,8 +66,8 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 			c.Formats = []Format{FormatHexMeta, FormatPcapng}
 		}, nil)
 		// Another program's file is not the recorder's business.
-		foreign := filepath.Join(r.dir, "notes.txt")
-		if err := os.WriteFile(foreign, nil, 0o600); err != nil {
+		other := filepath.Join(r.dir, "notes.txt")
+		if err := os.WriteFile(other, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		stop := watchUsage(r)
@@ -102,8 +102,8 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 			}
 		}
 		// Compressed, these records may be small enough for all to stay.
-		if marked == 0 && !roll.Compress || !exists(foreign) {
-			t.Errorf("%+v: %d files are marked, the foreign one is there: %v", roll, marked, exists(foreign))
+		if marked == 0 && !roll.Compress || !exists(other) {
+			t.Errorf("%+v: %d files are marked, the other one is there: %v", roll, marked, exists(other))
 		}
 		r.quiet()
 		r.store.Close()

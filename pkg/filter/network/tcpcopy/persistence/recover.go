@@ -119,7 +119,7 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 // shards.
 func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 	h := s.Header()
-	l := store.config.layout()
+	l := store.config.sizes()
 	l.Shards, l.Batch = h.Workers, h.Batch
 	l.encoded = max(l.encoded, 4*maxRecord) // its records may be longer than ours
 	mem, err := buffer.NewMemory(len(store.config.Formats) * l.encoded)
@@ -164,7 +164,7 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 }
 
 // truncateUncommitted makes the files lose what of a dead shard's batches was not
-// committed, before anything new comes behind it.
+// committed, before anything new comes after it.
 func (p *pipeline) truncateUncommitted() error {
 	for _, b := range p.source.(*deadShard).batches {
 		for _, o := range p.outputs {
@@ -186,7 +186,7 @@ func (p *pipeline) writeAll() error {
 	source := p.source.(*deadShard)
 	p.flows.known = source.sum.Connections
 	for b := source.next(); b != nil; b = source.next() {
-		if p.write(b); len(p.missed) > 0 {
+		if p.write(b); len(p.rejected) > 0 {
 			return errNotWritten(p.session.window.ID, b)
 		}
 		p.account(b)

@@ -123,7 +123,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 			if format == FormatPcapng {
 				found = capturedStreams(t, config.Dir)
 			} else {
-				for _, c := range (&harness{t: t, dir: config.Dir}).conversations() {
+				for _, c := range (&harness{t: t, dir: config.Dir}).connections() {
 					in, errIn := c.In.Bytes()
 					out, errOut := c.Out.Bytes()
 					if err := errors.Join(errIn, errOut); err != nil {

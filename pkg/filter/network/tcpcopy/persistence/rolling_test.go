@@ -99,7 +99,7 @@ func TestFilesAreRolledByTime(t *testing.T) {
 	}
 }
 
-func TestOldRolledFilesGo(t *testing.T) {
+func TestOldArchivesGo(t *testing.T) {
 	r := newHarness(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Keep: 2} }, nil)
 	p := newPeer(r.run, 1)
 	for n := range 4 {
@@ -126,7 +126,7 @@ func TestOldRolledFilesGo(t *testing.T) {
 	r.quiet()
 }
 
-func TestRolledFilesAreCompressed(t *testing.T) {
+func TestArchivesAreCompressed(t *testing.T) {
 	r := newHarness(t, func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }, nil)
 	p := newPeer(r.run, 1)
 	w := r.window(1, func(s *Session) { talkMuch(s, p, 3<<20) })
@@ -149,12 +149,12 @@ func TestRolledFilesAreCompressed(t *testing.T) {
 func TestTwoStoresShareADirectory(t *testing.T) {
 	dir := t.TempDir()
 	change := func(c *Config) { c.BufferSize, c.Roll = 8<<20, Roll{Size: 1 << 20, Compress: true} }
-	var rigs []*harness
+	var harnesses []*harness
 	var talk sync.WaitGroup
 	peers := map[string]*peer{}
 	for i, run := range []string{"aaaaaa", "bbbbbb"} {
 		r := openHarness(t, dir, run, change, func(h *Host) { h.Now = time.Now })
-		rigs = append(rigs, r)
+		harnesses = append(harnesses, r)
 		p := newPeer(run, 1)
 		peers[p.id] = p
 		talk.Add(1)
@@ -164,19 +164,19 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 			for k := range 200 {
 				p.say(s, record.In, []byte(strings.Repeat(fmt.Sprint(i, k), 1000)))
 				if k%50 == 49 {
-					settle(t, s)
+					awaitWritten(t, s)
 				}
 			}
 			s.Close(time.Now())
 		}()
 	}
 	talk.Wait()
-	for _, r := range rigs {
+	for _, r := range harnesses {
 		r.store.Close()
 		r.quiet()
 	}
-	for i, r := range rigs {
-		w := rigs[0].indexed(i)
+	for i, r := range harnesses {
+		w := harnesses[0].indexed(i)
 		if w.Lost != (oracle.Both{}) {
 			t.Errorf("store %d: %+v", i, w)
 		}
@@ -185,7 +185,7 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 	if n := len(logs(t, dir)); n < 4 {
 		t.Errorf("only %d logs", n)
 	}
-	for _, c := range rigs[0].conversations() {
+	for _, c := range harnesses[0].connections() {
 		peers[c.Conn].compare(t, c)
 	}
 }
@@ -205,8 +205,8 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 	for n := range 3 {
 		r.window(n, func(s *Session) {
 			talkMuch(s, p, 1<<20)
-			if taken, err := s.Portrait(model.RPC, "2045", func() ([]byte, error) { return []byte("{}"), nil }); !taken || err != nil {
-				t.Error(taken, err)
+			if accepted, err := s.Portrait(model.RPC, "2045", func() ([]byte, error) { return []byte("{}"), nil }); !accepted || err != nil {
+				t.Error(accepted, err)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ type Conn = buffer.Conn
 type Session struct {
 	store     *Store
 	window    record.Window
-	layout    sizes
+	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
 	spool     *buffer.Spool  // what the batches are in
 	shards    []*buffer.Shard
@@ -43,7 +43,7 @@ type Session struct {
 // startSession prepares the memory of a window's session and starts its workers.
 // Session.Close ends them.
 func startSession(store *Store, w record.Window) (*Session, error) {
-	l := store.config.layout()
+	l := store.config.sizes()
 	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), buffer.SpoolHeader{
 		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened,
 		Formats: formatNames(store.config.Formats), Workers: l.Shards, Batch: l.Batch,
@@ -82,7 +82,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 		store:     store,
 		window:    w,
 		begun:     now,
-		layout:    l,
+		sizes:     l,
 		memory:    mem,
 		spool:     spool,
 		stop:      make(chan struct{}),
@@ -93,7 +93,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 	if store.config.Has(FormatPcapng) {
 		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
 	}
-	if store.config.TextFormat() != "" {
+	if store.config.textFormat() != "" {
 		store.flowLog.SetMemory(mem.Next(l.encoded))
 	}
 	return s

@@ -18,7 +18,7 @@ import (
 // the last line that holds one.
 const unchanged = "no_change"
 
-// snapshots is a file of snapshots of one configuration, one line a window. It
+// snapshots is a file of snapshots of one configuration, one line per window. It
 // is used by one goroutine at a time.
 type snapshots struct {
 	file *logdir.AppendLog

@@ -125,8 +125,8 @@ func TestAPortraitAloneMakesASnapshot(t *testing.T) {
 		h.Effective = func() ([]byte, error) { return []byte(`{}`), nil }
 	})
 	w := r.window(1, func(s *Session) {
-		if taken, err := s.Portrait(model.STATE, "", func() ([]byte, error) { return []byte(`1`), nil }); !taken || err != nil {
-			t.Error(taken, err)
+		if accepted, err := s.Portrait(model.STATE, "", func() ([]byte, error) { return []byte(`1`), nil }); !accepted || err != nil {
+			t.Error(accepted, err)
 		}
 	})
 	same(t, "snapshots", snapshotsOf(t, r.dir, layout.EffectiveConfigs), []string{`1 {}`})

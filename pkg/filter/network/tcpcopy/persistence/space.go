@@ -29,7 +29,7 @@ func (s *Session) watchSpace(paused bool) {
 }
 
 func (s *Session) lookAgain(paused *bool) {
-	defer recovered(s.store.alert, "looking at the free space")
+	defer catchPanic(s.store.alert, "looking at the free space")
 	*paused = s.lookAtSpace(*paused)
 }
 

@@ -21,7 +21,7 @@ type Host struct {
 	Run string
 	// Effective and Static return the configuration that is in force and the one
 	// that the process was started with, as JSON; nil means there is none. They
-	// are called once a window, and may be slow.
+	// are called once per window, and may be slow.
 	Effective, Static func() ([]byte, error)
 	// Now is the clock of file names, rolling and retries; nil means time.Now.
 	Now func() time.Time
@@ -87,7 +87,7 @@ func Open(config Config, host Host) (*Store, error) {
 // recoverLeft is a goroutine of Open's, for which OpenWindow and Close wait.
 func (s *Store) recoverLeft() {
 	defer s.recovering.Done()
-	defer recovered(s.alert, "the recovery of what a killed process has left")
+	defer catchPanic(s.alert, "the recovery of what a killed process has left")
 	all, err := Recover(s.config, s.host)
 	if err != nil {
 		s.alert("recover", err)
@@ -256,7 +256,7 @@ func (s *Store) markLate(files, marked []string) {
 // maxUnindexed bounds the lines of the index that wait for being written.
 const maxUnindexed = 1 << 20
 
-// writeIndex writes a line of the index, behind those that could not be written
+// writeIndex writes a line of the index, after those that could not be written
 // before. It is called from one goroutine at a time.
 func (s *Store) writeIndex(line []byte) {
 	if len(s.unindexed)+len(line) <= maxUnindexed {

@@ -67,7 +67,7 @@ func TestStatsAddUp(t *testing.T) {
 }
 
 // An index line is complete and has what the window had.
-func TestTheIndexLine(t *testing.T) {
+func TestTheIndexLineHasWhatTheWindowHad(t *testing.T) {
 	r := newHarness(t, nil, nil)
 	opened := time.Now()
 	w := r.window(1, func(s *Session) {
@@ -118,7 +118,7 @@ func TestTooLittleSpacePausesTheSession(t *testing.T) {
 
 // Reading and writing of one connection, its end, pauses, status and the closing
 // come from goroutines of their own. This is for the race detector.
-func TestEverythingAtOnce(t *testing.T) {
+func TestASessionMayBeUsedConcurrently(t *testing.T) {
 	r := newHarness(t, func(c *Config) { c.BufferSize, c.Formats = MinBufferSize, []Format{FormatHexMeta, FormatPcapng} }, nil)
 	for n := range 3 {
 		s := r.open(n)
@@ -152,5 +152,5 @@ func TestEverythingAtOnce(t *testing.T) {
 		talk.Wait()
 		r.indexed(n) // which checks that it adds up
 	}
-	r.conversations()
+	r.connections()
 }

@@ -22,7 +22,7 @@ type worker struct {
 func (w *worker) run() {
 	session := w.pipeline.session
 	defer session.workers.Done()
-	defer recovered(session.store.alert, "a worker")
+	defer catchPanic(session.store.alert, "a worker")
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {

@@ -11,7 +11,7 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
-func TestJudge(t *testing.T) {
+func TestAReadingAtALimitIsDown(t *testing.T) {
 	limits := config("ON", 30, 10) // cpu 80, mem 70
 	tests := []struct {
 		name string
@@ -108,7 +108,7 @@ func TestGuardReadsOnlyWhenNeeded(t *testing.T) {
 	}
 	h.mustSet(model.LayerApp, config("ON", 30, 10))
 	h.read(0, 0, ErrNoReading) // the second one comes soon
-	h.calm(2)                  // then one a second
+	h.calm(2)                  // then one per second
 	if g := h.Status().Guard; !g.Available || g.CPU != 10 || g.Mem != 20 {
 		t.Errorf("guard: %+v", g)
 	}
@@ -188,7 +188,7 @@ func TestGuardPausesWindow(t *testing.T) {
 	h.expect("close w1")
 }
 
-func TestGuardLosesPatience(t *testing.T) {
+func TestAReadingThatTakesTooLongPausesTheWindow(t *testing.T) {
 	h := guarded(t)
 	h.calm(30)
 	h.expect("open schedule w1 for 10s")
@@ -203,7 +203,7 @@ func TestGuardLosesPatience(t *testing.T) {
 	h.expect("resume w1 guard")
 }
 
-func TestGuardOff(t *testing.T) {
+func TestAGuardThatIsOffReadsNothing(t *testing.T) {
 	h := newHarness(t)
 	h.mustSet(model.LayerApp, config("ON", 30, 10))
 	h.pass(30 * time.Second)

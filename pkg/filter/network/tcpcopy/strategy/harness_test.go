@@ -271,7 +271,7 @@ func (h *harness) read(cpu, mem float64, err error) {
 	h.sync()
 }
 
-// calm gives n readings of an idle machine, one a second.
+// calm gives n readings of an idle machine, one per second.
 func (h *harness) calm(n int) {
 	h.t.Helper()
 	for range n {

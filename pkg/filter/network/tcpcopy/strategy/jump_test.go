@@ -11,7 +11,7 @@ import (
 // Whenever somebody sets a clock that has no monotonic reading, windows go on
 // opening and closing: within their time when it goes back, at once when it goes
 // ahead.
-func TestTheClockJumps(t *testing.T) {
+func TestWindowsOpenAndCloseWhenTheClockJumps(t *testing.T) {
 	const back, ahead = -time.Hour, 24 * time.Hour
 	for _, jump := range []time.Duration{back, ahead} {
 		t.Run("between windows "+jump.String(), func(t *testing.T) {

@@ -85,8 +85,8 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
-// TestSwitchChangeInWindow changes one layer at a time, in all ways.
-func TestSwitchChangeInWindow(t *testing.T) {
+// TestSwitchingOffClosesTheWindow changes one layer at a time, in all ways.
+func TestSwitchingOffClosesTheWindow(t *testing.T) {
 	for _, from := range switches {
 		for _, to := range switches {
 			if from.app != to.app && from.global != to.global {
@@ -124,7 +124,7 @@ func TestSwitchChangeInWindow(t *testing.T) {
 	}
 }
 
-func TestSetRefused(t *testing.T) {
+func TestSetRefusesBadConfigurations(t *testing.T) {
 	h := newHarness(t)
 	good := config("ON", 60, 5)
 	h.mustSet(model.LayerApp, good)

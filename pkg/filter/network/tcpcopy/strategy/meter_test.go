@@ -84,7 +84,7 @@ func TestHostRates(t *testing.T) {
 			t.Errorf("got %+v, want cpu %v", r, want)
 		}
 	}
-	// No tick in between: nothing to tell, but the next reading has a rate.
+	// No tick in between: nothing to measure, but the next reading has a rate.
 	if _, err := m.Read(context.Background()); !errors.Is(err, ErrNoReading) {
 		t.Errorf("reading at the same moment: %v", err)
 	}
@@ -101,7 +101,7 @@ func TestHostRates(t *testing.T) {
 	}
 }
 
-func TestHostFails(t *testing.T) {
+func TestAHostThatCannotBeReadFails(t *testing.T) {
 	broken := errors.New("broken")
 	for name, breakIt := range map[string]func(*fakeMachine, error){
 		"cpu": func(f *fakeMachine, err error) { f.timesErr = err },
@@ -262,8 +262,8 @@ func TestCgroupRates(t *testing.T) {
 	}
 }
 
-// TestCgroupFails: a limit whose use cannot be told is a reading that fails.
-func TestCgroupFails(t *testing.T) {
+// A limit whose use cannot be read is a reading that fails.
+func TestALimitWhoseUseCannotBeReadFails(t *testing.T) {
 	tests := []struct {
 		name    string
 		machine map[string]string
@@ -318,8 +318,8 @@ func TestCgroupLimitSetLater(t *testing.T) {
 	}
 }
 
-// TestSystemMeter reads this machine.
-func TestSystemMeter(t *testing.T) {
+// It reads this machine.
+func TestTheSystemMeterReadsThisMachine(t *testing.T) {
 	m := SystemMeter()
 	mustBegin(t, m)
 	deadline := time.Now().Add(timeout)

@@ -63,7 +63,7 @@ func TestTheLoopOutlivesAPanic(t *testing.T) {
 }
 
 // A meter that panics is one that fails.
-func TestAMeterThatPanics(t *testing.T) {
+func TestAMeterThatPanicsIsOneThatFails(t *testing.T) {
 	c := New(Options{Sink: noSink{}, Clock: newManualClock(), Meter: panickingMeter{}})
 	defer c.Close()
 	if _, err := c.OpenManual(time.Second); !errors.Is(err, ErrGuardDown) || !strings.Contains(err.Error(), "panicked") {

@@ -30,7 +30,7 @@ func TestScheduleRepeats(t *testing.T) {
 	h.quiet()
 }
 
-func TestReplan(t *testing.T) {
+func TestAChangeOfTheScheduleCountsFromTheBeginning(t *testing.T) {
 	on := func(interval, duration int) model.DumpConfig { return config("ON", interval, duration) }
 	t.Run("shorter interval, moment ahead", func(t *testing.T) {
 		h := newHarness(t)
@@ -112,7 +112,7 @@ func TestReplan(t *testing.T) {
 	})
 }
 
-func TestManual(t *testing.T) {
+func TestManualWindowsOpenAndCloseOnDemand(t *testing.T) {
 	h := newHarness(t)
 	if _, err := h.CloseWindow(); !errors.Is(err, ErrNoWindow) {
 		t.Errorf("close without a window: %v", err)
@@ -159,7 +159,7 @@ func TestManual(t *testing.T) {
 	h.quiet()
 }
 
-func TestSinkRefuses(t *testing.T) {
+func TestASinkThatRefusesKeepsTheWindowClosed(t *testing.T) {
 	h := newHarness(t)
 	full := errors.New("disk is full")
 	h.sink.set(func(s *spySink) { s.err = full })
@@ -183,7 +183,7 @@ func TestSinkRefuses(t *testing.T) {
 	}
 }
 
-func TestSlowSink(t *testing.T) {
+func TestTheGateIsClosedWhileTheSinkIsSlow(t *testing.T) {
 	h := newHarness(t)
 	opening, closing := make(chan struct{}), make(chan struct{})
 	h.sink.set(func(s *spySink) { s.opening, s.closing = opening, closing })
@@ -215,7 +215,7 @@ func TestSlowSink(t *testing.T) {
 
 // While the disk does not take the last window, all requests are answered: the
 // schedule skips, a manual opening is refused, and closing waits.
-func TestNothingWaitsForATap(t *testing.T) {
+func TestNothingWaitsForASlowWindowSink(t *testing.T) {
 	h := newHarness(t)
 	closing := make(chan struct{})
 	h.sink.set(func(s *spySink) { s.closing = closing })
@@ -307,7 +307,7 @@ func (h *harness) waiting() (n int) {
 
 // A window that is not wanted any more when the sink has opened it is closed at
 // once, and never open.
-func TestAWindowThatIsUnwanted(t *testing.T) {
+func TestAWindowCanceledWhileItOpensIsNeverOpen(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(h *harness)
 		want error
@@ -363,7 +363,7 @@ func (h *harness) isCanceled() (yes bool) {
 }
 
 // A sink that panics is an error, not the process's end.
-func TestASinkThatPanics(t *testing.T) {
+func TestASinkThatPanicsIsAnError(t *testing.T) {
 	h := newHarness(t)
 	h.sink.set(func(s *spySink) { s.panics = true })
 	if _, err := h.OpenManual(time.Second); err == nil || !strings.Contains(err.Error(), "panicked") {
@@ -382,7 +382,7 @@ func TestASinkThatPanics(t *testing.T) {
 	}
 }
 
-func TestClose(t *testing.T) {
+func TestCloseEndsTheWindowAndLaterCallsAreRefused(t *testing.T) {
 	h := newHarness(t)
 	if _, err := h.OpenManual(time.Minute); err != nil {
 		t.Fatal(err)
@@ -414,7 +414,7 @@ func TestClose(t *testing.T) {
 	h.Refuse(model.LayerApp, "test", errors.New("x"))
 }
 
-func TestNoSink(t *testing.T) {
+func TestWithoutASinkNoWindowOpens(t *testing.T) {
 	c := New(Options{Meter: &spyMeter{}, Clock: newManualClock()})
 	defer c.Close()
 	c.SetGuard(false)
@@ -423,8 +423,8 @@ func TestNoSink(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse is for the race detector.
-func TestConcurrentUse(t *testing.T) {
+// TestMethodsMayBeCalledConcurrently is for the race detector.
+func TestMethodsMayBeCalledConcurrently(t *testing.T) {
 	h := newHarness(t)
 	var wg sync.WaitGroup
 	use := func(f func()) {

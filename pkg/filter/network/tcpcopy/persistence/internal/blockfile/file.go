@@ -59,7 +59,7 @@ type File struct {
 	inFile int   // how many bytes of mem[:n], from its start, the file has
 	base   int64 // a multiple of PageSize
 
-	run []byte // appended with AppendZeroCopy, behind mem[:n]
+	run []byte // appended with AppendZeroCopy, after mem[:n]
 
 	committed int64          // size of the file at the last commit
 	tail      [PageSize]byte // its last part of a page
@@ -176,7 +176,7 @@ func (f *File) write(all bool) error {
 			f.inFile = max(f.inFile, pages)
 			f.forget(pages)
 		case errors.Is(err, unix.EINVAL):
-			// This file system takes the flag but not the write.
+			// This file system accepts the flag but not the write.
 			f.Close()
 		default:
 			return err

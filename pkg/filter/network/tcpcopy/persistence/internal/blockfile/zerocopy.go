@@ -12,7 +12,7 @@ import (
 // Blocks that are complete where their payload lies, in a batch, need not be
 // copied: a File writes them from there. What adjoins in memory becomes one run. A
 // direct write wants a position in the file that is aligned as the memory is. A
-// padding block before the run aligns it. Another one behind it fills the last
+// padding block before the run aligns it. Another one after it fills the last
 // page, which spares a write of its own for the last part.
 
 // MaxPadding bounds the bytes of the padding blocks around a run, where the shortest
@@ -44,7 +44,7 @@ func (f *File) writeRun(last bool) error {
 		return f.copyRun(run)
 	}
 	// mem gets what is before the first boundary of pages in the run, and from there
-	// on what is behind the last one.
+	// on what is after the last one.
 	if f.n+MaxPadding(f.options.MinPadding)+2*PageSize > len(f.mem) {
 		if err := f.write(false); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (f *File) writeRun(last bool) error {
 	defer f.options.Space.Release(more)
 	err := writeAll(f.direct.Fd(), f.base, f.mem[:f.n], middle, tail[:whole])
 	if errors.Is(err, unix.EINVAL) {
-		// This file system takes the flag but not the write.
+		// This file system accepts the flag but not the write.
 		f.Close()
 		err = writeAll(f.file.Fd(), f.base, f.mem[:f.n], middle, tail[:whole])
 	}
@@ -113,7 +113,7 @@ func (f *File) copyRun(run []byte) error {
 	return nil
 }
 
-// writeAll writes the parts one behind the other, from offset on.
+// writeAll writes the parts one after the other, from offset on.
 func writeAll(fd uintptr, offset int64, parts ...[]byte) error {
 	for len(parts) > 0 {
 		if len(parts[0]) == 0 {

@@ -62,7 +62,7 @@ func pages(t *testing.T, n int) []byte {
 	return mem
 }
 
-// agrees tells whether the file has what was committed.
+// agrees reports whether the file has what was committed.
 func (l *checkedFile) agrees() error {
 	content, err := os.ReadFile(l.path)
 	if err != nil {

@@ -38,7 +38,7 @@ func (sh *Shard) beginLocked(c *Conn, dir record.Direction, before record.PerDir
 // joinLocked makes c one of the shard's connections. before is what passed earlier.
 func (sh *Shard) joinLocked(c *Conn, before record.PerDirection) {
 	c.shard = sh
-	c.batch, c.named, c.gapped, c.ended, c.closing = 0, false, 0, false, nil
+	c.batch, c.named, c.gapped, c.ended, c.closeEvent = 0, false, 0, false, nil
 	c.streams = [2]stream{{next: before.In}, {next: before.Out}}
 	if n := len(sh.free); n > 0 {
 		c.slot, sh.free = sh.free[n-1], sh.free[:n-1]

@@ -51,7 +51,7 @@ type Batch struct {
 	state     *BatchState // what a recovery knows of it
 }
 
-// margins is how many bytes are left before and behind the payload of data.
+// margins is how many bytes are left before and after the payload of data.
 type margins struct{ head, tail int }
 
 // eventSize returns the bytes of an entry whose payload of n bytes is with it.
@@ -133,7 +133,7 @@ func copyPieces(dst []byte, pieces [][]byte, nonTemporal bool) (left [][]byte, f
 	return pieces, sum.Fold()
 }
 
-// Len returns the bytes of entries: the position behind the last one.
+// Len returns the bytes of entries: the position after the last one.
 func (b *Batch) Len() int { return b.n }
 
 // State returns how far the batch has got, which outlives the process where there is

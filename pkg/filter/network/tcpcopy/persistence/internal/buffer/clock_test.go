@@ -9,7 +9,7 @@ import (
 )
 
 // The time is that of the system to less than a millisecond, and never goes back.
-func TestClockIsTheSystems(t *testing.T) {
+func TestTheClockNeverGoesBack(t *testing.T) {
 	base := time.Now()
 	c := NewClock(base)
 	exact := func() int64 { return base.UnixNano() + int64(time.Since(base)) }
@@ -37,7 +37,7 @@ func TestClockIsTheSystems(t *testing.T) {
 }
 
 // Without a steady counter the clock asks the system.
-func TestClockWithoutSteadyCycles(t *testing.T) {
+func TestTheClockAsksTheSystemWithoutASteadyCounter(t *testing.T) {
 	c := NewClock(time.Now())
 	c.steady = false
 	for end := time.Now().Add(2 * clockTrial); time.Now().Before(end); {
@@ -50,7 +50,7 @@ func TestClockWithoutSteadyCycles(t *testing.T) {
 // Whatever the counter does, the clock is wrong by no more than its span: against a
 // system's clock of the test's own, and a counter whose rate changes, which goes back,
 // and which the process may wait beside.
-func TestClockAndStrangeCounters(t *testing.T) {
+func TestTheClockIsRightWhateverTheCounterDoes(t *testing.T) {
 	const ghz = 2.5
 	for _, test := range []struct {
 		name  string

@@ -24,14 +24,14 @@ type Conn struct {
 	description atomic.Pointer[description] // of Describe's answer
 
 	// The rest is guarded by the lock of shard.
-	shard   *Shard // of the session that the connection last took part in
-	slot    uint32
-	batch   uint64      // number of the batch that has the connection's header
-	named   bool        // any batch has
-	gapped  int         // its place in the shard's list of gapped connections, from 1; 0 when it is not there
-	ended   bool        // its close event has come
-	closing *CloseEvent // its close event, while that waits for room
-	streams [2]stream
+	shard      *Shard // of the session that the connection last took part in
+	slot       uint32
+	batch      uint64      // number of the batch that has the connection's header
+	named      bool        // any batch has
+	gapped     int         // its place in the shard's list of gapped connections, from 1; 0 when it is not there
+	ended      bool        // it has had its close event
+	closeEvent *CloseEvent // while that waits for room
+	streams    [2]stream
 }
 
 // stream is one direction of a connection in a session.
@@ -69,7 +69,7 @@ func (c *Conn) makeDescription() *description {
 	return d
 }
 
-// firstOffset returns the offset from which the entries behind a connection header
+// firstOffset returns the offset from which the entries after a connection header
 // go on.
 func (c *Conn) firstOffset(dir record.Direction) uint64 {
 	return c.streams[dir].next - c.streams[dir].gap

@@ -85,7 +85,7 @@ func (s *Spool) readHeader(limits Limits) error {
 	}
 	h := s.header
 	if h.Version != spoolVersion || h.Workers < 1 || h.Workers > limits.Workers || h.Batch < 1 || int64(h.Batch) > limits.Buffer ||
-		h.Batch%PageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > MaxOutputs ||
+		h.Batch%PageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxOutputs ||
 		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", ErrSpool, h)
 	}

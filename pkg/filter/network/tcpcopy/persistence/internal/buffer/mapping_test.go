@@ -72,7 +72,7 @@ func TestMappingReportsAFault(t *testing.T) {
 }
 
 // The room that aligns the batches takes no memory.
-func TestSpoolsTakeWhatTheyHold(t *testing.T) {
+func TestTheAlignmentOfASpoolTakesNoBlocks(t *testing.T) {
 	s, fault, err := NewSpool(t.TempDir(), SpoolHeader{Dir: t.TempDir(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)

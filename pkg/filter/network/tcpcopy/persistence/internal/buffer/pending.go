@@ -60,19 +60,19 @@ func (sh *Shard) unlistGappedLocked(c *Conn) {
 	sh.gapped = sh.gapped[:end]
 }
 
-// MaxClosing is how many connections of a shard may wait for room for their close
+// MaxUnclosed is how many connections of a shard may wait for room for their close
 // event. Of more, while nothing can be written, the log has no last gap and no close
 // event: they would keep the connections' memory for as long as the disk hangs.
-const MaxClosing = 1 << 14
+const MaxUnclosed = 1 << 14
 
 // closeLocked writes the close event of c, or lets it wait when there is no room.
 func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 	n := 16 + len(e.Reason)
 	if !sh.hasRoomLocked(c, eventSize(n)) {
 		sh.unlistGappedLocked(c)
-		if len(sh.ending) < MaxClosing {
-			c.closing = e
-			sh.ending = append(sh.ending, c)
+		if len(sh.unclosed) < MaxUnclosed {
+			c.closeEvent = e
+			sh.unclosed = append(sh.unclosed, c)
 		}
 		return
 	}
@@ -85,21 +85,21 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 		copy(p[16:], e.Reason)
 	})
 	sh.active.commit()
-	c.closing = nil
+	c.closeEvent = nil
 }
 
 // writeClosesLocked writes up to most of the close events that have found no room, as
 // long as there is some. It reports whether all are written.
 func (sh *Shard) writeClosesLocked(most int, t int64) (complete bool) {
-	for ; len(sh.ending) > 0; most-- {
-		last := len(sh.ending) - 1
-		c := sh.ending[last]
+	for ; len(sh.unclosed) > 0; most-- {
+		last := len(sh.unclosed) - 1
+		c := sh.unclosed[last]
 		if most == 0 {
 			return false
 		}
-		sh.ending[last] = nil
-		sh.ending = sh.ending[:last]
-		if sh.closeLocked(c, c.closing, t); c.closing != nil {
+		sh.unclosed[last] = nil
+		sh.unclosed = sh.unclosed[:last]
+		if sh.closeLocked(c, c.closeEvent, t); c.closeEvent != nil {
 			return false
 		}
 	}
@@ -109,7 +109,7 @@ func (sh *Shard) writeClosesLocked(most int, t int64) (complete bool) {
 // writePendingLocked writes all close events and gaps that wait, as long as there is
 // room. It reports whether all are written.
 func (sh *Shard) writePendingLocked(t int64) (complete bool) {
-	if !sh.writeClosesLocked(len(sh.ending), t) {
+	if !sh.writeClosesLocked(len(sh.unclosed), t) {
 		return false
 	}
 	for len(sh.gapped) > 0 {

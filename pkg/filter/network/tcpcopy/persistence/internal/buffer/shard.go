@@ -7,29 +7,29 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Shard takes the entries of its share of a session's connections. Connections
+// Shard holds the entries of its share of a session's connections. Connections
 // fill the active batch under the lock; the shard's worker swaps it for the
 // other one and empties that.
 type Shard struct {
 	geometry Geometry
 	state    *ShardState   // what a recovery knows of the shard; its losses are written under mu
-	full     chan struct{} // tells the worker that the active batch is worth a swap
+	full     chan struct{} // has an element when the active batch is worth a swap
 
 	spare Batch // the worker's, between two calls of Swap
 
-	mu     sync.Mutex // guards the rest, and Conn's part of it
-	clock  Clock      // of the entries
-	closed bool       // the window is over: nothing is accepted any more
-	paused uint32     // bit r is set while recording pauses for reason r
-	active Batch
-	number uint64             // of the active batch, from 1
-	woken  bool               // full has been signalled for the active batch
-	joined map[*Conn]struct{} // connections that take part and have not ended
-	slots  uint32             // slots given out so far
-	free   []uint32
-	gapped []*Conn // connections with a gap that has no entry yet, in any order
-	ending []*Conn // connections whose close event has found no room, in any order
-	tally  Tally
+	mu       sync.Mutex // guards the rest, and Conn's part of it
+	clock    Clock      // of the entries
+	closed   bool       // the window is over: nothing is accepted any more
+	paused   uint32     // bit r is set while recording pauses for reason r
+	active   Batch
+	number   uint64             // of the active batch, from 1
+	woken    bool               // full has been signalled for the active batch
+	joined   map[*Conn]struct{} // connections that take part and have not ended
+	slots    uint32             // slots given out so far
+	free     []uint32
+	gapped   []*Conn // connections with a gap that has no entry yet, in any order
+	unclosed []*Conn // connections whose close event has found no room, in any order
+	tally    Tally
 }
 
 // NewShards returns the shards of a session whose batches are in spool. Their
@@ -64,7 +64,7 @@ func (sh *Shard) Data(c *Conn, dir record.Direction, before record.PerDirection,
 	}
 }
 
-// wake tells the worker that there is enough to do.
+// wake wakes the worker: there is enough to do.
 func (sh *Shard) wake() {
 	select {
 	case sh.full <- struct{}{}:
@@ -137,7 +137,7 @@ func (sh *Shard) Close() {
 func (sh *Shard) Forget() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.joined, sh.gapped, sh.ending = nil, nil, nil
+	sh.joined, sh.gapped, sh.unclosed = nil, nil, nil
 }
 
 // closesPerSwap is how many close events that found no room are written at a swap,
@@ -188,13 +188,6 @@ func (sh *Shard) Tally() Tally {
 	return sh.tally
 }
 
-// SetTally replaces what the shard has counted. A recovery calls it.
-func (sh *Shard) SetTally(t Tally) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.tally = t
-}
-
 // Used returns how many bytes of the active batch are in use.
 func (sh *Shard) Used() int {
 	sh.mu.Lock()
@@ -212,10 +205,10 @@ func (sh *Shard) Progress() (number uint64, waiting bool) {
 
 // Waiting returns how many connections have a gap, and how many a close event, that
 // has no entry yet, and how many slots there are.
-func (sh *Shard) Waiting() (gapped, closing, slots int) {
+func (sh *Shard) Waiting() (gapped, unclosed, slots int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return len(sh.gapped), len(sh.ending), int(sh.slots)
+	return len(sh.gapped), len(sh.unclosed), int(sh.slots)
 }
 
 // State returns how far the shard's batches have got, which outlives the process

@@ -11,9 +11,9 @@ import (
 type ShardState struct {
 	batches [2]BatchState
 	losses  losses
-	// settled counts the accounts that were stored; the last one is in
-	// accounts[settled%2].
-	settled  atomic.Uint64
+	// stored counts the accounts that were stored; the last one is in
+	// accounts[stored%2].
+	stored   atomic.Uint64
 	accounts [2]account
 }
 
@@ -29,13 +29,13 @@ type account struct {
 
 // Done stores that the batch of that number is done, and what was counted by then.
 func (s *ShardState) Done(number uint64, t *Tally) {
-	n := s.settled.Load() + 1
+	n := s.stored.Load() + 1
 	s.accounts[n%2] = account{number: number, tally: *t}
-	s.settled.Store(n)
+	s.stored.Store(n)
 }
 
 // account returns what was stored last.
-func (s *ShardState) account() account { return s.accounts[s.settled.Load()%2] }
+func (s *ShardState) account() account { return s.accounts[s.stored.Load()%2] }
 
 // Account returns what was counted when the last batch was done.
 func (s *ShardState) Account() Tally { return s.account().tally }
@@ -49,11 +49,11 @@ func (s *ShardState) Lost(dir record.Direction, r record.Reason) uint64 {
 type BatchState struct {
 	used    atomic.Uint64 // bytes of whole entries, from the batch's end
 	number  atomic.Uint64 // its place in the order of the shard's batches
-	outputs [MaxOutputs]OutputState
+	outputs [maxOutputs]OutputState
 }
 
-// MaxOutputs is how many files a batch can go to: one text format and pcapng.
-const MaxOutputs = 2
+// maxOutputs is how many files a batch can go to: one text format and pcapng.
+const maxOutputs = 2
 
 // begin makes the state that of a new, empty batch.
 func (b *BatchState) begin(number uint64) {

@@ -119,7 +119,7 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			break // the end; what is left has no whole line
 		}
-		if !bytes.Contains(line[:min(len(line), linePrefix)], []byte("["+window+"]")) {
+		if !bytes.Contains(line[:min(len(line), MaxFields)], []byte("["+window+"]")) {
 			a.info("%s: lines of window %s come twice, because another process wrote behind them", a.path, window)
 			return nil
 		}
@@ -130,8 +130,8 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 	return blockfile.Truncate(a.file, inode, size)
 }
 
-// linePrefix bounds the fields of a line before its payload, in bytes.
-const linePrefix = 1 << 10
+// MaxFields bounds the fields of a line before its payload, in bytes.
+const MaxFields = 1 << 10
 
 // appendTransaction is the Transaction of an AppendLog.
 type appendTransaction struct{ log *AppendLog }
@@ -388,7 +388,7 @@ func (a *AppendLog) DrainNames() []string {
 	return names
 }
 
-// Size returns the size of the file in bytes, and whether a chunk at now goes behind
+// Size returns the size of the file in bytes, and whether a chunk at now follows
 // others in it: more is false when the file is empty, due to be rolled or not to be
 // read.
 func (a *AppendLog) Size(now time.Time) (size int64, more bool) {

@@ -157,7 +157,7 @@ func (a *archive) perform(due housekeeping) error {
 
 // prune does for the archived files of path what logRolled promises.
 func (a *archive) prune(path string, roll Roll, now time.Time) error {
-	names, err := rolledFiles(path)
+	names, err := archivesOf(path)
 	if err != nil {
 		return err
 	}
@@ -184,8 +184,8 @@ func (a *archive) prune(path string, roll Roll, now time.Time) error {
 	return errors.Join(append(errs, a.quota.removed(removed))...)
 }
 
-// rolledFiles returns the files that path has been rolled to, newest first.
-func rolledFiles(path string) ([]string, error) {
+// archivesOf returns the archives of the log at path, newest first.
+func archivesOf(path string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err

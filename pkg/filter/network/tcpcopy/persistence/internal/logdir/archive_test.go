@@ -17,7 +17,7 @@ import (
 )
 
 // Archived files go when they are too old, and the log itself never does.
-func TestOldArchivedFilesGo(t *testing.T) {
+func TestOldArchivesGo(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, layout.FlowLog)
 	names := []string{"dump_tcp_copy-2024-05-06T07-08-09.000.log", "dump_tcp_copy-2024-05-06T07-08-10.000.log.gz", layout.FlowLog}
@@ -116,7 +116,7 @@ func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
 }
 
 // Names of rolled files are never taken again, not even within a millisecond.
-func TestRolledNamesAreNew(t *testing.T) {
+func TestNamesOfArchivesAreNew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, layout.FlowLog)
 	r := newArchive(newQuota(Options{Path: dir}), nil)

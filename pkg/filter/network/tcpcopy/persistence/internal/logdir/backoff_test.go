@@ -6,7 +6,7 @@ import (
 )
 
 // A wait is never longer than it was meant to be.
-func TestBackoffAndTheClock(t *testing.T) {
+func TestAWaitIsNoLongerThanMeant(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var b backoff
 	b.failed(now)

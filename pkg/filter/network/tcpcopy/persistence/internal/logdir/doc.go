@@ -9,7 +9,7 @@
 //	Dir          the directory: size limit, archived files, index; makes the others
 //	AppendLog    a log; several goroutines and several processes append to it
 //	Segments     the pcapng files of one window; one process writes them
-//	Index        one line a window, and marks at files that are gone
+//	Index        one line per window, and marks at files that are gone
 //
 // # Transactions
 //
@@ -30,6 +30,6 @@
 //
 // # Locks
 //
-// Where two are held at once, they are taken in this order: a destination's, that of
+// Where two are held at once, they are locked in this order: a destination's, that of
 // the size limit, the index file's. The disk is waited for under all of them.
 package logdir

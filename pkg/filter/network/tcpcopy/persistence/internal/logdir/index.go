@@ -11,7 +11,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
-// Index is the index of windows: a log of one line a window, which is never rolled
+// Index is the index of windows: a log of one line per window, which is never rolled
 // and whose lines are marked when files of their windows are gone.
 type Index struct {
 	dir   string
@@ -70,7 +70,7 @@ func markLine(w *layout.WindowLine, removed []dumpFile) (changed bool) {
 		name := layout.TrimGzip(f.name)
 		for i, own := range w.Files {
 			named := own == f.name || own == name
-			if !named && !rolledSince(name, own, w.Closed) {
+			if !named && !archivedSince(name, own, w.Closed) {
 				continue
 			}
 			if !named {
@@ -85,8 +85,8 @@ func markLine(w *layout.WindowLine, removed []dumpFile) (changed bool) {
 	return changed
 }
 
-// rolledSince reports whether name is what the log has been rolled to, at t or later.
-func rolledSince(name, log string, t time.Time) bool {
+// archivedSince reports whether name is an archive of the log from t or later.
+func archivedSince(name, log string, t time.Time) bool {
 	at, ok := layout.ParseArchive(name, log)
 	return ok && !at.Before(t.Truncate(layout.ArchiveResolution)) // the name is no finer
 }

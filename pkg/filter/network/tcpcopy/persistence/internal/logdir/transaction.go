@@ -13,7 +13,7 @@ type Destination interface {
 // Transaction is the exclusive use of a destination. It belongs to the goroutine
 // that has begun it.
 type Transaction interface {
-	// Room returns memory to append up to n bytes to, behind what has been put. It
+	// Room returns memory to append up to n bytes to, after what has been put. It
 	// is the destination's, and valid until the next call of a method. Room returns
 	// ErrFull when n bytes are too many for the file: the caller commits and calls
 	// Next, which a transaction that can be full has; see FileTransaction.
@@ -36,9 +36,9 @@ type FileDestination interface {
 	// Retry makes the next Begin try at once, even after a failure.
 	Retry()
 	// TruncateUncommitted makes the file of that inode, if the destination has it, no
-	// longer than size bytes: a killed process has not committed what lies behind.
+	// longer than size bytes: a killed process has not committed what follows.
 	// The file stays as it is where records of another window than that of the ID
-	// window lie there.
+	// window follow.
 	TruncateUncommitted(inode, size uint64, window string) error
 }
 
