@@ -2,6 +2,7 @@ package tcpcopy
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -138,10 +139,10 @@ type alertLog struct {
 	alerts []string
 }
 
-func (l *alertLog) Alertf(_, format string, _ ...any) {
+func (l *alertLog) Alertf(_, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alerts = append(l.alerts, format)
+	l.alerts = append(l.alerts, fmt.Sprintf(format, args...))
 }
 
 // A stop does not wait for the disk for ever, and says so.

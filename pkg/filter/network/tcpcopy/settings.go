@@ -200,6 +200,7 @@ var fieldNames = map[string]string{
 	"Formats":    "output.formats",
 	"Roll":       "output.roll",
 	"MaxTotal":   "output.max_total",
+	"MinFree":    "output.min_free",
 	"BufferSize": "buffer.size",
 	"Workers":    "buffer.workers",
 }

@@ -77,12 +77,13 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		return nil, nil
 	}
 	store, err := persistence.Open(config, persistence.Host{
-		Run:       r.run,
-		Effective: r.host.effective,
-		Static:    r.host.static,
-		Alert:     func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
-		Info:      func(format string, args ...any) { r.host.log.Infof(format, args...) },
-		Panicked:  r.countPanic,
+		Run:        r.run,
+		Effective:  r.host.effective,
+		Static:     r.host.static,
+		Alert:      func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
+		Info:       func(format string, args ...any) { r.host.log.Infof(format, args...) },
+		Panicked:   r.countPanic,
+		FieldNames: fieldNames,
 	})
 	if err != nil {
 		return nil, withNames(err, fieldNames)

@@ -72,7 +72,7 @@ func openHarness(t *testing.T, dir, run string, change func(*Config), host func(
 	if change != nil {
 		change(&c)
 	}
-	h := Host{Run: run, Now: r.clock.read, Alert: r.alert}
+	h := Host{Run: run, Now: r.clock.read, Alert: r.alert, FieldNames: map[string]string{"MaxTotal": "max_total", "MinFree": "min_free"}}
 	if host != nil {
 		host(&h)
 	}

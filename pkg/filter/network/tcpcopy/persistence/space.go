@@ -36,7 +36,7 @@ func (s *Session) lookAgain(paused *bool) {
 // lookAtSpace pauses the session when too little space is free, or resumes it. paused
 // says whether the session is paused for that reason; the result, whether it is now.
 func (s *Session) lookAtSpace(paused bool) bool {
-	short, err := s.store.config.shortOfSpace()
+	short, err := s.store.shortOfSpace()
 	switch {
 	case err != nil:
 		// The writes themselves report what is wrong with the directory.
@@ -53,7 +53,8 @@ func (s *Session) lookAtSpace(paused bool) bool {
 }
 
 // shortOfSpace says what is missing when less space is free than is asked for.
-func (c Config) shortOfSpace() (string, error) {
+func (s *Store) shortOfSpace() (string, error) {
+	c := &s.config
 	if c.MinFree == (MinFree{}) {
 		return "", nil
 	}
@@ -65,5 +66,5 @@ func (c Config) shortOfSpace() (string, error) {
 	if free >= floor {
 		return "", nil
 	}
-	return fmt.Sprintf("%s has %d bytes free, output.min_free asks for %d", c.Dir, free, floor), nil
+	return fmt.Sprintf("%s has %d bytes free, %s asks for %d", c.Dir, free, s.host.fieldName("MinFree"), floor), nil
 }

@@ -33,6 +33,17 @@ type Host struct {
 	// or step, one of few. It is called for each, from any goroutine, and such a
 	// panic is no alert. nil means Alert.
 	Panicked func(where string, value any, stack []byte)
+	// FieldNames are what alerts call the fields of Config, such as MaxTotal; a field
+	// that is not in it has its own name.
+	FieldNames map[string]string
+}
+
+// fieldName returns what alerts call a field of Config.
+func (h *Host) fieldName(field string) string {
+	if name := h.FieldNames[field]; name != "" {
+		return name
+	}
+	return field
 }
 
 // Store writes the dump directory: a Session for each window, the portraits, the
@@ -114,13 +125,14 @@ func open(config Config, host Host) (*Store, error) {
 		s.host.Now = time.Now
 	}
 	s.dir = logdir.Open(logdir.Options{
-		Path:     config.Dir,
-		Run:      host.Run,
-		MaxTotal: config.MaxTotal,
-		Now:      s.host.Now,
-		Alert:    s.alert,
-		Info:     s.info,
-		Panicked: host.Panicked,
+		Path:      config.Dir,
+		Run:       host.Run,
+		MaxTotal:  config.MaxTotal,
+		LimitName: host.fieldName("MaxTotal"),
+		Now:       s.host.Now,
+		Alert:     s.alert,
+		Info:      s.info,
+		Panicked:  host.Panicked,
 	})
 	roll := config.rolling()
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)

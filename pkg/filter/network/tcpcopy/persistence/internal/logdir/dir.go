@@ -22,6 +22,8 @@ type Options struct {
 	Run string
 	// MaxTotal is how many bytes all files may have together; 0 means no limit.
 	MaxTotal int64
+	// LimitName is what errors call MaxTotal; "" means that name.
+	LimitName string
 	// Now is the clock of file names, rolling and retries; nil means time.Now. The
 	// ages of files are those of the system's clock.
 	Now func() time.Time
@@ -50,6 +52,9 @@ func Open(o Options) *Dir {
 	}
 	if o.Alert == nil {
 		o.Alert = func(string, error) {}
+	}
+	if o.LimitName == "" {
+		o.LimitName = "MaxTotal"
 	}
 	if o.Info == nil {
 		o.Info = func(string, ...any) {}

@@ -20,6 +20,7 @@ import (
 type quota struct {
 	dir   string
 	max   int64
+	limit string // what errors call max
 	run   string // this process's part of the segments' names
 	alert func(what string, err error)
 	index *Index
@@ -32,7 +33,7 @@ type quota struct {
 }
 
 func newQuota(o Options) *quota {
-	return &quota{dir: o.Path, max: o.MaxTotal, run: o.Run, alert: o.Alert, writing: map[string]int{}}
+	return &quota{dir: o.Path, max: o.MaxTotal, limit: o.LimitName, run: o.Run, alert: o.Alert, writing: map[string]int{}}
 }
 
 // startWriting says that the file of that name is being written, stopWriting that it
@@ -189,7 +190,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		}
 	}
 	if q.used+n > q.max {
-		return fmt.Errorf("output.max_total of %d bytes is reached and nothing older can be removed", q.max)
+		return fmt.Errorf("%s of %d bytes is reached and nothing older can be removed", q.limit, q.max)
 	}
 	return nil
 }
