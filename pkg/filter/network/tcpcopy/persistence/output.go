@@ -42,14 +42,14 @@ type outputFlow struct {
 	segment uint32 // number of the last one that is known to have its listener's interface
 }
 
-// flow returns what the output keeps of the connection in a slot.
+// flow returns what the output keeps of the connection in a slot, until forget.
 func (o *output) flow(slot uint32) *outputFlow {
 	for int(slot) >= len(o.flows) {
 		o.flows = append(o.flows, nil)
 	}
-	source := o.pipeline.flows.flows[slot]
 	f := o.flows[slot]
-	if f == nil || f.source != source {
+	if f == nil {
+		source := o.pipeline.flows.flows[slot]
 		f = &outputFlow{source: source}
 		f.Endpoint = source.Endpoint
 		// A log that goes on has the opening from before.
@@ -57,6 +57,16 @@ func (o *output) flow(slot uint32) *outputFlow {
 		o.flows[slot] = f
 	}
 	return f
+}
+
+// forget drops what the output keeps of the connections in those slots, which have
+// ended. Their pending gaps stay.
+func (o *output) forget(slots []uint32) {
+	for _, slot := range slots {
+		if int(slot) < len(o.flows) {
+			o.flows[slot] = nil
+		}
+	}
 }
 
 // A worker's slice, bytes of payload: about 30 microseconds of encoding. The proxy's

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -319,6 +320,57 @@ func TestAnOutageRemembersSomeConnectionsOnly(t *testing.T) {
 type downDestination struct{ logdir.FileDestination }
 
 func (downDestination) Begin() (logdir.Transaction, error) { return nil, errors.New("down") }
+
+// Connections that come and go in a long window are in no table of it when they have
+// ended.
+func TestConnectionsThatHaveEndedAreInNoTable(t *testing.T) {
+	r := newHarness(t, nil, nil)
+	stream, err := r.store.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	b := newWorkerHarness(t, r, nil, nil)
+	var ended []*peer
+	for i := range 20 {
+		p := newPeer(r.run, i+1)
+		b.say(p, record.In, []byte("x"))
+		if i > 0 {
+			ended = append(ended, p)
+		}
+	}
+	b.drain()
+	for _, p := range ended {
+		b.end(p)
+	}
+	b.drain()
+	for _, o := range append(b.pipeline.live, b.pipeline.outputs...) {
+		left := slices.DeleteFunc(slices.Clone(o.flows), func(f *outputFlow) bool { return f == nil })
+		if len(left) != 1 {
+			t.Errorf("the output to %T has %d connections, 1 goes on", o.destination, len(left))
+		}
+	}
+	if n := len(b.pipeline.live) + len(b.pipeline.outputs); n != 2 {
+		t.Errorf("%d outputs", n)
+	}
+	b.finish()
+}
+
+// Whoever refers to a closed session, for its accounts, does not keep its connections.
+func TestAClosedSessionKeepsItsAccountsOnly(t *testing.T) {
+	r := newHarness(t, nil, nil)
+	s := r.open(1)
+	newPeer(r.run, 1).say(s, record.In, []byte("x"))
+	s.Close(time.Now())
+	for _, p := range s.pipelines {
+		if p.flows.flows != nil || p.outputs != nil {
+			t.Errorf("there are %d connections and %d outputs", len(p.flows.flows), len(p.outputs))
+		}
+	}
+	if a := s.Accounts(); a.Connections != 1 || a.Seen.In != 1 || a.Written.In != 1 {
+		t.Errorf("the accounts are %+v", a)
+	}
+}
 
 func tallyOf(b *workerHarness) *buffer.Tally {
 	t := b.shard.Tally()

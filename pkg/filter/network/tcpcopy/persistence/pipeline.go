@@ -88,7 +88,19 @@ func (p *pipeline) account(b *buffer.Batch) {
 		}
 		at = next
 	}
+	for _, o := range p.live {
+		o.forget(p.freed)
+	}
+	for _, o := range p.outputs {
+		o.forget(p.freed)
+	}
 	p.source.done(b, &t, p.freed, p.flows.known)
+}
+
+// release drops all but the source, whose tally stays: who refers to a closed session
+// must not keep its connections. No batch comes after it.
+func (p *pipeline) release() {
+	p.flows, p.stages, p.outputs, p.live = flowTable{}, nil, nil, nil
 }
 
 // flush makes a last try to write the pending gaps of the files, and hands the

@@ -167,8 +167,9 @@ func (s *Session) Close(closed time.Time) {
 	s.hangs.step()
 	s.memory.Free()
 	s.spool.Remove()
-	for _, sh := range s.shards {
+	for i, sh := range s.shards {
 		sh.Forget()
+		s.pipelines[i].release()
 	}
 }
 
