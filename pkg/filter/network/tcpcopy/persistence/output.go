@@ -125,10 +125,11 @@ func (o *output) write(b *buffer.Batch) (rejected spans) {
 	from := 0
 	if o.files != nil {
 		phase, position := o.progress(b).Get()
+		from = int(min(position.From, uint64(b.Len())))
+		o.skip(b, from)
 		if phase == buffer.PhaseDone {
 			return nil
 		}
-		from = int(min(position.From, uint64(b.Len())))
 	}
 	tx, err := o.destination.Begin()
 	if err != nil {
@@ -146,6 +147,24 @@ func (o *output) write(b *buffer.Batch) (rejected spans) {
 	w.from = b.Len()
 	w.mark(buffer.PhaseDone)
 	return o.rejected
+}
+
+// skip says that the files have the entries of b before to already, which a killed
+// process has written. So a log has the openings of their connections; a segment that
+// is begun now needs its own.
+func (o *output) skip(b *buffer.Batch, to int) {
+	if o.packets != nil {
+		return
+	}
+	var e buffer.Entry
+	for at := 0; at < to; {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			return
+		}
+		at = next
+		o.flow(e.Slot).opened = true
+	}
 }
 
 // flush makes a last try to write the pending gaps.

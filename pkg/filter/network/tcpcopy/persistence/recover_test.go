@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -171,6 +172,48 @@ func capturedStreams(t *testing.T, dir string) map[string][2][]byte {
 			s[r.Direction] = append(s[r.Direction], r.Data...)
 			found[r.Conn] = s
 		}
+	}
+}
+
+// A process may be killed when the log has a batch and the account has not: neither
+// the batch's records nor the openings of its connections come twice then.
+func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	config := victimConfig(dir, FormatHexMeta)
+	store, err := Open(config, Host{Run: victimRun})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	store.recovering.Wait()
+	l := config.sizes()
+	spool, fault, err := buffer.NewSpool(config.Spool, buffer.SpoolHeader{
+		Dir: config.Dir, Run: victimRun, Window: windowID(1), Trigger: record.TriggerManual, Opened: time.Now(),
+		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
+	})
+	if fault != nil || err != nil {
+		t.Fatal(fault, err)
+	}
+	b := openWorkerHarness(t, store, spool)
+	p, q := newPeer(victimRun, 1), newPeer(victimRun, 2)
+	b.say(p, record.In, []byte("in the log, "))
+	b.pipeline.write(b.shard.Swap())
+	b.say(p, record.In, []byte("in the spool"))
+	b.say(q, record.Out, []byte("in the spool alone"))
+	spool.Leave() // as a killed process does
+
+	all, err := Recover(config, Host{Run: "aaaaaa", Now: time.Now})
+	if err != nil || len(all) != 1 || all[0].Err != nil {
+		t.Fatalf("recovered %+v, %v", all, err)
+	}
+	recorded := (&harness{t: t, dir: config.Dir}).connections() // fails where an opening comes twice
+	if len(recorded) != 2 {
+		t.Fatalf("%d connections", len(recorded))
+	}
+	p.compare(t, recorded[0])
+	q.compare(t, recorded[1])
+	if w := all[0].Window; w.Connections != 2 || w.Written.In != 24 || w.Written.Out != 18 || w.Seen != w.Written {
+		t.Errorf("the index has %+v", w)
 	}
 }
 
