@@ -27,19 +27,18 @@ func TestAConfigMapSwitchesARunningProcess(t *testing.T) {
 	config.Extends = []mosnproc.Filter{{Type: "tcpcopy", Config: block{"watch": mount.file()}}}
 	m := start(t, base, config)
 
-	var took []time.Duration
+	took := pace{m: m}
 	for range 4 {
 		for _, want := range []struct{ text, effective string }{{on, "ON"}, {off, "OFF"}} {
 			swapped := mount.put(want.text)
 			eventually(t, "the switch is "+want.effective, func() bool { return m.steering().Switch.Effective == want.effective })
 			// What the process says of the moment does not depend on when it was asked.
-			took = append(took, m.steering().Switch.AppChange.Time.Sub(swapped))
+			took.add(m.steering().Switch.AppChange.Time.Sub(swapped))
 		}
 	}
-	slices.Sort(took)
-	t.Logf("changes were in force after %v", took) // within a second on a machine with nothing else to do
-	if took[0] < 0 {
-		t.Errorf("a change was in force %v before it was made", -took[0])
+	took.check("changes are in force", time.Second)
+	if first := slices.Min(took.delays); first < 0 {
+		t.Errorf("a change was in force %v before it was made", -first)
 	}
 
 	mount.put(on)
@@ -59,7 +58,7 @@ func TestAConfigMapSwitchesARunningProcess(t *testing.T) {
 		}
 	}
 	if n := strings.Count(m.Log(), mount.file()+" is refused"); n != 1 {
-		t.Errorf("the log tells %d times of one bad file", n)
+		t.Errorf("the log reports one bad file %d times", n)
 	}
 	mount.put(off)
 	eventually(t, "a good file after the bad one is in force", func() bool {
@@ -68,7 +67,7 @@ func TestAConfigMapSwitchesARunningProcess(t *testing.T) {
 	})
 }
 
-// Whoever changes a layer, the status tells who was the last, when, and how it
+// Whoever changes a layer, the status says who was the last, when, and how it
 // ended.
 func TestTheStatusNamesWhoChangedALayer(t *testing.T) {
 	t.Parallel()
@@ -132,7 +131,7 @@ func TestTheStatusNamesWhoChangedALayer(t *testing.T) {
 	log := m.Log()
 	for _, line := range []string{"app config from listener tcp", "global config from extends block", "app config from watched file " + file, "global config from " + admin} {
 		if !strings.Contains(log, line) {
-			t.Errorf("the log does not tell of the %s", line)
+			t.Errorf("the log does not have the %s", line)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (r *recorder) setLayers(layers map[model.Layer]model.DumpConfig, source str
 
 // follow watches the file at path instead of the one before, if any.
 func (r *recorder) follow(path string) {
-	w := startWatch(r, path)
+	w := startWatch(r, path, watchPoll)
 	r.mu.Lock()
 	old := r.watch
 	r.watch = w

@@ -47,7 +47,7 @@ func TestPanicsInTheBackgroundAreCountedAndAlertedOnce(t *testing.T) {
 	log := &countingLog{panics: true}
 	h.recorder.host.log = log
 	for range 3 { // each looks once, and the log panics
-		startWatch(h.recorder, filepath.Join(t.TempDir(), "missing")).close()
+		startWatch(h.recorder, filepath.Join(t.TempDir(), "missing"), watchPoll).close()
 	}
 	h.recorder.host.metrics = panickingMetrics{}
 	h.recorder.meters = newMeters(h.recorder.host.metrics)
@@ -58,7 +58,7 @@ func TestPanicsInTheBackgroundAreCountedAndAlertedOnce(t *testing.T) {
 		t.Errorf("%d panics are counted", n)
 	}
 	if _, alerts := log.counts(); alerts != 2 {
-		t.Errorf("%d alerts, want one a place", alerts)
+		t.Errorf("%d alerts, want one per place", alerts)
 	}
 	h.recorder.host.metrics = nil
 }
@@ -68,7 +68,7 @@ type panickingMetrics struct{}
 func (panickingMetrics) counter(string) func(int64) { panic("no metrics") }
 func (panickingMetrics) gauge(string) func(int64)   { panic("no metrics") }
 
-// A portrait that is wrong at each request is logged once a window.
+// A portrait that is wrong at each request is logged once per window.
 func TestBadPortraitsDoNotFloodTheLog(t *testing.T) {
 	h := newHarness(t, object{})
 	log := &countingLog{}

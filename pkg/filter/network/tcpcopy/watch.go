@@ -36,6 +36,7 @@ const (
 type watch struct {
 	recorder *recorder
 	path     string
+	poll     time.Duration     // watchPoll but for tests
 	events   *fsnotify.Watcher // nil if the system has none
 
 	stopOnce sync.Once
@@ -59,10 +60,11 @@ type watchStatus struct {
 }
 
 // startWatch puts the file into force and follows it in a goroutine until close.
-func startWatch(r *recorder, path string) *watch {
+func startWatch(r *recorder, path string, poll time.Duration) *watch {
 	w := &watch{
 		recorder: r,
 		path:     path,
+		poll:     poll,
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
 		status:   watchStatus{Path: path},
@@ -78,7 +80,7 @@ func startWatch(r *recorder, path string) *watch {
 // follow is the watch's goroutine.
 func (w *watch) follow() {
 	defer close(w.done)
-	poll := time.NewTicker(watchPoll)
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 	var events <-chan fsnotify.Event
 	var faults <-chan error

@@ -15,13 +15,16 @@ const (
 	watchedOff = `{"app": {"switch": "OFF"}}`
 )
 
-// watching starts a recorder that follows the file at path, and returns what
-// waits until the app layer's interval is as expected.
-func watching(t *testing.T, path string) (r *recorder, appInterval func(want int)) {
+// never is the poll of a watch that sees changes by its events alone.
+const never = time.Hour
+
+// watching starts a recorder that follows the file at path with that poll, and
+// returns what waits until the app layer's interval is as expected.
+func watching(t *testing.T, path string, poll time.Duration) (r *recorder, appInterval func(want int)) {
 	t.Helper()
 	r = newRecorder("watch0", testHost(t))
 	t.Cleanup(func() { r.close(false) })
-	r.follow(path)
+	r.watch = startWatch(r, path, poll)
 	return r, func(want int) {
 		t.Helper()
 		eventually(t, "the app layer's interval", func() bool { return r.controller.Status().Switch.App.Interval == want })
@@ -38,7 +41,7 @@ func write(t *testing.T, path, text string) {
 func TestWatchFollowsAFileWrittenInPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "switch.json")
 	write(t, path, watchedOn)
-	r, interval := watching(t, path)
+	r, interval := watching(t, path, never)
 	interval(60)
 	write(t, path, watchedOff)
 	interval(model.MinInterval)
@@ -51,7 +54,7 @@ func TestWatchFollowsARenamedFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "switch.json")
 	write(t, path, watchedOff)
-	_, interval := watching(t, path)
+	_, interval := watching(t, path, never)
 	write(t, filepath.Join(dir, "new"), watchedOn)
 	if err := os.Rename(filepath.Join(dir, "new"), path); err != nil {
 		t.Fatal(err)
@@ -76,7 +79,7 @@ func TestWatchFollowsSwappedLinks(t *testing.T) {
 	version("..1", watchedOff)
 	link("..1", "..data")
 	link("..data/switch.json", "switch.json")
-	_, interval := watching(t, filepath.Join(dir, "switch.json"))
+	_, interval := watching(t, filepath.Join(dir, "switch.json"), never)
 
 	version("..2", watchedOn)
 	link("..2", "..data_tmp")
@@ -86,10 +89,11 @@ func TestWatchFollowsSwappedLinks(t *testing.T) {
 	interval(60)
 }
 
+// A folder that is created later has no events: the poll finds it.
 func TestWatchFollowsAFileThatIsCreatedLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	path := filepath.Join(dir, "switch.json")
-	_, interval := watching(t, path)
+	_, interval := watching(t, path, watchPoll)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +104,7 @@ func TestWatchFollowsAFileThatIsCreatedLater(t *testing.T) {
 func TestWatchKeepsTheLastGoodOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "switch.json")
 	write(t, path, watchedOn)
-	r, interval := watching(t, path)
+	r, interval := watching(t, path, watchPoll)
 	interval(60)
 	for _, bad := range []string{`{"app": {"switch": "ON", "interval": 7}, "global": {"switch": "ON"}}`, `{"app": `, `{"up": 1}`, ``, strings.Repeat(" ", maxWatched+1)} {
 		before := r.status().Watch.Time
