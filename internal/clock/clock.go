@@ -32,3 +32,13 @@ type systemTimer struct{ timer *time.Timer }
 
 func (t systemTimer) C() <-chan time.Time { return t.timer.C }
 func (t systemTimer) Stop()               { t.timer.Stop() }
+
+// Func is a Clock whose time is what the function returns. Its timers are the
+// system's.
+type Func func() time.Time
+
+// Now implements Clock.
+func (f Func) Now() time.Time { return f() }
+
+// TimerAt implements Clock.
+func (Func) TimerAt(t time.Time) Timer { return System().TimerAt(t) }

@@ -44,11 +44,11 @@ const (
 // Limits and defaults of Config.
 const (
 	MinBufferSize     = 64 << 10
-	MaxBufferSize     = 64 << 30
+	maxBufferSize     = 64 << 30
 	DefaultBufferSize = 64 << 20
-	MaxWorkers        = 256
+	maxWorkers        = 256
 	DefaultMaxTotal   = 10 << 30
-	MinMaxTotal       = 1 << 20
+	minMaxTotal       = 1 << 20
 )
 
 // DefaultConfig is what a configuration block that says nothing means, but for
@@ -157,14 +157,14 @@ func (c Config) Validate() []error {
 	if seen[FormatHex] && seen[FormatHexMeta] {
 		bad("Formats", "hex, hex_meta", "one of the two, because they share a file")
 	}
-	if c.MaxTotal < 0 || c.MaxTotal > 0 && c.MaxTotal < MinMaxTotal {
+	if c.MaxTotal < 0 || c.MaxTotal > 0 && c.MaxTotal < minMaxTotal {
 		bad("MaxTotal", c.MaxTotal, "0 (no limit), or 1MiB at least")
 	}
-	if c.BufferSize < MinBufferSize || c.BufferSize > MaxBufferSize {
+	if c.BufferSize < MinBufferSize || c.BufferSize > maxBufferSize {
 		bad("BufferSize", c.BufferSize, "64KiB … 64GiB")
 	}
-	if c.Workers < 0 || c.Workers > MaxWorkers {
-		bad("Workers", c.Workers, fmt.Sprintf("0 (one per processor) … %d", MaxWorkers))
+	if c.Workers < 0 || c.Workers > maxWorkers {
+		bad("Workers", c.Workers, fmt.Sprintf("0 (one per processor) … %d", maxWorkers))
 	}
 	return errs
 }

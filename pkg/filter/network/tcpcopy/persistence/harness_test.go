@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -72,7 +73,7 @@ func openHarness(t *testing.T, dir, run string, change func(*Config), host func(
 	if change != nil {
 		change(&c)
 	}
-	h := Host{Run: run, Now: r.clock.read, Alert: r.alert, FieldNames: map[string]string{"MaxTotal": "max_total", "MinFree": "min_free"}}
+	h := Host{Run: run, Clock: clock.Func(r.clock.read), Alert: r.alert, FieldNames: map[string]string{"MaxTotal": "max_total", "MinFree": "min_free"}}
 	if host != nil {
 		host(&h)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -34,15 +35,15 @@ func (c *wallClock) jump(by time.Duration) {
 func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour} {
 		t.Run(jump.String(), func(t *testing.T) {
-			clock := &wallClock{}
+			setClock := &wallClock{}
 			r := newHarness(t, func(c *Config) {
 				c.Formats, c.Roll.Every = []Format{FormatHexMeta, FormatPcapng}, time.Hour
-			}, func(h *Host) { h.Now = clock.now })
+			}, func(h *Host) { h.Clock = clock.Func(setClock.now) })
 			p := newPeer(r.run, 1)
 			window := func(n int, in func(*Session)) {
 				t.Helper()
 				began := time.Now()
-				s, err := r.store.OpenWindow(record.Window{ID: windowID(n), Trigger: record.TriggerManual, Opened: clock.now()})
+				s, err := r.store.OpenWindow(record.Window{ID: windowID(n), Trigger: record.TriggerManual, Opened: setClock.now()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -50,7 +51,7 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 				awaitWritten(t, s)
 				in(s)
 				p.say(s, record.Out, []byte("after the jump"))
-				s.Close(clock.now())
+				s.Close(setClock.now())
 				w := r.indexed(n)
 				if length, most := w.Closed.Sub(w.Opened), time.Since(began)+time.Second; length < 0 || length > most {
 					t.Errorf("window %d is said to have lasted %v, of %v", n, length, most)
@@ -58,9 +59,9 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 				r.agrees(w)
 			}
 			window(1, func(*Session) {})
-			clock.jump(jump)
+			setClock.jump(jump)
 			window(2, func(*Session) {})
-			window(3, func(*Session) { clock.jump(jump) })
+			window(3, func(*Session) { setClock.jump(jump) })
 			r.quiet()
 
 			// The file is tried again no later than without the jump.
@@ -72,7 +73,7 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 				p.say(s, record.In, []byte("lost"))
 				awaitWritten(t, s)
 				lost.swap()
-				clock.jump(jump)
+				setClock.jump(jump)
 				for tries := s.Accounts().Written.In; s.Accounts().Written.In == tries; {
 					p.say(s, record.In, []byte("kept?"))
 					awaitWritten(t, s)
@@ -86,7 +87,7 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 			// Nor are alerts silent for longer.
 			before := len(r.alerted())
 			r.store.alert("write", logdir.ErrWaiting)
-			clock.jump(jump)
+			setClock.jump(jump)
 			r.store.alert("write", logdir.ErrWaiting)
 			if n := len(r.alerted()) - before; n < 1 {
 				t.Errorf("%d alerts after a jump", n)

@@ -19,8 +19,8 @@ const (
 	liveQueue = 8 << 20
 )
 
-// ErrTooManyLive says that no further subscriber is accepted.
-var ErrTooManyLive = errors.New("there are as many live streams as may be")
+// errTooManyLive says that no further subscriber is accepted.
+var errTooManyLive = errors.New("there are as many live streams as may be")
 
 // Live is one subscriber's stream: pcapng blocks of what is recorded while it is
 // subscribed, over all windows. Each pipeline encodes for it as for a file. While
@@ -48,7 +48,7 @@ func (s *Store) Subscribe() (*Live, error) {
 	}
 	all := s.subscribers()
 	if len(all) >= maxLive {
-		return nil, ErrTooManyLive
+		return nil, errTooManyLive
 	}
 	l := &Live{store: s, ready: make(chan struct{}, 1)}
 	l.mem = pcapng.AppendSectionHeader(nil, logdir.Application)

@@ -77,7 +77,7 @@ func TestOverloadNeverBlocks(t *testing.T) {
 // The memory of a session is 1.25 times the buffer at most, however small that is.
 func TestMemoryIsBounded(t *testing.T) {
 	for _, size := range []int64{MinBufferSize, MinBufferSize + 1, 100_000, 130 << 10, 1 << 20, DefaultBufferSize, 1 << 30} {
-		for _, workers := range []int{0, 1, 2, 3, 7, MaxWorkers} {
+		for _, workers := range []int{0, 1, 2, 3, 7, maxWorkers} {
 			for _, formats := range [][]Format{{FormatHex}, {FormatHexMeta}, {FormatPcapng}, {FormatHexMeta, FormatPcapng}} {
 				c := Config{BufferSize: size, Workers: workers, Formats: formats, MaxTotal: DefaultMaxTotal}
 				l := c.sizes()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -16,12 +17,12 @@ import (
 func TestAPanicInTheBackgroundIsCountedAndTheWindowGoesOn(t *testing.T) {
 	var broken atomic.Bool
 	r := newHarness(t, nil, func(h *Host) {
-		h.Now = func() time.Time {
+		h.Clock = clock.Func(func() time.Time {
 			if broken.Swap(false) {
 				panic("no clock")
 			}
 			return time.Now()
-		}
+		})
 	})
 	s := r.open(1)
 	give := func(business model.BusinessType) {

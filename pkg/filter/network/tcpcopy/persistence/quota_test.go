@@ -121,8 +121,8 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 // When nothing more may be removed, what comes is lost, and the file that is
 // being written stays.
 func TestAQuotaThatIsFullLosesRecords(t *testing.T) {
-	r := newHarness(t, func(c *Config) { c.MaxTotal = MinMaxTotal }, nil)
-	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, MinMaxTotal), logdir.FileMode); err != nil {
+	r := newHarness(t, func(c *Config) { c.MaxTotal = minMaxTotal }, nil)
+	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, minMaxTotal), logdir.FileMode); err != nil {
 		t.Fatal(err)
 	}
 	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("no room")) })

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -94,7 +95,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 			dir := t.TempDir()
 			killVictim(t, dir, format)
 			config := victimConfig(dir, format)
-			all, err := Recover(config, Host{Run: "aaaaaa", Now: time.Now})
+			all, err := Recover(config, Host{Run: "aaaaaa", Clock: clock.System()})
 			if err != nil || len(all) != 1 || all[0].Err != nil {
 				t.Fatalf("recovered %+v, %v", all, err)
 			}
@@ -202,7 +203,7 @@ func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
 	b.say(q, record.Out, []byte("in the spool alone"))
 	spool.Leave() // as a killed process does
 
-	all, err := Recover(config, Host{Run: "aaaaaa", Now: time.Now})
+	all, err := Recover(config, Host{Run: "aaaaaa", Clock: clock.System()})
 	if err != nil || len(all) != 1 || all[0].Err != nil {
 		t.Fatalf("recovered %+v, %v", all, err)
 	}
@@ -236,7 +237,7 @@ func TestASpoolIsLeftToItsDirectory(t *testing.T) {
 	if err := os.Mkdir(config.Dir, logdir.DirMode); err != nil {
 		t.Fatal(err)
 	}
-	all, err = Recover(config, Host{Run: "aaaaaa", Now: time.Now})
+	all, err = Recover(config, Host{Run: "aaaaaa", Clock: clock.System()})
 	if err != nil || len(all) != 1 || all[0].Err != nil || all[0].Window.Written.In == 0 {
 		t.Errorf("recovered %+v, %v", all, err)
 	}

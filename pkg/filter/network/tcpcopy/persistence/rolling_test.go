@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -153,7 +154,7 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 	var talk sync.WaitGroup
 	peers := map[string]*peer{}
 	for i, run := range []string{"aaaaaa", "bbbbbb"} {
-		r := openHarness(t, dir, run, change, func(h *Host) { h.Now = time.Now })
+		r := openHarness(t, dir, run, change, func(h *Host) { h.Clock = clock.System() })
 		harnesses = append(harnesses, r)
 		p := newPeer(run, 1)
 		peers[p.id] = p

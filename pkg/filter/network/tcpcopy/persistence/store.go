@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -23,8 +24,8 @@ type Host struct {
 	// that the process was started with, as JSON; nil means there is none. They
 	// are called once per window, and may be slow.
 	Effective, Static func() ([]byte, error)
-	// Now is the clock of file names, rolling and retries; nil means time.Now.
-	Now func() time.Time
+	// Clock gives the time of file names, rolling and retries; nil means the system's.
+	Clock clock.Clock
 	// Alert reports a fault that an operator should know, Info its end. Both may be
 	// nil.
 	Alert func(what string, err error)
@@ -121,15 +122,15 @@ func open(config Config, host Host) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{config: config, host: host, alerted: map[string]time.Time{}}
-	if s.host.Now == nil {
-		s.host.Now = time.Now
+	if s.host.Clock == nil {
+		s.host.Clock = clock.System()
 	}
 	s.dir = logdir.Open(logdir.Options{
 		Path:      config.Dir,
 		Run:       host.Run,
 		MaxTotal:  config.MaxTotal,
 		LimitName: host.fieldName("MaxTotal"),
-		Now:       s.host.Now,
+		Clock:     s.host.Clock,
 		Alert:     s.alert,
 		Info:      s.info,
 		Panicked:  host.Panicked,
@@ -224,7 +225,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 	files = append(files, portraits...)
 	if accounts.Written != (record.PerDirection{}) || len(portraits) > 0 {
 		for _, snap := range []*snapshots{s.effective, s.static} {
-			if err := snap.write(session.window.ID, s.host.Now()); err != nil {
+			if err := snap.write(session.window.ID, s.host.Clock.Now()); err != nil {
 				s.alert("snapshot", err)
 			}
 			files = append(files, snap.file.DrainNames()...)
@@ -345,7 +346,7 @@ func (s *Store) alert(what string, err error) {
 	}
 	s.faults.Add(1)
 	s.alerting.Lock()
-	now := s.host.Now()
+	now := s.host.Clock.Now()
 	last, known := s.alerted[what]
 	silent := known && now.Sub(last) < alertPause && !now.Before(last)
 	if !silent {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 )
 
@@ -27,7 +28,7 @@ import (
 type AppendLog struct {
 	path    string
 	roll    Roll
-	now     func() time.Time
+	clock   clock.Clock
 	alert   func(what string, err error) // the first failure in a row
 	info    func(format string, args ...any)
 	quota   *quota // nil limits nothing
@@ -60,7 +61,7 @@ func (a *AppendLog) SetMemory(mem []byte) {
 // Begin implements Destination. The log must have memory.
 func (a *AppendLog) Begin() (Transaction, error) {
 	a.mu.Lock()
-	now := a.now()
+	now := a.clock.Now()
 	err := ErrWaiting
 	if a.backoff.ready(now) {
 		if err = a.beginLocked(now); err != nil {
@@ -108,7 +109,7 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 	if !exists(a.path) {
 		return nil
 	}
-	end, err := a.lockLocked(a.now())
+	end, err := a.lockLocked(a.clock.Now())
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (t appendTransaction) Commit() error {
 
 // Next implements FileTransaction: it rolls the file.
 func (t appendTransaction) Next() error {
-	now := t.log.now()
+	now := t.log.clock.Now()
 	if err := t.log.rollLocked(now); err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (t appendTransaction) Abort(err error) {
 	if a.blocks != nil {
 		err = errors.Join(err, a.blocks.Rollback())
 	}
-	a.failLocked(a.now(), err)
+	a.failLocked(a.clock.Now(), err)
 }
 
 // End implements Transaction.
@@ -204,7 +205,7 @@ func (a *AppendLog) failLocked(now time.Time, err error) {
 func (a *AppendLog) Append(chunk []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.now()
+	now := a.clock.Now()
 	if !a.backoff.ready(now) {
 		return fmt.Errorf("%s: %w", a.path, ErrWaiting)
 	}

@@ -2,8 +2,8 @@ package logdir
 
 import (
 	"path/filepath"
-	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -24,9 +24,9 @@ type Options struct {
 	MaxTotal int64
 	// LimitName is what errors call MaxTotal; "" means that name.
 	LimitName string
-	// Now is the clock of file names, rolling and retries; nil means time.Now. The
+	// Clock gives the time of file names, rolling and retries; nil means the system's. The
 	// ages of files are those of the system's clock.
-	Now func() time.Time
+	Clock clock.Clock
 	// Alert reports a fault that an operator should know, Info its end. Both may be
 	// called by several goroutines at once, and may be nil.
 	Alert func(what string, err error)
@@ -47,8 +47,8 @@ type Dir struct {
 // Open returns the directory. It touches no file: files appear when there is
 // something to write. The caller calls Close.
 func Open(o Options) *Dir {
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = clock.System()
 	}
 	if o.Alert == nil {
 		o.Alert = func(string, error) {}
@@ -84,7 +84,7 @@ func (d *Dir) newLog(name string, roll Roll) *AppendLog {
 		quota:   d.quota,
 		path:    filepath.Join(d.options.Path, name),
 		roll:    roll,
-		now:     d.options.Now,
+		clock:   d.options.Clock,
 		alert:   d.options.Alert,
 		info:    d.options.Info,
 		archive: d.archive,

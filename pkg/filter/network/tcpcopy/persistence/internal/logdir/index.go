@@ -99,7 +99,7 @@ func (a *AppendLog) rewrite(change func(text []byte) []byte) error {
 	if !exists(a.path) {
 		return nil
 	}
-	if _, err := a.lockLocked(a.now()); err != nil {
+	if _, err := a.lockLocked(a.clock.Now()); err != nil {
 		return err
 	}
 	defer a.closeLocked()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
@@ -29,7 +30,7 @@ type Segments struct {
 	limit   int64 // bytes after which the next segment begins
 	quota   *quota
 	archive *archive
-	now     func() time.Time
+	clock   clock.Clock
 	alert   func(what string, err error)
 	info    func(format string, args ...any)
 	mem     []byte // what transactions encode into
@@ -81,7 +82,7 @@ func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 		limit:   limit,
 		quota:   d.quota,
 		archive: d.archive,
-		now:     d.options.Now,
+		clock:   d.options.Clock,
 		alert:   d.options.Alert,
 		info:    d.options.Info,
 		mem:     mem,
@@ -111,7 +112,7 @@ func (s *Segments) interfaceLocked(name, description string) int {
 func (s *Segments) Begin() (Transaction, error) {
 	s.mu.Lock()
 	err := ErrWaiting
-	if s.backoff.ready(s.now()) {
+	if s.backoff.ready(s.clock.Now()) {
 		if err = s.nextLocked(); err != nil {
 			s.failLocked(err)
 		}
@@ -263,7 +264,7 @@ func (s *Segments) segment(number int) layout.Segment {
 }
 
 func (s *Segments) failLocked(err error) {
-	if s.backoff.failed(s.now()) {
+	if s.backoff.failed(s.clock.Now()) {
 		s.alert("write", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -20,7 +21,7 @@ import (
 func destinations(t *testing.T) map[string]FileDestination {
 	t.Helper()
 	open := func() *Dir {
-		d := Open(Options{Path: t.TempDir(), Run: "aaaaaa", Now: func() time.Time { return time.Unix(1e9, 0) }})
+		d := Open(Options{Path: t.TempDir(), Run: "aaaaaa", Clock: clock.Func(func() time.Time { return time.Unix(1e9, 0) })})
 		t.Cleanup(d.Close)
 		return d
 	}
