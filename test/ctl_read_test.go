@@ -55,7 +55,7 @@ func ctlReadsWhatWasExchanged(t *testing.T, c ctlBinary) {
 	for _, format := range []string{"hex", "pcapng"} {
 		listed := rows[struct {
 			Conn, Peer, Listener, Port, Window string
-			Bytes                              oracle.Both
+			Bytes                              oracle.PerDirection
 			Gaps                               []any
 			Complete                           bool
 		}](t, c.run(t, "conns", "-o", "json", "--format", format, m.dump))
@@ -69,7 +69,7 @@ func ctlReadsWhatWasExchanged(t *testing.T, c ctlBinary) {
 				continue
 			}
 			sent, received := tap.Written(), tap.WasRead()
-			want := oracle.Both{In: uint64(len(sent)), Out: uint64(len(received))}
+			want := oracle.PerDirection{In: uint64(len(sent)), Out: uint64(len(received))}
 			if l.Bytes != want || !l.Complete || len(l.Gaps) != 0 || l.Window != id || l.Listener != address || l.Port != portOf(address) {
 				t.Errorf("%s: conns lists %+v, want %+v", format, l, want)
 			}

@@ -82,7 +82,7 @@ func TestOverloadLeavesTheSameGapsInEachFormat(t *testing.T) {
 			}
 		}
 		w := m.close(id)
-		if w.LostBy["buffer_full"] == 0 || w.Written == (oracle.Both{}) {
+		if w.LostBy["buffer_full"] == 0 || w.Written == (oracle.PerDirection{}) {
 			t.Fatalf("the load was not too much for a buffer of 64 KiB: index line %+v", w)
 		}
 

@@ -64,7 +64,7 @@ func lineOf(r *record.Record) oracle.Line {
 }
 
 // count counts the records in each direction.
-func count(lines []oracle.Line) (n oracle.Both) {
+func count(lines []oracle.Line) (n oracle.PerDirection) {
 	for _, l := range lines {
 		switch {
 		case l.Kind == oracle.Data && l.Direction == oracle.In:

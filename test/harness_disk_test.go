@@ -75,9 +75,9 @@ func (b ballast) drop() {
 
 // windowAccount is what has become of a window's bytes so far.
 type windowAccount struct {
-	Written oracle.Both       `json:"written"`
-	Lost    oracle.Both       `json:"lost"`
-	LostBy  map[string]uint64 `json:"lost_by"`
+	Written oracle.PerDirection `json:"written"`
+	Lost    oracle.PerDirection `json:"lost"`
+	LostBy  map[string]uint64   `json:"lost_by"`
 }
 
 // account returns what the status has of the open window.
@@ -127,7 +127,7 @@ func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
 			m.t.Errorf("connection %s of %s: %d bytes at %d %v are not the client's", r.Conn, r.Peer, r.Length, r.Offset, r.Direction)
 		}
 	}
-	if got := (oracle.Both{In: kept[record.In], Out: kept[record.Out]}); got != w.Written {
+	if got := (oracle.PerDirection{In: kept[record.In], Out: kept[record.Out]}); got != w.Written {
 		m.t.Errorf("the files hold %+v bytes, the index says %+v", got, w.Written)
 	}
 }

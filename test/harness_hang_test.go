@@ -194,7 +194,7 @@ func (h *hanging) judge(format string, w oracle.Window) {
 		t.Errorf("the clients have noticed: %v", h.clients.faults)
 	}
 	t.Logf("%d messages, seen %+v, written %+v, lost %+v", h.clients.messages(), w.Seen, w.Written, w.Lost)
-	sum := oracle.Both{In: w.Written.In + w.Lost.In, Out: w.Written.Out + w.Lost.Out}
+	sum := oracle.PerDirection{In: w.Written.In + w.Lost.In, Out: w.Written.Out + w.Lost.Out}
 	if w.Seen != sum || w.LostBy["buffer_full"] != w.Lost.In+w.Lost.Out || w.Lost.In == 0 || w.Written.In == 0 {
 		t.Errorf("seen %+v, written %+v, lost %+v by %v, want buffer_full alone", w.Seen, w.Written, w.Lost, w.LostBy)
 	}

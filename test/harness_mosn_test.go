@@ -230,7 +230,7 @@ func (m *mosn) connections(w oracle.Window) []*oracle.Connection {
 // complete fails the test unless the window kept all that it saw.
 func complete(t *testing.T, w oracle.Window) {
 	t.Helper()
-	if w.Lost != (oracle.Both{}) || w.Seen != w.Written || len(w.LostBy) != 0 {
+	if w.Lost != (oracle.PerDirection{}) || w.Seen != w.Written || len(w.LostBy) != 0 {
 		t.Errorf("seen %+v, written %+v, lost %+v by %v", w.Seen, w.Written, w.Lost, w.LostBy)
 	}
 }

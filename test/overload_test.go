@@ -31,7 +31,7 @@ func TestOverloadLeavesGapsInTheirPlaces(t *testing.T) {
 	stop()
 	w := m.close(id)
 
-	if w.LostBy["buffer_full"] == 0 || w.Written == (oracle.Both{}) {
+	if w.LostBy["buffer_full"] == 0 || w.Written == (oracle.PerDirection{}) {
 		t.Fatalf("%d connections at once were not too much for a buffer of 64 KiB: written %+v, lost %+v by %v", connections, w.Written, w.Lost, w.LostBy)
 	}
 	var in, out uint64
@@ -79,8 +79,8 @@ func TestALimitLeavesAGap(t *testing.T) {
 		}
 	})
 	const all = first + second + third
-	want := oracle.Both{In: uint64(len(all)), Out: uint64(len(all))}
-	if w.Seen != want || w.LostBy["limit"] != w.Lost.In+w.Lost.Out || w.Written != (oracle.Both{In: 10, Out: 10}) {
+	want := oracle.PerDirection{In: uint64(len(all)), Out: uint64(len(all))}
+	if w.Seen != want || w.LostBy["limit"] != w.Lost.In+w.Lost.Out || w.Written != (oracle.PerDirection{In: 10, Out: 10}) {
 		t.Errorf("index %+v", w)
 	}
 	c := m.connections(w)[0]

@@ -104,7 +104,7 @@ func TestWiresharkShowsWhatIsMissing(t *testing.T) {
 	all, kept := result.String(), result.String()[:limit]
 
 	lost := uint64(limit) // in each direction
-	if w.Lost != (oracle.Both{In: lost, Out: lost}) || w.LostBy["limit"] != 2*lost {
+	if w.Lost != (oracle.PerDirection{In: lost, Out: lost}) || w.LostBy["limit"] != 2*lost {
 		t.Errorf("index line %+v", w)
 	}
 	c := openCapture(t, m.segments(w)...)

@@ -137,7 +137,7 @@ func TestEqualMessagesAreTwoRecordsInOrder(t *testing.T) {
 			t.Errorf("records %+v", s.Pieces)
 		}
 	}
-	if w.Records != (oracle.Both{In: 2, Out: 2}) || w.Connections != 1 {
+	if w.Records != (oracle.PerDirection{In: 2, Out: 2}) || w.Connections != 1 {
 		t.Errorf("index has records %+v of %d connections", w.Records, w.Connections)
 	}
 }

@@ -57,7 +57,7 @@ func indexLine(dump, window string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if w.Lost != (oracle.Both{}) {
+	if w.Lost != (oracle.PerDirection{}) {
 		return "", fmt.Errorf("window %s lost %d bytes in and %d out: %v", window, w.Lost.In, w.Lost.Out, w.LostBy)
 	}
 	text, err := os.ReadFile(filepath.Join(dump, "dump_windows.jsonl"))

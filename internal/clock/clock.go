@@ -1,14 +1,14 @@
-// Package clock is the time that the strategy's controller and the replay go by:
-// an interface, the system's clock behind it, and a manual one for tests.
+// Package clock is where the strategy's controller and the replay get the time from:
+// an interface, the system's clock, and a manual one for tests.
 package clock
 
 import "time"
 
-// Clock returns the time and makes timers.
+// Clock returns the time and makes timers. It is safe for concurrent use.
 type Clock interface {
 	Now() time.Time
 	// TimerAt returns a timer that fires once, at t, or at once when t has
-	// passed. It is given a moment, not a length: a clock that moves on between
+	// passed. It has a moment as its argument, not a length: a clock that moves on between
 	// Now and TimerAt then delays nothing.
 	TimerAt(t time.Time) Timer
 }

@@ -189,7 +189,7 @@ func two(a, b string) (x, y uint64, err error) {
 	return x, y, err
 }
 
-// parsePayload decodes "68 65 6c": two lower-case digits a byte, one space
+// parsePayload decodes "68 65 6c": two lower-case digits per byte, one space
 // between bytes, none at the end.
 func parsePayload(text string) ([]byte, error) {
 	if len(text)%3 != 2 {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Both is a count in each direction.
-type Both struct {
+// PerDirection is a count in each direction.
+type PerDirection struct {
 	In  uint64 `json:"in"`
 	Out uint64 `json:"out"`
 }
@@ -26,10 +26,10 @@ type Window struct {
 	Run         string            `json:"run"`
 	Ports       []string          `json:"ports"`
 	Connections int               `json:"connections"`
-	Records     Both              `json:"records"`
-	Seen        Both              `json:"seen"`
-	Written     Both              `json:"written"`
-	Lost        Both              `json:"lost"`
+	Records     PerDirection      `json:"records"`
+	Seen        PerDirection      `json:"seen"`
+	Written     PerDirection      `json:"written"`
+	Lost        PerDirection      `json:"lost"`
 	LostBy      map[string]uint64 `json:"lost_by"`
 	Files       []string          `json:"files"`
 	Removed     []string          `json:"removed"`
@@ -100,7 +100,7 @@ func FindWindow(dir, id string) (Window, error) {
 // connections in the window.
 func (w Window) Agrees(all []*Connection) error {
 	var connections int
-	var records, written, lost Both
+	var records, written, lost PerDirection
 	lostBy := map[string]uint64{}
 	for _, c := range all {
 		if c.Window != w.Window {

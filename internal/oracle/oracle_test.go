@@ -25,7 +25,7 @@ func connections(t *testing.T, lines ...string) ([]*Connection, error) {
 	return Connections(parsed)
 }
 
-func TestReadsAConnection(t *testing.T) {
+func TestStreamsOfAConnectionAreRead(t *testing.T) {
 	all, err := connections(t,
 		prefix+"[abcdef-7 open] 127.0.0.1:4242 -> 127.0.0.1:2045",
 		prefix+"[abcdef-7 > 0]68 65",
@@ -74,7 +74,7 @@ func TestRefusesWhatIsNotExact(t *testing.T) {
 	}
 }
 
-func TestIndexMustAddUp(t *testing.T) {
+func TestAnIndexThatDoesNotAddUpIsRefused(t *testing.T) {
 	for text, good := range map[string]bool{
 		`{"window":"w","seen":{"in":5,"out":1},"written":{"in":3,"out":1},"lost":{"in":2,"out":0},"lost_by":{"guard":2}}`: true,
 		`{"window":"w","seen":{"in":5,"out":0},"written":{"in":3,"out":0},"lost":{"in":1,"out":0},"lost_by":{"guard":1}}`: false,

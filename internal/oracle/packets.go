@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// Packet is one TCP segment or UDP datagram of a capture.
+// Packet is one TCP segment or UDP datagram of a pcapng file.
 type Packet struct {
 	Time           int64 // nanoseconds since 1970
 	Source, Target netip.AddrPort
@@ -15,7 +15,7 @@ type Packet struct {
 	Seq, Ack       uint32 // as on the wire
 	SYN, FIN, RST  bool
 	PSH, ACK       bool
-	Payload        []byte // points into the capture
+	Payload        []byte // points into the file
 }
 
 // Flags returns the letters of the flags that are set, in the order SFRPA.
@@ -32,7 +32,7 @@ func (p *Packet) Flags() string {
 	return string(s)
 }
 
-// The blocks of a capture that have a meaning here; others are passed over.
+// The blocks of a file that have a meaning here; others are passed over.
 const (
 	sectionHeader  = 0x0a0d0d0a
 	interfaceBlock = 1
@@ -45,14 +45,14 @@ const (
 	linkTypeRaw = 101 // packets begin with the header of IPv4 or IPv6
 )
 
-// Packets reads a pcapng capture of one little-endian section in memory. It
-// verifies the lengths of all blocks, options and headers, and all checksums.
+// Packets reads a pcapng file of one little-endian section in memory. It does not
+// copy payload: the packets point into file. It verifies the lengths of all blocks, options and headers, and all checksums.
 // Interfaces must count nanoseconds and have the link type "raw".
-func Packets(capture []byte) ([]Packet, error) {
+func Packets(file []byte) ([]Packet, error) {
 	var all []Packet
 	interfaces := uint32(0)
-	for at := 0; at < len(capture); {
-		kind, body, err := block(capture[at:])
+	for at := 0; at < len(file); {
+		kind, body, err := block(file[at:])
 		if err == nil && (kind == sectionHeader) != (at == 0) {
 			err = errors.New("a section header is the first block and only that")
 		}

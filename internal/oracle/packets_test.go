@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// capture has a datagram over IPv6, and two segments over IPv4 at the bytes of
+// packetFile has a datagram over IPv6, and two segments over IPv4 at the bytes of
 // segments.
-func capture(t *testing.T) []byte {
+func packetFile(t *testing.T) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(`
 		0a0d0d0a 28000000 4d3c2b1a 01000000 ffffffff ffffffff 04000100 6d000000
@@ -41,8 +41,8 @@ func capture(t *testing.T) []byte {
 
 var segments = [][2]int{{304, 344}, {472, 518}}
 
-func TestReadsPackets(t *testing.T) {
-	all, err := Packets(capture(t))
+func TestPacketsAreReadWithAllTheirFields(t *testing.T) {
+	all, err := Packets(packetFile(t))
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%d packets, %v", len(all), err)
 	}
@@ -65,7 +65,7 @@ func TestReadsPackets(t *testing.T) {
 
 // The checksums of IPv4 and TCP cover every bit.
 func TestAWrongBitOfAPacketIsFound(t *testing.T) {
-	good := capture(t)
+	good := packetFile(t)
 	for _, segment := range segments {
 		for at := segment[0]; at < segment[1]; at++ {
 			for bit := range 8 {
@@ -79,8 +79,8 @@ func TestAWrongBitOfAPacketIsFound(t *testing.T) {
 	}
 }
 
-func TestRefusesACaptureThatIsNotExact(t *testing.T) {
-	good := capture(t)
+func TestRefusesAPcapngFileThatIsNotExact(t *testing.T) {
+	good := packetFile(t)
 	for name, damage := range map[string]func(b []byte) []byte{
 		"cut":                      func(b []byte) []byte { return b[:len(b)-4] },
 		"two sections":             func(b []byte) []byte { return append(b, good...) },

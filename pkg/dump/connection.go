@@ -28,14 +28,14 @@ type Connection struct {
 	// State belongs to the receiver of a Streams' events; Streams does not touch it.
 	State any
 
-	started bool // its beginning was seen, as the file says
+	started bool // the file says that it has the beginning
 	streams [2]stream
 }
 
 // stream is how far one direction of a connection has come.
 type stream struct {
 	from  uint64 // offset of the first byte that the window has
-	next  uint64 // offset behind the last
+	next  uint64 // offset after the last one
 	known bool   // from and next hold
 	any   bool   // there was data or a gap
 }
@@ -75,8 +75,8 @@ func runOf(conn string) string {
 	return run
 }
 
-// saw keeps what a record says of the connection as a whole.
-func (c *Connection) saw(r *record.Record) {
+// extend widens First and Last to r, and adds the addresses where they are not known yet.
+func (c *Connection) extend(r *record.Record) {
 	if r.Time.After(c.Last) {
 		c.Last = r.Time
 	}
@@ -88,7 +88,7 @@ func (c *Connection) saw(r *record.Record) {
 	}
 }
 
-// opened keeps what an opening says.
+// opened adds what an opening says.
 func (c *Connection) opened(r *record.Record) {
 	c.started = c.started || r.Start
 	if !r.HasBase {
@@ -104,12 +104,12 @@ func (c *Connection) opened(r *record.Record) {
 // begin says that the window has the direction from an offset on.
 func (s *stream) begin(offset uint64) { s.from, s.next, s.known = offset, offset, true }
 
-// closed keeps what a close event says.
+// closed adds what a close event says.
 func (c *Connection) closed(r *record.Record) {
 	c.Closed, c.Reason, c.Totals = true, r.Reason, r.Totals
 }
 
-// passed counts the bytes or the gap of r, which begin where its stream has come to.
+// passed counts the bytes or the gap of r, which begins where its stream ends so far.
 func (c *Connection) passed(r *record.Record) {
 	if r.Length == 0 {
 		return
@@ -123,7 +123,7 @@ func (c *Connection) passed(r *record.Record) {
 	c.Records.Add(r.Direction, 1)
 }
 
-// lost keeps a gap, as one with the last where they touch.
+// lost adds a gap. It extends the last one instead where the two touch.
 func (c *Connection) lost(g record.Gap) {
 	c.Lost.Add(g.Direction, g.Length)
 	if n := len(c.Gaps); n > 0 {

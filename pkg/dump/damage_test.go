@@ -19,7 +19,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// smallDump returns a short conversation in one format.
+// smallDump returns a file in one format with two short connections.
 func smallDump(format string) []byte {
 	file, packets := dumptest.NewFile()
 	var encoder record.Encoder = packets
@@ -97,7 +97,7 @@ func TestFlippedBytesCostOnlyTheirRecords(t *testing.T) {
 	}
 }
 
-func TestGarbageBetweenRecords(t *testing.T) {
+func TestGarbageBetweenRecordsCostsNoRecord(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	garbage := make([]byte, 3<<20)
 	for i := range garbage {
@@ -135,7 +135,7 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 		t.Skip("goes through two gigabytes")
 	}
 	const head = "2024-05-06 07:08:09,000000 [INFO] [w][8080][k3v9qa-1 > 7]"
-	const after = "2024-05-06 07:08:10,000000 [INFO] [w][8080][k3v9qa-1 < 0]68 69\n"
+	const last = "2024-05-06 07:08:10,000000 [INFO] [w][8080][k3v9qa-1 < 0]68 69\n"
 	block := bytes.Repeat([]byte("61 "), 1<<20/3)
 	n := 1 << 30 / len(block)
 	for _, c := range []struct {
@@ -144,10 +144,10 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 		wantBytes uint64
 		damaged   bool
 	}{
-		{"bytes", repeated(head, block, n, "61\n"+after), uint64(n*len(block)/3) + 3, false},
-		{"garbage", repeated("", bytes.Repeat([]byte("x"), 1<<20), 1<<10, "\n"+after), 2, true},
+		{"bytes", repeated(head, block, n, "61\n"+last), uint64(n*len(block)/3) + 3, false},
+		{"garbage", repeated("", bytes.Repeat([]byte("x"), 1<<20), 1<<10, "\n"+last), 2, true},
 	} {
-		var before, behind runtime.MemStats
+		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		d, err := dump.Open([]string{"-"}, dump.Options{Stdin: c.file})
 		if err != nil {
@@ -176,17 +176,17 @@ func TestLinesOfAGigabyteNeedLittleMemory(t *testing.T) {
 			}
 			got += r.Length
 		}
-		runtime.ReadMemStats(&behind)
+		runtime.ReadMemStats(&after)
 		if got != c.wantBytes || (damage == 1) != c.damaged {
 			t.Errorf("%s: %d bytes and %d damaged places, want %d", c.name, got, damage, c.wantBytes)
 		}
-		if used := behind.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
 			t.Errorf("%s: allocated %d bytes", c.name, used)
 		}
 	}
 }
 
-func TestGzipCutShort(t *testing.T) {
+func TestGzipThatIsCutShortIsReadUpToItsEnd(t *testing.T) {
 	var file []byte
 	for range 2000 {
 		file = append(file, smallDump("hex_meta")...)

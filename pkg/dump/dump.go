@@ -23,7 +23,7 @@ type Dump struct {
 	active  sequenceHeap    // that have a record
 	pending []*fileSequence // not opened yet, by the earliest time of their records
 	waiting []*fileSequence // at the end of what is there
-	damaged *fileSequence   // nil, or the one that goes on behind the damage being reported
+	damaged *fileSequence   // nil, or the one that continues after the damage being reported
 
 	last   *fileSequence   // whose record Next has returned, the first of active; nil when there is none
 	damage []error         // to be reported before the next record

@@ -21,7 +21,7 @@ type Filter struct {
 	Since, Until time.Time // records from Since on and before Until
 
 	// Only, when not nil, is the one direction whose bytes and gaps are wanted.
-	// Openings and ends have no direction.
+	// Openings and closes have no direction.
 	Only *record.Direction
 }
 

@@ -15,7 +15,7 @@ import (
 // Format is a format of files with records.
 type Format string
 
-// The formats that can be asked for.
+// The formats that Options can name.
 const (
 	FormatAny    Format = ""       // whatever is there; of a window that is there twice, one
 	FormatHex    Format = "hex"    // hex and hex_meta lines

@@ -187,7 +187,7 @@ func TestSegmentsIdentifyConnectionsAlone(t *testing.T) {
 	}
 }
 
-func TestDirectoryWithoutDump(t *testing.T) {
+func TestADirectoryWithoutADumpIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := dump.Open([]string{dir}, dump.Options{}); !errors.Is(err, dump.ErrNoDump) {
 		t.Errorf("error %v, want ErrNoDump", err)
@@ -197,7 +197,7 @@ func TestDirectoryWithoutDump(t *testing.T) {
 	}
 }
 
-func TestFilter(t *testing.T) {
+func TestFiltersLeaveOutWhatIsNotWanted(t *testing.T) {
 	dir := t.TempDir()
 	events := dumptest.RandomEvents(5, 12)
 	put(t, dir, "dump_tcp_copy.log", dumptest.Encode(nil, hexlog.NewMetaEncoder(), events))

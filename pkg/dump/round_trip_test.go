@@ -47,12 +47,12 @@ func readBytes(file []byte) ([]record.Record, []*record.DamageError, error) {
 	return dumptest.Collect(d)
 }
 
-func TestRoundTripPcapng(t *testing.T) {
+func TestPcapngReadsBackEveryRecord(t *testing.T) {
 	for seed := range uint64(20) {
 		events := dumptest.RandomEvents(seed, 30)
 		file, encoder := dumptest.NewFile()
 		file = dumptest.Encode(file, encoder, events)
-		// UDP tells of its opening with the first datagram.
+		// The opening of UDP comes with the first datagram.
 		var want []dumptest.Event
 		pending := map[string]dumptest.Event{}
 		for _, e := range events {
@@ -71,12 +71,12 @@ func TestRoundTripPcapng(t *testing.T) {
 	}
 }
 
-func TestRoundTripHexMeta(t *testing.T) {
+func TestHexMetaReadsBackEveryRecord(t *testing.T) {
 	for seed := range uint64(20) {
 		events := dumptest.RandomEvents(seed, 30)
 		file := dumptest.Encode(nil, hexlog.NewMetaEncoder(), events)
 		equalRecords(t, readAll(t, file), events, func(r record.Record) record.Record {
-			// What the lines do not tell.
+			// The lines do not have these.
 			r.Start, r.HasBase, r.Base, r.ListenerName = false, false, record.PerDirection{}, ""
 			r.Network = ""
 			return r
@@ -84,7 +84,7 @@ func TestRoundTripHexMeta(t *testing.T) {
 	}
 }
 
-func TestRoundTripHex(t *testing.T) {
+func TestHexReadsBackEveryByte(t *testing.T) {
 	events := dumptest.RandomEvents(1, 3)
 	var want []byte
 	for _, e := range events {

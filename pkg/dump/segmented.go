@@ -11,16 +11,19 @@ type segmentedWindows struct {
 	dir   string
 	live  bool            // segments may appear while the log is read
 	whole map[string]bool // by the WindowPrefix of the window's id
-	last  string          // the window that contain was asked for last
-	has   bool            // what is known of last
+	last  string          // the window of contain's last argument
+	has   bool            // what contain returned for last
 }
 
+// newSegmentedWindows returns what d holds. If live, it is looked up again for each
+// window.
 func newSegmentedWindows(d *layout.Directory, live bool) *segmentedWindows {
 	w := &segmentedWindows{dir: d.Path, live: live}
 	w.learn(d)
 	return w
 }
 
+// learn replaces what is known by what d holds.
 func (w *segmentedWindows) learn(d *layout.Directory) {
 	w.whole = map[string]bool{}
 	for i := range d.Sets {

@@ -22,7 +22,7 @@ type fileSequence struct {
 	known   *segmentedWindows // nil, or the windows whose records another sequence has
 
 	paths []string // not opened yet
-	tail  tailer   // nil, or asked for more once all paths are read
+	tail  tailer   // nil, or returns more paths once all are read
 
 	open    *file           // nil between files, and for standard input
 	decoder decoder         // hex or packets, for the file; nil between files

@@ -16,7 +16,7 @@ import (
 //   - any number of openings (KindOpen), which say where the window begins;
 //   - data (KindData) and gaps (KindGap) of each direction, without overlap and
 //     without a hole: each begins where the one before in its direction has ended;
-//   - close events (KindClose), behind the gaps up to the connection's totals.
+//   - close events (KindClose), after the gaps up to the connection's totals.
 //
 // Then, when the window is over, it calls its done function. A direction's first event
 // begins where the window does, which may be in the middle of the connection. A gap
@@ -68,7 +68,7 @@ func (s *Streams) Add(r *record.Record) error {
 			return err
 		}
 	}
-	c.saw(r)
+	c.extend(r)
 	switch r.Kind {
 	case record.KindOpen:
 		c.opened(r)
@@ -114,8 +114,8 @@ func (s *Streams) connection(r *record.Record) (*Connection, error) {
 	return c, nil
 }
 
-// pass turns a record of data or a gap into events: a gap in front of it, and what is
-// new in it.
+// pass turns a record of data or a gap into events: a gap before it, and what is new
+// in it.
 func (s *Streams) pass(c *Connection, r *record.Record) error {
 	st := &c.streams[r.Direction]
 	if !st.known || !st.any && r.Offset < st.from {

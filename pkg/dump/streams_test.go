@@ -32,7 +32,7 @@ func recordOf(kind record.Kind, dir record.Direction, offset, length uint64) *re
 	return r
 }
 
-func TestConnectionComplete(t *testing.T) {
+func TestConnectionsAreCompleteWhenNothingIsMissing(t *testing.T) {
 	data, gap := record.KindData, record.KindGap
 	closed := func(in, out uint64) *record.Record {
 		r := recordOf(record.KindClose, 0, 0, 0)
@@ -62,7 +62,7 @@ func TestConnectionComplete(t *testing.T) {
 		{"hole", []*record.Record{recordOf(data, 0, 0, 5), recordOf(data, 0, 9, 1), closed(10, 0)}, false, true, "[{in 5 4 missing}]"},
 		{"hole at the beginning", []*record.Record{begun(0, 0), recordOf(data, 0, 4, 1), closed(5, 0)}, false, true, "[{in 0 4 missing}]"},
 		{"hole at the end", []*record.Record{recordOf(data, 0, 0, 5), closed(7, 0)}, false, true, "[{in 5 2 missing}]"},
-		{"said twice", []*record.Record{recordOf(data, 0, 0, 5), recordOf(data, 0, 0, 5), recordOf(data, 0, 3, 4), closed(7, 0)}, true, true, "[]"},
+		{"recorded twice", []*record.Record{recordOf(data, 0, 0, 5), recordOf(data, 0, 0, 5), recordOf(data, 0, 3, 4), closed(7, 0)}, true, true, "[]"},
 		{"no bytes at all", []*record.Record{begun(0, 0), closed(0, 0)}, true, true, "[]"},
 		{"no bytes in the window", []*record.Record{opened, closed(5, 5)}, false, false, "[]"},
 	} {
@@ -80,7 +80,7 @@ func TestConnectionComplete(t *testing.T) {
 	}
 }
 
-// add gives records to streams.
+// add adds records to streams.
 func add(t *testing.T, streams *dump.Streams, records ...*record.Record) {
 	t.Helper()
 	for _, r := range records {
@@ -99,7 +99,7 @@ func textOf(r *record.Record) string {
 	return text + " " + r.Reason
 }
 
-func TestStreamsCutWhatWasThere(t *testing.T) {
+func TestStreamsLeaveOutBytesThatCameBefore(t *testing.T) {
 	var got []string
 	streams := dump.NewStreams(func(_ *dump.Connection, r *record.Record) error {
 		got = append(got, strings.TrimSpace(textOf(r)))
@@ -221,7 +221,7 @@ func TestConnectionKeepsABoundedNumberOfGaps(t *testing.T) {
 	streams := dump.NewStreams(func(of *dump.Connection, _ *record.Record) error { c = of; return nil }, nil)
 	const n = 10_000
 	for i := range uint64(n) {
-		add(t, streams, recordOf(record.KindGap, record.In, i*10, 1)) // a hole of nine behind each
+		add(t, streams, recordOf(record.KindGap, record.In, i*10, 1)) // a hole of nine after each
 	}
 	if len(c.Gaps)+c.MoreGaps != 2*n-1 || len(c.Gaps) > 5000 || c.Lost.In != (n-1)*10+1 {
 		t.Errorf("%d gaps and %d more, %d bytes lost", len(c.Gaps), c.MoreGaps, c.Lost.In)

@@ -91,7 +91,7 @@ func without(archives []string, open *os.File) []string {
 	return archives
 }
 
-// tailFile follows a single file, and the one that takes its name.
+// tailFile follows a single file, and the one that replaces it under its name.
 func tailFile(path string) tailer {
 	return func(open *os.File) ([]string, bool) {
 		if open == nil || sameFile(open, path) || sizeOf(path) < 0 {

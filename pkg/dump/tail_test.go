@@ -51,29 +51,29 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-func TestFollowLogThroughRotation(t *testing.T) {
+func TestALogIsFollowedThroughItsRotation(t *testing.T) {
 	dir := t.TempDir()
 	active := filepath.Join(dir, layout.FlowLog)
-	rolled := func(n string) string { return filepath.Join(dir, "dump_tcp_copy-2024-05-06T10-00-00.00"+n+".log") }
-	put(t, dir, filepath.Base(rolled("0"))+".gz", line(windowA, 0, 0, "zero"))
+	archive := func(n string) string { return filepath.Join(dir, "dump_tcp_copy-2024-05-06T10-00-00.00"+n+".log") }
+	put(t, dir, filepath.Base(archive("0"))+".gz", line(windowA, 0, 0, "zero"))
 	two := line(windowA, 2, 0, "two")
 	got := followed(t, dir,
 		func() { appendTo(t, active, line(windowA, 1, 0, "one")) },
 		func() { appendTo(t, active, two[:30]) },
 		func() { appendTo(t, active, two[30:]) },
-		func() { // rolled with lines that were not read yet
+		func() { // rotated with lines that were not read yet
 			appendTo(t, active, line(windowA, 3, 0, "three"))
-			rename(t, active, rolled("1"))
+			rename(t, active, archive("1"))
 			appendTo(t, active, line(windowA, 4, 0, "four"))
 		},
-		func() { // rolled twice, and the first one compressed
+		func() { // rotated twice, and the first one compressed
 			appendTo(t, active, line(windowA, 5, 0, "five"))
-			rename(t, active, rolled("2"))
-			put(t, dir, filepath.Base(rolled("2"))+".gz", slices.Concat(line(windowA, 4, 0, "four"), line(windowA, 5, 0, "five")))
-			if err := os.Remove(rolled("2")); err != nil {
+			rename(t, active, archive("2"))
+			put(t, dir, filepath.Base(archive("2"))+".gz", slices.Concat(line(windowA, 4, 0, "four"), line(windowA, 5, 0, "five")))
+			if err := os.Remove(archive("2")); err != nil {
 				t.Fatal(err)
 			}
-			appendTo(t, rolled("3"), line(windowA, 6, 0, "six"))
+			appendTo(t, archive("3"), line(windowA, 6, 0, "six"))
 		},
 		func() { appendTo(t, active, line(windowA, 7, 0, "seven")) },
 	)
@@ -82,7 +82,7 @@ func TestFollowLogThroughRotation(t *testing.T) {
 	}
 }
 
-func TestFollowSegments(t *testing.T) {
+func TestSegmentsAreFollowedAcrossWindows(t *testing.T) {
 	dir := t.TempDir()
 	name := func(window string, seconds, n int) string { return filepath.Join(dir, segmentName(window, seconds, n)) }
 	one := segment(windowA, 1, 1, 0, "one")
@@ -102,7 +102,7 @@ func TestFollowSegments(t *testing.T) {
 	}
 }
 
-func TestFollowOneFile(t *testing.T) {
+func TestAFileIsFollowedWhenItIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "some.log")
 	appendTo(t, path, line(windowA, 1, 0, "one"))
 	got := followed(t, path,

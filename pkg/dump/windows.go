@@ -16,8 +16,8 @@ type Windows struct {
 	order   []*layout.WindowLine // of lines, by first record
 }
 
-// windowKey names a window of a process: a UUID is drawn for each, but files may
-// have been thrown together.
+// windowKey names a window of a process: each has a UUID of its own, but somebody may
+// have copied files of several processes together.
 type windowKey struct{ window, run string }
 
 // NewWindows returns Windows without a line.
@@ -55,15 +55,15 @@ func (w *Windows) event(c *Connection, r *record.Record) error {
 	case r.Kind == record.KindGap:
 		line.Seen.Add(r.Direction, r.Length)
 		line.Lost.Add(r.Direction, r.Length)
-		if _, known := line.LostBy[r.Reason]; known || len(line.LostBy) < maxPorts {
+		if _, known := line.LostBy[r.Reason]; known || len(line.LostBy) < maxListed {
 			line.LostBy[r.Reason] += r.Length
 		}
 	}
 	return nil
 }
 
-// maxPorts bounds a window's lists of ports and of reasons, whatever a file contains.
-const maxPorts = 1 << 10
+// maxListed bounds a window's lists of ports and of reasons, whatever a file contains.
+const maxListed = 1 << 10
 
 // join returns the line of a connection's window, with the connection counted.
 func (w *Windows) join(c *Connection) *layout.WindowLine {
@@ -80,7 +80,7 @@ func (w *Windows) join(c *Connection) *layout.WindowLine {
 	if !c.Legacy {
 		line.Connections++
 	}
-	if !slices.Contains(line.Ports, c.Port) && len(line.Ports) < maxPorts {
+	if !slices.Contains(line.Ports, c.Port) && len(line.Ports) < maxListed {
 		line.Ports = append(line.Ports, c.Port)
 		slices.Sort(line.Ports)
 	}

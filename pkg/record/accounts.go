@@ -1,7 +1,7 @@
 package record
 
-// Accounts say what became of the traffic of a stretch of time. In each
-// direction Seen = Written + Lost once nothing is under way any more.
+// Accounts say what became of the traffic of a window, or of several together. In
+// each direction Seen = Written + Lost once everything that passed is accounted for.
 type Accounts struct {
 	Connections uint64            `json:"connections"`
 	Records     PerDirection      `json:"records"` // records written

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// DamageError is a part of a file that could not be read. The reading goes on
-// behind it.
+// DamageError is a part of a file that could not be read. Reading goes on
+// after it.
 type DamageError struct {
 	File   string // path, or "-" for standard input
 	Offset int64  // where the damage begins, in bytes of the file's content (decompressed, of a .gz file)

@@ -19,3 +19,24 @@ func (d Direction) String() string {
 	}
 	return "in"
 }
+
+// Arrow returns the mark of d in the files and in the commands' output: '>' for In and
+// '<' for Out.
+func (d Direction) Arrow() byte {
+	if d == Out {
+		return '<'
+	}
+	return '>'
+}
+
+// ParseArrow returns the direction with that mark; ok is false for any other byte.
+func ParseArrow(mark byte) (d Direction, ok bool) {
+	switch mark {
+	case In.Arrow():
+		return In, true
+	case Out.Arrow():
+		return Out, true
+	default:
+		return In, false
+	}
+}

@@ -8,12 +8,12 @@ import (
 
 // answer is the bytes of one answer: the first of them, and a digest of the rest.
 type answer struct {
-	head   []byte // up to a limit; not ours to change while borrowed
+	head   []byte // up to a limit; must not be changed while borrowed
 	length uint64 // in all
 	body   int    // where in head a response's body begins; 0 where that is not known
 	json   bool   // the body is JSON, its header says
 
-	borrowed bool
+	borrowed bool      // head is a slice of the caller of borrow
 	rest     hash.Hash // nil while everything is in head
 }
 
@@ -28,8 +28,8 @@ func (a *answer) add(b []byte, limit int) {
 	a.digest(b[n:])
 }
 
-// borrow is add for an answer that may be alone: b stays as it is for longer than
-// the answer lives.
+// borrow is add without a copy, where b is the first of the answer and within limit:
+// the answer refers to b, which must not change for as long as the answer is used.
 func (a *answer) borrow(b []byte, limit int) {
 	if a.length > 0 || len(b) > limit {
 		a.add(b, limit)

@@ -9,7 +9,7 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// BenchmarkTurns compares turns a second of a replay at full speed on one
+// BenchmarkTurns compares turns per second of a replay at full speed on one
 // connection with those of a loop that sends and receives and does nothing else.
 func BenchmarkTurns(b *testing.B) {
 	const request = "get some key that is not too short\n"

@@ -33,7 +33,7 @@ func newByteMatcher(o matchOptions, sink func(*pair)) *byteMatcher {
 }
 
 // current returns the turn under way. Bytes that come before any request are an
-// answer to the connecting.
+// answer to the connection itself.
 func (m *byteMatcher) current() *byteTurn {
 	if len(m.open) == 0 {
 		m.begin(0)

@@ -27,9 +27,9 @@ var (
 	errStalled     = errors.New("the server does not take what is sent")
 )
 
-// client replays one session to one server. It belongs to one goroutine, which
-// guards its fields; a write of much data runs in a goroutine of its own, which
-// uses conn only.
+// client replays one session to one server. It belongs to one goroutine. A write
+// of much data runs in a goroutine of its own, which uses conn, options and nothing
+// else of the client; writeReading waits for it.
 type client struct {
 	options *Options
 	session *Session
@@ -38,11 +38,11 @@ type client struct {
 	raw     *byteMatcher // match, where it is one
 	pings   *pingFilter  // of HTTP/2; nil for other protocols
 	limiter *limiter
-	start   time.Time // when the Recording's begin is on the replay's clock
+	start   time.Time // the moment of the Recording's begin on the replay's clock
 	conn    net.Conn  // closed by open, at the latest when the context ends
 
-	sent     int // pieces
-	bytes    [2]uint64
+	sent     int                 // pieces
+	bytes    record.PerDirection // sent and received
 	lateness Histogram
 	progress *counters
 
@@ -200,7 +200,7 @@ func (c *client) send(ctx context.Context, i int) error {
 		return err
 	}
 	c.sent++
-	c.bytes[record.In] += uint64(len(data))
+	c.bytes.Add(record.In, uint64(len(data)))
 	c.progress.sent.Add(1)
 	return nil
 }

@@ -9,15 +9,15 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-// leaveTimeout is how long a replay listens on behind the last answer.
+// leaveTimeout is how long a replay reads on after the last answer.
 const leaveTimeout = 5 * time.Millisecond
 
 func newManualClock() *clock.Manual {
 	return clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 }
 
-// A schedule says which moments a clock moves on to: to at, when as many timers as
-// it returns wait for that moment. Times are since the begin of the replay.
+// A schedule decides when a clock moves on from now to at: as soon as the number of
+// timers that it returns wait for at. Times are since the begin of the replay.
 type schedule func(now, at time.Duration) (timers int)
 
 const never = 1 << 20

@@ -63,12 +63,12 @@ func (c *client) readOnce(ctx context.Context) error {
 	n, err := c.conn.Read(c.buf)
 	if n > 0 {
 		c.unanswered = 0
-		c.bytes[record.Out] += uint64(n)
+		c.bytes.Add(record.Out, uint64(n))
 		c.match.answer(replayed, c.buf[:n], c.elapsed())
 		if fault := c.match.fault(); fault != nil {
 			return fault
 		}
-		if c.bytes[record.Out] > c.expected+overflow {
+		if c.bytes.Out > c.expected+overflow {
 			return errFlood
 		}
 	}

@@ -22,8 +22,8 @@ import (
 const testTimeout = 30 * time.Second
 
 // silenceTimeout is the turn timeout of replays to servers that leave out an answer,
-// or the rest of one. It passes in full, and nothing else may take as long: a test
-// that runs beside others on a busy machine is delayed for less.
+// or the rest of one. It passes in full. It is longer than any other delay, so that
+// a test that runs beside others on a busy machine does not reach it.
 const silenceTimeout = time.Second
 
 // scenario records synthetic sessions with the recorder's own encoder.
@@ -43,7 +43,7 @@ func newScenario() *scenario {
 type scenarioConn struct {
 	scenario *scenario
 	flow     record.Flow
-	next     [2]uint64
+	next     record.PerDirection
 	now      time.Duration
 }
 
@@ -64,8 +64,8 @@ func (c *scenarioConn) time() int64 { return c.scenario.begin.Add(c.now).UnixNan
 func (c *scenarioConn) at(t time.Duration) *scenarioConn { c.now = t; return c }
 
 func (c *scenarioConn) data(dir record.Direction, text string) *scenarioConn {
-	c.scenario.text = c.scenario.encoder.Data(c.scenario.text, c.time(), &c.flow, dir, c.next[dir], []byte(text))
-	c.next[dir] += uint64(len(text))
+	c.scenario.text = c.scenario.encoder.Data(c.scenario.text, c.time(), &c.flow, dir, c.next.Of(dir), []byte(text))
+	c.next.Add(dir, uint64(len(text)))
 	return c
 }
 
@@ -73,20 +73,20 @@ func (c *scenarioConn) in(text string) *scenarioConn  { return c.data(record.In,
 func (c *scenarioConn) out(text string) *scenarioConn { return c.data(record.Out, text) }
 
 func (c *scenarioConn) gap(dir record.Direction, n uint64) *scenarioConn {
-	c.scenario.text = c.scenario.encoder.Gap(c.scenario.text, c.time(), &c.flow, dir, c.next[dir], n, record.ReasonLimit)
-	c.next[dir] += n
+	c.scenario.text = c.scenario.encoder.Gap(c.scenario.text, c.time(), &c.flow, dir, c.next.Of(dir), n, record.ReasonLimit)
+	c.next.Add(dir, n)
 	return c
 }
 
 // skip lets bytes pass before the window.
 func (c *scenarioConn) skip(in, out uint64) *scenarioConn {
-	c.next[0] += in
-	c.next[1] += out
+	c.next.Add(record.In, in)
+	c.next.Add(record.Out, out)
 	return c
 }
 
 func (c *scenarioConn) close(reason string) {
-	c.scenario.text = c.scenario.encoder.Close(c.scenario.text, c.time(), &c.flow, record.CloseReason(reason), record.PerDirection{In: c.next[0], Out: c.next[1]})
+	c.scenario.text = c.scenario.encoder.Close(c.scenario.text, c.time(), &c.flow, record.CloseReason(reason), c.next)
 }
 
 // load returns the scenario as a Recording that lives as long as the test.
@@ -103,6 +103,13 @@ func (r *scenario) load(t testing.TB, o replay.LoadOptions) *replay.Recording {
 	}()
 	o.Damaged = func(e *record.DamageError) { t.Errorf("the scenario is damaged: %v", e) }
 	recording, err := replay.Load(d, o)
+	return loaded(t, recording, err)
+}
+
+// loaded returns recording, which was loaded with err, and closes it when the test
+// ends.
+func loaded(t testing.TB, recording *replay.Recording, err error) *replay.Recording {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,15 +145,7 @@ func loadTurns(t testing.TB, o replay.LoadOptions, connections int, turns ...[2]
 		add(record.Record{Kind: record.KindClose, Reason: "RemoteClose", Totals: next})
 	}
 	recording, err := l.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := recording.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return recording
+	return loaded(t, recording, err)
 }
 
 // run replays the scenario with options and returns the result.
@@ -173,7 +172,7 @@ func run(t testing.TB, recording *replay.Recording, o replay.Options) *replay.Re
 	return result
 }
 
-// serve gives each connection to a loopback port to handle, until the test ends,
+// serve calls handle with each connection to a loopback port, until the test ends,
 // and returns the server's address.
 func serve(t testing.TB, handle func(net.Conn)) replay.Server {
 	t.Helper()

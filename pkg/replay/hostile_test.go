@@ -167,7 +167,7 @@ func TestLongRequestsAndAnswersDoNotBlockEachOther(t *testing.T) {
 			if err != nil {
 				return
 			}
-			// Far behind what is kept of an answer.
+			// Far after what is kept of an answer.
 			if where := 30<<20 - at; where >= 0 && where < n {
 				buf[where] = '!'
 			}

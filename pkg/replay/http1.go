@@ -15,7 +15,7 @@ const http1Buffer = 4 << 10
 // errUpgraded says that a connection goes on in a protocol that is not HTTP.
 var errUpgraded = errors.New("the connection changed its protocol")
 
-// parseHTTP1Requests enters an exchange for each request of r.
+// parseHTTP1Requests begins an exchange for each request of r.
 func (m *messageMatcher) parseHTTP1Requests(r io.Reader) error {
 	br := bufio.NewReaderSize(r, http1Buffer)
 	for key := uint64(1); ; key++ {
@@ -34,7 +34,7 @@ func (m *messageMatcher) parseHTTP1Requests(r io.Reader) error {
 	}
 }
 
-// parseHTTP1Answers hands out the responses of one side.
+// parseHTTP1Answers adds the responses of one side to their exchanges.
 func (m *messageMatcher) parseHTTP1Answers(side int, r io.Reader) error {
 	br := bufio.NewReaderSize(r, http1Buffer)
 	s := &m.sides[side]

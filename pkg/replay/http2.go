@@ -26,7 +26,7 @@ func newFramer(r io.Reader) *http2.Framer {
 	return f
 }
 
-// parseHTTP2Requests enters an exchange for each stream that the client opens.
+// parseHTTP2Requests begins an exchange for each stream that the client opens.
 func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := io.ReadFull(r, preface); err != nil {
@@ -66,7 +66,7 @@ func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
 	}
 }
 
-// parseHTTP2Answers hands out the responses of one side. Its units are what comes
+// parseHTTP2Answers adds the responses of one side to their exchanges. Its units are what comes
 // as often in each replay: header blocks, bytes of data, the first settings and
 // answers to the client's settings, but not answers to its pings, which are not sent
 // again, window updates and whatever else the server tunes its connection with.

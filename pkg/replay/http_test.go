@@ -246,8 +246,8 @@ func TestGRPCCallsAreComparedByTheirMeaning(t *testing.T) {
 	scenario := proxy.recorded()
 	for _, speed := range []float64{1, math.Inf(1)} {
 		result := scenario.run(t, replay.Options{Target: replay.Server{Address: upstream}, Speed: speed})
-		// A client that leaves may end its stream before it has heard all: such a
-		// stream is not compared.
+		// A client that closes its connection may end its stream before it has received
+		// all: such a stream is not compared.
 		if result.Turns < clients*calls {
 			t.Errorf("%d turns", result.Turns)
 		}
@@ -267,8 +267,8 @@ func TestGRPCCallsAreComparedByTheirMeaning(t *testing.T) {
 	}
 }
 
-// A server that takes the pings of the recorded client for abuse, as gRPC's do, is
-// not given any.
+// Servers such as gRPC's close connections with many pings. The replay sends none of
+// the recorded client's.
 func TestPingsOfTheRecordedClientAreNotReplayed(t *testing.T) {
 	t.Parallel()
 	var sent, answered bytes.Buffer

@@ -27,7 +27,7 @@ func parseJSONPath(text string) (jsonPath, error) {
 	var path jsonPath
 	for rest != "" {
 		if inner, ok := strings.CutPrefix(rest, "["); ok {
-			word, behind, ok := strings.Cut(inner, "]")
+			word, after, ok := strings.Cut(inner, "]")
 			if !ok {
 				return nil, fmt.Errorf("%q has no end, valid: [0] or [*]", rest)
 			}
@@ -40,7 +40,7 @@ func parseJSONPath(text string) (jsonPath, error) {
 				step.index = index
 			}
 			path = append(path, step)
-			rest = strings.TrimPrefix(behind, ".")
+			rest = strings.TrimPrefix(after, ".")
 			continue
 		}
 		end := strings.IndexAny(rest, ".[")

@@ -63,7 +63,7 @@ func commonPrefix(a, b []byte) int {
 	return firstDifference(a[:n], b[:n])
 }
 
-// An Excerpt has up to excerptBefore bytes in front of the first difference and
+// An Excerpt has up to excerptBefore bytes before the first difference and
 // excerptBytes in all, from a multiple of excerptAlign on.
 const (
 	excerptBefore = 64
@@ -77,9 +77,8 @@ func excerpt(b []byte, at int, total uint64) Excerpt {
 	return Excerpt{From: from, Bytes: bytes.Clone(b[from:min(len(b), from+excerptBytes)]), Total: total}
 }
 
-// baseline returns the noise that the old build's side of p shows, and the
-// recorded answer that it is in. silent says that the old build did not answer
-// either.
+// baseline returns the noise in p, a pair of the recording and the old build, and the
+// recorded answer that the noise is in. silent says that the old build did not answer.
 func (j *judge) baseline(p *pair) (n noise, want []byte, silent bool) {
 	if p.same {
 		return nil, nil, false

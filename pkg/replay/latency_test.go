@@ -38,7 +38,7 @@ func TestHistogramCountsAnyLength(t *testing.T) {
 	last := time.Duration(-1)
 	h.each(func(upTo time.Duration, count uint64) {
 		if upTo <= last {
-			t.Errorf("%v behind %v", upTo, last)
+			t.Errorf("%v after %v", upTo, last)
 		}
 		n, last = n+count, upTo
 	})

@@ -20,7 +20,8 @@ func newLimiter(rate float64) *limiter {
 	return &limiter{every: time.Duration(float64(time.Second) / rate)}
 }
 
-// reserve returns the moment, now or later, of a send that is due at due.
+// reserve returns the moment, now or later, at which a send that is due at due may
+// happen.
 func (l *limiter) reserve(due, now time.Time) time.Time {
 	if l.every == 0 {
 		return due

@@ -80,7 +80,7 @@ func TestAnswersInAnyPiecesAreEqual(t *testing.T) {
 	}
 }
 
-// FuzzMatchers gives matchers anything: they must neither panic nor find answers
+// FuzzMatchers feeds matchers anything: they must neither panic nor find answers
 // the same that are not.
 func FuzzMatchers(f *testing.F) {
 	for i, c := range exchangeSeeds {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// messageMatcher pairs the responses of a protocol with messages: a
-// turn is a request with its response, whatever is under way beside it.
+// messageMatcher pairs the responses of a protocol with messages: a turn is a request
+// with its response, whatever else the connection carries at the same time.
 type messageMatcher struct {
 	matchOptions
 	sink      func(*pair)
@@ -27,7 +27,7 @@ type messageMatcher struct {
 type messageSide struct {
 	parser *pushParser
 	units  uint64 // parts of the protocol that were completed; the parser defines what they are
-	start  uint64 // HTTP/1.1: bytes in front of the message that is being parsed
+	start  uint64 // HTTP/1.1: bytes before the message that is being parsed
 }
 
 // exchange is a request and its answers.
@@ -98,7 +98,7 @@ func (m *messageMatcher) answered(x *exchange, side int) {
 	}
 }
 
-// pair hands an exchange out.
+// pair calls sink with an exchange.
 func (m *messageMatcher) pair(x *exchange) {
 	x.paired = true
 	delete(m.exchanges, x.key)
@@ -122,7 +122,7 @@ func (m *messageMatcher) forget(x *exchange) {
 	m.trim()
 }
 
-// trim removes what is paired from the front of order.
+// trim removes what is paired from the start of order.
 func (m *messageMatcher) trim() {
 	for len(m.order) > 0 && m.order[0].paired {
 		m.order[0] = nil

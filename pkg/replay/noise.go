@@ -30,9 +30,9 @@ func (n noise) covers(c change) bool {
 // maxPlaces bounds what is remembered of noise.
 const maxPlaces = 10_000
 
-// noisyPlaces remembers by the words in front of it where noise was found: a value
-// that differs in most answers may, by chance, be equal in one. Its zero value is
-// ready; it is safe for concurrent use.
+// noisyPlaces remembers where noise was found, by the words before it: a value that
+// differs in most answers may, by chance, be equal in one. Its zero value is ready; it
+// is safe for concurrent use.
 type noisyPlaces struct {
 	mu    sync.Mutex
 	known map[string]bool // guarded by mu
@@ -64,11 +64,11 @@ func (p *noisyPlaces) know(places []string) bool {
 	return len(places) > 0
 }
 
-// placeWords is how many words in front of a change name its place.
+// placeWords is how many words before a change name its place.
 const placeWords = 6
 
-// placeOf names the place of answer[at:] by the words in front of it on its line,
-// numbers standing for one another. It is empty where there are none.
+// placeOf returns the name of the place of answer[at:]: the words before it on its
+// line, with # for each word that has digits. It is empty where there are none.
 func placeOf(answer []byte, at int) string {
 	line := answer[bytes.LastIndexByte(answer[:at], '\n')+1 : at]
 	line = line[max(0, len(line)-256):]

@@ -3,6 +3,8 @@ package replay
 import (
 	"fmt"
 	"strings"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Obstacle is a reason for which a session cannot be replayed as it was.
@@ -14,13 +16,13 @@ type Obstacle struct {
 // ObstacleKind is the kind of an Obstacle.
 type ObstacleKind string
 
-// The kinds of obstacles. Only those that canBePartial returns true for do not matter to a
-// replay that is allowed to be partial.
+// The kinds of obstacles. Options.Partial replays a connection in spite of all but
+// Legacy, Datagrams and Empty.
 const (
 	BeganBefore ObstacleKind = "began_before" // the connection is older than the window
 	HasGaps     ObstacleKind = "gaps"         // bytes are missing
 	OneWay      ObstacleKind = "one_way"      // answers were not recorded
-	Legacy      ObstacleKind = "legacy"       // the file does not tell connections apart
+	Legacy      ObstacleKind = "legacy"       // the file does not have connections
 	Datagrams   ObstacleKind = "datagrams"    // UDP
 	Empty       ObstacleKind = "empty"        // there is nothing to send or to receive
 	Unanswered  ObstacleKind = "unanswered"   // was cut off before anything was answered
@@ -55,7 +57,7 @@ func (s *Session) Obstacles() []Obstacle {
 	if !s.facts.began {
 		all = append(all, Obstacle{BeganBefore, "began before the window"})
 	}
-	if gaps := s.facts.gaps[0] + s.facts.gaps[1]; gaps > 0 {
+	if s.facts.gaps != (record.PerDirection{}) {
 		all = append(all, Obstacle{HasGaps, fmt.Sprintf("has gaps: %d request and %d answer bytes are missing", s.Lost.In, s.Lost.Out)})
 	}
 	if !s.answers && s.Bytes.In > 0 {
@@ -86,7 +88,7 @@ func (s *Session) blocked(partial bool) []Obstacle {
 }
 
 // comparable reports whether the recorded answers are all there.
-func (s *Session) comparable() bool { return s.answers && s.facts.gaps[1] == 0 }
+func (s *Session) comparable() bool { return s.answers && s.facts.gaps.Out == 0 }
 
 // details joins the texts of obstacles.
 func details(obstacles []Obstacle) string {

@@ -40,7 +40,7 @@ type Options struct {
 	// Concurrency is how many connections to the target are open at a time. Others
 	// wait, and are late. Zero means 256.
 	Concurrency int
-	Rate        float64 // sends a second, of all connections together, those to the baseline too; zero means any number
+	Rate        float64 // sends per second, of all connections together, those to the baseline too; zero means any number
 
 	// TurnTimeout is how long a target may be silent, beyond what the recorded
 	// answer took, before the replay goes on without the rest of an answer. Zero
@@ -57,8 +57,8 @@ type Options struct {
 	OnlyBytes bool
 	Rules     Rules
 
-	// MaxAnswer is how many bytes of an answer are kept. Behind them answers are
-	// compared without rules, and no difference is shown. Zero means 1 MiB.
+	// MaxAnswer is how many bytes of an answer are kept. Bytes after them are
+	// compared without rules, and their differences are not shown. Zero means 1 MiB.
 	MaxAnswer      int
 	MaxDifferences int // that are kept of a connection; zero means 20
 	MaxConns       int // that are kept in the Result; zero means 1000
@@ -69,7 +69,7 @@ type Options struct {
 	// than the Result.
 	OnConn func(*Conn)
 
-	clock clock.Clock // nil means the system's; tests set another
+	clock clock.Clock // nil means the system's; set by tests only; connecting goes by the system's in any case
 }
 
 // The defaults of Options.

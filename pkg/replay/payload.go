@@ -25,8 +25,8 @@ type payloads struct {
 	size   int64 // bytes in the file
 }
 
-// add keeps the front of data and returns its position and length.
-// It does not keep data.
+// add copies the beginning of data, and returns its position and how many bytes it
+// copied. It does not keep data.
 func (p *payloads) add(data []byte) (at int64, n int, err error) {
 	if int64(len(p.blocks))*payloadBlock >= p.limit && (len(p.blocks) == 0 || p.available() < len(data)) {
 		at, err = p.spool(data)
@@ -55,7 +55,7 @@ func (p *payloads) spool(data []byte) (at int64, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("make a file for recorded payload: %w", err)
 		}
-		// Without its name nobody else can open it, and nothing is left behind.
+		// Without its name nobody else can open it, and it ends with the process.
 		if err := os.Remove(f.Name()); err != nil {
 			return 0, errors.Join(fmt.Errorf("unlink the file for recorded payload: %w", err), f.Close())
 		}

@@ -15,18 +15,18 @@ const http2FrameHeader = 9 // bytes
 // newPingFilter.
 type pingFilter struct {
 	header  []byte // of the frame that begins, as far as it has come; it has not been returned
-	left    int    // bytes of the frame, or of the preface, that are still to come behind its header
+	left    int    // bytes of the frame, or of the preface, that are still to come after its header
 	dropped bool   // the frame is a ping
 	out     []byte // the buffer of the last result that is not a part of its argument
 }
 
-// newPingFilter returns a filter that is in front of the client's preface.
+// newPingFilter returns a filter whose first bytes are the client's preface.
 func newPingFilter() *pingFilter { return &pingFilter{left: len(http2.ClientPreface)} }
 
 // filter returns data, which goes on where the last call's ended, without pings. A
 // frame's header that is cut off by the end of data is returned when it is whole.
-// The result is valid until the next call, and as long as data; it must not be
-// changed.
+// The result may be data itself or f's buffer: it is valid until the next call and as
+// long as data, and must not be changed.
 func (f *pingFilter) filter(data []byte) []byte {
 	if f.passes(data) {
 		return data
@@ -61,8 +61,8 @@ func (f *pingFilter) begin(header []byte) {
 	f.left, f.dropped = http2Length(header), isPing(header)
 }
 
-// passes reports whether data holds whole headers only and no ping. If so, it goes
-// behind data.
+// passes reports whether data holds whole headers only and no ping. If so, the
+// filter advances past data.
 func (f *pingFilter) passes(data []byte) bool {
 	if len(f.header) > 0 || f.dropped && f.left > 0 {
 		return false
@@ -78,7 +78,7 @@ func (f *pingFilter) passes(data []byte) bool {
 	return true
 }
 
-// http2Length returns the length of the payload behind a frame's header.
+// http2Length returns the length of the payload after a frame's header.
 func http2Length(header []byte) int {
 	return int(header[0])<<16 | int(header[1])<<8 | int(header[2])
 }

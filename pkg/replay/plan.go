@@ -32,14 +32,14 @@ func NewPlan(r *Recording, o Options) *Plan {
 	}
 	loops := uint64(max(o.Loops, 1))
 	p := &Plan{}
-	for _, c := range r.Sessions {
-		blocked := c.blocked(o.Partial)
-		pc := PlanConn{Session: c, Obstacles: c.Obstacles(), Skipped: len(blocked) > 0}
+	for _, s := range r.Sessions {
+		blocked := s.blocked(o.Partial)
+		pc := PlanConn{Session: s, Obstacles: s.Obstacles(), Skipped: len(blocked) > 0}
 		if pc.Skipped {
 			p.Skipped++
 		} else {
-			pc.Sends, pc.Payload = requests(c.replayable(o.Partial))
-			pc.Starts, pc.Takes = o.scaled(c.Start), o.scaled(c.Length)
+			pc.Sends, pc.Payload = requests(s.replayable(o.Partial))
+			pc.Starts, pc.Takes = o.scaled(s.Start), o.scaled(s.Length)
 			p.Replayed++
 			p.Sends += uint64(pc.Sends) * loops
 			p.Bytes += pc.Payload * loops

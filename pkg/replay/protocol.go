@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strings"
+
+	"golang.org/x/net/http2"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -29,13 +32,11 @@ func (s *Session) Protocol() (Protocol, error) {
 // requestLine matches the beginning of an HTTP/1.1 request.
 var requestLine = regexp.MustCompile(`^[A-Z]{3,16} [^ \r\n]`)
 
-const http2Preface = "PRI * HTTP/2.0\r\n"
-
 func (s *Session) findProtocol() (Protocol, error) {
 	events := s.replayable(false)
 	// A server may speak first, with HTTP/2 too.
 	request := slices.IndexFunc(events, func(e event) bool { return e.dir == record.In })
-	if !s.comparable() || s.facts.gaps[record.In] > 0 || request < 0 {
+	if !s.comparable() || s.facts.gaps.In > 0 || request < 0 {
 		return Bytes, nil
 	}
 	var buf []byte
@@ -43,9 +44,11 @@ func (s *Session) findProtocol() (Protocol, error) {
 	if err != nil {
 		return Bytes, err
 	}
+	// The first line of HTTP/2's preface is enough: its rest may be in the next event.
+	http2Line := http2.ClientPreface[:strings.IndexByte(http2.ClientPreface, '\n')+1]
 	var guess Protocol
 	switch {
-	case bytes.HasPrefix(first, []byte(http2Preface)):
+	case bytes.HasPrefix(first, []byte(http2Line)):
 		guess = HTTP2
 	case requestLine.Match(first):
 		guess = HTTP1

@@ -10,8 +10,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// proxy is a server that records what passes on a scenario, as the recorder does: what
-// the client sent when it has come, what it is answered before it goes.
+// proxy forwards connections and records them in a scenario, as the recorder does: bytes
+// of the client when they have been read, bytes of the server before they are written.
 type proxy struct {
 	address string
 	done    sync.WaitGroup // connections
@@ -20,7 +20,7 @@ type proxy struct {
 	scenario *scenario // guarded by mu
 }
 
-// newProxy serves a loopback port in front of a server.
+// newProxy serves a loopback port and forwards to a server.
 func newProxy(t testing.TB, upstream string) *proxy {
 	t.Helper()
 	p := &proxy{scenario: newScenario()}

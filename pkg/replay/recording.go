@@ -82,22 +82,22 @@ func (l *Loader) Add(r *record.Record) error {
 
 // event keeps data and gaps of a connection.
 func (l *Loader) event(connection *dump.Connection, r *record.Record) error {
-	c, known := connection.State.(*Session)
+	s, known := connection.State.(*Session)
 	if !known {
-		c = &Session{recording: l.recording}
-		connection.State = c
+		s = &Session{recording: l.recording}
+		connection.State = s
 	}
 	at := r.Time.Sub(l.recording.Begin).Nanoseconds()
 	switch r.Kind {
 	case record.KindGap:
-		c.events = append(c.events, event{at: at, n: int(min(r.Length, math.MaxInt32)), dir: r.Direction, gap: true})
+		s.events = append(s.events, event{at: at, n: int(min(r.Length, math.MaxInt32)), dir: r.Direction, gap: true})
 	case record.KindData:
 		for data := r.Data; len(data) > 0; {
 			pos, n, err := l.recording.payloads.add(data)
 			if err != nil {
 				return err
 			}
-			c.events = append(c.events, event{at: at, pos: pos, n: n, dir: r.Direction})
+			s.events = append(s.events, event{at: at, pos: pos, n: n, dir: r.Direction})
 			data = data[n:]
 		}
 	}
@@ -106,30 +106,30 @@ func (l *Loader) event(connection *dump.Connection, r *record.Record) error {
 
 // done keeps what is known of a connection whose window is over.
 func (l *Loader) done(connection *dump.Connection) error {
-	c := connection.State.(*Session)
-	c.Identity = connection.Identity
-	c.Start = connection.First.Sub(l.recording.Begin)
-	c.Length = connection.Last.Sub(connection.First)
-	c.Bytes, c.Lost = connection.Bytes, connection.Lost
+	s := connection.State.(*Session)
+	s.Identity = connection.Identity
+	s.Start = connection.First.Sub(l.recording.Begin)
+	s.Length = connection.Last.Sub(connection.First)
+	s.Bytes, s.Lost = connection.Bytes, connection.Lost
 	side, _ := record.CloseReason(connection.Reason).Side()
-	c.facts = facts{
+	s.facts = facts{
 		began: connection.Began(), closed: connection.Closed, legacy: connection.Legacy,
 		server: connection.Closed && side == record.Out,
 		both:   connection.Recorded(record.Out),
 	}
 	inRequest := false
-	for i := range c.events {
-		e := &c.events[i]
+	for i := range s.events {
+		e := &s.events[i]
 		if e.gap {
-			c.facts.gaps[e.dir]++
+			s.facts.gaps.Add(e.dir, 1)
 		}
 		if e.dir == record.In && !inRequest {
-			c.Turns++
+			s.Turns++
 		}
 		inRequest = e.dir == record.In
 	}
-	c.events = slices.Clip(c.events)
-	l.recording.Sessions = append(l.recording.Sessions, c)
+	s.events = slices.Clip(s.events)
+	l.recording.Sessions = append(l.recording.Sessions, s)
 	return nil
 }
 
@@ -144,11 +144,11 @@ func (l *Loader) Finish() (*Recording, error) {
 	// A connection without answers may be one that got none, if others of its
 	// listener did.
 	answered := map[string]bool{}
-	for _, c := range r.Sessions {
-		answered[c.Port] = answered[c.Port] || c.facts.both
+	for _, s := range r.Sessions {
+		answered[s.Port] = answered[s.Port] || s.facts.both
 	}
-	for _, c := range r.Sessions {
-		c.answers = answered[c.Port]
+	for _, s := range r.Sessions {
+		s.answers = answered[s.Port]
 	}
 	return r, nil
 }

@@ -90,7 +90,7 @@ func TestMissingLongerAndShorterAnswersAreFound(t *testing.T) {
 }
 
 // An answer that comes after the replay has gone on is late, not different, and
-// does not disturb those behind it.
+// does not disturb those after it.
 func TestLateAnswersAreNotDifferent(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(conn net.Conn) {

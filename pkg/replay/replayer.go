@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/clock"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Replayer replays a Recording to a target.
@@ -24,7 +23,7 @@ type Replayer struct {
 	ran       atomic.Bool
 
 	mu       sync.Mutex // held while OnConn is called
-	result   *Result    // guarded by mu
+	result   *Result    // set by Run before its goroutines start; then guarded by mu
 	deferred []*Conn    // reported when the replay has ended; guarded by mu
 }
 
@@ -90,12 +89,12 @@ func (r *Replayer) Run(ctx context.Context) (*Result, error) {
 loops:
 	for loop := range o.Loops {
 		start := begin.Add(time.Duration(loop) * o.scaled(length))
-		for i, c := range r.recording.Sessions {
-			if blocked := c.blocked(o.Partial); len(blocked) > 0 {
-				r.add(&Conn{Identity: c.Identity, Loop: loop + 1, Obstacles: blocked, Skipped: true, order: i}, nil, nil)
+		for i, s := range r.recording.Sessions {
+			if blocked := s.blocked(o.Partial); len(blocked) > 0 {
+				r.add(&Conn{Identity: s.Identity, Loop: loop + 1, Obstacles: blocked, Skipped: true, order: i}, nil, nil)
 				continue
 			}
-			if !sleepUntil(ctx, o.clock, start.Add(o.scaled(c.Start))) {
+			if !sleepUntil(ctx, o.clock, start.Add(o.scaled(s.Start))) {
 				break loops
 			}
 			select {
@@ -130,39 +129,39 @@ func sleepUntil(ctx context.Context, c clock.Clock, t time.Time) bool {
 	}
 }
 
-// length is how much time passes from the recording's begin to the last of what is
-// replayed.
+// length returns the time from the recording's begin to the end of the last session
+// that is replayed.
 func (r *Recording) length(partial bool) time.Duration {
 	var end time.Duration
-	for _, c := range r.Sessions {
-		if len(c.blocked(partial)) == 0 {
-			end = max(end, c.Start+c.Length)
+	for _, s := range r.Sessions {
+		if len(s.blocked(partial)) == 0 {
+			end = max(end, s.Start+s.Length)
 		}
 	}
 	return end
 }
 
 // replay replays the session i, to the target and to the baseline beside it.
-// start is when the recording's begin is.
+// start is the moment of the recording's begin on the replay's clock.
 func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 	o := &r.options
-	c := r.recording.Sessions[i]
+	s := r.recording.Sessions[i]
 	began := o.clock.Now()
 	if o.unpaced() {
-		start = began.Add(-c.Start)
+		start = began.Add(-s.Start)
 	}
-	conn := &Conn{Identity: c.Identity, order: i, Loop: loop, Obstacles: c.Obstacles(), Compared: !o.SendOnly && c.comparable()}
-	events := c.replayable(o.Partial)
+	conn := &Conn{Identity: s.Identity, order: i, Loop: loop, Obstacles: s.Obstacles(), Compared: !o.SendOnly && s.comparable()}
+	events := s.replayable(o.Partial)
 	conn.Sends, _ = requests(events)
 	conn.Protocol = Bytes
 	if !o.OnlyBytes && conn.Compared {
-		conn.Protocol, conn.Err = c.Protocol()
+		conn.Protocol, conn.Err = s.Protocol()
 	}
 	baseline := o.Baseline != nil && conn.Compared
 	t := newTally(judge{r.rules, o.TurnTimeout}, conn, &r.places, o.MaxDifferences, &r.progress, baseline)
 	play := func(server *Server, sink func(*pair), progress *counters) (*client, error) {
 		match := newMatcher(conn.Protocol, matchOptions{
-			limit: o.MaxAnswer, turns: o.Mode == Turns, blind: !conn.Compared, cutOff: !c.facts.closed, headers: r.rules.headers,
+			limit: o.MaxAnswer, turns: o.Mode == Turns, blind: !conn.Compared, cutOff: !s.facts.closed, headers: r.rules.headers,
 		}, func(p *pair) {
 			// What the end of ctx left without an answer is nobody's fault.
 			if ctx.Err() == nil || p.timed {
@@ -170,11 +169,11 @@ func (r *Replayer) replay(ctx context.Context, i, loop int, start time.Time) {
 			}
 		})
 		defer match.finish()
-		p := &client{options: o, session: c, events: events, match: match, limiter: r.limiter, start: start, progress: progress}
+		c := &client{options: o, session: s, events: events, match: match, limiter: r.limiter, start: start, progress: progress}
 		if conn.Protocol == HTTP2 {
-			p.pings = newPingFilter()
+			c.pings = newPingFilter()
 		}
-		return p, p.open(ctx, server, conn.Protocol)
+		return c, c.open(ctx, server, conn.Protocol)
 	}
 	var old sync.WaitGroup
 	var oldErr error
@@ -204,8 +203,8 @@ type baselineError struct{ err error }
 func (e *baselineError) Error() string { return "baseline: " + e.err.Error() }
 func (e *baselineError) Unwrap() error { return e.err }
 
-// add counts the result of a session. p and t are nil where nothing was replayed.
-func (r *Replayer) add(c *Conn, p *client, t *tally) {
+// add counts the result of a session. target and t are nil where nothing was replayed.
+func (r *Replayer) add(c *Conn, target *client, t *tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.result
@@ -214,13 +213,12 @@ func (r *Replayer) add(c *Conn, p *client, t *tally) {
 	} else {
 		all.Connections++
 	}
-	if p != nil {
-		c.Sent = p.sent
-		c.Bytes = record.PerDirection{In: p.bytes[0], Out: p.bytes[1]}
-		all.Sent += uint64(p.sent)
-		all.Bytes.In += c.Bytes.In
-		all.Bytes.Out += c.Bytes.Out
-		all.Lateness.addAll(&p.lateness)
+	if target != nil {
+		c.Sent = target.sent
+		c.Bytes = target.bytes
+		all.Sent += uint64(target.sent)
+		all.Bytes = all.Bytes.Plus(c.Bytes)
+		all.Lateness.addAll(&target.lateness)
 	}
 	if t != nil && c.Compared {
 		all.Recorded.addAll(&t.recorded)
@@ -251,7 +249,7 @@ func (r *Replayer) report(c *Conn) {
 		c.Counts = Counts{Turns: c.Counts.Turns}
 	}
 	r.result.Counts.add(&c.Counts)
-	if c.notable() {
+	if c.Notable() {
 		if len(r.result.Conns) < r.options.MaxConns {
 			r.result.Conns = append(r.result.Conns, c)
 		} else {

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 //go:embed report.html
@@ -87,7 +89,7 @@ type piece struct {
 type hexRow struct {
 	Offset string
 	Bytes  []piece
-	Pad    string // in place of bytes that a short row lacks
+	Pad    string // in place of the bytes of a short row that are not there
 	Text   []piece
 }
 
@@ -117,7 +119,7 @@ func newReport(r *Result) *report {
 		if c.Skipped {
 			note = "left out: " + note
 		}
-		page.Rows = append(page.Rows, reportConn{c, c.Window[:min(len(c.Window), 8)], printableText(note)})
+		page.Rows = append(page.Rows, reportConn{c, layout.WindowPrefix(c.Window), printableText(note)})
 		for i := range c.Differences {
 			page.Differences = append(page.Differences, newReportDifference(c, &c.Differences[i]))
 		}

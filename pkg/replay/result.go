@@ -12,7 +12,7 @@ type Verdict string
 // The verdicts.
 const (
 	Equal     Verdict = "equal"
-	Late      Verdict = "late"      // equal, but longer under way than the turn timeout and the recorded latency together
+	Late      Verdict = "late"      // equal, but slower than the recorded latency and the turn timeout together
 	Missing   Verdict = "missing"   // nothing came
 	Different Verdict = "different" // something else came, or not all of it
 )
@@ -74,7 +74,7 @@ type Difference struct {
 	Turn     int // from 1; 0 is what came before any request
 	Verdict  Verdict
 	Label    string // the request's words, where the protocol has such
-	Request  []byte // how the request begins, where it has no words
+	Request  []byte // how the request begins, where it has no words; owned by the Difference
 	At       int    // where the two begin to differ, in bytes from the answer's first
 	Recorded Excerpt
 	Replayed Excerpt
@@ -84,7 +84,7 @@ type Difference struct {
 // Excerpt is the part of an answer in which it differs. HTTP's answers are in the
 // form in which they are compared.
 type Excerpt struct {
-	From  int    // bytes of the answer in front of it
+	From  int    // bytes of the answer before it
 	Bytes []byte // owned by the Excerpt
 	Total uint64 // bytes of the answer
 }
@@ -113,8 +113,7 @@ type Result struct {
 	Replayed Histogram // how long those of the target took
 	Lateness Histogram // how much later than planned requests were sent
 
-	// Conns are the connections that are not as they were: left out, failed or
-	// with differences. At most Options.MaxConns are kept; MoreConns counts the
+	// Conns are the connections that are Notable. At most Options.MaxConns are kept; MoreConns counts the
 	// others.
 	Conns     []*Conn
 	MoreConns int
@@ -126,7 +125,8 @@ func (r *Result) Same() bool {
 	return !r.Interrupted && r.Failed == 0 && r.Different == 0 && r.Missing == 0
 }
 
-// notable reports whether c is not as it was.
-func (c *Conn) notable() bool {
+// Notable reports whether c is not as it was: left out, failed, with differences, late
+// answers or obstacles.
+func (c *Conn) Notable() bool {
 	return c.Skipped || c.Err != nil || c.Different+c.Missing+c.Late > 0 || len(c.Obstacles) > 0
 }

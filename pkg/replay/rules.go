@@ -110,7 +110,7 @@ func (r *rules) viewJSON(body []byte) ([]byte, bool) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", " ") // a line a value, so that a difference shows where it is
+	e.SetIndent("", " ") // one line per value, so that a difference shows where it is
 	if err := e.Encode(v); err != nil {
 		return nil, false
 	}

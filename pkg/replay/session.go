@@ -41,8 +41,8 @@ type facts struct {
 	closed bool // its end was recorded
 	server bool // the server's side ended it
 	legacy bool
-	gaps   [2]int
-	both   bool // there are records of answers
+	gaps   record.PerDirection // how many
+	both   bool                // there are records of answers
 }
 
 // payload returns an event's bytes, see payloads.read.

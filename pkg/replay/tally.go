@@ -125,14 +125,15 @@ func (t *tally) countLocked(f *finding, old oldTurn) {
 		if len(t.conn.unexplained) <= t.most {
 			return
 		}
-		// Too many to wait for an explanation.
+		// There are too many to keep them until the end.
 		*f = t.conn.unexplained[0]
 		t.conn.unexplained = t.conn.unexplained[1:]
 	}
 	t.conn.keep(f.Difference, t.most)
 }
 
-// keep adds a difference, in the order of turns, if fewer than most are kept or it comes before one of them.
+// keep adds a difference, in the order of turns, if fewer than most are kept or it
+// comes before one of them.
 func (c *Conn) keep(d Difference, most int) {
 	i := len(c.Differences)
 	for i > 0 && c.Differences[i-1].Turn > d.Turn {

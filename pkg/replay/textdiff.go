@@ -175,8 +175,8 @@ func pathBack(trace [][]int, x, y int) []change {
 		if down {
 			from = before(k + 1)
 		}
-		// The elements from from on are equal; in front of them one was inserted
-		// or removed.
+		// The elements from from on are equal; before them one was inserted or
+		// removed.
 		c := change{aFrom: from - 1, aTo: from, bFrom: from - k, bTo: from - k}
 		if down {
 			c = change{aFrom: from, aTo: from, bFrom: from - k - 1, bTo: from - k}

@@ -8,7 +8,7 @@ import (
 // diffSeeds are what the unit test and the fuzz target share.
 var diffSeeds = []struct {
 	a, b    string
-	changed []string // parts of a, as far as they are told
+	changed []string // parts of a, as far as the test names them
 }{
 	{"", "", nil},
 	{"same", "same", nil},
@@ -50,7 +50,7 @@ func checkDiff(t *testing.T, a, b []byte) {
 	atA, atB := 0, 0
 	for _, c := range diff(a, b) {
 		if c.aFrom < atA || c.aTo < c.aFrom || c.bFrom < atB || c.bTo < c.bFrom || c.aTo > len(a) || c.bTo > len(b) {
-			t.Fatalf("%q to %q: change %+v behind %d, %d", a, b, c, atA, atB)
+			t.Fatalf("%q to %q: change %+v after %d, %d", a, b, c, atA, atB)
 		}
 		made = append(made, a[atA:c.aFrom]...)
 		made = append(made, b[c.bFrom:c.bTo]...)

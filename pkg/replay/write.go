@@ -39,7 +39,7 @@ func (c *client) writeReading(ctx context.Context, data []byte) error {
 		return c.failure(ctx, "send", err)
 	}
 	written := make(chan error, 1)
-	go func() { // ends with the write, which its deadlines bound and closing the connection ends
+	go func() { // ends with the write: deadlines bound it, and closing conn ends it
 		err := c.writeAll(data)
 		// Ends the read that is under way.
 		if set := c.conn.SetReadDeadline(time.Unix(1, 0)); err == nil {

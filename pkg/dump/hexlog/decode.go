@@ -14,8 +14,7 @@ import (
 const maxField = 4096
 
 // Decoder decodes the lines of Encoder and MetaEncoder, which may be in one file. It
-// goes through one stream after the other, such as the files that a log was rolled
-// to. A data line longer than lineBuffer becomes several records. A Decoder is not
+// goes through one stream after the other, such as a log's archives and the log. A data line longer than lineBuffer becomes several records. A Decoder is not
 // safe for concurrent use.
 type Decoder struct {
 	file   string
@@ -46,8 +45,8 @@ func (d *Decoder) Reset(src io.Reader, file string) {
 
 // Next returns the next record, which d owns and which is valid until the next call.
 // Its error is io.EOF at the end of the stream, and record.ErrNoMoreYet where src
-// gives that. A *record.DamageError says that something was passed over: the
-// decoding goes on behind it with the next call.
+// gives that. A *record.DamageError says that something was passed over: the next
+// call goes on after it.
 func (d *Decoder) Next() (*record.Record, error) {
 	for {
 		part, err := d.lines.next()
@@ -136,8 +135,8 @@ func lineError(p linePart, what string) error {
 	return fmt.Errorf("%w: %s", record.ErrMalformed, what)
 }
 
-// field returns the text between the brackets that begin at text[at] and where
-// it goes on behind them.
+// field returns the text between the brackets that begin at text[at], and the index
+// after them.
 func field(text []byte, at int) (value []byte, next int, ok bool) {
 	if at >= len(text) || text[at] != '[' {
 		return nil, at, false
@@ -181,7 +180,7 @@ func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
 	var decoded int
 	d.data, decoded = appendDecodedHex(d.data[:0], text)
 	if decoded < len(text) {
-		// What came before the fault in this part is given up with it: a flipped
+		// What came before the fault in this part is lost with it: a flipped
 		// digit does not say where the damage began.
 		err := record.ErrMalformed
 		if p.cut && len(text)-decoded < 2 {

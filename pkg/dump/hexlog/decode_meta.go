@@ -30,10 +30,10 @@ func parseClose(tail string) (reason string, totals record.PerDirection, ok bool
 type lineMeta struct {
 	kind           record.Kind
 	conn           []byte
-	connEnd        int // index in the line behind conn
+	connEnd        int // index in the line after conn
 	dir            record.Direction
 	offset, length uint64
-	end            int // index in the line behind the field
+	end            int // index in the line after the field
 }
 
 // parseMeta reads the field that begins at text[at].
@@ -61,11 +61,11 @@ func parseMeta(text []byte, at int) (m lineMeta, ok bool) {
 	if rest, gap := bytes.CutPrefix(value, []byte("gap ")); gap {
 		m.kind, value = record.KindGap, rest
 	}
-	if len(value) < 3 || value[1] != ' ' || value[0] != '>' && value[0] != '<' {
+	if len(value) < 3 || value[1] != ' ' {
 		return m, false
 	}
-	if value[0] == '<' {
-		m.dir = record.Out
+	if m.dir, ok = record.ParseArrow(value[0]); !ok {
+		return m, false
 	}
 	numbers := value[2:]
 	if m.kind == record.KindGap {

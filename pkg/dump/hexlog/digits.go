@@ -2,7 +2,7 @@ package hexlog
 
 import "encoding/binary"
 
-// appendHex appends data as two lower-case digits a byte with one space between
+// appendHex appends data as two lower-case digits per byte with one space between
 // bytes and none at the end, as fmt's "% x" does. It does not keep data.
 func appendHex(dst, data []byte) []byte {
 	if len(data) == 0 {

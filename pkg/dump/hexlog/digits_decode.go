@@ -19,7 +19,7 @@ var hexValues = func() (t [256]byte) {
 
 // appendDecodedHex appends the bytes that text spells as two digits each, with
 // one space between them. at is the index in text of the first byte that does
-// not fit, or len(text). A last byte may lack the space behind it.
+// not fit, or len(text). The last byte may be without the space after it.
 func appendDecodedHex(dst, text []byte) (_ []byte, at int) {
 	n := (len(text) + 1) / 3
 	start := len(dst)

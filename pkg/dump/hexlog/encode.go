@@ -4,7 +4,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Encoder encodes the lines that the first implementation wrote, one a record:
+// Encoder encodes the lines that the first implementation wrote, one per record:
 //
 //	2006-01-02 15:04:05,000 [INFO] [<window>][<port>]68 65 6c 6c 6f
 //

@@ -37,7 +37,7 @@ func (e *MetaEncoder) Open(dst []byte, t int64, f *record.Flow) []byte {
 // Data appends one line.
 func (e *MetaEncoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction, offset uint64, data []byte) []byte {
 	dst = e.start(dst, t, f)
-	dst = append(dst, ' ', arrow(dir), ' ')
+	dst = append(dst, ' ', dir.Arrow(), ' ')
 	dst = strconv.AppendUint(dst, offset, 10)
 	dst = append(dst, ']')
 	dst = appendHex(dst, data)
@@ -48,7 +48,7 @@ func (e *MetaEncoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direc
 func (e *MetaEncoder) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
 	dst = e.start(dst, t, f)
 	dst = append(dst, " gap "...)
-	dst = append(dst, arrow(dir), ' ')
+	dst = append(dst, dir.Arrow(), ' ')
 	dst = strconv.AppendUint(dst, offset, 10)
 	dst = append(dst, ' ')
 	dst = strconv.AppendUint(dst, length, 10)
@@ -75,11 +75,4 @@ func (e *MetaEncoder) start(dst []byte, t int64, f *record.Flow) []byte {
 	dst = appendFields(dst, f)
 	dst = append(dst, '[')
 	return append(dst, f.Conn...)
-}
-
-func arrow(dir record.Direction) byte {
-	if dir == record.Out {
-		return '<'
-	}
-	return '>'
 }

@@ -52,24 +52,24 @@ func randomBytes(n int) []byte {
 	return data
 }
 
-// The text is fmt's, wherever it begins, and nothing is written behind the room
-// that it needs and one byte.
-func TestAppendHexIsFmts(t *testing.T) {
+// The text is fmt's, wherever it begins, and nothing is written after the text
+// but one byte.
+func TestAppendHexIsTheTextOfFmt(t *testing.T) {
 	data := randomBytes(300)
 	for n := range data {
 		for _, before := range []string{"", "[", "0123456789"} {
 			want := before + fmt.Sprintf("% x", data[:n])
 			if got := appendHex([]byte(before), data[:n]); string(got) != want {
-				t.Fatalf("%d bytes behind %q: %q, want %q", n, before, got, want)
+				t.Fatalf("%d bytes after %q: %q, want %q", n, before, got, want)
 			}
 			end := len(before) + 3*n + 1
 			mem := bytes.Repeat([]byte{0xa5}, end+64)
 			exact := append(mem[:0:end], before...)
 			if got := appendHex(exact, data[:n]); string(got) != want || cap(got) != cap(exact) {
-				t.Fatalf("%d bytes behind %q, where there is room: %q", n, before, got)
+				t.Fatalf("%d bytes after %q, where the capacity is enough: %q", n, before, got)
 			}
 			if !bytes.Equal(mem[end:], bytes.Repeat([]byte{0xa5}, 64)) {
-				t.Fatalf("%d bytes behind %q: what is behind the room is written to", n, before)
+				t.Fatalf("%d bytes after %q: the memory after the capacity is written to", n, before)
 			}
 			if encodeHexTable(mem[:3*n+1], data[:n]); n > 0 && string(mem[:3*n-1]) != want[len(before):] {
 				t.Fatalf("%d bytes by the table: %q, want %q", n, mem[:3*n-1], want[len(before):])
@@ -88,10 +88,10 @@ func TestAppendHexDoesNotAllocate(t *testing.T) {
 func FuzzAppendHex(f *testing.F) {
 	f.Add([]byte("hello"), 0)
 	f.Add([]byte{}, 7)
-	f.Fuzz(func(t *testing.T, data []byte, room int) {
-		got := string(appendHex(make([]byte, 0, min(max(room, 0), 1<<10)), data))
-		back, err := hex.DecodeString(strings.ReplaceAll(got, " ", ""))
-		if err != nil || string(back) != string(data) || got != fmt.Sprintf("% x", data) {
+	f.Fuzz(func(t *testing.T, data []byte, capacity int) {
+		got := string(appendHex(make([]byte, 0, min(max(capacity, 0), 1<<10)), data))
+		decoded, err := hex.DecodeString(strings.ReplaceAll(got, " ", ""))
+		if err != nil || string(decoded) != string(data) || got != fmt.Sprintf("% x", data) {
 			t.Errorf("%x: %q, %v", data, got, err)
 		}
 	})

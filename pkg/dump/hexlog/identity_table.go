@@ -10,7 +10,7 @@ import (
 // knownFlow is what a decoder remembers of a connection between its records.
 type knownFlow struct {
 	record.Identity
-	next uint64 // of legacy lines: the offset behind the last one
+	next uint64 // of legacy lines: the offset after the last one
 }
 
 // identityTable remembers connections by the text that names them in a line, so

@@ -12,7 +12,7 @@ const (
 
 // linePrefix appends the prefix that MOSN's logger puts before its lines, local
 // time and level. It keeps the text of the last second that it formatted,
-// because a busy log has many lines a second.
+// because a busy log has many lines per second.
 type linePrefix struct {
 	second int64
 	text   []byte // "2006-01-02 15:04:05," of second; empty before the first line

@@ -12,7 +12,7 @@ const archiveTimeFormat = "2006-01-02T15-04-05.000"
 // ArchiveResolution is how finely the name of an archive says the time.
 const ArchiveResolution = time.Millisecond
 
-// Archive returns the name that a log gets when it is rolled at t:
+// Archive returns the name that a log gets when it is rotated at t:
 // dump_tcp_copy-2024-05-06T07-08-09.000.log. The log may be a path; then the
 // result is one.
 func Archive(log string, t time.Time) string {
@@ -20,7 +20,7 @@ func Archive(log string, t time.Time) string {
 	return strings.TrimSuffix(log, ext) + "-" + t.Local().Format(archiveTimeFormat) + ext
 }
 
-// ParseArchive returns when the log of that name was rolled to the file name; ok is
+// ParseArchive returns when log was rotated to the file name; ok is
 // false when name is no archive of log. Of a compressed archive it wants the name
 // without GzipExtension.
 func ParseArchive(name, log string) (t time.Time, ok bool) {
@@ -41,7 +41,7 @@ func ParseArchive(name, log string) (t time.Time, ok bool) {
 const legacyPrefix = FlowLog + "."
 
 // parseFlowArchive is ParseArchive for the flow log, and knows the names that MOSN's
-// roller gave. Those do not say when the log was rolled, but when the file begins.
+// roller gave. Those do not say when the log was rotated, but when the file begins.
 func parseFlowArchive(name string) (t time.Time, ok bool) {
 	if t, ok = ParseArchive(name, FlowLog); ok {
 		return t, true
@@ -57,7 +57,7 @@ func parseFlowArchive(name string) (t time.Time, ok bool) {
 }
 
 // ArchivedBefore reports whether the name of a flow log's file says that it was
-// rolled before t, so that it has nothing from t on.
+// rotated before t, so that it has nothing from t on.
 func ArchivedBefore(path string, t time.Time) bool {
 	at, ok := ParseArchive(TrimGzip(filepath.Base(path)), FlowLog)
 	return ok && at.Before(t)

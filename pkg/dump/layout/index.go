@@ -84,7 +84,7 @@ func ReadIndex(path string) ([]WindowLine, error) {
 }
 
 // parseLine returns what a line says, nil for an empty one. tooLong says that text is
-// the beginning of a line that is not held as a whole.
+// the beginning of a line that is too long for the buffer.
 func parseLine(text []byte, tooLong bool) (*WindowLine, error) {
 	if n := len(text); n > 0 && text[n-1] == '\n' {
 		text = text[:n-1]

@@ -34,13 +34,13 @@ const DefaultDir = "/home/admin/logs/mosn/dump"
 // home directory.
 func HomeDir(home string) string { return filepath.Join(home, "logs/mosn/dump") }
 
-// Logs returns the names of the files that keep their names while they are written.
-func Logs() []string {
+// logs returns the names of the files that keep their names while they are written.
+func logs() []string {
 	return []string{FlowLog, PortraitLog, EffectiveConfigs, StaticConfigs, Index}
 }
 
-// IsLog reports whether name is one of Logs.
-func IsLog(name string) bool { return slices.Contains(Logs(), name) }
+// IsLog reports whether name is that of a file that keeps its name while it is written.
+func IsLog(name string) bool { return slices.Contains(logs(), name) }
 
 // IsOurs reports whether name is one that the recorder gives to a log, an archive
 // or a segment, also while it is compressed or replaced. An export that somebody
@@ -50,7 +50,7 @@ func IsOurs(name string) bool {
 	if _, ok := ParseSegment(name); ok {
 		return true
 	}
-	return slices.ContainsFunc(Logs(), func(log string) bool {
+	return slices.ContainsFunc(logs(), func(log string) bool {
 		_, archived := ParseArchive(name, log)
 		return archived || name == log
 	})

@@ -68,11 +68,11 @@ func (d *Directory) Finished(s *SegmentSet) bool {
 	if !d.HasIndex {
 		return false
 	}
-	lines, _ := ReadIndex(filepath.Join(d.Path, Index)) // what is damaged there says nothing of s
+	lines, _ := ReadIndex(filepath.Join(d.Path, Index)) // a damaged line says nothing about s
 	return slices.ContainsFunc(lines, func(w WindowLine) bool { return strings.HasPrefix(w.Window, s.Window) })
 }
 
-// archive is a file that the flow log was rolled to.
+// archive is a file that the flow log was rotated to.
 type archive struct {
 	path string
 	at   time.Time

@@ -42,7 +42,7 @@ func (r *blockReader) reset(src io.Reader) {
 
 // next returns the next block. record.ErrNoMoreYet means that a later call may give more,
 // io.EOF is the end; other errors describe damage at the block's offset, and the
-// next call looks for an intact block behind it.
+// next call looks for an intact block after it.
 func (r *blockReader) next() (block, error) {
 	if r.lost {
 		if err := r.resync(); err != nil {
@@ -97,7 +97,7 @@ func (r *blockReader) ended(err error) (block, error) {
 	}
 }
 
-// plausible returns the length of the block whose first eight bytes stand at
+// plausible returns the length of the block whose first eight bytes are at
 // buf[start+at:], if they look like one.
 func (r *blockReader) plausible(at int) (length int, ok bool) {
 	b := r.buf[r.start+at:]

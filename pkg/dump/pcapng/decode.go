@@ -16,15 +16,15 @@ import (
 // recorder's own files; packets of others become connections that are named after
 // their addresses. A Decoder is not safe for concurrent use.
 type Decoder struct {
-	file    string
-	blocks  blockReader
-	section section
-	window  string // of the last connection that identified itself
-	flows   map[packetKey]*packetFlow
-	queue   [4]record.Record // what the last packet said; queue[given:queued] is not returned yet
-	queued  int
-	given   int
-	bad     bool // the last block was damaged: its neighbours are not reported again
+	file     string
+	blocks   blockReader
+	section  section
+	window   string // of the last connection that identified itself
+	flows    map[packetKey]*packetFlow
+	queue    [4]record.Record // what the last packet said; queue[returned:queued] is what Next has still to return
+	queued   int
+	returned int
+	bad      bool // the last block was damaged: its neighbours are not reported again
 }
 
 // section is what a section's header and interface blocks have said.
@@ -39,7 +39,7 @@ const maxFlows = 1 << 18
 // MaxInterfaces bounds the interfaces of a section, whatever a file contains.
 const MaxInterfaces = 1 << 12
 
-// packetKey tells connections apart.
+// packetKey identifies a connection by what each of its packets has.
 type packetKey struct {
 	client, server netip.AddrPort
 	udp            bool
@@ -48,8 +48,8 @@ type packetKey struct {
 // packetFlow is what the decoder knows of a connection.
 type packetFlow struct {
 	record.Identity
-	next record.PerDirection // offset behind the last bytes
-	seen [2]bool             // next is known, by direction
+	next  record.PerDirection // offset after the last bytes
+	known [2]bool             // next is valid, by direction
 }
 
 // NewDecoder returns a Decoder. Call Reset before Next.
@@ -63,21 +63,21 @@ func (d *Decoder) Reset(src io.Reader, file string) {
 	d.file = file
 	d.blocks.reset(src)
 	d.section = section{}
-	d.queued, d.given = 0, 0
+	d.queued, d.returned = 0, 0
 	d.bad = false
 }
 
 // Next returns the next record, which d owns and which is valid until the next call.
 // Its error is io.EOF at the end of the stream, and record.ErrNoMoreYet where src
-// gives that. A *record.DamageError says that something was passed over: the
-// decoding goes on behind it with the next call.
+// gives that. A *record.DamageError says that something was passed over: the next
+// call goes on after it.
 func (d *Decoder) Next() (*record.Record, error) {
 	for {
-		if d.given < d.queued {
-			d.given++
-			return &d.queue[d.given-1], nil
+		if d.returned < d.queued {
+			d.returned++
+			return &d.queue[d.returned-1], nil
 		}
-		d.queued, d.given = 0, 0
+		d.queued, d.returned = 0, 0
 		b, err := d.blocks.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, record.ErrNoMoreYet) {
 			return nil, err
@@ -155,7 +155,7 @@ func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comment
 				d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
 			}
 			d.window = id.Window
-			f.next, f.seen = id.base, [2]bool{true, true}
+			f.next, f.known = id.base, [2]bool{true, true}
 		}
 	}
 	if f == nil && len(comments) == 0 && len(v.payload) == 0 {
@@ -165,13 +165,13 @@ func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comment
 		f = d.begin(key, d.unknown(key, comments))
 	}
 	for _, c := range comments {
-		switch n := c.note; n.kind {
-		case noteGap:
+		switch n := c.comment; n.kind {
+		case commentGap:
 			event = true
 			f.next.Set(n.dir, n.offset+n.length)
-			f.seen[n.dir] = true
+			f.known[n.dir] = true
 			d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
-		case noteClose:
+		case commentClose:
 			event = true
 			d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
 			delete(d.flows, key)
@@ -185,7 +185,7 @@ func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comment
 		return fmt.Errorf("%w: sequence number %d is before the stream's start", record.ErrMalformed, v.seq)
 	}
 	f.next.Set(dir, max(f.next.Of(dir), offset+uint64(len(v.payload))))
-	f.seen[dir] = true
+	f.known[dir] = true
 	d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
 	return nil
 }
@@ -243,7 +243,7 @@ func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, 
 	if v.udp {
 		return expected, true
 	}
-	if !f.seen[dir] {
+	if !f.known[dir] {
 		return uint64(v.seq - 1), true
 	}
 	ahead := int64(int32(v.seq - 1 - uint32(expected)))

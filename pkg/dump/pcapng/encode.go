@@ -36,7 +36,7 @@ type flowState struct {
 	segment   uint32 // file in which the flow has identified itself
 	iface     uint32
 	announced bool                // an earlier segment holds the flow's identity
-	next      record.PerDirection // offset behind the last packet of each direction
+	next      record.PerDirection // offset after the last packet of each direction
 	packets   packetTemplate
 }
 
@@ -57,11 +57,11 @@ func (e *Encoder) Open(dst []byte, t int64, f *record.Flow) []byte {
 	switch {
 	case s.packets.udp:
 	case f.FromStart:
-		dst = e.packet(dst, t, f, record.In, flagSYN, 0, []byte(synOptions), note{})
-		dst = e.packet(dst, t, f, record.Out, flagSYN|flagACK, 0, []byte(synOptions), note{})
-		dst = e.packet(dst, t, f, record.In, flagACK, 1, nil, note{})
+		dst = e.packet(dst, t, f, record.In, flagSYN, 0, []byte(synOptions), comment{})
+		dst = e.packet(dst, t, f, record.Out, flagSYN|flagACK, 0, []byte(synOptions), comment{})
+		dst = e.packet(dst, t, f, record.In, flagACK, 1, nil, comment{})
 	default:
-		dst = e.packet(dst, t, f, record.In, flagACK, s.next.In+1, nil, note{})
+		dst = e.packet(dst, t, f, record.In, flagACK, s.next.In+1, nil, comment{})
 	}
 	return dst
 }
@@ -101,7 +101,7 @@ func (e *Encoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction
 func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, offset uint64, part []byte) []byte {
 	s := stateOf(f)
 	s.next.Set(dir, offset)
-	dst = e.packet(dst, t, f, dir, flags, offset+1, part, note{})
+	dst = e.packet(dst, t, f, dir, flags, offset+1, part, comment{})
 	s.next.Set(dir, offset+uint64(len(part)))
 	return dst
 }
@@ -109,7 +109,7 @@ func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction
 // http2Preface begins the requests of an HTTP/2 connection (RFC 9113, section 3.4).
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// isPreface reports whether data goes on behind the preface of HTTP/2. Wireshark
+// isPreface reports whether data goes on after the preface of HTTP/2. Wireshark
 // recognises the protocol by it alone, and loses it when the packet ends in the
 // middle of a frame, as after a proxy's short first read; so it gets a packet of
 // its own.
@@ -117,8 +117,8 @@ func isPreface(dir record.Direction, offset uint64, data []byte) bool {
 	return dir == record.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
 }
 
-// Gap implements record.Encoder: an empty packet behind the missing bytes, so that
-// Wireshark reports the loss where it was, with the exact place as its comment.
+// Gap implements record.Encoder: an empty packet after the missing bytes, so that
+// Wireshark reports the loss where it was, with the exact offsets in its comment.
 // The other direction acknowledges them at once, which lets it follow the stream
 // past them.
 func (e *Encoder) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason record.Reason) []byte {
@@ -131,12 +131,12 @@ func (e *Encoder) GapWord(dst []byte, t int64, f *record.Flow, dir record.Direct
 	s := stateOf(f)
 	s.next.Set(dir, offset)
 	end := offset + length
-	dst = e.packet(dst, t, f, dir, flagACK, end+1, nil, note{kind: noteGap, dir: dir, offset: offset, length: length, reason: reason})
+	dst = e.packet(dst, t, f, dir, flagACK, end+1, nil, comment{kind: commentGap, dir: dir, offset: offset, length: length, reason: reason})
 	s.next.Set(dir, end)
 	f.Next.Set(dir, end)
 	if !s.packets.udp {
 		other := 1 - dir
-		dst = e.packet(dst, t, f, other, flagACK, s.next.Of(other)+1, nil, note{})
+		dst = e.packet(dst, t, f, other, flagACK, s.next.Of(other)+1, nil, comment{})
 	}
 	return dst
 }
@@ -149,11 +149,11 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 	s := stateOf(f)
 	// Sequence numbers go on from what the window has of the stream, not from the
 	// totals: a direction that is not recorded would seem to have lost bytes.
-	n := note{kind: noteClose, reason: string(reason), totals: totals}
+	n := comment{kind: commentClose, reason: string(reason), totals: totals}
 	first, clean := reason.Side()
 	second := 1 - first
 	if reason == record.CloseMoved && !s.packets.udp {
-		return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, n) // it lives on elsewhere
+		return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, n) // it goes on in another process
 	}
 	if s.packets.udp {
 		return e.packet(dst, t, f, first, 0, 0, nil, n)
@@ -163,9 +163,9 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 	}
 	dst = e.packet(dst, t, f, first, flagFIN|flagACK, s.next.Of(first)+1, nil, n)
 	s.next.Add(first, 1) // a FIN takes a sequence number
-	dst = e.packet(dst, t, f, second, flagFIN|flagACK, s.next.Of(second)+1, nil, note{})
+	dst = e.packet(dst, t, f, second, flagFIN|flagACK, s.next.Of(second)+1, nil, comment{})
 	s.next.Add(second, 1)
-	return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, note{})
+	return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, comment{})
 }
 
 // packet appends one block:
@@ -188,7 +188,7 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 //
 // seq is the sequence number before it is cut to 32 bits; the acknowledgement
 // comes from the other direction's state.
-func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, payload []byte, n note) []byte {
+func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, payload []byte, n comment) []byte {
 	s := stateOf(f)
 	identify := s.segment != e.segment
 	if identify {
@@ -204,9 +204,9 @@ func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Directi
 		s.announced = true
 	}
 	switch n.kind {
-	case noteGap:
+	case commentGap:
 		dst = appendGap(dst, f, n)
-	case noteClose:
+	case commentClose:
 		dst = appendClose(dst, f, n)
 	}
 	return endBlock(endOptions(dst), start)

@@ -13,7 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-func TestPcapngGoldenBlocks(t *testing.T) {
+func TestBlocksAreByteForByteGolden(t *testing.T) {
 	cases := []struct {
 		name string
 		got  []byte
@@ -48,7 +48,7 @@ func TestPcapngGoldenBlocks(t *testing.T) {
 	}
 }
 
-func TestPcapngGoldenPackets(t *testing.T) {
+func TestPacketsAreByteForByteGolden(t *testing.T) {
 	encoder := pcapng.NewEncoder()
 	f := dumptest.NewFlow("tcp", 17, "10.0.0.1:50000", "[::ffff:10.0.0.2]:8080")
 	f.Window, f.FromStart, f.Interface = "w", false, 2
@@ -67,7 +67,7 @@ func TestPcapngGoldenPackets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		copy(w[sumAt:sumAt+2], got[sumAt:]) // the oracle checks the sum in TestPcapngConversation
+		copy(w[sumAt:sumAt+2], got[sumAt:]) // the oracle checks the sum in TestPacketsMakeTwoStreamsWithoutHoles
 		if !bytes.Equal(got, w) {
 			t.Errorf("%s\n got %x\nwant %x", name, got, w)
 		}
@@ -87,7 +87,7 @@ func TestPcapngGoldenPackets(t *testing.T) {
 	}
 }
 
-func TestPcapngConversation(t *testing.T) {
+func TestPacketsMakeTwoStreamsWithoutHoles(t *testing.T) {
 	pairs := []struct{ name, client, server, wantClient string }{
 		{"IPv4", "10.0.0.1:50000", "10.0.0.2:8080", "10.0.0.1"},
 		{"IPv6", "[fe80::1%eth0]:50000", "[2001:db8::2]:8080", "fe80::1"},
@@ -141,7 +141,7 @@ func TestPcapngConversation(t *testing.T) {
 	}
 }
 
-func TestPcapngCloseByReason(t *testing.T) {
+func TestTheSideThatClosesSendsTheFirstFINOrRST(t *testing.T) {
 	for reason, want := range map[string]string{
 		"RemoteClose": "FA 8080, FA 50000, A 8080", "LocalClose": "FA 50000, FA 8080, A 50000",
 		"OnReadErrClose": "RA 8080", "OnWriteErrClose": "RA 50000", "OnWriteTimeout": "RA 50000",
@@ -161,7 +161,7 @@ func TestPcapngCloseByReason(t *testing.T) {
 	}
 }
 
-func TestPcapngDatagrams(t *testing.T) {
+func TestDatagramsAreOnePacketEach(t *testing.T) {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("udp", 4, "10.0.0.1:50000", "10.0.0.2:9999")
 	big := bytes.Repeat([]byte{7}, 65507)
@@ -180,7 +180,7 @@ func TestPcapngDatagrams(t *testing.T) {
 	}
 }
 
-func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
+func TestSequenceNumbersWrapAt4GiB(t *testing.T) {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
 	f.FromStart, f.Next.In = false, 1<<32-3
@@ -196,7 +196,7 @@ func TestPcapngSequenceWrapsAt4GiB(t *testing.T) {
 	}
 }
 
-func TestPcapngAllocatesNothing(t *testing.T) {
+func TestEncodingAllocatesNothing(t *testing.T) {
 	for _, f := range []*record.Flow{
 		dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080"),
 		dumptest.NewFlow("udp", 2, "[::1]:50000", "[::1]:53"),

@@ -21,7 +21,7 @@ func Headroom(f *record.Flow) int {
 	return p.headroom()
 }
 
-// Tailroom returns how many bytes a packet block without comments has behind n
+// Tailroom returns how many bytes a packet block without comments has after n
 // bytes of payload. The block's length is a multiple of four.
 func Tailroom(n int) int {
 	const flags, end, length = 8, 4, 4
@@ -29,7 +29,7 @@ func Tailroom(n int) int {
 }
 
 // FrameInPlace is Data for n bytes that are in block already, with Headroom bytes
-// before and Tailroom bytes behind them. sum is their one's complement sum (RFC 1071)
+// before and Tailroom bytes after them. sum is their one's complement sum (RFC 1071)
 // over little-endian words of 16 bits, a last byte alone being a word with zero, and
 // not complemented: whoever copies them computes it on the way. more says that the
 // next packet holds the rest of what passed at once. When ok is false, the bytes need

@@ -15,14 +15,14 @@ import (
 // framed returns what FrameInPlace makes of data that lies in memory with headroom
 // and tailroom.
 func framed(p *pcapng.Encoder, f *record.Flow, dir record.Direction, offset uint64, data []byte, more bool) ([]byte, bool) {
-	front, back := pcapng.Headroom(f), pcapng.Tailroom(len(data))
-	block := bytes.Repeat([]byte{0xa5}, front+len(data)+back)
-	sum := checksum.Sum(0).Copy(block[front:], data, 0, true)
+	headroom, tailroom := pcapng.Headroom(f), pcapng.Tailroom(len(data))
+	block := bytes.Repeat([]byte{0xa5}, headroom+len(data)+tailroom)
+	sum := checksum.Sum(0).Copy(block[headroom:], data, 0, true)
 	ok := p.FrameInPlace(block, dumptest.Time, f, dir, offset, len(data), sum.Fold(), more)
 	return block, ok
 }
 
-// A block that is completed where its payload lies is the one that Data appends.
+// A block that is completed where its payload is in memory is the one that Data appends.
 func TestBlocksFramedInPlaceAreThoseOfData(t *testing.T) {
 	flows := func() []*record.Flow {
 		return []*record.Flow{
@@ -90,19 +90,19 @@ func TestFrameInPlaceRefuses(t *testing.T) {
 			t.Errorf("%s: framed or changed", what)
 		}
 	}
-	room := func(n int) []byte { return make([]byte, pcapng.Headroom(f)+n+pcapng.Tailroom(n)) }
-	refused("before the opening", record.In, 0, room(5), 5)
+	space := func(n int) []byte { return make([]byte, pcapng.Headroom(f)+n+pcapng.Tailroom(n)) }
+	refused("before the opening", record.In, 0, space(5), 5)
 	encoder.Open(nil, dumptest.Time, f)
-	refused("no bytes", record.In, 0, room(0), 0)
-	refused("too long for a packet", record.In, 0, room(pcapng.MaxSegment+1), pcapng.MaxSegment+1)
-	refused("too little room", record.In, 0, room(5)[4:], 5)
-	refused("room of another kind of connection", record.In, 0, append(room(5), make([]byte, 20)...), 5)
+	refused("no bytes", record.In, 0, space(0), 0)
+	refused("too long for a packet", record.In, 0, space(pcapng.MaxSegment+1), pcapng.MaxSegment+1)
+	refused("too little space", record.In, 0, space(5)[4:], 5)
+	refused("space of another kind of connection", record.In, 0, append(space(5), make([]byte, 20)...), 5)
 	preface := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-	block := room(len(preface))
+	block := space(len(preface))
 	copy(block[pcapng.Headroom(f):], preface)
 	refused("a preface and more", record.In, 0, block, len(preface))
 	encoder.NewSegment()
-	refused("in a new segment", record.In, 0, room(5), 5)
+	refused("in a new segment", record.In, 0, space(5), 5)
 }
 
 // The preface of HTTP/2 is a packet of its own, whatever was read with it, and the
@@ -128,7 +128,7 @@ func TestThePrefaceIsAPacketOfItsOwn(t *testing.T) {
 	}
 }
 
-// Readers skip padding blocks of all lengths: ours and Wireshark's, the oracle's too.
+// Readers skip padding blocks of all lengths: our own, Wireshark and the oracle.
 func TestPaddingBlocksAreSkipped(t *testing.T) {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:50000", "10.0.0.2:8080")
@@ -143,9 +143,9 @@ func TestPaddingBlocksAreSkipped(t *testing.T) {
 	}
 	file = pcapng.AppendPaddingBlock(file, 4096)
 	file = encoder.Close(file, dumptest.Time, f, "RemoteClose", record.PerDirection{In: records, Out: 0})
-	const handshake, farewell = 3, 3
-	if got := len(dumptest.Packets(t, file)); got != handshake+records+farewell {
-		t.Errorf("the oracle finds %d packets, want %d", got, handshake+records+farewell)
+	const handshake, fins = 3, 3
+	if got := len(dumptest.Packets(t, file)); got != handshake+records+fins {
+		t.Errorf("the oracle finds %d packets, want %d", got, handshake+records+fins)
 	}
 	if in, _ := dumptest.Follow(t, file, 0); len(in) != records {
 		t.Errorf("tshark's stream has %d bytes, want %d", len(in), records)

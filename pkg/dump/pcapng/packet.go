@@ -24,7 +24,7 @@ const (
 	udpHeader  = 8
 )
 
-// synOptions is what SYN packets have behind the TCP header: the largest segment
+// synOptions is what SYN packets have after the TCP header: the largest segment
 // size and a window scale of 14, so that the window of 1 GiB is never full.
 const synOptions = "\x02\x04\xff\xd7\x01\x03\x03\x0e"
 

@@ -14,8 +14,8 @@ type packetOptions struct {
 	n         int // comments
 }
 
-// parse reads the options in b. What neither the recorder writes
-// nor tools that copy its files add is damage.
+// parse reads the options in b. An option is damage when neither the recorder writes
+// it nor the tools that copy its files add it.
 func (o *packetOptions) parse(b []byte) error {
 	for len(b) >= 4 {
 		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))

@@ -34,7 +34,7 @@ const adminTimeout = 30 * time.Second
 // maxReply bounds the answers that are read, but the stream.
 const maxReply = 4 << 20
 
-// adminFlags is the part of a command line that says which server to ask.
+// adminFlags is the part of a command line that names the admin server.
 type adminFlags struct {
 	address   string
 	tokenFile string
@@ -51,7 +51,7 @@ func (t *tool) adminFlags(cmd *cobra.Command) *adminFlags {
 	return a
 }
 
-// adminClient asks one server.
+// adminClient sends requests to one server.
 type adminClient struct {
 	base  *url.URL
 	token string
@@ -80,7 +80,7 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 	return c, nil
 }
 
-// refusedError is an answer of the server that is not what was asked for.
+// refusedError is an answer of the server other than OK.
 type refusedError struct {
 	address string
 	status  int
@@ -117,7 +117,7 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 	return nil, &refusedError{address: c.base.Host, status: resp.StatusCode, reason: refusalOf(resp)}
 }
 
-// refusalOf returns the reason that an answer gives.
+// refusalOf returns the reason in an answer.
 func refusalOf(resp *http.Response) string {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {

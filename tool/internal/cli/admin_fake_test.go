@@ -20,10 +20,10 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// fakeAdmin answers as the admin API of a recorder does, see DESIGN.md section 8.
+// fakeAdmin answers as the admin API of a recorder does, see docs/operations.md.
 type fakeAdmin struct {
 	dir   string // of the dump
-	token string // empty: none is asked for
+	token string // empty: none is required
 
 	mu          sync.Mutex // guards the rest
 	app, global model.DumpConfig

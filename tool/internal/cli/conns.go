@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -41,8 +40,7 @@ missing in between.`,
 		var put func(*dump.Connection) error
 		var tab *table
 		if asJSON {
-			e := json.NewEncoder(t.stdout)
-			e.SetEscapeHTML(false)
+			e := newJSONLines(t.stdout)
 			put = func(c *dump.Connection) error { return e.Encode(connRowOf(c)) }
 		} else {
 			tab = newTable(t.stdout, "CONN", "WINDOW", "PEER", "LISTENER", "FIRST", "LAST", ">IN", ">OUT", ">GAPS", "COMPLETE")
@@ -68,9 +66,8 @@ missing in between.`,
 	return cmd
 }
 
+// connCells returns the cells of a connection's row in the table.
 func (o *output) connCells(c *dump.Connection) []string {
-	window := printable(c.Window)
-	window = window[:min(len(window), 8)]
 	complete := "no"
 	if c.Complete() {
 		complete = "yes"
@@ -83,7 +80,7 @@ func (o *output) connCells(c *dump.Connection) []string {
 	if n := len(c.Gaps) + c.MoreGaps; n > 0 {
 		gaps = fmt.Sprintf("%d (%s)", n, size(c.Lost.In+c.Lost.Out))
 	}
-	return []string{printable(c.Conn), window, printable(c.Peer), printable(listener), o.time(c.First, dayAndTime), o.time(c.Last, dayAndTime),
+	return []string{printable(c.Conn), shortWindow(c.Window), printable(c.Peer), printable(listener), o.time(c.First, dayAndTime), o.time(c.Last, dayAndTime),
 		size(c.Bytes.In), size(c.Bytes.Out), gaps, complete}
 }
 

@@ -10,8 +10,8 @@ import (
 // maxDamage is how many damaged places have a line each.
 const maxDamage = 20
 
-// damageReport writes a line for each damaged place, and stops before the lines fill
-// the terminal.
+// damageReport writes a line for each of the first maxDamage damaged places, and
+// counts all.
 type damageReport struct {
 	w     io.Writer
 	count int

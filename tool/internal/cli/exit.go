@@ -12,7 +12,7 @@ import (
 // Exit codes of the command.
 const (
 	exitDone   = 0
-	exitFound  = 1 // differences or losses were found where they were asked for
+	exitFound  = 1 // differences, or losses with --check
 	exitUsage  = 2
 	exitUnread = 3 // the data or the server could not be read
 )
@@ -47,12 +47,12 @@ func (t *tool) complain(err error) {
 	fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }
 
-// errFound says that something was found that was asked for with --check.
+// errFound says that --check found something.
 var errFound = errors.New("not everything was recorded")
 
 // usageError is a command line that makes no sense.
 type usageError struct {
-	command string // whose help tells more
+	command string // whose help the message refers to
 	err     error
 }
 

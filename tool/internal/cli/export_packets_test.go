@@ -85,7 +85,7 @@ func TestRecordedPacketsAreThoseThatGopacketReads(t *testing.T) {
 	agree(t, file)
 }
 
-// agree checks that gopacket and the oracle read the same packets in a capture.
+// agree checks that gopacket and the oracle read the same packets in a file.
 func agree(t *testing.T, file []byte) {
 	t.Helper()
 	ours, err := oracle.Packets(file)

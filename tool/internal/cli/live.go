@@ -84,20 +84,7 @@ keep up it loses records, not the proxy.`,
 
 // show prints the records of a stream, each as soon as it is there.
 func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put func(*record.Record) error) error {
-	return q.EachOf(ctx, &flushingReader{t, stream}, put)
-}
-
-// flushingReader shows what has been printed before it waits for more.
-type flushingReader struct {
-	t *tool
-	r io.Reader
-}
-
-func (f *flushingReader) Read(p []byte) (int, error) {
-	if err := f.t.stdout.Flush(); err != nil {
-		return 0, err
-	}
-	return f.r.Read(p)
+	return q.EachOf(ctx, &flushingReader{stream, t.stdout.Flush}, put)
 }
 
 // save writes a stream to a file: as it comes, or the records that are wanted.
@@ -116,16 +103,18 @@ func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path 
 		return err
 	}
 	e := dump.NewExporter(w, "tcpcopyctl")
-	flushing := readerFunc(func(p []byte) (int, error) {
-		if err := e.Flush(); err != nil {
-			return 0, err
-		}
-		return stream.Read(p)
-	})
-	return errors.Join(q.EachOf(ctx, flushing, e.Write), e.Flush())
+	return errors.Join(q.EachOf(ctx, &flushingReader{stream, e.Flush}, e.Write), e.Flush())
 }
 
-// readerFunc is an io.Reader that is a function.
-type readerFunc func(p []byte) (int, error)
+// flushingReader writes out what has been printed before it waits for more to read.
+type flushingReader struct {
+	r     io.Reader
+	flush func() error
+}
 
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+func (f *flushingReader) Read(p []byte) (int, error) {
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return f.r.Read(p)
+}

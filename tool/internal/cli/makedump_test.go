@@ -38,29 +38,29 @@ func talk(window string, id int, client, server string) (open step, data func(re
 	base := record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: window, Conn: "k3v9qa-" + strconv.Itoa(id), Network: "tcp", Peer: client, Listener: server, ListenerName: "ingress"}, ClientAddr: netip.MustParseAddrPort(client), ServerAddr: netip.MustParseAddrPort(server)}, FromStart: true}
 	base.Port = strconv.Itoa(int(base.ServerAddr.Port()))
 	flows := map[record.Encoder]*record.Flow{}
-	next := map[record.Encoder]*[2]uint64{}
+	next := map[record.Encoder]*record.PerDirection{}
 	open = func(e record.Encoder, dst []byte, t int64) []byte {
 		f := base
-		flows[e], next[e] = &f, &[2]uint64{}
+		flows[e], next[e] = &f, &record.PerDirection{}
 		return e.Open(dst, t, &f)
 	}
 	data = func(dir record.Direction, text string) step {
 		return func(e record.Encoder, dst []byte, t int64) []byte {
-			at := next[e][dir]
-			next[e][dir] += uint64(len(text))
+			at := next[e].Of(dir)
+			next[e].Add(dir, uint64(len(text)))
 			return e.Data(dst, t, flows[e], dir, at, []byte(text))
 		}
 	}
 	gap = func(dir record.Direction, n uint64, reason record.Reason) step {
 		return func(e record.Encoder, dst []byte, t int64) []byte {
-			at := next[e][dir]
-			next[e][dir] += n
+			at := next[e].Of(dir)
+			next[e].Add(dir, n)
 			return e.Gap(dst, t, flows[e], dir, at, n, reason)
 		}
 	}
 	end = func(reason string) step {
 		return func(e record.Encoder, dst []byte, t int64) []byte {
-			return e.Close(dst, t, flows[e], record.CloseReason(reason), record.PerDirection{In: next[e][record.In], Out: next[e][record.Out]})
+			return e.Close(dst, t, flows[e], record.CloseReason(reason), *next[e])
 		}
 	}
 	return open, data, gap, end
@@ -109,8 +109,8 @@ func indexLines() []layout.WindowLine {
 }
 
 // makedump DIR WORD… writes a dump. The words are formats (hex, hex_meta,
-// pcapng) and variations: index (write it), rolled (the first window is in a
-// compressed file).
+// pcapng) and variations: index (write it), archived (the first window is in a
+// compressed archive).
 func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: makedump DIR WORD…")
@@ -131,7 +131,7 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if lines != nil {
 		first, second := encodeWindow(lines, nil, windows[0], opened[0]), encodeWindow(lines, nil, windows[1], opened[1])
-		if has("rolled") {
+		if has("archived") {
 			write("dump_tcp_copy-2024-05-06T07-09-00.000.log.gz", zipped(first))
 			write(layout.FlowLog, second)
 		} else {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +31,13 @@ func (o *output) json(cmd *cobra.Command) (bool, error) {
 	default:
 		return false, misused(cmd, "--output is %q, valid: table, json", o.format)
 	}
+}
+
+// newJSONLines returns an encoder that writes each value to w as one line.
+func newJSONLines(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 // time returns t in the zone that the user wants.

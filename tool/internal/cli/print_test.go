@@ -10,7 +10,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-func TestSessionInColour(t *testing.T) {
+func TestDirectionsOfASessionHaveTheirColours(t *testing.T) {
 	var b bytes.Buffer
 	c := newSessionPrinter(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
 	at := time.Unix(0, 0)
@@ -72,7 +72,7 @@ func TestTableDecidesOnWidthsEarly(t *testing.T) {
 	}
 }
 
-func TestSizes(t *testing.T) {
+func TestSizesAreRounded(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 200 << 20: "200 MiB", 1<<64 - 1: "16.0 EiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) is %q, want %q", n, got, want)
@@ -80,7 +80,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestBar(t *testing.T) {
+func TestTheBarEndsAtAHundredPercent(t *testing.T) {
 	if got, want := bar("reading", 1, 2), "reading [===============               ]  50 %"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -89,7 +89,10 @@ func (t *tool) query(ctx context.Context, args []string) *query.Query {
 				fmt.Fprintln(t.stderr, `tcpcopyctl: these are hex lines without connections: all that a port received is shown as one stream, "all-<port>"`)
 			},
 			Progress: func(measure func() (done, total int64)) (end func()) {
-				return startProgress(ctx, t.stderr, "reading", measure).end
+				return startProgress(ctx, t.stderr, func() string {
+					done, total := measure()
+					return bar("reading", done, total)
+				}).end
 			},
 		},
 	}

@@ -63,7 +63,7 @@ func (t *tool) record(ctx context.Context, c *adminClient, seconds int) (string,
 	}
 	began := time.Now()
 	whole := time.Duration(seconds) * time.Second
-	p := startProgress(ctx, t.stderr, "recording", func() (int64, int64) { return int64(time.Since(began)), int64(whole) })
+	p := startProgress(ctx, t.stderr, func() string { return bar("recording", int64(time.Since(began)), int64(whole)) })
 	timer := time.NewTimer(whole)
 	defer timer.Stop()
 	select {

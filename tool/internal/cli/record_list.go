@@ -52,7 +52,7 @@ func (l *recordList) write(r *record.Record) error {
 	case record.KindClose:
 		b = fmt.Appendf(b, " close %s > %d < %d", printable(r.Reason), r.Totals.In, r.Totals.Out)
 	case record.KindData:
-		b = append(b, ' ', arrow(r.Direction), ' ')
+		b = append(b, ' ', r.Direction.Arrow(), ' ')
 		b = strconv.AppendUint(b, r.Offset, 10)
 		b = append(b, " +"...)
 		b = strconv.AppendUint(b, r.Length, 10)
@@ -89,14 +89,6 @@ func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
 	return b
 }
 
-// arrow is the mark of a direction.
-func arrow(d record.Direction) byte {
-	if d == record.Out {
-		return '<'
-	}
-	return '>'
-}
-
 // of returns the colour of a direction.
 func (c *colours) of(d record.Direction) string {
 	if d == record.Out {
@@ -108,11 +100,11 @@ func (c *colours) of(d record.Direction) string {
 // appendGapText appends the line for bytes that are missing.
 func appendGapText(dst []byte, r *record.Record, c colours) []byte {
 	dst = append(dst, c.gap...)
-	dst = fmt.Appendf(dst, "[%c %d bytes are missing at offset %d: %s]", arrow(r.Direction), r.Length, r.Offset, printable(r.Reason))
+	dst = fmt.Appendf(dst, "[%c %d bytes are missing at offset %d: %s]", r.Direction.Arrow(), r.Length, r.Offset, printable(r.Reason))
 	return append(dst, c.reset...)
 }
 
-// appendHexDump appends lines of sixteen bytes, as text too, each behind indent.
+// appendHexDump appends lines of sixteen bytes, as text too, each after indent.
 // offset is that of the first byte. Lines end where offsets are multiples of 16.
 func appendHexDump(dst []byte, indent string, offset uint64, data []byte) []byte {
 	const digits = "0123456789abcdef"

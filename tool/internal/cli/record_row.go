@@ -29,9 +29,7 @@ type recordRow struct {
 type rowWriter struct{ e *json.Encoder }
 
 func newRowWriter(w io.Writer) rowWriter {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return rowWriter{e}
+	return rowWriter{newJSONLines(w)}
 }
 
 func (w rowWriter) write(r *record.Record) error {

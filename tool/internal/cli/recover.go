@@ -34,7 +34,7 @@ this when there is none. Processes that are alive are left alone.`,
 			return err
 		}
 		config := persistence.DefaultConfig()
-		config.Dir, config.MaxTotal = dir, 0 // it is not for this command to remove anything
+		config.Dir, config.MaxTotal = dir, 0 // zero: this command removes nothing
 		var faults []error
 		found, err := persistence.Recover(config, persistence.Host{
 			Alert: func(what string, err error) { faults = append(faults, fmt.Errorf("%s: %w", what, err)) },
@@ -44,11 +44,12 @@ this when there is none. Processes that are alive are left alone.`,
 		}
 		windows := []query.Window{}
 		for i := range found {
-			if r := &found[i]; r.Err != nil {
+			r := &found[i]
+			if r.Err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", r.Spool, r.Err))
 			}
-			if found[i].Window.Window != "" {
-				windows = append(windows, query.Window{WindowLine: &found[i].Window})
+			if r.Window.Window != "" {
+				windows = append(windows, query.Window{WindowLine: &r.Window})
 			}
 		}
 		if len(found) == 0 {

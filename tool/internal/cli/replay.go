@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -68,8 +67,7 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 		}
 		out := &replayOutput{t: t, output: o, all: f.all}
 		if asJSON {
-			out.rows = json.NewEncoder(t.stdout)
-			out.rows.SetEscapeHTML(false)
+			out.rows = newJSONLines(t.stdout)
 		}
 		if f.dryRun {
 			err = out.plan(replay.NewPlan(recording, options), options)
@@ -84,7 +82,7 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 	return cmd
 }
 
-// replay replays the recording and prints what came of it.
+// replay replays the recording and prints the result.
 func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay.Options, out *replayOutput, report string) error {
 	plan := replay.NewPlan(recording, o)
 	if plan.Replayed == 0 {
@@ -99,9 +97,9 @@ func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay
 	if err != nil {
 		return err
 	}
-	line := startReplayProgress(ctx, t.stderr, replayer)
+	p := startProgress(ctx, t.stderr, func() string { return replayLine(replayer.Progress()) })
 	result, err := replayer.Run(ctx)
-	line.end()
+	p.end()
 	if err != nil {
 		return err
 	}
@@ -116,7 +114,7 @@ func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay
 	return replayError(result)
 }
 
-// announce says what is about to be sent where.
+// announce writes to standard error what is about to be sent where.
 func (t *tool) announce(plan *replay.Plan, o replay.Options) {
 	to := o.Target.String()
 	if o.Baseline != nil {
@@ -130,7 +128,7 @@ func (t *tool) announce(plan *replay.Plan, o replay.Options) {
 		plan.Replayed*max(o.Loops, 1), plan.Sends, size(plan.Bytes), printable(to), pace, plan.Skipped)
 }
 
-// replayError turns a result into what the exit code is to say.
+// replayError returns the error that the exit code of a result follows from.
 func replayError(r *replay.Result) error {
 	switch {
 	case r.Connections > 0 && r.Unconnected == r.Connections:
@@ -149,7 +147,7 @@ func replayError(r *replay.Result) error {
 	}
 }
 
-// replayFoundError says that a replay found what it looks for.
+// replayFoundError says that the replayed answers are not all as they were recorded.
 type replayFoundError struct{ text string }
 
 func (e *replayFoundError) Error() string { return e.text }

@@ -14,7 +14,7 @@ const (
 	diffLines = 6 // of text
 )
 
-// appendDifference shows what was recorded behind "-" and what came behind "+": as
+// appendDifference shows what was recorded after "-" and what came after "+": as
 // text where both are, and as a hex dump of the rows that differ.
 func appendDifference(b []byte, c *replay.Conn, d *replay.Difference, colour colours) []byte {
 	b = fmt.Appendf(b, "%s turn %d", printable(c.Conn), d.Turn)

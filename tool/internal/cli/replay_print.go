@@ -64,11 +64,7 @@ func (o *replayOutput) plan(p *replay.Plan, options replay.Options) error {
 	return err
 }
 
-func shortWindow(id string) string {
-	id = printable(id)
-	return id[:min(len(id), 8)]
-}
-
+// obstacles returns the texts of obstacles for a table.
 func obstacles(all []replay.Obstacle) string {
 	texts := make([]string, len(all))
 	for i, obstacle := range all {
@@ -82,7 +78,7 @@ func (o *replayOutput) conn(c *replay.Conn) {
 	var err error
 	if o.rows != nil {
 		err = o.rows.Encode(replayRowOf(c))
-	} else if o.all || c.Skipped || c.Err != nil || c.Different+c.Missing+c.Late > 0 || len(c.Obstacles) > 0 {
+	} else if o.all || c.Notable() {
 		if o.tab == nil {
 			o.tab = newTable(o.t.stdout, "CONN", "WINDOW", "PEER", "PROTOCOL", ">SENT", ">TURNS", ">EQUAL", ">DIFFERENT", ">MISSING", ">LATE", "NOTE")
 		}
@@ -93,6 +89,7 @@ func (o *replayOutput) conn(c *replay.Conn) {
 	}
 }
 
+// connResult returns the cells of a connection's row in the table.
 func connResult(c *replay.Conn) []string {
 	cells := []string{printable(c.Conn), shortWindow(c.Window), printable(c.Peer), string(c.Protocol)}
 	note := obstacles(c.Obstacles)
@@ -184,6 +181,12 @@ func appendReplaySummary(b []byte, r *replay.Result) []byte {
 		b = fmt.Appendf(b, "%-23s  p50 %s  p90 %s  p99 %s  max %s\n", line.name, briefly(q.P50), briefly(q.P90), briefly(q.P99), briefly(q.Max))
 	}
 	return b
+}
+
+// replayLine returns how far a replay has come, for people.
+func replayLine(p replay.Progress) string {
+	return fmt.Sprintf("%d sent, %d answered, %d different, %d failed (%d of %d connections)",
+		p.Sent, p.Answered, p.Different, p.Failed, p.Connections, p.Total)
 }
 
 // briefly returns a latency for people.

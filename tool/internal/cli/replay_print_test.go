@@ -11,14 +11,14 @@ import (
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
-func TestReplayLine(t *testing.T) {
+func TestReplayProgressHasEveryCount(t *testing.T) {
 	got := replayLine(replay.Progress{Connections: 3, Total: 9, Sent: 40, Answered: 38, Different: 2, Failed: 1})
 	if want := "40 sent, 38 answered, 2 different, 1 failed (3 of 9 connections)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
-func TestDifferenceInColour(t *testing.T) {
+func TestDifferencesAreEscapedAndShowWhatDiffers(t *testing.T) {
 	c := &replay.Conn{Identity: record.Identity{Conn: "k3v9qa-17"}, Loop: 2}
 	d := &replay.Difference{
 		Turn: 3, Verdict: replay.Different, Label: "GET /\x1b[2J", At: 9, Note: "a note",
@@ -41,7 +41,7 @@ func TestDifferenceInColour(t *testing.T) {
 	}
 }
 
-func TestReplayErrors(t *testing.T) {
+func TestReplaysThatFindDifferencesExitWithOne(t *testing.T) {
 	cause := errors.New("connect: refused")
 	for _, c := range []struct {
 		result replay.Result
@@ -62,7 +62,7 @@ func TestReplayErrors(t *testing.T) {
 	}
 }
 
-func TestBriefly(t *testing.T) {
+func TestLatenciesAreInTheirUnit(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0.00 ms", 1234 * time.Microsecond: "1.23 ms", 123 * time.Millisecond: "123 ms", 90 * time.Second: "90.00 s",
 	} {
@@ -70,6 +70,9 @@ func TestBriefly(t *testing.T) {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
+}
+
+func TestSpeedsAreFactorsOrMax(t *testing.T) {
 	if _, err := parseSpeed("max"); err != nil {
 		t.Error(err)
 	}

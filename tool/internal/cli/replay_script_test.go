@@ -83,7 +83,7 @@ func maketalk(ts *testscript.TestScript, neg bool, args []string) {
 			steps = append(steps, open, data(in, "GET /tea HTTP/1.1\r\nHost: a\r\n\r\n"),
 				data(out, httpResponse("a1b2", 7, "Mon, 06 May 2024 07:08:09 GMT")), end("RemoteClose"))
 		case "before":
-			// What is lost in front stands for what passed before the window.
+			// The gap at the beginning is for what passed before the window.
 			steps = append(steps, turnFrom(20+i, 100)...)
 		case "gap":
 			steps = append(steps, open)

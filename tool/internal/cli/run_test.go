@@ -21,7 +21,7 @@ import (
 // running is a command line that is being executed.
 type running struct {
 	lines  *bufio.Scanner // of standard output
-	stderr *bytes.Buffer  // complete once code has given its value
+	stderr *bytes.Buffer  // complete once code has been received from
 	code   chan int
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // sessionPrinter prints one connection as a dialogue: each line of the client's
-// behind "> ", each of the proxy's behind "< ", in two colours.
+// after "> ", each of the proxy's after "< ", in two colours.
 type sessionPrinter struct {
 	w      io.Writer
 	output *output
@@ -84,7 +84,7 @@ func (p *sessionPrinter) appendText(b []byte, r *record.Record) []byte {
 	for data := r.Data; len(data) > 0; {
 		if !p.within {
 			b = append(b, p.colour.of(r.Direction)...)
-			b = append(b, arrow(r.Direction), ' ')
+			b = append(b, r.Direction.Arrow(), ' ')
 			p.within = true
 		}
 		line, rest, ended := bytes.Cut(data, []byte("\n"))

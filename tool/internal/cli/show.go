@@ -85,11 +85,11 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	return cmd
 }
 
-// pollEvery is how often files are looked at for more.
+// pollEvery is how long show waits between two looks for more in the files.
 const pollEvery = 200 * time.Millisecond
 
-// poll returns a function that shows what there is and waits a while for more,
-// for dump.Options.
+// poll returns a Wait function for dump.Options: it shows what there is and waits
+// pollEvery.
 func (t *tool) poll(ctx context.Context) func() error {
 	return func() error {
 		if err := t.stdout.Flush(); err != nil {
@@ -106,8 +106,8 @@ func (t *tool) poll(ctx context.Context) func() error {
 	}
 }
 
-// printer returns the function that prints records in the form asked for, each with
-// the gaps in front of it that no record mentions, and the function to call after the last record.
+// printer returns the function that prints a record in the wanted form, after the gaps
+// before it that no record mentions. end is to be called after the last record.
 func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
 	var put func(r *record.Record) error
 	end = func() error { return nil }

@@ -16,7 +16,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// status is what a recorder says of itself.
+// status is the status that the admin API returns.
 type status struct {
 	Run    string `json:"run"`
 	Switch struct {
@@ -193,7 +193,7 @@ func inBrackets(s string) string {
 	return " (" + s + ")"
 }
 
-// layerText says what a layer of the switch wants.
+// layerText returns a layer of the switch for people.
 func layerText(c *model.DumpConfig) string {
 	if c.Switch != model.SwitchOn {
 		return c.Switch

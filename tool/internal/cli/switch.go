@@ -91,8 +91,8 @@ func addLayer(cmd *cobra.Command, layer *string) {
 	cmd.Flags().StringVar(layer, "layer", string(model.LayerApp), "whose `layer` of the configuration: app or global")
 }
 
-// setLayer changes one layer, starting from what is in force, and says what has
-// become of the switch.
+// setLayer changes one layer, starting from what is in force, and prints the switch
+// that results.
 func (t *tool) setLayer(cmd *cobra.Command, a *adminFlags, name string, edit func(*model.DumpConfig)) error {
 	layer := model.Layer(name)
 	if layer != model.LayerApp && layer != model.LayerGlobal {

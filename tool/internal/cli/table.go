@@ -86,7 +86,7 @@ func appendSpaces(dst []byte, n int) []byte {
 	return dst
 }
 
-// end writes what is held back.
+// end writes the rows that add has kept.
 func (t *table) end() error {
 	if t.widths == nil {
 		t.start()

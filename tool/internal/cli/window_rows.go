@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -48,8 +47,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows []query.Windo
 
 // writeWindows writes windows as JSON lines.
 func writeWindows(w io.Writer, windows []query.Window) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
+	e := newJSONLines(w)
 	for _, window := range windows {
 		row := windowRow(window)
 		row.Opened, row.Closed = row.Opened.UTC(), row.Closed.UTC()
@@ -60,7 +58,10 @@ func writeWindows(w io.Writer, windows []query.Window) error {
 	return nil
 }
 
-// losses says what a window lost, and why.
+// shortWindow returns the part of a window's id that tables have.
+func shortWindow(id string) string { return layout.WindowPrefix(printable(id)) }
+
+// losses returns how much was lost, and why.
 func losses(a *record.Accounts) string {
 	if a.Lost == (record.PerDirection{}) {
 		return "-"

@@ -13,7 +13,7 @@ import (
 func (q *Query) Connections(ctx context.Context, f func(*dump.Connection) error) error {
 	streams := dump.NewStreams(nil, f)
 	err := q.Each(ctx, streams.Add)
-	// What was read until an error came is worth telling.
+	// f is also called with what was read before an error.
 	if last := streams.Finish(); err == nil {
 		err = last
 	}

@@ -28,7 +28,7 @@ type Query struct {
 
 // Report receives what is not a record. Each of its functions may be nil.
 type Report struct {
-	// Damage is called with each damaged place. Reading goes on behind it.
+	// Damage is called with each damaged place. Reading goes on after it.
 	Damage func(*record.DamageError)
 
 	// Legacy is called once, before the first record of hex lines without

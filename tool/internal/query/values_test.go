@@ -10,7 +10,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-func TestParseTime(t *testing.T) {
+func TestTimesAreReadInEveryForm(t *testing.T) {
 	zone := time.FixedZone("", 8*3600)
 	now := time.Date(2024, 5, 6, 15, 0, 0, 0, zone)
 	for text, want := range map[string]time.Time{
@@ -35,7 +35,7 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-func TestParsePeer(t *testing.T) {
+func TestPeersAreAddressesOrNetworks(t *testing.T) {
 	for text, want := range map[string]struct {
 		peer string
 		port uint16
@@ -58,7 +58,7 @@ func TestParsePeer(t *testing.T) {
 	}
 }
 
-func TestParseDirectionAndFormat(t *testing.T) {
+func TestUnknownDirectionsAndFormatsAreRefused(t *testing.T) {
 	if d, err := ParseDirection("both"); d != nil || err != nil {
 		t.Errorf("both is %v, %v", d, err)
 	}

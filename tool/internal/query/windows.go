@@ -21,8 +21,8 @@ type Window struct {
 
 // Windows returns the windows in which records are wanted, in the order in which
 // they opened. They come from the index. They are worked out of the records where
-// scan is set, where there is no index, and where the filter asks for what an index
-// does not have.
+// scan is set, where there is no index, and where the filter selects by what an
+// index does not have.
 func (q *Query) Windows(ctx context.Context, scan bool) ([]Window, error) {
 	indexed, err := q.Indexed()
 	missing := errors.Is(err, os.ErrNotExist)
@@ -32,7 +32,7 @@ func (q *Query) Windows(ctx context.Context, scan bool) ([]Window, error) {
 	f := &q.Options.Filter
 	byRecords := f.Conn != "" || f.Peer.IsValid() || f.PeerPort != 0 || f.Only != nil
 	if byRecords {
-		indexed = nil // the index does not tell connections apart
+		indexed = nil // the index has no connections
 	}
 	if !missing && !scan && !byRecords {
 		return indexed, nil

@@ -21,7 +21,7 @@ func RandomEvents(seed uint64, n int) []Event {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	type connection struct {
 		flow   *record.Flow
-		next   [2]uint64
+		next   record.PerDirection
 		opened bool
 	}
 	var live []*connection
@@ -40,8 +40,8 @@ func RandomEvents(seed uint64, n int) []Event {
 		c := &connection{flow: NewFlow(network, i+1, client, server)}
 		if rng.IntN(2) == 0 {
 			c.flow.FromStart = false
-			c.next = [2]uint64{rng.Uint64N(1 << 34), rng.Uint64N(1 << 34)}
-			c.flow.Next = record.PerDirection{In: c.next[0], Out: c.next[1]}
+			c.next = record.PerDirection{In: rng.Uint64N(1 << 34), Out: rng.Uint64N(1 << 34)}
+			c.flow.Next = c.next
 		}
 		live = append(live, c)
 	}
@@ -51,7 +51,7 @@ func RandomEvents(seed uint64, n int) []Event {
 		now += int64(rng.IntN(2000)+1) * 1000
 		r.Time = time.Unix(0, now)
 		f := c.flow
-		r.Identity = record.Identity{Window: f.Window, Conn: f.Conn, Port: f.Port, Network: f.Network, Peer: f.Peer, Listener: f.Listener, ListenerName: f.ListenerName}
+		r.Identity = f.Identity
 		events = append(events, Event{f, r})
 	}
 	reasons := []record.Reason{record.ReasonBufferFull, record.ReasonWriteError, record.ReasonLimit, record.ReasonGuard, record.ReasonDisk}
@@ -61,20 +61,20 @@ func RandomEvents(seed uint64, n int) []Event {
 		c := live[i]
 		if !c.opened {
 			c.opened = true
-			add(c, record.Record{Kind: record.KindOpen, Start: c.flow.FromStart, Base: record.PerDirection{In: c.next[0], Out: c.next[1]}, HasBase: true})
+			add(c, record.Record{Kind: record.KindOpen, Start: c.flow.FromStart, Base: c.next, HasBase: true})
 		}
 		dir := record.Direction(rng.IntN(2))
 		switch p := rng.IntN(20); {
 		case p == 0:
-			add(c, record.Record{Kind: record.KindClose, Reason: ends[rng.IntN(len(ends))], Totals: record.PerDirection{In: c.next[0], Out: c.next[1]}})
+			add(c, record.Record{Kind: record.KindClose, Reason: ends[rng.IntN(len(ends))], Totals: c.next})
 			live = append(live[:i], live[i+1:]...)
 		case p == 1:
 			n := 1 + rng.Uint64N(1<<30)
 			if rng.IntN(4) == 0 {
-				n += 1 << 33 // more than sequence numbers can tell
+				n += 1 << 33 // more than sequence numbers can count
 			}
-			add(c, record.Record{Kind: record.KindGap, Direction: dir, Offset: c.next[dir], Length: n, Reason: reasons[rng.IntN(len(reasons))].String()})
-			c.next[dir] += n
+			add(c, record.Record{Kind: record.KindGap, Direction: dir, Offset: c.next.Of(dir), Length: n, Reason: reasons[rng.IntN(len(reasons))].String()})
+			c.next.Add(dir, n)
 		default:
 			n := 1 + rng.IntN(300)
 			if p == 2 {
@@ -90,14 +90,14 @@ func RandomEvents(seed uint64, n int) []Event {
 			if n == 0 && c.flow.Network != "udp" {
 				continue
 			}
-			add(c, record.Record{Kind: record.KindData, Direction: dir, Offset: c.next[dir], Length: uint64(n), Data: data})
-			c.next[dir] += uint64(n)
+			add(c, record.Record{Kind: record.KindData, Direction: dir, Offset: c.next.Of(dir), Length: uint64(n), Data: data})
+			c.next.Add(dir, uint64(n))
 		}
 	}
 	return events
 }
 
-// Encode gives events to an encoder and returns the extended dst.
+// Encode encodes events and returns the extended dst.
 func Encode(dst []byte, encoder record.Encoder, events []Event) []byte {
 	for _, e := range events {
 		dst = encodeEvent(dst, encoder, e)
@@ -120,6 +120,6 @@ func encodeEvent(dst []byte, encoder record.Encoder, e Event) []byte {
 		}
 		return encoder.Gap(dst, t, e.Flow, r.Direction, r.Offset, r.Length, reason)
 	default:
-		return encoder.Close(dst, t, e.Flow, record.CloseReason(r.Reason), record.PerDirection{In: r.Totals.In, Out: r.Totals.Out})
+		return encoder.Close(dst, t, e.Flow, record.CloseReason(r.Reason), r.Totals)
 	}
 }

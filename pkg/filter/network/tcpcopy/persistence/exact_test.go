@@ -125,7 +125,7 @@ func (s *scenario) judge(reasons bool) {
 	}
 	for n, session := range s.sessions {
 		w := s.indexed(n)
-		var logged, passed oracle.Both
+		var logged, passed oracle.PerDirection
 		for _, c := range all {
 			if c.Window == w.Window {
 				logged.In += c.In.Kept() + c.In.Lost()

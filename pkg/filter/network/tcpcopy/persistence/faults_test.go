@@ -304,7 +304,7 @@ func TestAForbiddenDirectoryIsOneAlert(t *testing.T) {
 	}
 	r.window(2, func(s *Session) { p.say(s, record.In, []byte("here")) })
 	first, second := r.indexed(1), r.indexed(2)
-	if first.Lost.In != 12 || first.Written.In != 0 || second.Written != (oracle.Both{In: 4}) {
+	if first.Lost.In != 12 || first.Written.In != 0 || second.Written != (oracle.PerDirection{In: 4}) {
 		t.Errorf("index %+v, %+v", first, second)
 	}
 }

@@ -166,12 +166,12 @@ type peer struct {
 
 	mu     sync.Mutex // guards the rest
 	passed [2][]byte
-	seen   map[*Session]oracle.Both // what the session has to account for
-	gone   *Session                 // has had the close event
+	seen   map[*Session]oracle.PerDirection // what the session has to account for
+	gone   *Session                         // has had the close event
 }
 
 func newPeer(run string, id int) *peer {
-	p := &peer{id: fmt.Sprintf("%s-%d", run, id), seen: map[*Session]oracle.Both{}}
+	p := &peer{id: fmt.Sprintf("%s-%d", run, id), seen: map[*Session]oracle.PerDirection{}}
 	p.ID = uint64(id)
 	p.Describe = func() record.Endpoint {
 		client := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(10000+id%50000))
@@ -228,7 +228,7 @@ func (p *peer) slip(s *Session, dir record.Direction, data []byte) {
 func (p *peer) hangUp(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.seen[s] != (oracle.Both{}) {
+	if p.seen[s] != (oracle.PerDirection{}) {
 		p.gone = s // a session that knows nothing of the connection has no close event
 	}
 	s.End(&p.Conn, "RemoteClose", p.before())

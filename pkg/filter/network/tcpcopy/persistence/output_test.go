@@ -74,7 +74,7 @@ func (b *workerHarness) say(p *peer, dir record.Direction, data []byte) {
 
 // end closes a connection as Session.End does.
 func (b *workerHarness) end(p *peer) {
-	if p.seen[b.session] != (oracle.Both{}) && p.gone == nil {
+	if p.seen[b.session] != (oracle.PerDirection{}) && p.gone == nil {
 		p.gone = b.session
 		b.shard.End(&p.Conn, record.CloseRemote, p.before())
 	}

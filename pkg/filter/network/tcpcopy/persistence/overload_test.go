@@ -56,7 +56,7 @@ func TestOverloadNeverBlocks(t *testing.T) {
 	resume()
 	s.Close(time.Now())
 	w := r.indexed(1)
-	if w.Written == (oracle.Both{}) {
+	if w.Written == (oracle.PerDirection{}) {
 		t.Error("nothing is written")
 	}
 	r.agrees(w)

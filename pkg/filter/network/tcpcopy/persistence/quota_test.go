@@ -75,7 +75,7 @@ func TestTheDirectoryKeepsToItsSize(t *testing.T) {
 		const windows = 6
 		for n := range windows {
 			w := r.window(n, func(s *Session) { talkMuch(s, p, 1<<20) })
-			if w.Lost != (oracle.Both{}) {
+			if w.Lost != (oracle.PerDirection{}) {
 				t.Errorf("window %d: %+v", n, w)
 			}
 			// A segment may be another process's until it is a while old.

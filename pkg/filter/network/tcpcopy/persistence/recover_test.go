@@ -117,8 +117,8 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 			}
 			const lost, records = victimConnections * victimPaused, victimConnections * victimMessages
 			if !w.Recovered || w.Connections != victimConnections ||
-				w.Written != (oracle.Both{In: written, Out: written}) || w.Lost != (oracle.Both{In: lost, Out: lost}) ||
-				w.Records != (oracle.Both{In: records, Out: records}) || w.LostBy["guard"] != 2*lost {
+				w.Written != (oracle.PerDirection{In: written, Out: written}) || w.Lost != (oracle.PerDirection{In: lost, Out: lost}) ||
+				w.Records != (oracle.PerDirection{In: records, Out: records}) || w.LostBy["guard"] != 2*lost {
 				t.Errorf("the index has %+v, want %d bytes written and %d lost each way", w, written, lost)
 			}
 			found := map[string][2][]byte{}

@@ -178,7 +178,7 @@ func TestTwoStoresShareADirectory(t *testing.T) {
 	}
 	for i, r := range harnesses {
 		w := harnesses[0].indexed(i)
-		if w.Lost != (oracle.Both{}) {
+		if w.Lost != (oracle.PerDirection{}) {
 			t.Errorf("store %d: %+v", i, w)
 		}
 		r.agrees(w)

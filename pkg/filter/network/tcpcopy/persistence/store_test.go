@@ -79,7 +79,7 @@ func TestTheIndexLineHasWhatTheWindowHad(t *testing.T) {
 	})
 	want := oracle.Window{
 		Window: windowID(1), Trigger: "manual", Run: r.run, Connections: 3,
-		Records: oracle.Both{In: 3, Out: 3}, Seen: oracle.Both{In: 15, Out: 9}, Written: oracle.Both{In: 15, Out: 9},
+		Records: oracle.PerDirection{In: 3, Out: 3}, Seen: oracle.PerDirection{In: 15, Out: 9}, Written: oracle.PerDirection{In: 15, Out: 9},
 	}
 	if w.Opened.Before(opened) || w.Closed.Before(w.Opened) {
 		t.Errorf("from %v to %v", w.Opened, w.Closed)

@@ -12,7 +12,7 @@ import (
 type parsedComment struct {
 	conn     string
 	identity *parsedIdentity
-	note     note
+	comment  comment
 }
 
 // parsedIdentity is the content of an identity comment.
@@ -86,18 +86,19 @@ func parseIdentityComment(text string) (c parsedComment, ok bool) {
 // parseGapComment reads "conn=<id> > <offset> <length> <reason>".
 func parseGapComment(text string) (c parsedComment, ok bool) {
 	var words [5]string
-	if !cutWords(text, words[:]) || words[1] != ">" && words[1] != "<" {
+	if !cutWords(text, words[:]) || len(words[1]) != 1 {
+		return c, false
+	}
+	dir, ok := record.ParseArrow(words[1][0])
+	if !ok {
 		return c, false
 	}
 	c.conn = words[0]
-	c.note = note{kind: noteGap, reason: words[4]}
-	if words[1] == "<" {
-		c.note.dir = record.Out
-	}
+	c.comment = comment{kind: commentGap, dir: dir, reason: words[4]}
 	var okOffset, okLength bool
-	c.note.offset, okOffset = parseUint(words[2])
-	c.note.length, okLength = parseUint(words[3])
-	return c, okOffset && okLength && c.note.length > 0 && c.note.offset+c.note.length > c.note.offset
+	c.comment.offset, okOffset = parseUint(words[2])
+	c.comment.length, okLength = parseUint(words[3])
+	return c, okOffset && okLength && c.comment.length > 0 && c.comment.offset+c.comment.length > c.comment.offset
 }
 
 // parseCloseComment reads "conn=<id> <reason> > <bytes> < <bytes>".
@@ -107,10 +108,10 @@ func parseCloseComment(text string) (c parsedComment, ok bool) {
 		return c, false
 	}
 	c.conn = words[0]
-	c.note = note{kind: noteClose, reason: words[1]}
+	c.comment = comment{kind: commentClose, reason: words[1]}
 	var okIn, okOut bool
-	c.note.totals.In, okIn = parseUint(words[3])
-	c.note.totals.Out, okOut = parseUint(words[5])
+	c.comment.totals.In, okIn = parseUint(words[3])
+	c.comment.totals.Out, okOut = parseUint(words[5])
 	return c, okIn && okOut
 }
 

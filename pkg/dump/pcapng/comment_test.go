@@ -31,18 +31,18 @@ func checkComments(t *testing.T, f *record.Flow, offset, length uint64, reason s
 			t.Fatalf("%q reads as %+v, want %+v", text, got, want)
 		}
 	}
-	n := note{kind: noteGap, dir: record.Out, offset: offset, length: length, reason: reason}
+	n := comment{kind: commentGap, dir: record.Out, offset: offset, length: length, reason: reason}
 	text = commentText(appendGap(nil, f, n))
 	c, ok = parseComment(text)
 	n.reason = cut(reason)
-	if valid := length > 0 && offset+length > offset; ok != valid || ok && (c.note != n || c.conn != cut(f.Conn)) {
+	if valid := length > 0 && offset+length > offset; ok != valid || ok && (c.comment != n || c.conn != cut(f.Conn)) {
 		t.Fatalf("%q reads as %+v, %t", text, c, ok)
 	}
-	n = note{kind: noteClose, reason: reason, totals: record.PerDirection{In: offset, Out: length}}
+	n = comment{kind: commentClose, reason: reason, totals: record.PerDirection{In: offset, Out: length}}
 	text = commentText(appendClose(nil, f, n))
 	c, ok = parseComment(text)
 	n.reason = cut(reason)
-	if !ok || c.note != n || c.conn != cut(f.Conn) {
+	if !ok || c.comment != n || c.conn != cut(f.Conn) {
 		t.Fatalf("%q reads as %+v, %t", text, c, ok)
 	}
 }

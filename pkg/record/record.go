@@ -44,20 +44,12 @@ type Record struct {
 
 	// Start of an opening says that the connection began in the window. Base holds
 	// the offsets from which the window has it, where HasBase says that the file
-	// tells them.
+	// has them.
 	Start   bool
 	Base    PerDirection
 	HasBase bool
 
-	// Legacy says that the file tells neither connections nor offsets: the record
-	// is a piece of everything that its port received.
+	// Legacy says that the file has neither connections nor offsets: the record is a
+	// piece of everything that its port received.
 	Legacy bool
-}
-
-// Gap is a part of a stream that passed in a window and is not in the files.
-type Gap struct {
-	Direction Direction
-	Offset    uint64 // bytes of the direction that came before
-	Length    uint64 // bytes
-	Reason    string // a Reason's word, or ReasonMissing
 }

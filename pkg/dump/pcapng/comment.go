@@ -7,21 +7,22 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// note is what a packet's comment says besides the flow's identity.
-type note struct {
-	kind           noteKind
+// comment is what a packet's comment says of a gap or a close event. Of a packet
+// without either, it is zero.
+type comment struct {
+	kind           commentKind
 	dir            record.Direction // of a gap
 	offset, length uint64           // of a gap
 	reason         string
 	totals         record.PerDirection // at the close
 }
 
-type noteKind uint8
+type commentKind uint8
 
 const (
-	noteNone noteKind = iota
-	noteGap
-	noteClose
+	commentNone commentKind = iota
+	commentGap
+	commentClose
 )
 
 // maxValue is how many bytes of a value a comment keeps.
@@ -65,15 +66,11 @@ func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 }
 
 // appendGap appends "gap conn=<id> <'>' or '<'> <offset> <length> <reason>".
-func appendGap(dst []byte, f *record.Flow, n note) []byte {
+func appendGap(dst []byte, f *record.Flow, n comment) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "gap conn="...)
 	dst = appendValue(dst, f.Conn)
-	if n.dir == record.In {
-		dst = append(dst, " > "...)
-	} else {
-		dst = append(dst, " < "...)
-	}
+	dst = append(dst, ' ', n.dir.Arrow(), ' ')
 	dst = strconv.AppendUint(dst, n.offset, 10)
 	dst = append(dst, ' ')
 	dst = strconv.AppendUint(dst, n.length, 10)
@@ -83,7 +80,7 @@ func appendGap(dst []byte, f *record.Flow, n note) []byte {
 }
 
 // appendClose appends "close conn=<id> <reason> > <bytes in all> < <bytes in all>".
-func appendClose(dst []byte, f *record.Flow, n note) []byte {
+func appendClose(dst []byte, f *record.Flow, n comment) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "close conn="...)
 	dst = appendValue(dst, f.Conn)
