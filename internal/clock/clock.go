@@ -1,5 +1,6 @@
-// Package clock is where the strategy's controller and the replay get the time from:
-// an interface, the system's clock, and a manual one for tests.
+// Package clock is the time that the strategy's controller, the store of a dump
+// directory and the replay go by: an interface, the system's clock, and a manual one
+// for tests.
 package clock
 
 import "time"
