@@ -3,6 +3,7 @@ package buffer
 import (
 	"sync"
 	"time"
+	"unsafe"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -15,7 +16,7 @@ type Shard struct {
 	state    *ShardState   // what a recovery knows of the shard; its losses are written under mu
 	full     chan struct{} // has an element when the active batch is worth a swap
 
-	spare Batch // the worker's, between two calls of Swap
+	spare *workerBatch // the worker's, between two calls of Swap
 
 	mu       sync.Mutex // guards the rest, and Conn's part of it
 	clock    Clock      // of the entries
@@ -32,6 +33,13 @@ type Shard struct {
 	tally    Tally
 }
 
+// workerBatch is the batch that a worker reads without the shard's lock. It has cache
+// lines of its own: in those of the lock each of its reads would wait for a connection.
+type workerBatch struct {
+	Batch
+	_ [128 - unsafe.Sizeof(Batch{})]byte
+}
+
 // NewShards returns the shards of a session whose batches are in spool. Their
 // clocks go on from begun, a reading of time.Now.
 func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
@@ -40,7 +48,7 @@ func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 		shards[i] = &Shard{
 			geometry: g, state: state, full: make(chan struct{}, 1), clock: NewClock(begun),
 			active: Batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]},
-			spare:  Batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]},
+			spare:  &workerBatch{Batch: Batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}},
 			number: 1, joined: map[*Conn]struct{}{},
 		}
 	}
@@ -153,12 +161,12 @@ func (sh *Shard) Swap() *Batch {
 	if sh.active.n == 0 {
 		return nil
 	}
-	sh.active, sh.spare = sh.spare, sh.active
+	sh.active, sh.spare.Batch = sh.spare.Batch, sh.active
 	sh.number++
 	sh.active.state.begin(sh.number)
 	sh.woken = false
 	sh.writeClosesLocked(closesPerSwap, sh.clock.Now())
-	return &sh.spare
+	return &sh.spare.Batch
 }
 
 // WritePending writes the gaps and close events that have found no room, as long as
