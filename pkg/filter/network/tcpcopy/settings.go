@@ -159,7 +159,7 @@ func parseOutput(b *block) *outputSettings {
 	if b.value("roll", &words, "roller words such as size=256 age=7 keep=10 compress=on") {
 		roll, err := persistence.ParseRoll(words)
 		if err != nil {
-			*b.errs = append(*b.errs, withNames(err, fieldNames))
+			*b.errs = append(*b.errs, withNames(err, fieldNames()))
 		}
 		o.roll = &roll
 	}
@@ -194,21 +194,23 @@ func parseBuffer(b *block) *bufferSettings {
 	return s
 }
 
-// fieldNames are the configuration's names of the fields of persistence.Config.
-var fieldNames = map[string]string{
-	"Dir":        "output.dir",
-	"Formats":    "output.formats",
-	"Roll":       "output.roll",
-	"MaxTotal":   "output.max_total",
-	"MinFree":    "output.min_free",
-	"BufferSize": "buffer.size",
-	"Workers":    "buffer.workers",
+// fieldNames returns the configuration's names of the fields of persistence.Config.
+func fieldNames() map[string]string {
+	return map[string]string{
+		"Dir":        "output.dir",
+		"Formats":    "output.formats",
+		"Roll":       "output.roll",
+		"MaxTotal":   "output.max_total",
+		"MinFree":    "output.min_free",
+		"BufferSize": "buffer.size",
+		"Workers":    "buffer.workers",
+	}
 }
 
 // check adds the faults of c, by the configuration's names.
 func (b *block) check(c persistence.Config) {
 	for _, err := range c.Validate() {
-		*b.errs = append(*b.errs, withNames(err, fieldNames))
+		*b.errs = append(*b.errs, withNames(err, fieldNames()))
 	}
 }
 

@@ -83,10 +83,10 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		Alert:      func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
 		Info:       func(format string, args ...any) { r.host.log.Infof(format, args...) },
 		Panicked:   r.countPanic,
-		FieldNames: fieldNames,
+		FieldNames: fieldNames(),
 	})
 	if err != nil {
-		return nil, withNames(err, fieldNames)
+		return nil, withNames(err, fieldNames())
 	}
 	return store, nil
 }
