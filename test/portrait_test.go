@@ -9,7 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/metadata"
+
+	"mosn.io/tcpcopy/internal/grpcecho"
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/wiretap"
 )
 
 var portraitLine = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[INFO\] \[([0-9a-f-]{36})\]\[([A-Z]+)\]\[(\d+)\](\{.*\})$`)
@@ -45,6 +49,44 @@ func TestRequestHeadersBecomePortraits(t *testing.T) {
 	request("MO 4")
 	second := m.window(func() { request("MO 5") })
 
+	m.portraysFlights(address, flightOf{first.Window, "MO 2"}, flightOf{second.Window, "MO 5"})
+}
+
+// MOSN's gRPC server runs stream filters for unary calls, and for those one phase only.
+func TestGRPCMetadataBecomesPortraits(t *testing.T) {
+	t.Parallel()
+	base, address := newBase(t), freeAddress(t)
+	listener := mosnproc.NewListener("grpc", address, recorder(base),
+		mosnproc.Filter{Type: "grpc", Config: block{"server_name": grpcecho.ServerName}})
+	listener.Streams = []mosnproc.Filter{{Type: "tcpcopy_portrait"}}
+	m := start(t, base, configOf("127.0.0.1:1", listener))
+
+	var tap *wiretap.Conn
+	conn := dialGRPC(t, address, &tap)
+	defer conn.Close()
+	call := func(flight string) {
+		t.Helper()
+		ctx := metadata.AppendToOutgoingContext(deadline(t), "x-flight", flight, "authorization", "Bearer hunter2-token")
+		if _, err := grpcecho.Echo(ctx, conn, []byte("request to land")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("MO 1") // no window is open
+	first := m.window(func() {
+		call("MO 2")
+		call("MO 3")
+	})
+	second := m.window(func() { call("MO 4") })
+	m.portraysFlights(address, flightOf{first.Window, "MO 2"}, flightOf{second.Window, "MO 4"})
+}
+
+// flightOf is the request whose portrait a window has.
+type flightOf struct{ window, flight string }
+
+// portraysFlights checks that the portrait log has these portraits and no others.
+func (m *mosn) portraysFlights(address string, all ...flightOf) {
+	t := m.t
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.dump, "dump_portrait_data.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +95,11 @@ func TestRequestHeadersBecomePortraits(t *testing.T) {
 		t.Errorf("a portrait holds what was to be left out:\n%s", text)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if len(lines) != 2 {
+	if len(lines) != len(all) {
 		t.Fatalf("%d portraits, want one per window:\n%s", len(lines), text)
 	}
 	_, port, _ := strings.Cut(address, ":")
-	for i, want := range []struct{ window, flight string }{{first.Window, "MO 2"}, {second.Window, "MO 5"}} {
+	for i, want := range all {
 		field := portraitLine.FindStringSubmatch(lines[i])
 		if field == nil {
 			t.Errorf("not a portrait's line: %q", lines[i])

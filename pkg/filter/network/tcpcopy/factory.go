@@ -25,6 +25,7 @@ type factory struct {
 
 	mu       sync.Mutex     // guards the rest
 	tried    bool           // bind has been called
+	grpc     bool           // portraysGRPC of the listener
 	listener *boundListener // nil before bind, and if the listener was refused
 }
 
@@ -50,6 +51,9 @@ func (f *factory) Init(param any) error {
 	if !ok {
 		return fmt.Errorf("tcpcopy: Init with %T, valid: *v2.Listener", param)
 	}
+	f.mu.Lock()
+	f.grpc = portraysGRPC(ln)
+	f.mu.Unlock()
 	return f.bind(ln.Name, portOf(ln))
 }
 
@@ -66,28 +70,29 @@ func (f *factory) bind(name, port string) error {
 	return err
 }
 
-// bound returns the listener, nil if it was refused. tried is false before bind.
-func (f *factory) bound() (l *boundListener, tried bool) {
+// bound returns the listener, nil if it was refused, and portraysGRPC of it. tried is
+// false before bind.
+func (f *factory) bound() (l *boundListener, grpc, tried bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.listener, f.tried
+	return f.listener, f.grpc, f.tried
 }
 
 // CreateFilterChain adds a filter to a connection that is to be recorded.
 func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFilterChainFactoryCallbacks) {
 	defer f.recorder.recoverPanic("CreateFilterChain")
-	l, tried := f.bound()
+	l, grpc, tried := f.bound()
 	if !tried {
 		// A host that does not call Init names the listener in the context.
 		if err := f.bind(contextText(ctx, types.VariableListenerName), contextPort(ctx)); err != nil {
 			f.recorder.host.log.Warnf("%v", err)
 		}
-		l, _ = f.bound()
+		l, grpc, _ = f.bound()
 	}
 	if l == nil || !l.scope.wants(ctx) {
 		return
 	}
-	fl := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l}
+	fl := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l, grpc: grpc}
 	callbacks.AddReadFilter(fl)
 	if l.scope.both {
 		callbacks.AddWriteFilter(fl)

@@ -21,6 +21,7 @@ type filter struct {
 	recorder *recorder
 	gate     *strategy.Controller // the recorder's; here it saves the hot path a load
 	listener *boundListener
+	grpc     bool // the recorder's clients have the connection until it is closed
 	conn     api.Connection
 	self     persistence.Conn
 	window   string // ID of the window in which the connection was created; "" outside of windows
@@ -41,9 +42,13 @@ var (
 // connection's chain.
 func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	f.conn = cb.Connection()
+	if f.grpc {
+		f.recorder.clients.add(f.conn.RemoteAddr(), f.listener.port)
+	}
 	f.self.ID = f.conn.ID()
 	f.self.Limit = f.listener.scope.limit
 	f.self.Describe = f.describe
+	f.self.Sent = f.sent.Load
 	f.self.Datagrams = networkOf(f.conn) == "udp"
 	if w := f.gate.Open(); w != nil {
 		f.window = w.ID
@@ -146,6 +151,9 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 	defer f.recorder.recoverPanic("OnEvent")
 	if !event.IsClose() || f.closed.Swap(true) {
 		return
+	}
+	if f.grpc {
+		f.recorder.clients.remove(f.conn.RemoteAddr())
 	}
 	if w := f.gate.Open(); w != nil {
 		totals := record.PerDirection{In: f.read.Load(), Out: f.sent.Load()}

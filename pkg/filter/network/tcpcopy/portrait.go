@@ -22,7 +22,9 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 	}
 	port := ""
 	if ctx != nil {
-		port = contextPort(ctx)
+		if port = contextPort(ctx); port == "" {
+			port = r.clients.port(ctx)
+		}
 	}
 	accepted, err := sessionOf(w).Portrait(business, port, func() ([]byte, error) { return portraitJSON(data) })
 	if err != nil {

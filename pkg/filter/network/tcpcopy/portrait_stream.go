@@ -55,20 +55,30 @@ func newPortraitFactory(r *recorder, config map[string]any) (api.StreamFilterCha
 	return f, nil
 }
 
-// CreateFilterChain adds the filter to a stream.
+// CreateFilterChain adds the filter to a stream, for two phases. MOSN's proxy runs the
+// first of them before it looks for a route, so that requests without one have a portrait
+// too. MOSN's gRPC server (pkg/filter/network/grpc/factory.go) runs the second alone.
 func (f *portraitFactory) CreateFilterChain(_ context.Context, callbacks api.StreamFilterChainFactoryCallbacks) {
-	callbacks.AddStreamReceiverFilter(&portraitFilter{f}, api.BeforeRoute)
+	filter := &portraitFilter{portraitFactory: f}
+	callbacks.AddStreamReceiverFilter(filter, api.BeforeRoute)
+	callbacks.AddStreamReceiverFilter(filter, api.AfterRoute)
 }
 
-// portraitFilter is the filter of one stream. It has no state of its own.
+// portraitFilter is the filter of one stream. MOSN calls it from one goroutine at a time.
 type portraitFilter struct {
 	*portraitFactory
+	ran bool // OnReceive has had the request
 }
 
 var _ api.StreamReceiverFilter = (*portraitFilter)(nil)
 
-// OnReceive uploads the request's headers. Outside a window it costs one load.
+// OnReceive uploads the request's headers, in the first phase that the stream has.
+// Outside a window it costs one load.
 func (f *portraitFilter) OnReceive(ctx context.Context, headers api.HeaderMap, _ api.IoBuffer, _ api.HeaderMap) api.StreamFilterStatus {
+	if f.ran {
+		return api.StreamFilterContinue
+	}
+	f.ran = true
 	if f.recorder.controller.Open() != nil && headers != nil {
 		f.recorder.uploadPortrait(f.business, visibleHeaders{headers, f.exclude}, ctx)
 	}

@@ -116,10 +116,35 @@ func TestPortraitsAreRefusedOutsideAWindow(t *testing.T) {
 type streamFilters struct {
 	api.StreamFilterChainFactoryCallbacks
 	filters []api.StreamReceiverFilter
+	phases  []api.ReceiverFilterPhase
 }
 
-func (s *streamFilters) AddStreamReceiverFilter(f api.StreamReceiverFilter, _ api.ReceiverFilterPhase) {
-	s.filters = append(s.filters, f)
+func (s *streamFilters) AddStreamReceiverFilter(f api.StreamReceiverFilter, p api.ReceiverFilterPhase) {
+	s.filters, s.phases = append(s.filters, f), append(s.phases, p)
+}
+
+// MOSN's proxy runs both phases of a request, its gRPC server the second alone.
+func TestARequestHasOnePortraitWhateverPhasesItHas(t *testing.T) {
+	h := newHarness(t, object{})
+	f, err := newPortraitFactory(h.recorder, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, second := &streamFilters{}, &streamFilters{}
+	f.CreateFilterChain(context.Background(), both)
+	f.CreateFilterChain(context.Background(), second)
+	if !slices.Equal(both.phases, []api.ReceiverFilterPhase{api.BeforeRoute, api.AfterRoute}) {
+		t.Fatalf("phases %v", both.phases)
+	}
+	receive := func(s *streamFilters, phase int, value string) {
+		s.filters[phase].OnReceive(streamContext(80), protocol.CommonHeader{"a": value}, nil, nil)
+	}
+	receive(both, 0, "no window is open")
+	h.window(func() { receive(both, 1, "the request has had its turn") })
+	h.window(func() { receive(second, 1, "gRPC") })
+	if got, want := h.portraits(), []string{`[RPC][80]{"a":"gRPC"}`}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // upload sends a stream's headers through the filter of that configuration.
@@ -131,17 +156,16 @@ func (h *harness) upload(config object, headers map[string]string) {
 	}
 	s := &streamFilters{}
 	f.CreateFilterChain(context.Background(), s)
-	if len(s.filters) != 1 {
-		h.t.Fatalf("%d filters", len(s.filters))
+	for _, filter := range s.filters {
+		filter.SetReceiveFilterHandler(nil)
+		if status := filter.OnReceive(streamContext(80), protocol.CommonHeader(headers), nil, nil); status != api.StreamFilterContinue {
+			h.t.Errorf("status %v", status)
+		}
+		if status := filter.OnReceive(context.Background(), nil, nil, nil); status != api.StreamFilterContinue {
+			h.t.Errorf("status %v", status)
+		}
+		filter.OnDestroy()
 	}
-	s.filters[0].SetReceiveFilterHandler(nil)
-	if status := s.filters[0].OnReceive(streamContext(80), protocol.CommonHeader(headers), nil, nil); status != api.StreamFilterContinue {
-		h.t.Errorf("status %v", status)
-	}
-	if status := s.filters[0].OnReceive(context.Background(), nil, nil, nil); status != api.StreamFilterContinue {
-		h.t.Errorf("status %v", status)
-	}
-	s.filters[0].OnDestroy()
 }
 
 // What authenticates a caller stays out of portraits, unless the configuration
