@@ -47,12 +47,23 @@ func (c *Connection) Complete() bool {
 	if c.Legacy || !c.Closed || len(c.Gaps) > 0 || !in.any && !out.any && c.Totals != (record.PerDirection{}) {
 		return false
 	}
-	return in.complete(c.Totals.In) && out.complete(c.Totals.Out)
+	return in.complete(c.Totals.In) && out.complete(c.Totals.Out+c.PassedOn())
 }
 
 // complete reports whether nothing is missing of the total bytes of a direction, as far
 // as it was recorded.
 func (s stream) complete(total uint64) bool { return !s.any || s.from == 0 && s.next == total }
+
+// PassedOn returns how many of the last bytes to the client the process did not send
+// itself: a hot upgrade had moved the connection, and they went to the process that has
+// it now, which has them in its records if it sent them.
+func (c *Connection) PassedOn() uint64 {
+	out := c.streams[record.Out]
+	if c.Reason != string(record.CloseMoved) || !out.any {
+		return 0
+	}
+	return out.next - min(out.next, c.Totals.Out)
+}
 
 // Recorded reports whether there are records of a direction's bytes.
 func (c *Connection) Recorded(dir record.Direction) bool { return c.streams[dir].any }

@@ -32,6 +32,35 @@ func recordOf(kind record.Kind, dir record.Direction, offset, length uint64) *re
 	return r
 }
 
+func TestBytesPassedOnToTheNextProcessAreCounted(t *testing.T) {
+	closed := func(reason record.CloseReason, out uint64) *record.Record {
+		r := recordOf(record.KindClose, 0, 0, 0)
+		r.Reason, r.Totals = string(reason), record.PerDirection{In: 5, Out: out}
+		return r
+	}
+	for _, c := range []struct {
+		name     string
+		close    *record.Record
+		passedOn uint64
+		complete bool
+	}{
+		{"some", closed(record.CloseMoved, 4), 3, true},
+		{"none", closed(record.CloseMoved, 7), 0, true},
+		{"a hole at the end", closed(record.CloseMoved, 9), 0, false},
+		{"another reason", closed(record.CloseLocal, 4), 0, false},
+	} {
+		var got *dump.Connection
+		streams := dump.NewStreams(nil, func(c *dump.Connection) error { got = c; return nil })
+		add(t, streams, recordOf(record.KindOpen, 0, 0, 0), recordOf(record.KindData, 0, 0, 5), recordOf(record.KindData, 1, 0, 7), c.close)
+		if err := streams.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if got.PassedOn() != c.passedOn || got.Complete() != c.complete {
+			t.Errorf("%s: %d bytes were passed on, complete %t; want %d, %t", c.name, got.PassedOn(), got.Complete(), c.passedOn, c.complete)
+		}
+	}
+}
+
 func TestConnectionsAreCompleteWhenNothingIsMissing(t *testing.T) {
 	data, gap := record.KindData, record.KindGap
 	closed := func(in, out uint64) *record.Record {

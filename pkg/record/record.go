@@ -40,7 +40,7 @@ type Record struct {
 	Length    uint64       // of data and gaps, in bytes
 	Data      []byte       // of data; valid until the reader's next call
 	Reason    string       // of gaps and closes: the word of a Reason or a CloseReason, ReasonMissing, or what else the file holds
-	Totals    PerDirection // of closes: bytes of the connection in all
+	Totals    PerDirection // of closes: bytes of the connection in all; with the reason CloseMoved, those out that the process sent itself
 
 	// Start of an opening says that the connection began in the window. Base holds
 	// the offsets from which the window has it, where HasBase says that the file

@@ -98,7 +98,8 @@ type connRow struct {
 	Gaps     []gapRow            `json:"gaps"`
 	MoreGaps int                 `json:"more_gaps,omitempty"` // gaps that are not listed
 	Complete bool                `json:"complete"`
-	Reason   string              `json:"reason,omitempty"` // how it ended
+	Reason   string              `json:"reason,omitempty"`    // how it ended
+	PassedOn uint64              `json:"passed_on,omitempty"` // of the bytes out: those that went to the next process instead
 	Legacy   bool                `json:"legacy,omitempty"` // all connections of the port together
 }
 
@@ -113,7 +114,7 @@ func connRowOf(c *dump.Connection) connRow {
 	row := connRow{
 		Conn: c.Conn, Window: c.Window, Peer: c.Peer, Listener: c.Listener, Port: c.Port, Network: c.Network,
 		First: c.First.UTC(), Last: c.Last.UTC(), Bytes: c.Bytes, Gaps: []gapRow{}, MoreGaps: c.MoreGaps,
-		Complete: c.Complete(), Reason: c.Reason, Legacy: c.Legacy,
+		Complete: c.Complete(), Reason: c.Reason, PassedOn: c.PassedOn(), Legacy: c.Legacy,
 	}
 	for _, g := range c.Gaps {
 		row.Gaps = append(row.Gaps, gapRow{g.Direction.String(), g.Offset, g.Length, g.Reason})

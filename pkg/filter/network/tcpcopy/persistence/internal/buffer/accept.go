@@ -140,7 +140,11 @@ func (sh *Shard) endLocked(c *Conn, reason record.CloseReason, passed record.Per
 	c.ended = true
 	delete(sh.joined, c)
 	passed.In = max(passed.In, c.streams[record.In].next)
-	passed.Out = max(passed.Out, c.streams[record.Out].next)
+	if out := &c.streams[record.Out]; reason == record.CloseMoved && out.begun && c.Sent != nil {
+		passed.Out = min(passed.Out, out.next)
+	} else {
+		passed.Out = max(passed.Out, out.next)
+	}
 	// What the proxy has sent, it has offered before. What it has read, it may not
 	// have shown.
 	if st := &c.streams[record.In]; st.begun && passed.In > st.next {

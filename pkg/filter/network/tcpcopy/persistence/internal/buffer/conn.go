@@ -20,6 +20,9 @@ type Conn struct {
 	// Describe is called when the connection takes part in a window for the first
 	// time, from whichever goroutine reads or writes it.
 	Describe func() record.Endpoint
+	// Sent returns how many bytes the proxy itself has sent on the connection by now.
+	// EndAll calls it. It is nil where nobody counts them.
+	Sent func() uint64
 
 	description atomic.Pointer[description] // of Describe's answer
 

@@ -102,12 +102,18 @@ func (sh *Shard) End(c *Conn, reason record.CloseReason, passed record.PerDirect
 }
 
 // EndAll says of all connections which have had bytes in this session and have
-// not ended that they end for that reason.
+// not ended that they end for that reason. Their totals are the bytes that this
+// process has sent itself: what it has only passed on to its successor is recorded,
+// and comes after them.
 func (sh *Shard) EndAll(reason record.CloseReason) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for c := range sh.joined {
-		sh.endLocked(c, reason, record.PerDirection{})
+		var passed record.PerDirection
+		if c.Sent != nil {
+			passed.Out = c.Sent()
+		}
+		sh.endLocked(c, reason, passed)
 	}
 }
 
