@@ -36,6 +36,8 @@ func callUntilItFails(t *testing.T, address string, n int) *callers {
 		c.running.Add(1)
 		go func() { // ends when the connection has moved
 			defer c.running.Done()
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
 			for {
 				ctx, cancel := context.WithTimeout(context.Background(), timeout)
 				_, err := grpcecho.Echo(ctx, conn, randomBytes(random.Int63(), 1+random.Int63n(40_000)))
@@ -44,7 +46,7 @@ func callUntilItFails(t *testing.T, address string, n int) *callers {
 					t.Logf("%s: caller %d: %v", time.Now().Format(time.StampMilli), i, err)
 					return
 				}
-				time.Sleep(10 * time.Millisecond)
+				<-pace.C
 			}
 		}()
 	}
