@@ -1,0 +1,372 @@
+package safedir
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Modes of what a Dir creates.
+const (
+	DirMode  = 0o700
+	FileMode = 0o600
+)
+
+// Dir is a directory that is held by its descriptor. It is opened and checked when it is
+// first used. Its methods may be called by several goroutines at once. They accept
+// base names only.
+type Dir struct {
+	path   string
+	create bool
+
+	mu     sync.Mutex // guards the rest, and is held while the directory is opened
+	held   *os.File   // the directory; nil before the first use
+	closed bool
+}
+
+// New returns the directory at path, an absolute one, which the first use creates if it
+// is not there. The caller calls Close.
+func New(path string) *Dir { return &Dir{path: filepath.Clean(path), create: true} }
+
+// Existing returns the directory at path, an absolute one, which is not created: where
+// it is not there, errors are [fs.ErrNotExist]. The caller calls Close.
+func Existing(path string) *Dir { return &Dir{path: filepath.Clean(path)} }
+
+// Prepare creates the directory at path. It returns an *UnfitError unless it can be held
+// and this process may write it.
+func Prepare(path string) error {
+	if !filepath.IsAbs(path) {
+		return &UnfitError{Path: path, Valid: "an absolute path"}
+	}
+	d := New(path)
+	defer d.Close()
+	if err := d.Open(); err != nil {
+		return err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:])
+	name := ".probe-" + hex.EncodeToString(random[:])
+	probe, err := d.Create(name)
+	if err != nil {
+		return &UnfitError{Path: path, Valid: "a directory that this process may write", Err: err}
+	}
+	return errors.Join(probe.Close(), d.Remove(name))
+}
+
+// Path returns the path of the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Join returns the path of the file of that name, for messages.
+func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
+
+// Open opens and checks the directory unless that has been done.
+func (d *Dir) Open() error {
+	_, err := d.holding()
+	return err
+}
+
+// Refresh checks the directory again. Where its path stands for another directory by
+// now, or for none, it opens and checks that one, and creates it if it is to be created.
+// It holds that one from then on, and replaced is true. After an error it holds
+// what it held.
+func (d *Dir) Refresh() (replaced bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held == nil {
+		return false, d.openLocked()
+	}
+	var there, held unix.Stat_t
+	if err := d.statLocked(&held); err != nil {
+		return false, err
+	}
+	// A link to what is held does no harm.
+	if unix.Stat(d.path, &there) == nil && there.Dev == held.Dev && there.Ino == held.Ino {
+		return false, checkDir(d.path, &held)
+	}
+	before := d.held
+	if err := d.openLocked(); err != nil {
+		return false, err
+	}
+	_ = before.Close()
+	return true, nil
+}
+
+func (d *Dir) statLocked(st *unix.Stat_t) error {
+	return control(d.held, func(fd int) error { return unix.Fstat(fd, st) })
+}
+
+// openLocked opens the directory.
+func (d *Dir) openLocked() error {
+	if d.closed {
+		return fmt.Errorf("%s: %w", d.path, fs.ErrClosed)
+	}
+	f, err := openDir(d.path, d.create)
+	if err != nil {
+		return err
+	}
+	d.held = f
+	return nil
+}
+
+// holding returns the directory, open.
+func (d *Dir) holding() (*os.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held == nil {
+		if err := d.openLocked(); err != nil {
+			return nil, err
+		}
+	}
+	return d.held, nil
+}
+
+// Close closes the directory. The files that were opened in it stay open. It is
+// idempotent.
+func (d *Dir) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.held != nil {
+		_ = d.held.Close() // what is at it goes on with it
+		d.held = nil
+	}
+}
+
+// control calls use with the descriptor of a file, which is not closed meanwhile.
+func control(f *os.File, use func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var fault error
+	if err := conn.Control(func(fd uintptr) { fault = use(int(fd)) }); err != nil {
+		return err
+	}
+	return fault
+}
+
+// at calls f with the descriptor of the directory, for an operation on the file name.
+func (d *Dir) at(op, name string, f func(dir int) error) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
+		return &fs.PathError{Op: op, Path: d.Join(name), Err: fmt.Errorf("%w: not a base name", fs.ErrInvalid)}
+	}
+	held, err := d.holding()
+	if err != nil {
+		return err
+	}
+	if err := control(held, f); err != nil {
+		var already *fs.PathError
+		if errors.As(err, &already) {
+			return err
+		}
+		return &fs.PathError{Op: op, Path: d.Join(name), Err: err}
+	}
+	return nil
+}
+
+// open opens the file name and checks it.
+func (d *Dir) open(name string, flags int) (f *os.File, err error) {
+	err = d.at("open", name, func(dir int) error {
+		fd, err := openat(dir, name, flags, FileMode)
+		if errors.Is(err, unix.ELOOP) {
+			return fmt.Errorf("it is a symbolic link: %w", ErrFile)
+		}
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err = unix.Fstat(fd, &st); err == nil {
+			err = checkFile(d.Join(name), &st)
+		}
+		if err == nil {
+			err = unix.SetNonblock(fd, false) // which regular files do not heed
+		}
+		if err != nil {
+			_ = unix.Close(fd)
+			return err
+		}
+		f = os.NewFile(uintptr(fd), d.Join(name))
+		return nil
+	})
+	return f, err
+}
+
+// Create creates the file name, which must not be there, for reading and writing.
+func (d *Dir) Create(name string) (*os.File, error) {
+	return d.open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+}
+
+// CreateAnew removes what has that name, whatever it is, and creates the file. The name
+// must be one that nobody else uses.
+func (d *Dir) CreateAnew(name string) (*os.File, error) {
+	if err := d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return d.Create(name)
+}
+
+// OpenOrCreate opens the file name for reading and writing, and creates it if it is not
+// there. Where others have access to the file that is there, its mode becomes FileMode,
+// unless it has other names too: see [HasOtherNames].
+func (d *Dir) OpenOrCreate(name string) (*os.File, error) {
+	f, err := d.open(name, unix.O_RDWR|unix.O_CREAT)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm() != FileMode && !HasOtherNames(f) {
+		err = f.Chmod(FileMode)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenToWrite opens the file name, which is there and has no other name, for reading
+// and writing.
+func (d *Dir) OpenToWrite(name string) (*os.File, error) {
+	f, err := d.open(name, unix.O_RDWR)
+	if err == nil && HasOtherNames(f) {
+		_ = f.Close()
+		return nil, &fs.PathError{Op: "open", Path: d.Join(name), Err: fmt.Errorf("it is a hard link, the file has other names: %w", ErrFile)}
+	}
+	return f, err
+}
+
+// OpenToRead opens the file name for reading.
+func (d *Dir) OpenToRead(name string) (*os.File, error) { return d.open(name, unix.O_RDONLY) }
+
+// HasOtherNames reports whether a file has more than one name: the others may be
+// anywhere, and what is written to the file is written there too.
+func HasOtherNames(f *os.File) bool {
+	var st unix.Stat_t
+	err := control(f, func(fd int) error { return unix.Fstat(fd, &st) })
+	return err == nil && st.Nlink > 1
+}
+
+// Rename gives the file old the name new, and replaces what has that.
+func (d *Dir) Rename(old, new string) error {
+	return d.at("rename", old, func(dir int) error {
+		return d.at("rename", new, func(int) error { return unix.Renameat(dir, old, dir, new) })
+	})
+}
+
+// Remove removes the file name.
+func (d *Dir) Remove(name string) error {
+	return d.at("remove", name, func(dir int) error { return unix.Unlinkat(dir, name, 0) })
+}
+
+// Info is what a directory knows of a file.
+type Info struct {
+	Name     string
+	Regular  bool // it is a regular file
+	Size     int64
+	Modified time.Time
+	device   uint64
+	inode    uint64
+}
+
+// Stat returns what name stands for. It follows no link.
+func (d *Dir) Stat(name string) (Info, error) {
+	info := Info{Name: name}
+	err := d.at("stat", name, func(dir int) error { return info.stat(dir) })
+	return info, err
+}
+
+// stat fills in what is known of the file of i's name.
+func (i *Info) stat(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, i.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	i.Regular = st.Mode&unix.S_IFMT == unix.S_IFREG
+	i.Size, i.Modified = st.Size, time.Unix(st.Mtim.Unix())
+	i.device, i.inode = st.Dev, st.Ino
+	return nil
+}
+
+// Has reports whether something has that name.
+func (d *Dir) Has(name string) bool {
+	_, err := d.Stat(name)
+	return err == nil
+}
+
+// Is reports whether name is a name of f.
+func (d *Dir) Is(f *os.File, name string) bool {
+	var st unix.Stat_t
+	if control(f, func(fd int) error { return unix.Fstat(fd, &st) }) != nil {
+		return false
+	}
+	there, err := d.Stat(name)
+	return err == nil && there.device == st.Dev && there.inode == st.Ino
+}
+
+// Names returns the names of what is in the directory, in no order.
+func (d *Dir) Names() (names []string, err error) {
+	held, err := d.holding()
+	if err != nil {
+		return nil, err
+	}
+	var f *os.File
+	err = control(held, func(dir int) error {
+		// A descriptor of its own has a position of its own.
+		fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: d.path, Err: err}
+		}
+		f = os.NewFile(uintptr(fd), d.path)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// List returns what the directory knows of the files whose names are wanted, in no
+// order.
+func (d *Dir) List(wanted func(name string) bool) ([]Info, error) {
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	var files []Info
+	for _, name := range names {
+		if !wanted(name) {
+			continue
+		}
+		if info, err := d.Stat(name); err == nil { // else it is gone meanwhile
+			files = append(files, info)
+		}
+	}
+	return files, nil
+}
+
+// SetModified sets when the file name was changed last.
+func (d *Dir) SetModified(name string, t time.Time) error {
+	return d.at("set times", name, func(dir int) error {
+		spec := unix.NsecToTimespec(t.UnixNano())
+		return unix.UtimesNanoAt(dir, name, []unix.Timespec{spec, spec}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
+// Statfs returns what is known of the directory's file system.
+func (d *Dir) Statfs() (st unix.Statfs_t, err error) {
+	held, err := d.holding()
+	if err != nil {
+		return st, err
+	}
+	return st, control(held, func(fd int) error { return unix.Fstatfs(fd, &st) })
+}
