@@ -41,27 +41,6 @@ func New(path string) *Dir { return &Dir{path: filepath.Clean(path), create: tru
 // it is not there, errors are [fs.ErrNotExist]. The caller calls Close.
 func Existing(path string) *Dir { return &Dir{path: filepath.Clean(path)} }
 
-// Prepare creates the directory at path. It returns an *UnfitError unless it can be held
-// and this process may write it.
-func Prepare(path string) error {
-	if !filepath.IsAbs(path) {
-		return &UnfitError{Path: path, Valid: "an absolute path"}
-	}
-	d := New(path)
-	defer d.Close()
-	if err := d.Open(); err != nil {
-		return err
-	}
-	var random [8]byte
-	_, _ = rand.Read(random[:])
-	name := ".probe-" + hex.EncodeToString(random[:])
-	probe, err := d.Create(name)
-	if err != nil {
-		return &UnfitError{Path: path, Valid: "a directory that this process may write", Err: err}
-	}
-	return errors.Join(probe.Close(), d.Remove(name))
-}
-
 // Path returns the path of the directory.
 func (d *Dir) Path() string { return d.path }
 
@@ -74,30 +53,58 @@ func (d *Dir) Open() error {
 	return err
 }
 
+// Prepare opens the directory, and creates it if it is to be created. It returns an
+// *UnfitError unless it is safe and this process may write it.
+func (d *Dir) Prepare() error {
+	if err := d.Open(); err != nil {
+		return err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:])
+	name := ".probe-" + hex.EncodeToString(random[:])
+	probe, err := d.Create(name)
+	if err != nil {
+		return &UnfitError{Path: d.path, Valid: "a directory that this process may write", Err: err}
+	}
+	return errors.Join(probe.Close(), d.Remove(name))
+}
+
+// Change is what has become of the directory that a Dir held.
+type Change int
+
+// The changes that Refresh finds.
+const (
+	Unchanged Change = iota
+	Removed          // there is another one now, because it was removed
+	Replaced         // its path stands for another one now, and it is elsewhere
+)
+
 // Refresh checks the directory again. Where its path stands for another directory by
 // now, or for none, it opens and checks that one, and creates it if it is to be created.
-// It holds that one from then on, and replaced is true. After an error it holds
-// what it held.
-func (d *Dir) Refresh() (replaced bool, err error) {
+// It holds that one from then on. After an error it holds what it held.
+func (d *Dir) Refresh() (Change, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.held == nil {
-		return false, d.openLocked()
+		return Unchanged, d.openLocked()
 	}
 	var there, held unix.Stat_t
 	if err := d.statLocked(&held); err != nil {
-		return false, err
+		return Unchanged, err
 	}
 	// A link to what is held does no harm.
 	if unix.Stat(d.path, &there) == nil && there.Dev == held.Dev && there.Ino == held.Ino {
-		return false, checkDir(d.path, &held)
+		return Unchanged, checkDir(d.path, &held)
 	}
 	before := d.held
 	if err := d.openLocked(); err != nil {
-		return false, err
+		return Unchanged, err
 	}
 	_ = before.Close()
-	return true, nil
+	if held.Nlink == 0 {
+		return Removed, nil
+	}
+	return Replaced, nil
 }
 
 func (d *Dir) statLocked(st *unix.Stat_t) error {

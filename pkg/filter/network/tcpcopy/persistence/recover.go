@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
@@ -25,18 +27,23 @@ type Recovered struct {
 // windows that were open. Spools of processes that are alive are left alone, and
 // so are those that cannot be written now.
 func Recover(config Config, host Host) ([]Recovered, error) {
-	entries, err := os.ReadDir(config.Dir)
+	dump := safedir.Existing(config.Dir)
+	defer dump.Close()
+	entries, err := dump.Names()
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(entries)
 	var all []Recovered
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), layout.SpoolPointerPrefix) {
+	for _, name := range entries {
+		if !strings.HasPrefix(name, layout.SpoolPointerPrefix) {
 			continue
 		}
-		pointer := filepath.Join(config.Dir, entry.Name())
-		s, err := buffer.OpenSpool(pointer, spoolLimits())
-		if r, found := recoverSpool(config, host, s, pointer, err); found {
+		s, err := buffer.OpenSpool(dump, name, spoolLimits())
+		if errors.Is(err, os.ErrNotExist) {
+			_ = dump.Remove(name) // the machine was started anew, or somebody tidied up
+		}
+		if r, found := recoverSpool(config, host, s, dump.Join(name), err); found {
 			all = append(all, r)
 		}
 	}
@@ -45,20 +52,23 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 	if dir == "" {
 		return all, nil
 	}
+	spools := safedir.Existing(dir)
+	defer spools.Close()
 	// Where somebody else may put files, none is ours for certain; and where no spool
 	// has ever been, there is no directory.
-	var orphans []os.DirEntry
-	if buffer.OwnersOnly(dir) == nil {
-		if orphans, err = os.ReadDir(dir); err != nil {
-			return all, err
-		}
+	if spools.Open() != nil {
+		return all, nil
 	}
-	for _, entry := range orphans {
-		if filepath.Ext(entry.Name()) != layout.SpoolExtension {
+	orphans, err := spools.Names()
+	if err != nil {
+		return all, err
+	}
+	slices.Sort(orphans)
+	for _, name := range orphans {
+		if filepath.Ext(name) != layout.SpoolExtension {
 			continue
 		}
-		path := filepath.Join(dir, entry.Name())
-		s, err := buffer.OpenSpoolFile(path, "", spoolLimits())
+		s, err := buffer.OpenSpoolFile(dir, name, spoolLimits())
 		if err != nil {
 			continue // another directory's business, or that of a process which is alive
 		}
@@ -66,7 +76,7 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 			s.Leave()
 			continue
 		}
-		if r, found := recoverSpool(config, host, s, path, nil); found {
+		if r, found := recoverSpool(config, host, s, spools.Join(name), nil); found {
 			all = append(all, r)
 		}
 	}
@@ -80,7 +90,6 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 	case errors.Is(err, buffer.ErrSpoolBusy):
 		return r, false
 	case errors.Is(err, os.ErrNotExist):
-		_ = os.Remove(pointer) // the machine was started anew, or somebody tidied up
 		return Recovered{Spool: pointer, Err: fmt.Errorf("its spool is gone: %w", err)}, true
 	case err != nil:
 		return Recovered{Spool: pointer, Err: err}, true

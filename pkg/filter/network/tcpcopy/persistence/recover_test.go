@@ -188,7 +188,7 @@ func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
 	defer store.Close()
 	store.recovering.Wait()
 	l := config.sizes()
-	spool, fault, err := buffer.NewSpool(config.Spool, buffer.SpoolHeader{
+	spool, fault, err := buffer.NewSpool(config.Spool, store.dir.Folder(), buffer.SpoolHeader{
 		Dir: config.Dir, Run: victimRun, Window: windowID(1), Trigger: record.TriggerManual, Opened: time.Now(),
 		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
 	})

@@ -44,7 +44,10 @@ type Session struct {
 // Session.Close ends them.
 func startSession(store *Store, w record.Window) (*Session, error) {
 	l := store.config.sizes()
-	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), buffer.SpoolHeader{
+	if err := store.dir.Refresh(); err != nil {
+		store.alert("directory", err) // and each write returns why it fails
+	}
+	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), store.dir.Folder(), buffer.SpoolHeader{
 		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened,
 		Formats: formatNames(store.config.Formats), Workers: l.Shards, Batch: l.Batch,
 	})

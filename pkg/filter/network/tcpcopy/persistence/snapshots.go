@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"mosn.io/tcpcopy/internal/mask"
@@ -57,7 +56,7 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 
 	size, more := s.file.Size(now)
 	if more && size != s.end { // an earlier process has written, or one beside us
-		s.last = lastSnapshot(s.file.Path())
+		s.last = s.lastSnapshot()
 	}
 	sum := md5.Sum(masked)
 	same := more && sum == s.last
@@ -83,10 +82,10 @@ func (s *snapshots) write(window string, now time.Time) (err error) {
 // short, so that many windows fit.
 const snapshotTail = 16 << 20
 
-// lastSnapshot returns the MD5 of the last configuration in the file at path, or
-// zeroes when there is none.
-func lastSnapshot(path string) (sum [md5.Size]byte) {
-	f, err := os.Open(path)
+// lastSnapshot returns the MD5 of the last configuration in the file, or zeroes when
+// there is none.
+func (s *snapshots) lastSnapshot() (sum [md5.Size]byte) {
+	f, err := s.file.OpenToRead()
 	if err != nil {
 		return sum
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -58,8 +57,8 @@ func (s *Store) shortOfSpace() (string, error) {
 	if c.MinFree == (MinFree{}) {
 		return "", nil
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(c.Dir, &fs); err != nil {
+	fs, err := s.dir.Folder().Statfs()
+	if err != nil {
 		return "", err
 	}
 	free, floor := fs.Bavail*uint64(fs.Bsize), c.MinFree.bytes(fs.Blocks*uint64(fs.Bsize))

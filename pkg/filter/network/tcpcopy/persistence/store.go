@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/clock"
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -118,9 +119,6 @@ func open(config Config, host Host) (*Store, error) {
 	if err := errors.Join(config.Validate()...); err != nil {
 		return nil, err
 	}
-	if err := prepareDir(config.Dir); err != nil {
-		return nil, err
-	}
 	s := &Store{config: config, host: host, alerted: map[string]time.Time{}}
 	if s.host.Clock == nil {
 		s.host.Clock = clock.System()
@@ -135,6 +133,10 @@ func open(config Config, host Host) (*Store, error) {
 		Info:      s.info,
 		Panicked:  host.Panicked,
 	})
+	if err := s.prepareDir(); err != nil {
+		s.dir.Close()
+		return nil, err
+	}
 	roll := config.rolling()
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)
 	s.portraits = s.dir.Log(layout.PortraitLog, roll)
@@ -145,13 +147,13 @@ func open(config Config, host Host) (*Store, error) {
 
 // prepareDir creates the dump directory. It reports one that cannot be it as a fault
 // of the configuration.
-func prepareDir(dir string) error {
-	err := logdir.Prepare(dir)
-	var unfit *logdir.UnfitError
+func (s *Store) prepareDir() error {
+	err := s.dir.Folder().Prepare()
+	var unfit *safedir.UnfitError
 	if !errors.As(err, &unfit) {
 		return err
 	}
-	return errors.Join(&model.FieldError{Field: "Dir", Value: dir, Valid: unfit.Valid}, unfit.Err)
+	return errors.Join(&model.FieldError{Field: "Dir", Value: s.config.Dir, Valid: unfit.Valid}, unfit.Err)
 }
 
 // Config returns what the store was opened with.

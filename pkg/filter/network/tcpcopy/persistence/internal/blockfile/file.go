@@ -73,16 +73,10 @@ func Open(file *os.File, mem []byte, o Options) (*File, error) {
 		o.Space = unlimited{}
 	}
 	f := &File{file: file, options: o, mem: mem[:len(mem)&^(PageSize-1)]}
-	direct, err := os.OpenFile(file.Name(), os.O_WRONLY|unix.O_DIRECT|unix.O_NOFOLLOW, 0)
+	// The name may stand for another file by now; the descriptor does not.
+	direct, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), os.O_WRONLY|unix.O_DIRECT, 0)
 	if err == nil {
-		// The name may stand for another file by now.
-		a, errA := file.Stat()
-		d, errD := direct.Stat()
-		if errA == nil && errD == nil && os.SameFile(a, d) {
-			f.direct = direct
-		} else {
-			_ = direct.Close()
-		}
+		f.direct = direct
 	}
 	info, err := file.Stat()
 	if err == nil {

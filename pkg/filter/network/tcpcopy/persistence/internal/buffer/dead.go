@@ -6,14 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -23,14 +24,29 @@ var ErrSpool = errors.New("not a spool of this version")
 // ErrSpoolBusy says that the process that writes a spool is alive.
 var ErrSpoolBusy = errors.New("its process is alive")
 
-// OpenSpool opens what a killed process has left, by its pointer file. The caller
-// ends it with Remove or Leave.
-func OpenSpool(pointer string, limits Limits) (*Spool, error) {
-	text, err := os.ReadFile(pointer)
+// OpenSpool opens what a killed process has left, by its pointer file, of which pointer is
+// the base name in dump. The caller ends it with Remove or Leave, and closes dump after
+// that.
+func OpenSpool(dump *safedir.Dir, pointer string, limits Limits) (*Spool, error) {
+	f, err := dump.OpenToRead(pointer)
 	if err != nil {
 		return nil, err
 	}
-	return OpenSpoolFile(strings.TrimSpace(string(text)), pointer, limits)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, unix.PathMax+1))
+	if err != nil {
+		return nil, err
+	}
+	path := strings.TrimSpace(string(text))
+	if len(text) > unix.PathMax || !filepath.IsAbs(path) || strings.ContainsAny(path, "\x00\n") {
+		return nil, fmt.Errorf("%s holds no path of a spool: %w", f.Name(), ErrSpool)
+	}
+	s, err := OpenSpoolFile(filepath.Dir(path), filepath.Base(path), limits)
+	if err != nil {
+		return nil, err
+	}
+	s.dump, s.pointer = dump, pointer
+	return s, nil
 }
 
 // Limits bound what a recovery believes a spool's header.
@@ -39,13 +55,16 @@ type Limits struct {
 	Buffer  int64 // bytes of a batch; a spool has at most twice as many
 }
 
-// OpenSpoolFile opens the spool at path, whose pointer may be gone.
-func OpenSpoolFile(path, pointer string, limits Limits) (s *Spool, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+// OpenSpoolFile opens the spool of that base name in dir, whose pointer may be gone.
+func OpenSpoolFile(dir, name string, limits Limits) (s *Spool, err error) {
+	folder := safedir.Existing(dir)
+	f, err := folder.OpenToWrite(name)
 	if err != nil {
+		folder.Close()
 		return nil, err
 	}
-	opened := &Spool{file: f, pointer: pointer}
+	path := f.Name()
+	opened := &Spool{file: f, dir: folder}
 	defer func() {
 		if err != nil {
 			opened.Leave()
@@ -58,7 +77,7 @@ func OpenSpoolFile(path, pointer string, limits Limits) (s *Spool, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
+	if info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("%s is not a file that only this user may write", path)
 	}
 	if info.Size() < PageSize || info.Size() > 2*limits.Buffer {
@@ -108,6 +127,7 @@ func (s *Spool) Path() string { return s.file.Name() }
 func (s *Spool) Leave() {
 	s.unmap()
 	_ = s.file.Close()
+	s.dir.Close()
 }
 
 // Pending returns the batches of a shard that were not done, in their order. They

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"mosn.io/tcpcopy/internal/safedir"
 )
 
 func TestMappingsAreAligned(t *testing.T) {
@@ -73,7 +74,9 @@ func TestMappingReportsAFault(t *testing.T) {
 
 // The room that aligns the batches takes no memory.
 func TestTheAlignmentOfASpoolTakesNoBlocks(t *testing.T) {
-	s, fault, err := NewSpool(t.TempDir(), SpoolHeader{Dir: t.TempDir(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
+	dump := safedir.New(t.TempDir())
+	defer dump.Close()
+	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)
 	}

@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -33,8 +33,10 @@ import (
 // The file is locked while its process lives. The dump directory has a pointer
 // file with its path, because it lies elsewhere, in memory, by default.
 type Spool struct {
-	file    *os.File // nil for plain memory
-	pointer string   // path of the pointer file
+	file    *os.File     // nil for plain memory
+	dir     *safedir.Dir // that file is in; owned
+	dump    *safedir.Dir // the pointer file is in
+	pointer string       // base name of the pointer file, "" without one
 	header  SpoolHeader
 	mapped  mapping // the whole file
 	states  []*ShardState
@@ -56,10 +58,6 @@ type SpoolHeader struct {
 const (
 	spoolVersion = 3
 	spoolMagic   = "TCSPOOL\n"
-
-	// Modes of spools and their directory: payload is its owner's only.
-	dirMode  = 0o700
-	fileMode = 0o600
 )
 
 // spoolSize returns the size of a spool, where its states end and where its batches
@@ -77,13 +75,14 @@ func SpoolBlocks(workers, batch int) int {
 }
 
 // NewSpool returns the memory for a session's batches: a file in dir, or plain memory
-// where dir is empty. What went wrong with the file is fault, beside the memory,
-// which is plain then.
-func NewSpool(dir string, h SpoolHeader) (s *Spool, fault, err error) {
+// where dir is empty. The pointer to the file is in dump, which stays open until Remove.
+// What went wrong with the file is fault, beside the memory, which is plain then.
+func NewSpool(dir string, dump *safedir.Dir, h SpoolHeader) (s *Spool, fault, err error) {
 	h.Version = spoolVersion
 	s = &Spool{header: h}
 	if dir != "" {
-		if fault = s.create(dir); fault != nil {
+		s.dir = safedir.New(dir)
+		if fault = s.create(dir, dump); fault != nil {
 			s.Remove()
 		}
 	}
@@ -98,15 +97,9 @@ func NewSpool(dir string, h SpoolHeader) (s *Spool, fault, err error) {
 }
 
 // create makes the file, and the pointer to it in the dump directory.
-func (s *Spool) create(dir string) error {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return err
-	}
-	if err := OwnersOnly(dir); err != nil {
-		return err
-	}
+func (s *Spool) create(dir string, dump *safedir.Dir) error {
 	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
-	f, err := os.OpenFile(filepath.Join(dir, name+layout.SpoolExtension), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := s.dir.Create(name + layout.SpoolExtension)
 	if err != nil {
 		return err
 	}
@@ -131,21 +124,18 @@ func (s *Spool) create(dir string) error {
 	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
 	copy(s.mapped.mem[12:], text)
 	copy(s.mapped.mem, spoolMagic)
-	s.pointer = filepath.Join(s.header.Dir, layout.SpoolPointerPrefix+name)
-	return os.WriteFile(s.pointer, []byte(f.Name()+"\n"), fileMode)
+	return s.point(dump, layout.SpoolPointerPrefix+name)
 }
 
-// OwnersOnly returns an error unless dir is a directory into which nobody but this
-// user can put files.
-func OwnersOnly(dir string) error {
-	info, err := os.Lstat(dir)
+// point creates the pointer file.
+func (s *Spool) point(dump *safedir.Dir, pointer string) error {
+	f, err := dump.Create(pointer)
 	if err != nil {
 		return err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s is not a directory that only this user may write", dir)
-	}
-	return nil
+	s.dump, s.pointer = dump, pointer
+	_, err = f.WriteString(s.file.Name() + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // overlay finds the states in the mapping.
@@ -190,12 +180,15 @@ func (s *Spool) Populate(g Geometry) {
 func (s *Spool) Remove() {
 	s.unmap()
 	if s.file != nil {
-		_ = os.Remove(s.file.Name())
+		_ = s.dir.Remove(filepath.Base(s.file.Name()))
 		_ = s.file.Close() // which unlocks it
 		s.file = nil
 	}
+	if s.dir != nil {
+		s.dir.Close()
+	}
 	if s.pointer != "" {
-		_ = os.Remove(s.pointer)
+		_ = s.dump.Remove(s.pointer)
 		s.pointer = ""
 	}
 }

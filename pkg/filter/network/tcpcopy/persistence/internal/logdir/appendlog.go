@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +26,8 @@ import (
 // upgrade: the file is locked for each chunk or transaction, and whoever finds that
 // another process has rolled it opens the new one.
 type AppendLog struct {
-	path    string
+	folder  *folder
+	name    string // base name
 	roll    Roll
 	clock   clock.Clock
 	alert   func(what string, err error) // the first failure in a row
@@ -47,7 +48,10 @@ type AppendLog struct {
 }
 
 // Path returns the path of the file that is appended to.
-func (a *AppendLog) Path() string { return a.path }
+func (a *AppendLog) Path() string { return a.folder.Join(a.name) }
+
+// OpenToRead opens the file that is appended to, for reading. The caller closes it.
+func (a *AppendLog) OpenToRead() (*os.File, error) { return a.folder.OpenToRead(a.name) }
 
 // SetMemory gives the log page-aligned memory for transactions, which it has until it
 // is given nil. The file is closed, and opened again when it is needed.
@@ -75,7 +79,7 @@ func (a *AppendLog) Begin() (Transaction, error) {
 	return appendTransaction{a}, nil
 }
 
-// beginLocked makes sure that a.blocks is the file at path, locked and looked at.
+// beginLocked makes sure that a.blocks is the file of that name, locked and looked at.
 func (a *AppendLog) beginLocked(now time.Time) error {
 	size, err := a.lockLocked(now)
 	if err != nil {
@@ -106,7 +110,7 @@ func (a *AppendLog) Retry() {
 func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !exists(a.path) {
+	if !a.folder.Has(a.name) {
 		return nil
 	}
 	end, err := a.lockLocked(a.clock.Now())
@@ -121,7 +125,7 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 			break // the end; what is left has no whole line
 		}
 		if !bytes.Contains(line[:min(len(line), MaxFields)], []byte("["+window+"]")) {
-			a.info("%s: lines of window %s come twice, because another process wrote behind them", a.path, window)
+			a.info("%s: lines of window %s come twice, because another process wrote behind them", a.Path(), window)
 			return nil
 		}
 		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
@@ -153,7 +157,7 @@ func (t appendTransaction) Put(extended []byte) { t.log.blocks.Put(extended) }
 func (t appendTransaction) Commit() error {
 	a := t.log
 	if a.blocks.Size() != a.blocks.Committed() {
-		a.addNameLocked(filepath.Base(a.path))
+		a.addNameLocked(a.name)
 	}
 	return a.blocks.Commit()
 }
@@ -207,7 +211,7 @@ func (a *AppendLog) Append(chunk []byte) error {
 	defer a.mu.Unlock()
 	now := a.clock.Now()
 	if !a.backoff.ready(now) {
-		return fmt.Errorf("%s: %w", a.path, ErrWaiting)
+		return fmt.Errorf("%s: %w", a.Path(), ErrWaiting)
 	}
 	if err := a.appendLocked(chunk, now); err != nil {
 		a.failLocked(now, err)
@@ -221,7 +225,7 @@ func (a *AppendLog) Append(chunk []byte) error {
 // failure find room, the batch behind them may not.
 func (a *AppendLog) succeedLocked() {
 	if a.backoff.succeeded() {
-		a.info("%s is written again", a.path)
+		a.info("%s is written again", a.Path())
 	}
 }
 
@@ -248,13 +252,16 @@ func (a *AppendLog) appendLocked(chunk []byte, now time.Time) error {
 		return errors.Join(err, a.file.Truncate(size))
 	}
 	a.lastSize = size + int64(len(chunk))
-	a.addNameLocked(filepath.Base(a.path))
+	a.addNameLocked(a.name)
 	return nil
 }
 
-// lockLocked makes sure that a.file is the file at path, open and locked against
-// other processes, and returns its size.
+// lockLocked makes sure that a.file is the file of that name in the directory that is
+// there now, open and locked against other processes, and returns its size.
 func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
+	if err := a.folder.refresh(); err != nil {
+		return 0, err
+	}
 	for {
 		if a.file == nil {
 			if err := a.openLocked(now); err != nil {
@@ -262,13 +269,21 @@ func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
 			}
 		}
 		if err := unix.Flock(int(a.file.Fd()), unix.LOCK_EX); err != nil {
-			return 0, fmt.Errorf("lock %s: %w", a.path, err)
+			return 0, fmt.Errorf("lock %s: %w", a.Path(), err)
 		}
 		open, err := a.file.Stat()
 		if err != nil {
 			return 0, err
 		}
-		if isAt(a.file, a.path) {
+		if a.folder.Is(a.file, a.name) {
+			if st, ok := open.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+				// What is written would be in all places where the file has a name.
+				a.info("%s is a hard link: the file has other names, and is rolled", a.Path())
+				if err := a.rollLocked(now); err != nil {
+					return 0, err
+				}
+				continue
+			}
 			if a.checked && open.Size() == a.lastSize {
 				return a.lastSize, nil
 			}
@@ -291,7 +306,7 @@ func (a *AppendLog) truncateTornLineLocked(size int64) (int64, error) {
 		from := max(0, end-step)
 		tail := make([]byte, end-from)
 		if _, err := a.file.ReadAt(tail, from); err != nil {
-			return 0, fmt.Errorf("read the last line of %s: %w", a.path, err)
+			return 0, fmt.Errorf("read the last line of %s: %w", a.Path(), err)
 		}
 		if at := bytes.LastIndexByte(tail, '\n'); at >= 0 {
 			end = from + int64(at) + 1
@@ -303,24 +318,18 @@ func (a *AppendLog) truncateTornLineLocked(size int64) (int64, error) {
 		return size, nil
 	}
 	if err := a.file.Truncate(end); err != nil {
-		return 0, fmt.Errorf("cut the incomplete last line off %s: %w", a.path, err)
+		return 0, fmt.Errorf("cut the incomplete last line off %s: %w", a.Path(), err)
 	}
-	a.info("%s: an incomplete last line of %d bytes is cut off", a.path, size-end)
+	a.info("%s: an incomplete last line of %d bytes is cut off", a.Path(), size-end)
 	return end, nil
 }
 
 func (a *AppendLog) openLocked(now time.Time) error {
-	if err := os.MkdirAll(filepath.Dir(a.path), DirMode); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(a.path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, FileMode)
+	f, err := a.folder.OpenOrCreate(a.name)
 	if err != nil {
 		return err
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().Perm() != FileMode {
-		err = f.Chmod(FileMode) // a file that an earlier implementation left
-	}
 	if err != nil {
 		_ = f.Close()
 		return err
@@ -334,16 +343,16 @@ func (a *AppendLog) openLocked(now time.Time) error {
 
 // rollLocked renames the file, which the caller has locked.
 func (a *AppendLog) rollLocked(now time.Time) error {
-	name, err := a.archive.rename(a.path, now)
+	name, err := a.archive.rename(a.name, now)
 	if err != nil {
 		return err
 	}
-	if slices.Contains(a.names, filepath.Base(a.path)) {
-		a.names = slices.DeleteFunc(a.names, func(n string) bool { return n == filepath.Base(a.path) })
-		a.names = append(a.names, filepath.Base(name))
+	if slices.Contains(a.names, a.name) {
+		a.names = slices.DeleteFunc(a.names, func(n string) bool { return n == a.name })
+		a.names = append(a.names, name)
 	}
 	a.closeLocked()
-	a.archive.logRolled(a.path, a.roll)
+	a.archive.logRolled(a.name, a.roll)
 	return nil
 }
 

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,8 +38,8 @@ type archive struct {
 // housekeeping is what waits for the goroutine. Files may be rolled faster than they
 // are compressed: what is asked for again is due once.
 type housekeeping struct {
-	logs     map[string]Roll // by the path of the log that has been rolled
-	segments []string        // paths of those that are complete and to be compressed
+	logs     map[string]Roll // by the name of the log that has been rolled
+	segments []string        // names of those that are complete and to be compressed
 	expire   time.Duration   // age of the segments to be removed, 0 for none
 }
 
@@ -52,51 +52,45 @@ func newArchive(quota *quota, alert func(string, error)) *archive {
 	return a
 }
 
-// rename gives the file at path its archived name, base-<time>.ext in local time,
-// and returns that. The caller has locked the file, so nobody else renames one of
-// that path meanwhile. Names that exist are never used again.
-func (a *archive) rename(path string, now time.Time) (string, error) {
+// rename gives the file log its archived name, base-<time>.ext in local time, and
+// returns that. The caller has locked the file, so nobody else renames one of that
+// name meanwhile. Names that exist are never used again.
+func (a *archive) rename(log string, now time.Time) (string, error) {
+	f := a.quota.folder
 	for {
-		name := layout.Archive(path, now)
-		if exists(name) || exists(name+layout.GzipExtension) {
+		name := layout.Archive(log, now)
+		if f.Has(name) || f.Has(name+layout.GzipExtension) {
 			now = now.Add(layout.ArchiveResolution)
 			continue
 		}
-		if err := a.quota.whileUnseen(func() error { return os.Rename(path, name) }); err != nil {
-			return "", fmt.Errorf("roll %s: %w", path, err)
+		if err := a.quota.whileUnseen(func() error { return f.Rename(log, name) }); err != nil {
+			return "", fmt.Errorf("roll %s: %w", f.Join(log), err)
 		}
 		return name, nil
 	}
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
-// logRolled has the archived files of path removed that are too old or too many, and
+// logRolled has the archived files of log removed that are too old or too many, and
 // the others compressed where that is wanted, in the background.
-func (a *archive) logRolled(path string, roll Roll) {
+func (a *archive) logRolled(log string, roll Roll) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.due.logs == nil {
 		a.due.logs = map[string]Roll{}
 	}
-	a.due.logs[path] = roll
+	a.due.logs[log] = roll
 	a.startLocked()
 }
 
-// segmentsFinished has the segments of dir removed that are too old, whichever window
+// segmentsFinished has the segments of the directory removed that are too old, whichever window
 // they are of, and those of these names compressed where that is wanted, in the
 // background.
-func (a *archive) segmentsFinished(dir string, roll Roll, names []string) {
+func (a *archive) segmentsFinished(roll Roll, names []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.due.expire = max(a.due.expire, roll.Age)
 	if roll.Compress {
-		for _, name := range names {
-			a.due.segments = append(a.due.segments, filepath.Join(dir, name))
-		}
+		a.due.segments = append(a.due.segments, names...)
 	}
 	a.startLocked()
 }
@@ -143,74 +137,65 @@ func (a *archive) attempt(due housekeeping) {
 
 func (a *archive) perform(due housekeeping) error {
 	var errs []error
-	for path, roll := range due.logs {
-		errs = append(errs, a.prune(path, roll, time.Now()))
+	for log, roll := range due.logs {
+		errs = append(errs, a.prune(log, roll, time.Now()))
 	}
 	if due.expire > 0 {
 		errs = append(errs, a.quota.expire(layout.SegmentExtension, time.Now().Add(-due.expire)))
 	}
-	for _, path := range due.segments {
-		errs = append(errs, a.compress(path))
+	for _, name := range due.segments {
+		errs = append(errs, a.compress(name))
 	}
 	return errors.Join(errs...)
 }
 
-// prune does for the archived files of path what logRolled promises.
-func (a *archive) prune(path string, roll Roll, now time.Time) error {
-	names, err := archivesOf(path)
+// prune does for the archived files of log what logRolled promises.
+func (a *archive) prune(log string, roll Roll, now time.Time) error {
+	archives, err := a.quota.folder.archivesOf(log)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	var removed []dumpFile
-	for i, name := range names { // newest first
-		info, err := os.Stat(name)
-		if err != nil {
-			continue // retention was faster
-		}
-		tooOld := roll.Age > 0 && now.Sub(info.ModTime()) > roll.Age
+	for i, f := range archives { // newest first
+		tooOld := roll.Age > 0 && now.Sub(f.modified) > roll.Age
 		tooMany := roll.Keep > 0 && i >= roll.Keep
 		switch {
 		case tooOld || tooMany:
-			if err := os.Remove(name); err == nil {
-				removed = append(removed, dumpFile{filepath.Base(name), info.Size(), info.ModTime()})
+			if err := a.quota.folder.Remove(f.name); err == nil {
+				removed = append(removed, f)
 			} else if !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
-		case roll.Compress && layout.TrimGzip(name) == name:
-			errs = append(errs, a.compress(name))
+		case roll.Compress && layout.TrimGzip(f.name) == f.name:
+			errs = append(errs, a.compress(f.name))
 		}
 	}
 	return errors.Join(append(errs, a.quota.removed(removed))...)
 }
 
-// archivesOf returns the archives of the log at path, newest first.
-func archivesOf(path string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if _, ok := layout.ParseArchive(layout.TrimGzip(e.Name()), filepath.Base(path)); ok {
-			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
-		}
-	}
-	slices.Sort(names) // the names' times sort as text
-	slices.Reverse(names)
-	return names, nil
+// archivesOf returns the archives of that log, newest first.
+func (f *folder) archivesOf(log string) ([]dumpFile, error) {
+	files, err := f.dumpFiles()
+	files = slices.DeleteFunc(files, func(f dumpFile) bool {
+		_, ok := layout.ParseArchive(layout.TrimGzip(f.name), log)
+		return !ok
+	})
+	slices.SortFunc(files, func(a, b dumpFile) int { return strings.Compare(b.name, a.name) }) // the names' times sort as text
+	return files, err
 }
 
 // compress replaces the file by its gzip form, name.gz. The old one stays when
 // that fails or close is called; nothing happens when it is gone, or when another
 // process is at it, as during a hot upgrade.
 func (a *archive) compress(name string) error {
+	folder := a.quota.folder
 	partial := name + layout.GzipExtension + layout.TemporaryExtension
-	a.quota.startWriting(filepath.Base(name))
-	a.quota.startWriting(filepath.Base(partial))
-	defer a.quota.stopWriting(filepath.Base(name))
-	defer a.quota.stopWriting(filepath.Base(partial))
-	in, err := os.Open(name)
+	a.quota.startWriting(name)
+	a.quota.startWriting(partial)
+	defer a.quota.stopWriting(name)
+	defer a.quota.stopWriting(partial)
+	in, err := folder.OpenToRead(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -218,24 +203,39 @@ func (a *archive) compress(name string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, FileMode)
+	// Who has the lock and the name that goes with it is alone with the file.
+	if unix.Flock(int(in.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !folder.Is(in, name) || a.busyElsewhere(partial) {
+		return nil
+	}
+	out, err := folder.CreateAnew(partial) // what has the name is a killed process's
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	// Who has the lock and the name that goes with it is alone with the file.
-	if unix.Flock(int(out.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !isAt(out, partial) {
-		return nil
-	}
-	if err := a.replace(in, out); err != nil {
-		_ = os.Remove(partial)
-		return fmt.Errorf("compress %s: %w", name, err)
+	if err := a.replace(name, in, partial, out); err != nil {
+		_ = folder.Remove(partial)
+		return fmt.Errorf("compress %s: %w", in.Name(), err)
 	}
 	return nil
 }
 
+// busyElsewhere reports whether a process of an earlier version is compressing into the
+// file of that name: it has locked that one.
+func (a *archive) busyElsewhere(partial string) bool {
+	f, err := a.quota.folder.OpenToRead(partial)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // which unlocks it
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
+}
+
 // replace writes in to out, compressed, and puts that in its place.
-func (a *archive) replace(in, out *os.File) error {
+func (a *archive) replace(name string, in *os.File, partial string, out *os.File) error {
+	// An earlier version heeds the lock of this one.
+	if err := unix.Flock(int(out.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", out.Name(), err)
+	}
 	if err := a.gzip(in, out); err != nil {
 		return err
 	}
@@ -243,14 +243,15 @@ func (a *archive) replace(in, out *os.File) error {
 	if err != nil {
 		return err
 	}
+	folder := a.quota.folder
 	// The age of the records counts, not that of the compressing.
-	if err := os.Chtimes(out.Name(), info.ModTime(), info.ModTime()); err != nil {
+	if err := folder.SetModified(partial, info.ModTime()); err != nil {
 		return err
 	}
-	if err := a.quota.whileUnseen(func() error { return os.Rename(out.Name(), in.Name()+layout.GzipExtension) }); err != nil {
+	if err := a.quota.whileUnseen(func() error { return folder.Rename(partial, name+layout.GzipExtension) }); err != nil {
 		return err
 	}
-	err = os.Remove(in.Name())
+	err = folder.Remove(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // another process has compressed it at the same time, and alike
 	}
@@ -263,22 +264,9 @@ func (a *archive) replace(in, out *os.File) error {
 
 // gzip writes in to out, compressed, as far as the quota lets it.
 func (a *archive) gzip(in, out *os.File) error {
-	if err := out.Truncate(0); err != nil {
-		return err
-	}
 	zip := gzip.NewWriter(&quotaWriter{a.quota, out})
 	_, err := io.Copy(zip, &cancelReader{a.ctx, in})
 	return errors.Join(err, zip.Close())
-}
-
-// isAt reports whether path is the name of file.
-func isAt(file *os.File, path string) bool {
-	open, err := file.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Lstat(path)
-	return err == nil && os.SameFile(open, there)
 }
 
 // cancelReader reads from r until ctx ends.

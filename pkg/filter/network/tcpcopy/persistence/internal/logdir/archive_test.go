@@ -19,7 +19,6 @@ import (
 // Archived files go when they are too old, and the log itself never does.
 func TestOldArchivesGo(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, layout.FlowLog)
 	names := []string{"dump_tcp_copy-2024-05-06T07-08-09.000.log", "dump_tcp_copy-2024-05-06T07-08-10.000.log.gz", layout.FlowLog}
 	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("text\n"), FileMode); err != nil {
@@ -34,7 +33,7 @@ func TestOldArchivesGo(t *testing.T) {
 	}
 	d := Open(Options{Path: dir})
 	defer d.Close()
-	if err := d.archive.prune(path, Roll{Age: 24 * time.Hour}, time.Now()); err != nil {
+	if err := d.archive.prune(layout.FlowLog, Roll{Age: 24 * time.Hour}, time.Now()); err != nil {
 		t.Error(err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -63,9 +62,9 @@ func TestOneCompressesAFile(t *testing.T) {
 		work.Add(1)
 		go func() {
 			defer work.Done()
-			r := newArchive(newQuota(Options{Path: dir}), nil)
+			r := newArchive(newQuotaAt(t, dir, 0), nil)
 			defer r.close()
-			if err := r.compress(path); err != nil {
+			if err := r.compress(filepath.Base(path)); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -96,21 +95,21 @@ func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("text\n"), FileMode); err != nil {
 		t.Fatal(err)
 	}
-	r := newArchive(newQuota(Options{Path: dir}), nil)
+	r := newArchive(newQuotaAt(t, dir, 0), nil)
 	r.close()
 	r.close()
-	if err := r.compress(path); err == nil || !exists(path) || exists(path+".gz") {
+	if err := r.compress(filepath.Base(path)); err == nil || !exists(path) || exists(path+".gz") {
 		t.Errorf("stopped: %v", err)
 	}
-	if err := r.compress(filepath.Join(dir, "gone.log")); err != nil {
+	if err := r.compress("gone.log"); err != nil {
 		t.Errorf("a file that is gone: %v", err)
 	}
-	r = newArchive(newQuota(Options{Path: dir}), nil)
+	r = newArchive(newQuotaAt(t, dir, 0), nil)
 	defer r.close()
 	if err := os.MkdirAll(filepath.Join(path+".gz", "in the way"), DirMode); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.compress(path); err == nil || !exists(path) || exists(path+".gz.tmp") {
+	if err := r.compress(filepath.Base(path)); err == nil || !exists(path) || exists(path+".gz.tmp") {
 		t.Errorf("with its name taken: %v", err)
 	}
 }
@@ -119,15 +118,15 @@ func TestCompressingThatFailsKeepsTheFile(t *testing.T) {
 func TestNamesOfArchivesAreNew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, layout.FlowLog)
-	r := newArchive(newQuota(Options{Path: dir}), nil)
+	r := newArchive(newQuotaAt(t, dir, 0), nil)
 	defer r.close()
 	now := time.Date(2024, 5, 6, 7, 8, 9, 0, time.Local)
 	for i := range 3 {
 		if err := os.WriteFile(path, []byte{byte(i)}, FileMode); err != nil {
 			t.Fatal(err)
 		}
-		name, err := r.rename(path, now)
-		want := filepath.Join(dir, fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log", 2*i))
+		name, err := r.rename(layout.FlowLog, now)
+		want := fmt.Sprintf("dump_tcp_copy-2024-05-06T07-08-09.%03d.log", 2*i)
 		if err != nil || name != want {
 			t.Errorf("%s, %v, want %s", name, err, want)
 		}
@@ -141,7 +140,7 @@ func TestNamesOfArchivesAreNew(t *testing.T) {
 // However often a log is rolled while files are compressed, one goroutine does it.
 func TestOneGoroutineKeepsHouse(t *testing.T) {
 	dir := t.TempDir()
-	r := newArchive(newQuota(Options{Path: dir}), nil)
+	r := newArchive(newQuotaAt(t, dir, 0), nil)
 	defer r.close()
 	rolled := filepath.Join(dir, "dump_tcp_copy-2024-05-06T07-08-09.000.log")
 	if err := os.WriteFile(rolled, []byte("text\n"), FileMode); err != nil {
@@ -150,8 +149,8 @@ func TestOneGoroutineKeepsHouse(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r.quota.mu.Lock() // which compressing waits for
 	for range 100 {
-		r.logRolled(filepath.Join(dir, layout.FlowLog), Roll{Compress: true})
-		r.segmentsFinished(dir, Roll{Compress: true}, []string{"one.pcapng"})
+		r.logRolled(layout.FlowLog, Roll{Compress: true})
+		r.segmentsFinished(Roll{Compress: true}, []string{"one.pcapng"})
 	}
 	if more := runtime.NumGoroutine() - before; more > 1 {
 		t.Errorf("%d goroutines", more)

@@ -1,22 +1,23 @@
 package logdir
 
 import (
-	"path/filepath"
+	"fmt"
 
 	"mosn.io/tcpcopy/internal/clock"
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Modes of what the recorder creates: payload is its owner's only.
 const (
-	DirMode  = 0o700
-	FileMode = 0o600
+	DirMode  = safedir.DirMode
+	FileMode = safedir.FileMode
 )
 
 // Options say where a Dir is and whom it reports to.
 type Options struct {
-	// Path is the directory, an absolute path that Prepare accepts.
+	// Path is the directory, an absolute path that safedir.Dir accepts.
 	Path string
 	// Run is this process's part of the segments' names.
 	Run string
@@ -38,6 +39,7 @@ type Options struct {
 // Dir is the dump directory, as one process writes it.
 type Dir struct {
 	options Options
+	folder  *folder
 	quota   *quota
 	archive *archive
 	index   *Index
@@ -59,14 +61,15 @@ func Open(o Options) *Dir {
 	if o.Info == nil {
 		o.Info = func(string, ...any) {}
 	}
-	d := &Dir{options: o, quota: newQuota(o)}
+	f := &folder{Dir: safedir.New(o.Path), alert: o.Alert, info: o.Info}
+	d := &Dir{options: o, folder: f, quota: newQuota(o, f)}
 	d.archive = newArchive(d.quota, o.Alert)
 	if o.Panicked != nil {
 		d.archive.panicked = o.Panicked
 	}
 	log := d.newLog(layout.Index, Roll{}) // the index stays whole
 	log.quota = nil                       // it must not wait for itself
-	d.index = &Index{dir: o.Path, log: log, quota: d.quota}
+	d.index = &Index{folder: f, log: log, quota: d.quota}
 	d.quota.index = d.index
 	return d
 }
@@ -82,7 +85,8 @@ func (d *Dir) Log(name string, roll Roll) *AppendLog {
 func (d *Dir) newLog(name string, roll Roll) *AppendLog {
 	return &AppendLog{
 		quota:   d.quota,
-		path:    filepath.Join(d.options.Path, name),
+		folder:  d.folder,
+		name:    name,
 		roll:    roll,
 		clock:   d.options.Clock,
 		alert:   d.options.Alert,
@@ -102,16 +106,44 @@ func (d *Dir) Segments(w record.Window, roll Roll, mem []byte) *Segments {
 func (d *Dir) Index() *Index { return d.index }
 
 // Missing returns those of the files with these base names that are gone.
-func (d *Dir) Missing(names []string) []string { return missing(d.options.Path, names) }
+func (d *Dir) Missing(names []string) []string { return d.folder.missing(names) }
 
-func missing(dir string, names []string) (gone []string) {
+func (f *folder) missing(names []string) (gone []string) {
 	for _, name := range names {
-		path := filepath.Join(dir, name)
-		if !exists(path) && !exists(path+layout.GzipExtension) {
+		if !f.Has(name) && !f.Has(name+layout.GzipExtension) {
 			gone = append(gone, name)
 		}
 	}
 	return gone
+}
+
+// Refresh sees to it that what is created from now on is in the directory that the path
+// stands for. It returns an error where that is no safe one. Each chunk and each
+// transaction does so too.
+func (d *Dir) Refresh() error { return d.folder.refresh() }
+
+// Folder returns the directory as it is held, for files beside those of this package. It
+// is the Dir's.
+func (d *Dir) Folder() *safedir.Dir { return d.folder.Dir }
+
+// folder is the directory that all of a Dir's files are in.
+type folder struct {
+	*safedir.Dir
+	alert func(what string, err error)
+	info  func(format string, args ...any)
+}
+
+// refresh sees to it that what is created from now on is in the directory that the
+// path stands for, if that is a safe one. Otherwise it returns why not.
+func (f *folder) refresh() error {
+	change, err := f.Refresh()
+	switch change {
+	case safedir.Removed:
+		f.info("%s was removed and is there again", f.Path())
+	case safedir.Replaced:
+		f.alert("directory", fmt.Errorf("%s is another directory than before: recording goes on in the one that is there now, and what was recorded stays in the former one", f.Path()))
+	}
+	return err
 }
 
 // Wait returns when all housekeeping that is due has been done.
@@ -132,4 +164,5 @@ func (d *Dir) Close() {
 		log.close()
 	}
 	d.index.log.close()
+	d.folder.Close()
 }

@@ -3,8 +3,9 @@ package logdir
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 // Index is the index of windows: a log of one line per window, which is never rolled
 // and whose lines are marked when files of their windows are gone.
 type Index struct {
-	dir   string
-	log   *AppendLog // has no quota: that would wait for itself
-	quota *quota
+	folder *folder
+	log    *AppendLog // has no quota: that would wait for itself
+	quota  *quota
 }
 
 // Append writes lines of windows, even after a failure. Where nothing can be removed to
@@ -34,7 +35,7 @@ func (x *Index) Append(lines []byte) error {
 // the removed ones yet. files and marked are base names.
 func (x *Index) MarkMissing(files, marked []string) error {
 	var late []dumpFile
-	for _, name := range missing(x.dir, files) {
+	for _, name := range x.folder.missing(files) {
 		if !layout.IsLog(name) && !slices.Contains(marked, name) {
 			late = append(late, dumpFile{name: name})
 		}
@@ -96,25 +97,30 @@ func archivedSince(name, log string, t time.Time) bool {
 func (a *AppendLog) rewrite(change func(text []byte) []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !exists(a.path) {
+	if !a.folder.Has(a.name) {
 		return nil
 	}
-	if _, err := a.lockLocked(a.clock.Now()); err != nil {
+	size, err := a.lockLocked(a.clock.Now())
+	if err != nil {
 		return err
 	}
 	defer a.closeLocked()
-	text, err := os.ReadFile(a.path)
-	if err != nil {
+	text := make([]byte, size)
+	if _, err := a.file.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	changed := change(text)
 	if bytes.Equal(changed, text) {
 		return nil
 	}
-	partial := a.path + layout.TemporaryExtension
-	if err := os.WriteFile(partial, changed, FileMode); err != nil {
-		_ = os.Remove(partial)
-		return fmt.Errorf("rewrite %s: %w", a.path, err)
+	partial := a.name + layout.TemporaryExtension
+	f, err := a.folder.CreateAnew(partial) // what has the name is a killed process's: ours is locked
+	if err != nil {
+		return fmt.Errorf("rewrite %s: %w", a.Path(), err)
 	}
-	return os.Rename(partial, a.path)
+	_, err = f.Write(changed)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("rewrite %s: %w", a.Path(), errors.Join(err, a.folder.Remove(partial)))
+	}
+	return a.folder.Rename(partial, a.name)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +17,12 @@ import (
 // removes the oldest before a chunk is written that would not fit. Files that
 // are being written stay.
 type quota struct {
-	dir   string
-	max   int64
-	limit string // what errors call max
-	run   string // this process's part of the segments' names
-	alert func(what string, err error)
-	index *Index
+	folder *folder
+	max    int64
+	limit  string // what errors call max
+	run    string // this process's part of the segments' names
+	alert  func(what string, err error)
+	index  *Index
 
 	mu      sync.Mutex // guards the rest
 	used    int64      // bytes of all files, as far as this process knows
@@ -32,8 +31,8 @@ type quota struct {
 	writing map[string]int
 }
 
-func newQuota(o Options) *quota {
-	return &quota{dir: o.Path, max: o.MaxTotal, limit: o.LimitName, run: o.Run, alert: o.Alert, writing: map[string]int{}}
+func newQuota(o Options, f *folder) *quota {
+	return &quota{folder: f, max: o.MaxTotal, limit: o.LimitName, run: o.Run, alert: o.Alert, writing: map[string]int{}}
 }
 
 // startWriting says that the file of that name is being written, stopWriting that it
@@ -116,7 +115,7 @@ func (q *quota) removed(files []dumpFile) error {
 // expire removes the files of that extension, compressed ones included, that have
 // not changed since t.
 func (q *quota) expire(extension string, t time.Time) error {
-	files, err := dumpFiles(q.dir)
+	files, err := q.folder.dumpFiles()
 	if err != nil {
 		return err
 	}
@@ -124,7 +123,7 @@ func (q *quota) expire(extension string, t time.Time) error {
 	var removed []dumpFile
 	for _, f := range files {
 		if strings.HasSuffix(layout.TrimGzip(f.name), extension) && f.modified.Before(t) {
-			if err := os.Remove(filepath.Join(q.dir, f.name)); err == nil {
+			if err := q.folder.Remove(f.name); err == nil {
 				removed = append(removed, f)
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
@@ -158,7 +157,7 @@ type dumpFile struct {
 // makeRoomLocked looks at the directory and removes the oldest files until n
 // more bytes fit.
 func (q *quota) makeRoomLocked(n int64) error {
-	files, err := dumpFiles(q.dir)
+	files, err := q.folder.dumpFiles()
 	if err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (q *quota) makeRoomLocked(n int64) error {
 		if q.writing[f.name] > 0 || layout.IsLog(f.name) || q.nonLocalSegment(f.name) && time.Since(f.modified).Abs() < inUse { // in the future after the clock has gone back
 			continue
 		}
-		if err := os.Remove(filepath.Join(q.dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := q.folder.Remove(f.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			q.alert("retention", err)
 			continue
 		}
@@ -205,23 +204,18 @@ func (q *quota) nonLocalSegment(name string) bool {
 	return ok && segment.Run != q.run
 }
 
-// dumpFiles returns the recorder's files in dir, the one changed longest ago
+// dumpFiles returns the recorder's files in the directory, the one changed longest ago
 // first. Files that the recorder does not write are not its business.
-func dumpFiles(dir string) ([]dumpFile, error) {
-	entries, err := os.ReadDir(dir)
+func (f *folder) dumpFiles() ([]dumpFile, error) {
+	found, err := f.List(layout.IsOurs)
 	if err != nil {
 		return nil, err
 	}
 	var files []dumpFile
-	for _, e := range entries {
-		if !layout.IsOurs(e.Name()) || !e.Type().IsRegular() {
-			continue
+	for _, i := range found {
+		if i.Regular {
+			files = append(files, dumpFile{i.Name, i.Size, i.Modified})
 		}
-		info, err := e.Info()
-		if err != nil {
-			continue // gone meanwhile
-		}
-		files = append(files, dumpFile{e.Name(), info.Size(), info.ModTime()})
 	}
 	slices.SortFunc(files, func(a, b dumpFile) int { return a.modified.Compare(b.modified) })
 	return files, nil

@@ -6,10 +6,22 @@ import (
 	"testing"
 )
 
+// newQuotaAt returns the quota of a directory that the test closes.
+func newQuotaAt(t *testing.T, dir string, limit int64) *quota {
+	d := Open(Options{Path: dir, MaxTotal: limit})
+	t.Cleanup(d.Close)
+	return d.quota
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // What two processes write during a hot upgrade counts for both.
 func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 	dir := t.TempDir()
-	q := Open(Options{Path: dir, MaxTotal: 1 << 20}).quota
+	q := newQuotaAt(t, dir, 1<<20)
 	if err := q.Reserve(100); err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +42,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 // A look at the directory does not see what is about to be written.
 func TestReservationsCountUntilTheyAreWritten(t *testing.T) {
 	const limit, most = 1 << 20, 600 << 10
-	q := newQuota(Options{Path: t.TempDir(), MaxTotal: limit})
+	q := newQuotaAt(t, t.TempDir(), limit)
 	if err := q.Reserve(most); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const defaultSegment = 1 << 30
 // with a section header and the blocks of its interfaces. Only this process writes
 // them. The files appear with the first chunk.
 type Segments struct {
-	dir     string
+	folder  *folder
 	window  record.Window
 	run     string
 	roll    Roll
@@ -75,7 +75,7 @@ func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 		limit = defaultSegment
 	}
 	s := &Segments{
-		dir:     d.options.Path,
+		folder:  d.folder,
 		window:  w,
 		run:     d.options.Run,
 		roll:    roll,
@@ -209,10 +209,10 @@ func (t *SegmentTransaction) Abort(err error) {
 	s := t.segments
 	if s.file != nil {
 		err = errors.Join(err, s.blocks.Rollback())
-		name := s.file.Name()
+		name := s.nameLocked()
 		empty := s.blocks.Committed() == s.start
 		s.closeLocked()
-		if empty && os.Remove(name) == nil {
+		if empty && s.folder.Remove(name) == nil {
 			s.names = s.names[:len(s.names)-1]
 		}
 	}
@@ -234,7 +234,7 @@ func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
 	defer s.mu.Unlock()
 	var errs []error
 	for _, name := range s.names {
-		f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR, 0)
+		f, err := s.folder.OpenToWrite(name)
 		if err != nil {
 			continue // retention has removed it, or it is compressed and complete
 		}
@@ -248,9 +248,10 @@ func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
 func (s *Segments) Resume() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entries, err := os.ReadDir(s.dir) // sorted
-	for _, e := range entries {
-		name := layout.TrimGzip(e.Name())
+	entries, err := s.folder.Names()
+	slices.Sort(entries)
+	for _, entry := range entries {
+		name := layout.TrimGzip(entry)
 		if segment, ok := layout.ParseSegment(name); ok && segment.Set() == s.segment(0).Set() {
 			s.names = append(s.names, name)
 		}
@@ -271,24 +272,25 @@ func (s *Segments) failLocked(err error) {
 
 // nextLocked makes sure that there is a segment to write to.
 func (s *Segments) nextLocked() error {
+	if err := s.folder.refresh(); err != nil {
+		s.closeLocked()
+		return err
+	}
 	if s.file != nil {
-		if isAt(s.file, s.file.Name()) {
+		if s.folder.Is(s.file, s.nameLocked()) {
 			return nil
 		}
 		s.closeLocked() // removed
 	}
-	if err := os.MkdirAll(s.dir, DirMode); err != nil {
-		return err
-	}
 	name := s.segment(len(s.names) + 1).Name()
-	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, FileMode)
+	f, err := s.folder.Create(name)
 	if err != nil {
 		return err
 	}
 	s.quota.startWriting(name)
 	if err := s.beginSegmentLocked(f); err != nil {
 		s.closeLocked()
-		_ = os.Remove(f.Name()) // a segment without a header helps nobody
+		_ = s.folder.Remove(name) // a segment without a header helps nobody
 		return err
 	}
 	s.names = append(s.names, name)
@@ -325,6 +327,9 @@ const interfaceRoom = 1 << 10
 // Application is how pcapng files and streams name the program that wrote them.
 const Application = "tcpcopy for MOSN"
 
+// nameLocked returns the base name of the open segment.
+func (s *Segments) nameLocked() string { return filepath.Base(s.file.Name()) }
+
 func (s *Segments) closeLocked() {
 	if s.file == nil {
 		return
@@ -336,7 +341,7 @@ func (s *Segments) closeLocked() {
 	if err := s.file.Close(); err != nil {
 		s.alert("close", err)
 	}
-	s.quota.stopWriting(filepath.Base(s.file.Name()))
+	s.quota.stopWriting(s.nameLocked())
 	s.file = nil
 }
 
@@ -345,7 +350,7 @@ func (s *Segments) closeLocked() {
 // and these compressed as Roll says. No transaction may begin any more.
 func (s *Segments) Finish(closed time.Time) []string {
 	names := s.finish(closed)
-	s.archive.segmentsFinished(s.dir, s.roll, names)
+	s.archive.segmentsFinished(s.roll, names)
 	return names
 }
 

@@ -70,7 +70,7 @@ func dirOf(d FileDestination) string {
 	if log, ok := d.(*AppendLog); ok {
 		return filepath.Dir(log.Path())
 	}
-	return d.(*Segments).dir
+	return d.(*Segments).folder.Path()
 }
 
 // content returns what all files of a directory hold together.
