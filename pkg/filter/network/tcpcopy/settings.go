@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
@@ -256,16 +255,30 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 }
 
 // defaultDir returns the directory in which Layotto's users look for dumps: under
-// /home/admin, or under the user's own home if that cannot be created or written. It
-// creates the former.
+// /home/admin, or under the user's own home if that cannot be used. It creates the
+// former.
 func defaultDir() (string, error) {
-	const shared = layout.DefaultDir
-	if os.MkdirAll(shared, 0o700) == nil && unix.Access(shared, unix.W_OK) == nil {
-		return shared, nil
+	fault := useSharedDir()
+	if fault == nil {
+		return layout.DefaultDir, nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("output.dir is not set, %s cannot be created or written, and there is no home directory: %w", shared, err)
+		return "", fmt.Errorf("output.dir is not set, there is no home directory (%w), and %w", err, fault)
 	}
 	return layout.HomeDir(home), nil
+}
+
+// useSharedDir creates layout.DefaultDir. It returns an error if that cannot be created
+// or written, or if it or a directory above it belongs to another user. Other faults,
+// such as a mode, the user can mend: they are those of the store.
+func useSharedDir() error {
+	d := safedir.New(layout.DefaultDir)
+	defer d.Close()
+	err := d.Prepare()
+	var unfit *safedir.UnfitError
+	if errors.As(err, &unfit) && unfit.Err == nil {
+		return nil
+	}
+	return err
 }

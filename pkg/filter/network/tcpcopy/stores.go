@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -75,6 +76,9 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 	}
 	if current != nil && current.Config().Equal(config) {
 		return nil, nil
+	}
+	if (o == nil || o.dir == "") && config.Dir != layout.DefaultDir {
+		r.host.log.Warnf("output.dir is not set, and what is recorded goes to %s: %v", config.Dir, useSharedDir())
 	}
 	store, err := persistence.Open(config, persistence.Host{
 		Run:        r.run,
