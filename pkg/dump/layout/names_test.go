@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,4 +123,24 @@ func FuzzNames(f *testing.F) {
 		}
 		layout.MayGrow(name)
 	})
+}
+
+// What would keep a reader waiting is no file of the recorder.
+func TestScanPassesOverPipes(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, layout.FlowLog)
+	for _, err := range []error{
+		syscall.Mkfifo(pipe, 0o600),
+		os.Symlink(pipe, filepath.Join(dir, segment(time.Unix(0, 0), "k3v9qa", 1))),
+		os.WriteFile(filepath.Join(dir, "file"), nil, 0o600),
+		os.Symlink("file", filepath.Join(dir, segment(time.Unix(0, 0), "k3v9qa", 2))),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := layout.Scan(dir)
+	if err != nil || len(d.FlowLog) != 0 || len(d.Sets) != 1 || len(d.Sets[0].Segments) != 1 || d.Sets[0].Segments[0].Number != 2 {
+		t.Errorf("%+v, %v", d, err)
+	}
 }

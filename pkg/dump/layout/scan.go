@@ -30,10 +30,10 @@ func Scan(dir string) (*Directory, error) {
 	sets := map[string]*SegmentSet{}
 	for _, e := range entries {
 		name := e.Name()
-		if !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
+		path, plain := filepath.Join(dir, name), TrimGzip(name)
+		if !isFile(e, path) {
 			continue
 		}
-		path, plain := filepath.Join(dir, name), TrimGzip(name)
 		switch {
 		case name == Index:
 			d.HasIndex = true
@@ -57,6 +57,16 @@ func Scan(dir string) (*Directory, error) {
 	}
 	slices.SortFunc(d.Sets, func(a, b SegmentSet) int { return strings.Compare(a.Name, b.Name) })
 	return d, nil
+}
+
+// isFile reports whether an entry is a regular file, or a link to one: a pipe under the
+// name of a file would keep its reader waiting.
+func isFile(e fs.DirEntry, path string) bool {
+	if e.Type()&fs.ModeSymlink != 0 {
+		info, err := os.Stat(path)
+		return err != nil || info.Mode().IsRegular() // opening it returns the error
+	}
+	return e.Type().IsRegular()
 }
 
 // Finished reports whether nothing is written to s any more: its window is in the

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +90,7 @@ func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put f
 func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path string) (err error) {
 	w := t.screen
 	if path != "-" {
-		f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		f, openErr := openPrivate(path)
 		if openErr != nil {
 			return fmt.Errorf("write stream: %w", openErr)
 		}

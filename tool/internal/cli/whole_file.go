@@ -4,17 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // writeWhole has write fill a new file beside path and renames it when it is
 // whole: only the owner may read it, because it holds payload. What is at path and
 // is no regular file, such as a device or a pipe, is written to as it is, and never
-// replaced. The errors of the file begin with what.
+// replaced. A symbolic link is followed unless it is another user's. The errors of the
+// file begin with what.
 func writeWhole(what, path string, write func(io.Writer) error) (err error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
+	if path, err = followOwn(path); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeInto(what, path, write)
@@ -43,4 +46,65 @@ func writeInto(what, path string, write func(io.Writer) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return write(f)
+}
+
+// maxLinks bounds the symbolic links that are followed from one to the next.
+const maxLinks = 40
+
+// followOwn returns what path leads to when it is a symbolic link, path itself otherwise.
+// It refuses a link of another user, who could have put it there to have one of this
+// user's files overwritten.
+func followOwn(path string) (string, error) {
+	for range maxLinks {
+		info, err := os.Lstat(path)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			return path, nil // what is wrong with it, opening it returns
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+			return "", fmt.Errorf("%s is a symbolic link of user %d, and only your own and root's are followed", path, st.Uid)
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // which ".." in target goes from
+			if err != nil {
+				return "", err
+			}
+			target = filepath.Join(dir, target)
+		}
+		if leads, err := os.Stat(path); err == nil {
+			if there, err := os.Stat(target); err != nil || !os.SameFile(leads, there) {
+				return path, nil // it is no path that the link holds, as in /proc/self/fd
+			}
+		}
+		path = target
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// openPrivate opens the file at path to be written from its start, which only its owner
+// may read, because it holds payload. A device or a pipe is opened as it is.
+func openPrivate(path string) (*os.File, error) {
+	path, err := followOwn(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+			err = fmt.Errorf("%s belongs to user %d, who could read it", path, st.Uid)
+		} else {
+			err = errors.Join(f.Chmod(0o600), f.Truncate(0))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
