@@ -279,7 +279,7 @@ func TestADirectoryThatChangesItsOwnerGetsNothing(t *testing.T) {
 	s := &swap{m: m, conn: conn, window: m.open()}
 	s.record("payload")
 	for words, change := range map[string]func() error{
-		"it belongs to user 65534": func() error { return os.Chown(m.dump, nobody, nobody) },
+		"belongs to user 65534": func() error { return os.Chown(m.dump, nobody, nobody) },
 		"it has mode 0777":         func() error { return os.Chmod(m.dump, 0o777) },
 	} {
 		must(t, change())

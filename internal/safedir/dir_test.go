@@ -104,7 +104,7 @@ func TestDirectories(t *testing.T) {
 			dir := mkdir(t, root, "a", 0o755)
 			must(t, os.Chown(dir, nobody, nobody))
 			return dir
-		}, fault: "it belongs to user 65534, nobody"},
+		}, fault: "/a belongs to user 65534: nobody"},
 		"below somebody's": {root: true, make: func(t *testing.T, root string) string {
 			must(t, os.Chown(mkdir(t, root, "a", 0o755), nobody, nobody))
 			return mkdir(t, root, "a/b/dump", 0o700)

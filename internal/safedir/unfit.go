@@ -26,13 +26,22 @@ func (e *UnfitError) Error() string {
 // Unwrap returns the system's error.
 func (e *UnfitError) Unwrap() error { return e.Err }
 
-// ErrOwner is the Err of an UnfitError for a directory, or one above it, that belongs to
-// another user.
-var ErrOwner = errors.New("it belongs to another user")
+// OwnerError says that a directory or a link belongs to another user.
+type OwnerError struct {
+	Path string
+	User uint32
+}
+
+func (e *OwnerError) Error() string {
+	if e.User == unmappedUser {
+		return fmt.Sprintf("%s belongs to user %d: nobody, or one that the user namespace does not know", e.Path, e.User)
+	}
+	return fmt.Sprintf("%s belongs to user %d", e.Path, e.User)
+}
 
 // ErrFile says that a name stands for something that is not a regular file of this
 // process's user.
-var ErrFile = errors.New("not a regular file of this process's user")
+var ErrFile = errors.New("not a regular file of this process's user, move it away")
 
 // unmappedUser is the user that the system shows for owners which are unknown in the
 // user namespace of this process.
@@ -41,23 +50,18 @@ const unmappedUser = 65534
 // trusted reports whether files of that user are as good as those of this process.
 func trusted(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
-// users describes who may own a directory.
-func users(uid uint32) string {
-	wanted := fmt.Sprintf("that belongs to this process's user %d or to root", os.Geteuid())
+// owners describes whom a directory may belong to.
+func owners() string {
 	if os.Geteuid() == 0 {
-		wanted = "that belongs to root, this process's user"
+		return "that belongs to root, this process's user"
 	}
-	found := fmt.Sprintf("user %d", uid)
-	if uid == unmappedUser {
-		found += ", nobody, which is also what a user namespace shows for users that it does not know"
-	}
-	return wanted + " (it belongs to " + found + ")"
+	return fmt.Sprintf("that belongs to user %d, this process's, or to root", os.Geteuid())
 }
 
 // checkParent checks a directory above the one at path.
 func checkParent(path, parent string, st *unix.Stat_t) error {
 	if !trusted(st.Uid) {
-		return &UnfitError{Path: path, Valid: fmt.Sprintf("below directories that are all safe: %s is not one %s; choose another place, or chown it", parent, users(st.Uid)), Err: ErrOwner}
+		return &UnfitError{Path: path, Valid: fmt.Sprintf("below safe directories only: %s is not one %s; choose another place, or chown it", parent, owners()), Err: &OwnerError{parent, st.Uid}}
 	}
 	return nil
 }
@@ -65,10 +69,10 @@ func checkParent(path, parent string, st *unix.Stat_t) error {
 // checkDir checks the directory at path itself.
 func checkDir(path string, st *unix.Stat_t) error {
 	if !trusted(st.Uid) {
-		return &UnfitError{Path: path, Valid: "a directory " + users(st.Uid) + "; run as that user, chown it, or name another one", Err: ErrOwner}
+		return &UnfitError{Path: path, Valid: "a directory " + owners() + "; run as its user, chown it, or name another one", Err: &OwnerError{path, st.Uid}}
 	}
-	if perm := st.Mode & 0o7777; perm&0o022 != 0 {
-		return &UnfitError{Path: path, Valid: fmt.Sprintf("a directory that only its owner may write (it has mode %#o); chmod go-w it, or name a folder in it, which is created with mode %#o", perm&0o777, DirMode)}
+	if perm := st.Mode & 0o777; perm&0o022 != 0 {
+		return &UnfitError{Path: path, Valid: fmt.Sprintf("a directory that only its owner may write (it has mode %#o); chmod go-w it, or name a folder in it, which is created with mode %#o", perm, DirMode)}
 	}
 	return nil
 }
