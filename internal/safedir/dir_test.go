@@ -93,8 +93,10 @@ func TestDirectories(t *testing.T) {
 			return filepath.Join(root, "a/c")
 		}, fault: "too many levels of symbolic links"},
 		// A volume of a pod. What others put there is theirs.
-		"below what all may write":               {make: func(t *testing.T, root string) string { return filepath.Join(mkdir(t, root, "a", 0o777), "dump") }},
-		"below a volume of a group":              {make: func(t *testing.T, root string) string { return filepath.Join(mkdir(t, root, "a", os.ModeSetgid|0o777), "b/dump") }},
+		"below what all may write": {make: func(t *testing.T, root string) string { return filepath.Join(mkdir(t, root, "a", 0o777), "dump") }},
+		"below a volume of a group": {make: func(t *testing.T, root string) string {
+			return filepath.Join(mkdir(t, root, "a", os.ModeSetgid|0o777), "b/dump")
+		}},
 		"below what all may write, sticky":       {make: func(t *testing.T, root string) string { return filepath.Join(mkdir(t, root, "a", open), "dump") }},
 		"below a link in what all may write":     {make: func(t *testing.T, root string) string { return linked(t, root, 0o777) }, fault: "others may replace"},
 		"below a link in a sticky directory":     {make: func(t *testing.T, root string) string { return linked(t, root, open) }},
