@@ -113,6 +113,10 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 	if !a.folder.Has(a.name) {
 		return nil
 	}
+	inode, err := a.folder.unshare(a.name, inode)
+	if err != nil {
+		return err
+	}
 	end, err := a.lockLocked(a.clock.Now())
 	if err != nil {
 		return err

@@ -234,6 +234,11 @@ func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
 	defer s.mu.Unlock()
 	var errs []error
 	for _, name := range s.names {
+		inode, err := s.folder.unshare(name, inode)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		f, err := s.folder.OpenToWrite(name)
 		if err != nil {
 			continue // retention has removed it, or it is compressed and complete
