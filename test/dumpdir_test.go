@@ -280,7 +280,7 @@ func TestADirectoryThatChangesItsOwnerGetsNothing(t *testing.T) {
 	s.record("payload")
 	for words, change := range map[string]func() error{
 		"belongs to user 65534": func() error { return os.Chown(m.dump, nobody, nobody) },
-		"it has mode 0777":         func() error { return os.Chmod(m.dump, 0o777) },
+		"it has mode 0777":      func() error { return os.Chmod(m.dump, 0o777) },
 	} {
 		must(t, change())
 		before := m.account().LostBy["write_error"]

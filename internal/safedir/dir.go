@@ -262,10 +262,10 @@ func HasOtherNames(f *os.File) bool {
 	return err == nil && st.Nlink > 1
 }
 
-// Rename gives the file old the name new, and replaces what has that.
-func (d *Dir) Rename(old, new string) error {
-	return d.at("rename", old, func(dir int) error {
-		return d.at("rename", new, func(int) error { return unix.Renameat(dir, old, dir, new) })
+// Rename gives the file from the name to, and replaces what has that.
+func (d *Dir) Rename(from, to string) error {
+	return d.at("rename", from, func(dir int) error {
+		return d.at("rename", to, func(int) error { return unix.Renameat(dir, from, dir, to) })
 	})
 }
 

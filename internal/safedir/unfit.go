@@ -34,7 +34,7 @@ type OwnerError struct {
 
 func (e *OwnerError) Error() string {
 	if e.User == unmappedUser {
-		return fmt.Sprintf("%s belongs to user %d: nobody, or one that the user namespace does not know", e.Path, e.User)
+		return fmt.Sprintf("%s belongs to user %d: nobody, which also stands for users that a user namespace or an NFS server does not know", e.Path, e.User)
 	}
 	return fmt.Sprintf("%s belongs to user %d", e.Path, e.User)
 }
