@@ -57,8 +57,14 @@ const maxLinks = 40
 func followOwn(path string) (string, error) {
 	for range maxLinks {
 		info, err := os.Lstat(path)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			return path, nil // what is wrong with it, opening it returns
+		if errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return path, nil
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 			return "", fmt.Errorf("%s is a symbolic link of user %d, and only your own and root's are followed", path, st.Uid)
@@ -74,14 +80,18 @@ func followOwn(path string) (string, error) {
 			}
 			target = filepath.Join(dir, target)
 		}
-		if leads, err := os.Stat(path); err == nil {
-			if there, err := os.Stat(target); err != nil || !os.SameFile(leads, there) {
-				return path, nil // it is no path that the link holds, as in /proc/self/fd
-			}
+		if leads, err := os.Stat(path); err == nil && !isFile(leads, target) {
+			return path, nil // the link holds no path, as in /proc/self/fd
 		}
 		path = target
 	}
 	return "", fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// isFile reports whether path leads to the file of that info.
+func isFile(info fs.FileInfo, path string) bool {
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(info, there)
 }
 
 // openPrivate opens the file at path to be written from its start, which only its owner
