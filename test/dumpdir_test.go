@@ -169,6 +169,15 @@ func (s *swap) record(text string) {
 	})
 }
 
+// swapIn renames path to the dump directory's. The recorder may make that anew at any
+// time.
+func (s *swap) swapIn(path string) {
+	s.m.t.Helper()
+	eventually(s.m.t, path+" is the dump directory", func() bool {
+		return os.RemoveAll(s.m.dump) == nil && os.Rename(path, s.m.dump) == nil
+	})
+}
+
 // sum fails the test unless all bytes are accounted for.
 func (s *swap) sum(w oracle.Window) {
 	s.m.t.Helper()
@@ -237,6 +246,31 @@ func TestALinkInPlaceOfTheDumpDirectoryGetsNothing(t *testing.T) {
 	}
 }
 
+// However fast a link and the directory change places, nothing goes where the link leads,
+// and all bytes are accounted for.
+func TestADirectoryThatIsSwappedInALoopLeaksNothing(t *testing.T) {
+	t.Parallel()
+	s := startSwap(t, "pcapng")
+	trap := mkdir(t, s.m.dump+".trap", 0o777)
+	link := filepath.Join(s.m.Base(), "link")
+	for range 300 {
+		must(t, os.Symlink(trap, link))
+		s.swapIn(link)
+		sendAndReceive(t, s.conn, strings.Repeat("payload ", 1000))
+		s.swapIn(s.moved)
+		sendAndReceive(t, s.conn, "payload")
+		must(t, os.Rename(s.m.dump, s.moved))
+	}
+	s.swapIn(s.moved)
+	s.record("payload")
+	w := s.m.close(s.window)
+	s.sum(w)
+	if entries, err := os.ReadDir(trap); err != nil || len(entries) != 0 {
+		t.Errorf("the trap holds %v, %v", entries, err)
+	}
+	t.Logf("seen %d bytes, written %d, lost by %v", w.Seen.In, w.Written.In, w.LostBy)
+}
+
 // A directory that is moved away and made anew is an alert, and nothing is lost.
 func TestRecordingGoesOnInADirectoryThatReplacesAnother(t *testing.T) {
 	t.Parallel()
@@ -278,9 +312,9 @@ func TestADirectoryThatChangesItsOwnerGetsNothing(t *testing.T) {
 	defer conn.Close()
 	s := &swap{m: m, conn: conn, window: m.open()}
 	s.record("payload")
-	for words, change := range map[string]func() error{
-		"belongs to user 65534": func() error { return os.Chown(m.dump, nobody, nobody) },
-		"it has mode 0777":      func() error { return os.Chmod(m.dump, 0o777) },
+	for _, change := range []func() error{
+		func() error { return os.Chown(m.dump, nobody, nobody) },
+		func() error { return os.Chmod(m.dump, 0o777) },
 	} {
 		must(t, change())
 		before := m.account().LostBy["write_error"]
@@ -288,11 +322,12 @@ func TestADirectoryThatChangesItsOwnerGetsNothing(t *testing.T) {
 			sendAndReceive(t, conn, "payload")
 			return m.account().LostBy["write_error"] > before
 		})
-		if !strings.Contains(m.Log(), words) && m.alerts("write") == 0 {
-			t.Errorf("the log does not say %q", words)
-		}
 		must(t, os.Chown(m.dump, 0, 0), os.Chmod(m.dump, 0o700))
 		s.record("payload")
+	}
+	// Alerts of a kind keep silent for a while after the first.
+	if m.alerts("write") == 0 || !strings.Contains(m.Log(), m.dump+" belongs to user 65534") {
+		t.Error("the log has no alert that names the owner")
 	}
 	s.sum(m.close(s.window))
 }
