@@ -30,6 +30,7 @@ type Dir struct {
 
 	mu     sync.Mutex // guards the rest, and is held while the directory is opened
 	held   *os.File   // the directory; nil before the first use
+	linked bool       // path was a symbolic link at the first use
 	closed bool
 }
 
@@ -116,11 +117,11 @@ func (d *Dir) openLocked() error {
 	if d.closed {
 		return fmt.Errorf("%s: %w", d.path, fs.ErrClosed)
 	}
-	f, err := openDir(d.path, d.create)
+	f, linked, err := openDir(d.path, d.create, d.held == nil || d.linked)
 	if err != nil {
 		return err
 	}
-	d.held = f
+	d.held, d.linked = f, linked
 	return nil
 }
 

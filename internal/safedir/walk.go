@@ -19,6 +19,8 @@ const maxLinks = 40
 type walk struct {
 	path   string // where it leads
 	create bool   // what is not there is created
+	link   bool   // the last component may be a symbolic link, too
+	linked bool   // it is one
 	at     int    // descriptor of the directory that has been reached
 	name   string // its path, for errors
 	shared bool   // others may put files into it
@@ -27,13 +29,20 @@ type walk struct {
 }
 
 // openDir opens the directory at path, an absolute one, and checks it and those above
-// it. With create, it and those above it are created where there are none.
-func openDir(path string, create bool) (*os.File, error) {
+// it. With create, it and those above it are created where there are none. link says
+// whether path itself may be a symbolic link; linked reports whether it is one.
+func openDir(path string, create, link bool) (f *os.File, linked bool, err error) {
 	if !filepath.IsAbs(path) {
-		return nil, &UnfitError{Path: path, Valid: "an absolute path"}
+		return nil, false, &UnfitError{Path: path, Valid: "an absolute path"}
 	}
-	w := &walk{path: filepath.Clean(path), create: create, at: -1}
+	w := &walk{path: filepath.Clean(path), create: create, link: link, at: -1}
 	defer w.enter(-1, "")
+	f, err = w.open()
+	return f, w.linked, err
+}
+
+// open goes all the way and opens the directory there.
+func (w *walk) open() (*os.File, error) {
 	if err := w.root(); err != nil {
 		return nil, err
 	}
@@ -140,12 +149,12 @@ func (w *walk) follow(fd int, path string, st *unix.Stat_t, last bool) (target s
 		return "", w.fault("readlink", path, err)
 	}
 	target = string(buf[:n])
-	if last {
+	if last && !w.link {
 		named := target
 		if !filepath.IsAbs(named) {
 			named = filepath.Join(w.name, named)
 		}
-		return "", &UnfitError{Path: w.path, Valid: "a directory and not a symbolic link to one; name " + named + " itself"}
+		return "", &UnfitError{Path: w.path, Valid: "a directory, as it was when it was opened first, and not a symbolic link to " + named}
 	}
 	if w.links++; w.links > maxLinks {
 		return "", &UnfitError{Path: w.path, Valid: "a directory", Err: w.fault("open", path, unix.ELOOP)}
@@ -157,6 +166,7 @@ func (w *walk) follow(fd int, path string, st *unix.Stat_t, last bool) (target s
 	if w.shared && (!w.sticky || st.Nlink > 1) {
 		return "", &UnfitError{Path: w.path, Valid: "reached through safe symbolic links only: others may replace " + path + ", because they may write " + w.name}
 	}
+	w.linked = w.linked || last
 	return target, nil
 }
 

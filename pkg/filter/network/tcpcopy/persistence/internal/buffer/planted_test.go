@@ -31,7 +31,9 @@ func TestSpoolsAreCreatedInSafeDirectories(t *testing.T) {
 		root    bool // the case needs root
 		prepare func(t *testing.T, spools string, dump *safedir.Dir) error
 	}{
-		"a link": {prepare: func(t *testing.T, spools string, _ *safedir.Dir) error { return os.Symlink(t.TempDir(), spools) }},
+		"somebody's link": {root: true, prepare: func(t *testing.T, spools string, _ *safedir.Dir) error {
+			return errors.Join(os.Symlink(t.TempDir(), spools), os.Lchown(spools, 65534, 65534))
+		}},
 		"all may write": {prepare: func(_ *testing.T, spools string, _ *safedir.Dir) error {
 			return errors.Join(os.Mkdir(spools, 0o700), os.Chmod(spools, 0o777))
 		}},
