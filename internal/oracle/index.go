@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,44 @@ type Window struct {
 	Files       []string          `json:"files"`
 	Removed     []string          `json:"removed"`
 	Recovered   bool              `json:"recovered"`
+	Guard       string            `json:"guard"` // "off" or ""
+}
+
+// Skip is a line of the index about windows that did not open.
+type Skip struct {
+	Reason  string    `json:"skipped"`
+	Trigger string    `json:"trigger"`
+	Windows int       `json:"windows"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Why     string    `json:"why"`
+	Run     string    `json:"run"`
+}
+
+// skipMark begins a line about windows that did not open.
+var skipMark = []byte(`{"skipped":`)
+
+// ReadSkips returns the lines about windows that did not open in dir's index, oldest
+// first. It refuses unknown fields.
+func ReadSkips(dir string) ([]Skip, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "dump_windows.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	var skips []Skip
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		if !bytes.HasPrefix(line, skipMark) {
+			continue
+		}
+		var s Skip
+		d := json.NewDecoder(bytes.NewReader(line))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&s); err != nil {
+			return nil, fmt.Errorf("%s: %w", line, err)
+		}
+		skips = append(skips, s)
+	}
+	return skips, nil
 }
 
 // ReadIndex returns the windows in dir's index, oldest first. It refuses unknown
@@ -45,6 +84,9 @@ func ReadIndex(dir string) ([]Window, error) {
 		return nil, fmt.Errorf("read index: %w", err)
 	}
 	var windows []Window
+	text = slices.Concat(slices.DeleteFunc(bytes.SplitAfter(text, []byte("\n")), func(line []byte) bool {
+		return bytes.HasPrefix(line, skipMark)
+	})...)
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	for {

@@ -24,6 +24,7 @@ type WindowLine struct {
 	Files     []string `json:"files"`               // base names, in the order of writing
 	Removed   []string `json:"removed,omitempty"`   // those of them that retention has removed
 	Recovered bool     `json:"recovered,omitempty"` // written from what a killed process left
+	Guard     string   `json:"guard,omitempty"`     // record.GuardOff where the guard had no say; otherwise empty
 }
 
 // AppendJSON appends w as a line of the index and returns the extended slice.
@@ -40,8 +41,8 @@ const (
 	maxFaults = 100       // faults of one index that are reported one by one
 )
 
-// ReadIndex returns the lines of an index file, in their order. It passes over
-// lines that it cannot read and reports them as *record.DamageError values joined by
+// ReadIndex returns the lines of an index file, in their order, but those of skipped
+// windows, which ReadSkips returns. It passes over lines that it cannot read and reports them as *record.DamageError values joined by
 // errors.Join; what it could read is returned with them.
 func ReadIndex(path string) ([]WindowLine, error) {
 	f, err := os.Open(path)
@@ -98,6 +99,9 @@ func parseLine(text []byte, tooLong bool) (*WindowLine, error) {
 	}
 	if err := json.Unmarshal(text, &w); err != nil {
 		return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+	}
+	if w.Window == "" && isSkip(text) {
+		return nil, nil
 	}
 	if w.Window == "" {
 		return nil, fmt.Errorf("%w: a line without a window", record.ErrMalformed)

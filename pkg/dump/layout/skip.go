@@ -1,0 +1,76 @@
+package layout
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// SkipLine is a line of the index that is about no window: one or more windows in a row
+// that did not open. It has no field "window", so that a reader which does not know it
+// cannot mistake it for a window without traffic.
+type SkipLine struct {
+	record.Skip
+	Run string `json:"run"`
+}
+
+// AppendJSON appends l as a line of the index, with its times in UTC, and returns the
+// extended slice.
+func (l *SkipLine) AppendJSON(dst []byte) []byte {
+	utc := *l
+	utc.First, utc.Last = l.First.UTC(), l.Last.UTC()
+	text, err := json.Marshal(&utc)
+	if err != nil {
+		panic(err) // no field of SkipLine can fail
+	}
+	return append(append(dst, text...), '\n')
+}
+
+// isSkip reports whether a line of the index is a SkipLine.
+func isSkip(text []byte) bool {
+	_, ok := parseSkip(text)
+	return ok
+}
+
+func parseSkip(text []byte) (SkipLine, bool) {
+	var line struct {
+		SkipLine
+		Window string `json:"window"`
+	}
+	err := json.Unmarshal(text, &line)
+	return line.SkipLine, err == nil && line.Reason != "" && line.Window == ""
+}
+
+// ReadSkips returns the lines of skipped windows of an index file, in their order. It
+// passes over all others, also those that cannot be read: ReadIndex reports them.
+func ReadSkips(path string) ([]SkipLine, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var lines []SkipLine
+	r := bufio.NewReaderSize(f, maxLine)
+	whole := true // the text read next begins a line
+	for {
+		text, err := r.ReadSlice('\n')
+		tooLong := errors.Is(err, bufio.ErrBufferFull)
+		if whole && !tooLong {
+			if l, ok := parseSkip(text); ok {
+				lines = append(lines, l)
+			}
+		}
+		whole = !tooLong
+		switch {
+		case err == nil || tooLong:
+		case errors.Is(err, io.EOF):
+			return lines, nil
+		default:
+			return lines, err
+		}
+	}
+}
