@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"pkg/replay", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
 
 	{filter + "/model", nil},
+	{filter + "/type", []string{filter + "/model"}},
 	{filter + "/strategy", []string{"pkg/record", filter + "/model", "internal/..."}},
 	{filter + "/persistence/internal/blockfile", []string{"internal/..."}},
 	{filter + "/persistence/internal/logdir", []string{"pkg/record", "pkg/dump/...", filter + "/persistence/internal/blockfile", "internal/..."}},

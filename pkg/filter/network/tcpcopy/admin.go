@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,7 @@ type statusReply struct {
 	Totals  totalsReply                `json:"totals"`
 	Output  outputReply                `json:"output"`
 	Watch   *watchStatus               `json:"watch,omitempty"`
+	Owners  map[string]string          `json:"owners"` // by part of the process: the listener that configures it
 	Refused []refusal                  `json:"refused"`
 	Panics  uint64                     `json:"panics"`
 }
@@ -123,6 +125,7 @@ func (r *recorder) status() statusReply {
 	if s.Closing != nil {
 		out.Closing = &closingReply{TransitionStatus: *s.Closing, Accounts: stats.Window}
 	}
+	p := r.presence()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watch != nil {
@@ -138,9 +141,9 @@ func (r *recorder) status() statusReply {
 	for _, f := range config.Formats {
 		out.Output.Formats = append(out.Output.Formats, string(f))
 	}
-	out.Refused = r.refusedLocked()
+	out.Owners, out.Refused = r.ownersLocked(p), r.refusedLocked(p)
 	for name := range r.listeners {
-		if !slices.ContainsFunc(out.Refused, func(f refusal) bool { return f.Listener == name }) {
+		if p.has(name) && !slices.ContainsFunc(out.Refused, func(f refusal) bool { return f.Listener == name }) {
 			out.Output.Listeners = append(out.Output.Listeners, name)
 		}
 	}
@@ -151,15 +154,15 @@ func (r *recorder) status() statusReply {
 // refusedLocked returns the listeners whose configuration was refused: those that
 // disagree with another one, and those whose block has faults. The latter it finds in
 // MOSN's configuration, because MOSN does not pass a factory the listener's name.
-func (r *recorder) refusedLocked() []refusal {
+// Listeners that are not present are left out.
+func (r *recorder) refusedLocked(p presence) []refusal {
 	byName := maps.Clone(r.refused)
-	if r.host.listeners != nil {
-		for name, config := range r.host.listeners() {
-			if _, err := parseSettings(config); err != nil {
-				byName[name] = refusal{Listener: name, Error: err.Error()}
-			}
+	for name, config := range p.blocks {
+		if _, err := parseSettings(config); err != nil {
+			byName[name] = refusal{Listener: name, Error: err.Error()}
 		}
 	}
+	maps.DeleteFunc(byName, func(name string, _ refusal) bool { return name != extendsBlock && !p.has(name) })
 	all := slices.AppendSeq([]refusal{}, maps.Values(byName))
 	slices.SortFunc(all, func(a, b refusal) int { return strings.Compare(a.Listener, b.Listener) })
 	return all
@@ -219,12 +222,42 @@ func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "seconds", Value: text, Valid: fmt.Sprintf("1 … %d", limit)})
 		return
 	}
-	opened, err := a.recorder.controller.OpenManual(time.Duration(seconds) * time.Second)
+	open := a.recorder.controller.OpenManual
+	unguarded, err := guardOff(req.URL.Query())
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if unguarded {
+		open = a.recorder.controller.OpenUnguarded
+	}
+	opened, err := open(time.Duration(seconds) * time.Second)
 	if err != nil {
 		refuse(w, statusOf(err), err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"window": opened.ID, "closes": opened.Closes})
+	answer := map[string]any{"window": opened.ID, "closes": opened.Closes}
+	if unguarded {
+		answer["guard"] = record.GuardOff
+	}
+	if store := a.recorder.storeOrNil(); store != nil {
+		if short := store.ShortOfSpace(); short != "" {
+			answer["paused"] = short
+		}
+	}
+	reply(w, http.StatusOK, answer)
+}
+
+// guardOff reports whether the request insists on a window whatever the guard says.
+func guardOff(query url.Values) (bool, error) {
+	words, given := query["guard"]
+	if !given {
+		return false, nil
+	}
+	if len(words) == 1 && (words[0] == "on" || words[0] == record.GuardOff) {
+		return words[0] == record.GuardOff, nil
+	}
+	return false, &model.FieldError{Field: "guard", Value: strings.Join(words, ","), Valid: "on, off"}
 }
 
 // stream handles GET /api/v1/tcpcopy/stream: it sends pcapng until the caller goes. A
@@ -258,7 +291,10 @@ func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
 
 // statusOf returns the HTTP status for a refusal.
 func statusOf(err error) int {
+	var skip *record.SkipError
 	switch {
+	case errors.As(err, &skip) && skip.Reason == record.SkipListener:
+		return http.StatusConflict
 	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen), errors.Is(err, strategy.ErrBusy),
 		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrCanceled):
 		return http.StatusConflict

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -129,6 +130,49 @@ func TestAdminOpensAndClosesAWindow(t *testing.T) {
 	}
 }
 
+// An operator may insist on a window that the guard refuses; a word that is unknown is
+// refused by name. A window that begins paused for want of space says so.
+func TestAdminOpensUnguardedWindows(t *testing.T) {
+	const target = "/api/v1/tcpcopy/window?seconds=60"
+	h := newHarness(t, object{})
+	h.recorder.close(false)
+	host := testHost(t)
+	host.meter = brokenMeter{}
+	h.recorder = newRecorder("bbbbbb", host)
+	t.Cleanup(func() { h.recorder.close(false) })
+	h.factory = h.bind("test", h.into(object{"guard": "on"}))
+	a := &admin{recorder: h.recorder}
+	for _, word := range []string{"", "OFF", "0", "false", "on,off", "off&guard=off", "off&guard=on"} {
+		code, answer, _ := h.request(a, "POST", target+"&guard="+word, "", nil)
+		if reason, _ := answer["error"].(string); code != 400 || !strings.Contains(reason, "guard is") || !strings.Contains(reason, "on, off") {
+			t.Errorf("guard=%s: %d %v", word, code, answer)
+		}
+	}
+	for _, query := range []string{"", "&guard=on"} {
+		if code, answer, _ := h.request(a, "POST", target+query, "", nil); code != 503 || !strings.Contains(answer["error"].(string), "out of order") {
+			t.Errorf("%q: %d %v", query, code, answer)
+		}
+	}
+	code, answer, _ := h.request(a, "POST", target+"&guard=off", "", nil)
+	if code != 200 || answer["guard"] != "off" || answer["paused"] != nil {
+		t.Fatalf("%d %v", code, answer)
+	}
+	h.connect(h.factory).receive("in spite of it")
+	_, status, _ := h.request(a, "GET", "/api/v1/tcpcopy", "", nil)
+	if w := status["window"].(object); w["guard"] != "off" || w["paused"] != false {
+		t.Errorf("status %v", w)
+	}
+	h.request(a, "DELETE", "/api/v1/tcpcopy/window", "", nil)
+	if w, err := oracle.FindWindow(h.dir, answer["window"].(string)); err != nil || w.Guard != "off" || w.Written.In != 14 || w.Lost.In != 0 {
+		t.Errorf("index %+v, %v", w, err)
+	}
+
+	h.bind("test", h.into(object{"guard": "off", "output": object{"min_free": "99.999%"}}))
+	if code, answer, _ := h.request(a, "POST", target, "", nil); code != 200 || answer["guard"] != nil || !strings.Contains(answer["paused"].(string), "output.min_free") {
+		t.Errorf("without space: %d %v", code, answer)
+	}
+}
+
 func TestAdminRefusesWindows(t *testing.T) {
 	h := newHarness(t, object{})
 	a := &admin{recorder: h.recorder}
@@ -155,6 +199,7 @@ func TestAdminRefusesWindows(t *testing.T) {
 	}
 	none := newRecorder("cccccc", testHost(t))
 	t.Cleanup(func() { none.close(false) })
+	none.hand() // records come without a listener
 	none.parts.output = &outputSettings{dir: "/proc/none", formats: nil}
 	if code, _, _ := h.request(&admin{recorder: none}, "POST", "/api/v1/tcpcopy/window?seconds=1", "", nil); code != 503 {
 		t.Errorf("no place to write: %d", code)

@@ -3,7 +3,6 @@ package tcpcopy
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
 	"sync/atomic"
 
@@ -23,6 +22,7 @@ func (r *recorder) Recording() bool {
 // port. It does not keep data.
 func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	defer r.recoverPanic("Schedule")
+	r.hand()
 	w := r.controller.Open()
 	if w == nil {
 		return
@@ -57,6 +57,11 @@ type poolConn struct {
 // but the caller may name any port.
 const maxPool = 1 << 10
 
+// firstPool is the number of the first poolConn. MOSN counts its connections from 1 and
+// does not come as far; every reader can hold the number, also one that has floating
+// point numbers alone.
+const firstPool = 1_000_000_000_000_001
+
 // otherPorts is the port of the poolConn that all further ports share.
 const otherPorts = "other"
 
@@ -70,7 +75,7 @@ func (r *recorder) poolConn(port string) *poolConn {
 	c := r.pool[port]
 	if c == nil {
 		c = &poolConn{}
-		c.ID = math.MaxUint64 - uint64(len(r.pool)) // MOSN counts from 1
+		c.ID = firstPool + uint64(len(r.pool))
 		c.Describe = func() record.Endpoint {
 			return record.Endpoint{Identity: record.Identity{
 				Conn: r.run + "-" + strconv.FormatUint(c.ID, 10), Port: port, ListenerName: "work pool", Network: "unix", Peer: "@", Listener: "@",

@@ -1,6 +1,8 @@
 package tcpcopy
 
 import (
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,8 +68,21 @@ func TestWorkPoolConnectionsHaveTheirOwnIdentities(t *testing.T) {
 			h.recorder.Schedule(model.NewDumpUploadDynamicConfig("", "", port, []byte("y"), ""))
 		}
 	})
-	if all := h.connections(); len(all) != 6 {
+	all := h.connections()
+	if len(all) != 6 {
 		t.Errorf("%d connections", len(all))
+	}
+	numbers := map[uint64]bool{}
+	for _, c := range all {
+		n, err := strconv.ParseUint(strings.TrimPrefix(c.Conn, "aaaaaa-"), 10, 64)
+		// Readers of JSON that know floating point numbers alone hold the number too.
+		if err != nil || n > 1<<53 || (n >= firstPool) != (text(c.In) == "y") {
+			t.Errorf("identity %s, %v", c.Conn, err)
+		}
+		numbers[n] = true
+	}
+	if len(numbers) != 6 || !numbers[firstPool] {
+		t.Errorf("numbers %v", numbers)
 	}
 }
 

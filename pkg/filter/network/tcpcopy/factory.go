@@ -42,6 +42,7 @@ func newFactory(r *recorder, config map[string]any) (api.NetworkFilterChainFacto
 		r.countRefusal()
 		return nil, err
 	}
+	r.unbound.Add(1)
 	return &factory{recorder: r, settings: s}, nil
 }
 
@@ -65,6 +66,7 @@ func (f *factory) bind(name, port string) error {
 		return nil
 	}
 	f.tried = true
+	f.recorder.unbound.Add(-1)
 	l, err := f.recorder.bind(name, port, f.settings)
 	f.listener = l
 	return err

@@ -58,6 +58,7 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	if buf := f.conn.GetReadBuffer(); buf != nil {
 		f.read.Store(uint64(buf.Len()))
 	}
+	f.recorder.connections.Add(1)
 	f.conn.AddBytesReadListener(func(n uint64) { f.read.Add(n) })
 	f.conn.AddBytesSentListener(func(n uint64) { f.sent.Add(n) })
 	f.conn.AddConnectionEventListener(f)
@@ -155,6 +156,7 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 	if f.grpc {
 		f.recorder.clients.remove(f.conn.RemoteAddr())
 	}
+	f.recorder.connections.Add(-1)
 	if w := f.gate.Open(); w != nil {
 		totals := record.PerDirection{In: f.read.Load(), Out: f.sent.Load()}
 		sessionOf(w).End(&f.self, record.CloseReason(event), totals)

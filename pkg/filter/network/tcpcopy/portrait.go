@@ -16,6 +16,7 @@ import (
 // most once per business type and window. It returns whether it has. ctx may be nil.
 func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx context.Context) (accepted bool) {
 	defer r.recoverPanic("UploadPortraitData")
+	r.hand()
 	w := r.controller.Open()
 	if w == nil {
 		return false
@@ -31,6 +32,14 @@ func (r *recorder) uploadPortrait(business model.BusinessType, data any, ctx con
 		r.refusePortrait(w, business, err)
 	}
 	return accepted
+}
+
+// hand says that records come without a listener, so that a window makes sense without
+// one.
+func (r *recorder) hand() {
+	if !r.handed.Load() {
+		r.handed.Store(true)
+	}
 }
 
 // refusePortrait logs that a portrait is refused, once per window: an application that

@@ -52,6 +52,7 @@ func newPortraitFactory(r *recorder, config map[string]any) (api.StreamFilterCha
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("tcpcopy_portrait: %w", err)
 	}
+	r.hand()
 	return f, nil
 }
 

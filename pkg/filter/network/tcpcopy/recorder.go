@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -23,8 +24,11 @@ type host struct {
 	static    func() ([]byte, error)           // the one that the process was started with
 	roller    func() string                    // roller words that hold where a listener names none
 	listeners func() map[string]map[string]any // the tcpcopy blocks of MOSN's listeners, by listener
-	metrics   metricSource
-	meter     strategy.Meter // nil means strategy.SystemMeter
+	// open reports whether MOSN has a listener of that name. It may be called from any
+	// goroutine. nil means that all are there.
+	open    func(listener string) bool
+	metrics metricSource
+	meter   strategy.Meter // nil means strategy.SystemMeter
 }
 
 // logger is the part of MOSN's error log that the recorder writes to.
@@ -45,13 +49,19 @@ type recorder struct {
 	host       host
 	controller *strategy.Controller
 	panics     atomic.Uint64
+
+	connections atomic.Int64 // that are open and have a filter
+	handed      atomic.Bool  // records may come without a listener: portraits, the work pool
+	unbound     atomic.Int64 // factories that have not been bound yet
+
 	panicked   sync.Map                        // key: where; the log has an alert of a panic there
 	warned     atomic.Pointer[strategy.Window] // the last window in which a refused portrait was logged
 	clients    clients
 	meters     *meters
 	publishing sync.Once
 	retiring   sync.WaitGroup // the goroutines that close stores which have been replaced
-	drained    chan struct{}  // closed by drain when everything is written
+	skips      *skipLog
+	drained    chan struct{} // closed by drain when everything is written
 
 	drainTimeout time.Duration // constant but for tests
 
@@ -100,18 +110,11 @@ func newRecorder(run string, h host) *recorder {
 
 		drainTimeout: drainTimeout,
 	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic})
+	r.skips = &skipLog{store: r.storeOrNil, panicked: r.countPanic, clock: clock.System()}
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add})
 	r.meters = newMeters(h.metrics)
 	return r
 }
-
-// The parts of a configuration that are the process's, as the errors name them.
-const (
-	partStrategy = "strategy"
-	partOutput   = "output"
-	partBuffer   = "buffer"
-	partGuard    = "guard"
-)
 
 // bind puts a listener's settings into force, whole or not at all. A refused listener
 // is listed in the status, and its traffic is not recorded.
@@ -183,11 +186,13 @@ func (r *recorder) install(l *boundListener, next settings, brings map[string]bo
 // check returns the parts that would be in force with the listener, and which of them
 // the listener would own.
 func (r *recorder) check(name string, s *settings) (next settings, brings map[string]bool, err error) {
+	p := r.presence()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return next, nil, errStopping
 	}
+	r.releaseLocked(name, p)
 	brings = map[string]bool{
 		partStrategy: r.conflictLocked(name, partStrategy, s.strategy != nil, s.strategy, r.parts.strategy, &err),
 		partOutput:   r.conflictLocked(name, partOutput, s.output != nil, s.output, r.parts.output, &err),
@@ -291,12 +296,17 @@ type windowSink struct {
 	recorder *recorder
 }
 
-// OpenWindow opens the session of a window. It implements strategy.Sink.
+// OpenWindow opens the session of a window. It implements strategy.Sink. It refuses a
+// window that would record nothing.
 func (r *recorder) OpenWindow(w record.Window) (strategy.WindowSink, error) {
+	if err := r.nothingToRecord(); err != nil {
+		return nil, &record.SkipError{Reason: record.SkipListener, Err: err}
+	}
 	session, err := r.openSession(w)
 	if err != nil {
 		return nil, err
 	}
+	r.skips.flush()
 	r.startPublishing()
 	return &windowSink{Session: session, recorder: r}, nil
 }
@@ -306,7 +316,7 @@ func (r *recorder) OpenWindow(w record.Window) (strategy.WindowSink, error) {
 func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 	store, err := r.readyStore()
 	if err != nil {
-		return nil, err
+		return nil, &record.SkipError{Reason: record.SkipOutput, Err: err}
 	}
 	return store.OpenWindow(w)
 }
@@ -316,6 +326,12 @@ func (s *windowSink) Close(closed time.Time) {
 	defer s.recorder.recoverPanic("closing a window")
 	s.Session.Close(closed)
 	s.recorder.publish()
+}
+
+// Discard ends the session of a window that never was open.
+func (s *windowSink) Discard() {
+	defer s.recorder.recoverPanic("closing a window")
+	s.Session.Discard()
 }
 
 // subscribe opens a live stream. The caller closes it.

@@ -18,6 +18,7 @@ import (
 	"mosn.io/mosn/pkg/configmanager"
 	"mosn.io/mosn/pkg/log"
 	"mosn.io/mosn/pkg/metrics"
+	"mosn.io/mosn/pkg/network"
 	"mosn.io/mosn/pkg/stagemanager"
 	"mosn.io/mosn/pkg/types"
 
@@ -91,14 +92,18 @@ func newRun() string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(random)[:6])
 }
 
-// mosnHost returns the host of a recorder in MOSN.
+// mosnHost returns the host of a recorder in MOSN. It watches the listeners that MOSN
+// makes from now on.
 func mosnHost() host {
+	listeners := &openListeners{}
+	network.RegisterListenerFactory(listeners.factory(network.GetListenerFactory()))
 	return host{
 		log:       mosnLog{},
 		effective: configmanager.DumpJSON,
 		static:    staticConfig,
 		roller:    globalRoller,
 		listeners: filterBlocks,
+		open:      listeners.has,
 		metrics:   mosnMetrics{},
 	}
 }

@@ -126,6 +126,12 @@ func (r *recorder) storeInForce() (*persistence.Store, error) {
 	return r.store, nil
 }
 
+// storeOrNil returns the store in force; nil for none, also while the process stops.
+func (r *recorder) storeOrNil() *persistence.Store {
+	store, _ := r.storeInForce()
+	return store
+}
+
 // retire closes old, a store that has been replaced and is among the old ones. When it
 // returns, the gate of the window that was open in old is closed. It does not wait for
 // that window's records to be written.
@@ -135,6 +141,7 @@ func (r *recorder) retire(old *persistence.Store) {
 	go func() { // ends when everything is written; drain waits for it
 		defer r.retiring.Done()
 		<-over
+		r.skips.wait()
 		r.closeStore(old)
 	}()
 }
@@ -194,6 +201,7 @@ func (r *recorder) close(moved bool) {
 	if w := r.controller.Open(); w != nil && moved {
 		sessionOf(w).EndAll(record.CloseMoved)
 	}
+	r.skips.flush()
 	r.mu.Lock()
 	again := r.closed
 	r.closed = true
@@ -225,6 +233,7 @@ func (r *recorder) drain() {
 	r.binding.Lock() // from now on no other store comes into force
 	defer r.binding.Unlock()
 	r.retiring.Wait()
+	r.skips.wait()
 	r.mu.Lock()
 	store := r.store
 	r.mu.Unlock()

@@ -5,6 +5,13 @@ import (
 	"strings"
 )
 
+// What the first implementation's lines in MOSN's log are found by. This one's have
+// "[tcpcopy]" instead; the constants are here for code that uses them.
+const (
+	AlertDumpKey = "DUMP"
+	LogDumpKey   = "[DUMP]"
+)
+
 // BusinessType names the piece of business that a portrait describes.
 type BusinessType string
 

@@ -31,12 +31,19 @@ func IsPersistence() bool {
 // WorkPool hands data to the process's recorder.
 type WorkPool struct{}
 
+// DefaultWorkPool is the first implementation's name of WorkPool.
+type DefaultWorkPool = WorkPool
+
+// NewDefaultWorkPool returns a work pool. All of them hand data to the process's
+// recorder, which has workers of its own; so the size, which is the argument, has no effect.
+func NewDefaultWorkPool(_ int64) *DefaultWorkPool { return &WorkPool{} }
+
 // GetDumpWorkPoolInstance returns the work pool of the process.
-func GetDumpWorkPoolInstance() WorkPool { return WorkPool{} }
+func GetDumpWorkPoolInstance() *DefaultWorkPool { return &WorkPool{} }
 
 // Schedule hands data to the process's recorder, which records it in a window only.
 // It does not keep data.
-func (WorkPool) Schedule(data *model.DumpUploadDynamicConfig) {
+func (*WorkPool) Schedule(data *model.DumpUploadDynamicConfig) {
 	if r := standard.Load(); r != nil && data != nil {
 		(*r).Schedule(data)
 	}

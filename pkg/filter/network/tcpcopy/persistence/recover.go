@@ -135,7 +135,7 @@ func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened}, l, mem, s)
+	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}, l, mem, s)
 	if session.segments != nil {
 		if err := session.segments.Resume(); err != nil {
 			mem.Free()

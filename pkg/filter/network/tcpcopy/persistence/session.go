@@ -48,7 +48,7 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 		store.alert("directory", err) // and each write returns why it fails
 	}
 	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), store.dir.Folder(), buffer.SpoolHeader{
-		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened,
+		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
 		Formats: formatNames(store.config.Formats), Workers: l.Shards, Batch: l.Batch,
 	})
 	if err != nil {
@@ -154,20 +154,39 @@ func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the 
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
 	closed = s.plausible(closed)
+	defer s.hangs.end()
+	s.stopWorkers()
+	s.store.finish(s, closed, false)
+	s.hangs.step()
+	s.release()
+}
+
+// Discard ends a session whose window never was open, and which has had no Data: it
+// leaves no file and no index line.
+func (s *Session) Discard() {
+	defer s.hangs.end()
+	s.stopWorkers()
+	s.store.forget()
+	s.release()
+}
+
+// stopWorkers returns when all that was accepted is written.
+func (s *Session) stopWorkers() {
 	for _, sh := range s.shards {
 		sh.Close()
 	}
 	s.mu.Lock()
 	s.portrayed = nil
 	s.mu.Unlock()
-	defer s.hangs.end()
 	s.hangs.step()
 	close(s.stop)
 	s.workers.Wait()
 	s.hangs.step()
 	s.store.flowLog.SetMemory(nil)
-	s.store.finish(s, closed, false)
-	s.hangs.step()
+}
+
+// release frees what the session was in.
+func (s *Session) release() {
 	s.memory.Free()
 	s.spool.Remove()
 	for i, sh := range s.shards {

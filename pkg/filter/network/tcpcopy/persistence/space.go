@@ -51,6 +51,16 @@ func (s *Session) lookAtSpace(paused bool) bool {
 	return paused
 }
 
+// ShortOfSpace returns why recording pauses for want of free space; "" if it does not. It
+// asks the file system, which may take as long as the disk does.
+func (s *Store) ShortOfSpace() string {
+	short, err := s.shortOfSpace()
+	if err != nil {
+		return "" // the writes themselves report what is wrong with the directory
+	}
+	return short
+}
+
 // shortOfSpace says what is missing when less space is free than is asked for.
 func (s *Store) shortOfSpace() (string, error) {
 	c := &s.config

@@ -245,6 +245,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 		Files:    append([]string{}, files...),
 		Removed:  s.dir.Missing(files),
 
+		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
@@ -257,6 +258,28 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 	t := session.tally()
 	s.totals.Add(&t)
 	return line
+}
+
+// forget ends what the store has of a session that is discarded.
+func (s *Store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = nil
+}
+
+// WriteSkips appends a line for each of the skips to the index. They are about this
+// process. It may be called from any goroutine, and may take as long as the disk does.
+func (s *Store) WriteSkips(skips []record.Skip) error {
+	var lines []byte
+	for _, skip := range skips {
+		line := layout.SkipLine{Skip: skip, Run: s.host.Run}
+		lines = line.AppendJSON(lines)
+	}
+	if err := s.dir.Index().Append(lines); err != nil {
+		s.alert("index", err)
+		return err
+	}
+	return nil
 }
 
 // markLate marks those of a window's files that retention has removed while the

@@ -50,9 +50,18 @@ func apply(layer model.Layer, json string) error {
 	return c.Set(layer, cfg, compatSource)
 }
 
+// IsAvaliable reports whether CPU and memory use are below their limits. It is the
+// first implementation's function, spelled as there: it does not depend on the switch.
+// While the switch is off and no window is open nothing is read otherwise, so it waits
+// for a reading, up to a second. While readings are made it returns the last verdict.
+func IsAvaliable() bool {
+	c := standard.Load()
+	return c != nil && c.Measure()
+}
+
 // IsAvailable reports whether the guard is up: it is disabled, or CPU and memory use
 // were below their limits at the last reading. They are read only while the switch is
-// on or a window is open; otherwise IsAvailable returns false.
+// on or a window is open; otherwise IsAvailable returns false. It never waits.
 func IsAvailable() bool {
 	c := standard.Load()
 	return c != nil && c.Status().Guard.Available

@@ -52,6 +52,10 @@ type Options struct {
 	// where is one of few. It is called from any goroutine. nil means a warning in
 	// the log.
 	Panicked func(where string, value any, stack []byte)
+	// Skipped is called for each window that does not open although it is due or
+	// somebody asks for it, with a Skip of one window. The loop calls it, and waits for
+	// it. nil means that only the status has it.
+	Skipped func(record.Skip)
 }
 
 // Controller decides for one process when a window is open. Its methods may be called
@@ -67,6 +71,7 @@ type Controller struct {
 	newID    func() string
 	log      Logger
 	panicked panicHook
+	onSkip   func(record.Skip) // nil for none
 	commands chan command
 	returned chan func()   // calls for the loop, sent when the Sink returns; room for one
 	stop     chan struct{} // closed by Close, ends the loop
@@ -89,8 +94,9 @@ type Controller struct {
 	manual     []*manualOpening // wait for the guard's first reading
 	verdict    verdict          // of the guard, by the last step
 	why        string           // its reason
-	warned     bool             // the log has the guard down
-	skipped    SkipStatus
+	guardLog   guardLog         // of verdict
+	skipped    SkipStatus       // its list is replaced, never changed
+	skipping   bool             // no window has opened since the last skip
 }
 
 // layer is one layer of the switch.
@@ -109,6 +115,7 @@ func New(o Options) *Controller {
 		newID:    o.NewID,
 		log:      o.Log,
 		panicked: o.Panicked,
+		onSkip:   o.Skipped,
 		commands: make(chan command),
 		returned: make(chan func(), 1),
 		stop:     make(chan struct{}),
@@ -138,6 +145,8 @@ func New(o Options) *Controller {
 		meter = SystemMeter()
 	}
 	c.guard = newGuard(meter, c.panicked)
+	c.guardLog.log = c.log
+	c.skipped.List = []record.Skip{}
 	c.resolve()
 	c.step()
 	c.publish()
@@ -190,13 +199,35 @@ func (c *Controller) SetGuard(on bool) {
 
 // OpenManual opens a window for d, at most MaxManual, unless the switch is FORCE_OFF.
 // It waits up to a second for the guard's first reading and for the former window to
-// be written, and without a limit for the Sink to open this one. The errors are ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown,
-// ErrSwitchedOff, ErrCanceled, ErrClosed, or the Sink's.
+// be written, and without a limit for the Sink to open this one. The errors are
+// ErrForceOff, ErrWindowOpen, ErrBusy, ErrGuardDown, ErrSwitchedOff, ErrCanceled,
+// ErrClosed, or the Sink's.
 func (c *Controller) OpenManual(d time.Duration) (record.Window, error) {
+	return c.openOnDemand(d, false)
+}
+
+// OpenUnguarded is OpenManual for a window that the guard neither keeps closed nor
+// pauses.
+func (c *Controller) OpenUnguarded(d time.Duration) (record.Window, error) {
+	return c.openOnDemand(d, true)
+}
+
+// Measure reports whether the guard lets record, whatever the switch says. Where no
+// readings are made it waits for one, up to a second.
+func (c *Controller) Measure() bool {
+	m := &manualOpening{measure: true, answer: make(chan answer, 1)}
+	if err := c.do(func() { c.addManual(m) }); err != nil {
+		return false
+	}
+	a := <-m.answer
+	return a.available
+}
+
+func (c *Controller) openOnDemand(d time.Duration, unguarded bool) (record.Window, error) {
 	if d <= 0 || d > MaxManual {
 		return record.Window{}, &model.FieldError{Field: "length of a manual window", Value: d, Valid: fmt.Sprintf("more than 0, up to %v", MaxManual)}
 	}
-	m := &manualOpening{length: d, answer: make(chan answer, 1)}
+	m := &manualOpening{length: d, unguarded: unguarded, answer: make(chan answer, 1)}
 	if err := c.do(func() { c.addManual(m) }); err != nil {
 		return record.Window{}, err
 	}

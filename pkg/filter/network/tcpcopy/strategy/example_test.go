@@ -19,6 +19,7 @@ func (printSink) OpenWindow(w record.Window) (strategy.WindowSink, error) {
 func (printSink) Pause(r record.Reason)  { fmt.Println("pause", r) }
 func (printSink) Resume(r record.Reason) { fmt.Println("resume", r) }
 func (printSink) Close(time.Time)        { fmt.Println("close the window") }
+func (printSink) Discard()               { fmt.Println("discard") }
 
 // A manual window: whoever has traffic asks Open, which is nil outside a window.
 func Example() {

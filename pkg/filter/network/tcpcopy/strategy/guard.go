@@ -42,8 +42,11 @@ type guard struct {
 	begun    time.Time // when the last reading of this series began
 	next     time.Time // when the next one is due
 
-	last *Reading // nil before the first
-	err  error    // why the last reading failed
+	last  *Reading // nil before the first
+	err   error    // why the last reading failed
+	fresh bool     // last has not been counted yet
+	latch latch    // keeps the guard down for a while
+	downs uint64   // how often it has gone down
 }
 
 // reading is what one call of Meter.Read gave.
@@ -69,6 +72,7 @@ func (g *guard) setRunning(on bool, now time.Time) {
 		g.cancel()
 		g.ctx, g.cancel = nil, nil
 		g.last, g.err = nil, nil
+		g.latch.reset()
 	}
 }
 
@@ -99,14 +103,14 @@ func (g *guard) accept(got reading) {
 		return
 	}
 	g.next = g.begun.Add(readEvery)
-	g.last, g.err = nil, nil
+	g.last, g.err, g.fresh = nil, nil, false
 	switch {
 	case errors.Is(got.err, ErrNoReading):
 		g.next = g.begun.Add(readSoon)
 	case got.err != nil:
 		g.err = got.err
 	default:
-		g.last = &got.r
+		g.last, g.fresh = &got.r, true
 	}
 }
 
@@ -124,9 +128,42 @@ func (g *guard) deadline(now time.Time) time.Time {
 	}
 }
 
-// judge compares the last reading with the limits of c and returns the verdict with
-// its reason. A rate at its limit is down.
+// follow counts the last reading towards the end of the time for which the guard stays
+// down. went reports whether the guard has gone down with it.
+func (g *guard) follow(c model.DumpConfig, now time.Time) (went bool) {
+	g.latch.limit(c)
+	fresh := g.fresh
+	g.fresh = false
+	if !g.enabled || g.ctx == nil {
+		g.latch.reset()
+		return false
+	}
+	switch v, _ := g.compare(c, now); {
+	case v == verdictDown:
+		went = g.latch.trip()
+	case v == verdictUnknown:
+		g.latch.interrupt()
+	case fresh:
+		g.latch.add(g.last)
+	}
+	if went {
+		g.downs++
+	}
+	return went
+}
+
+// judge returns the verdict with its reason. A rate at its limit is down; a guard that
+// has gone down stays so until the latch lets it go.
 func (g *guard) judge(c model.DumpConfig, now time.Time) (verdict, string) {
+	v, why := g.compare(c, now)
+	if v != verdictDown && g.enabled && g.latch.down {
+		return verdictDown, why + ", but it was not: " + g.latch.String()
+	}
+	return v, why
+}
+
+// compare compares the last reading with the limits of c.
+func (g *guard) compare(c model.DumpConfig, now time.Time) (verdict, string) {
 	switch {
 	case !g.enabled:
 		return verdictUp, "guard is off"
@@ -156,7 +193,7 @@ func (g *guard) judge(c model.DumpConfig, now time.Time) (verdict, string) {
 
 // status returns the guard's status with that verdict and reason.
 func (g *guard) status(v verdict, why string) GuardStatus {
-	s := GuardStatus{Enabled: g.enabled, Available: v == verdictUp, Source: why}
+	s := GuardStatus{Enabled: g.enabled, Available: v == verdictUp, Source: why, Downs: g.downs}
 	if g.last != nil {
 		s.CPU, s.Mem = g.last.CPU, g.last.Mem
 	}

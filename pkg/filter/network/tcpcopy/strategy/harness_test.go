@@ -94,6 +94,14 @@ func (t *spyWindow) Close(time.Time) {
 	}
 }
 
+func (t *spyWindow) Discard() {
+	t.sink.fault()
+	if t.sink.gate() != nil {
+		t.sink.report("gate open while the window sink is discarded")
+	}
+	t.sink.report("discard %s", t.id)
+}
+
 // spyMeter gives the readings that a test hands it.
 type spyMeter struct {
 	begun   chan struct{}

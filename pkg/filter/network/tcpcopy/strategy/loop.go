@@ -122,6 +122,7 @@ func (c *Controller) now() time.Time {
 			m.expires = m.expires.Add(back)
 		}
 		c.guard.begun, c.guard.next = c.guard.begun.Add(back), c.guard.next.Add(back)
+		c.guardLog.next = c.guardLog.next.Add(back)
 	}
 	c.last = now
 	return now
@@ -153,16 +154,12 @@ func (c *Controller) deadline() time.Time {
 
 // judge updates the guard's verdict, and pauses or resumes the open window by it.
 func (c *Controller) judge(now time.Time) {
-	c.verdict, c.why = c.guard.judge(c.effective.config, now)
-	switch {
-	case c.verdict == verdictDown && !c.warned:
-		c.warned = true
-		c.log.Warnf("guard is down, nothing is recorded: %s", c.why)
-	case c.verdict == verdictUp && c.warned:
-		c.warned = false
-		c.log.Infof("guard is up again: %s", c.why)
+	if c.guard.follow(c.effective.config, now) {
+		c.guardLog.went()
 	}
-	if pause := c.verdict != verdictUp; c.window != nil && pause != c.paused {
+	c.verdict, c.why = c.guard.judge(c.effective.config, now)
+	c.guardLog.show(c.verdict, c.why, now)
+	if pause := c.verdict != verdictUp; c.window != nil && !c.window.Unguarded && pause != c.paused {
 		c.paused = pause
 		if pause {
 			c.window.Sink.Pause(record.ReasonGuard)
@@ -223,7 +220,7 @@ func (c *Controller) publish() {
 		Skipped: c.skipped,
 	}
 	if w := c.window; w != nil {
-		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.paused}
+		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.paused, Guard: w.GuardWord()}
 	}
 	if tr := c.transition; tr != nil {
 		w := &TransitionStatus{ID: tr.window.ID, Trigger: tr.window.Trigger, Since: tr.since}

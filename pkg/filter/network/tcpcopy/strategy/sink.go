@@ -17,7 +17,7 @@ type Sink interface {
 }
 
 // WindowSink receives the records of one window. Pause and Resume are called from one
-// goroutine, and Close after them. A paused WindowSink may be closed without a Resume.
+// goroutine, and Close or Discard after them. A paused WindowSink may be closed without a Resume.
 type WindowSink interface {
 	// Pause pauses the recording: what passes from now on is a gap with reason r.
 	// Pause and Resume must not block.
@@ -27,6 +27,9 @@ type WindowSink interface {
 	// Close is called once, after the gate was closed at the moment closed. It
 	// returns when the window's records are on disk and its index line is written.
 	Close(closed time.Time)
+	// Discard is called once instead of Close, for a window that was canceled before
+	// its gate was opened. It returns when nothing of the window remains.
+	Discard()
 }
 
 // Window is an open window as Controller.Open returns it. It does not change while it

@@ -41,6 +41,9 @@ type WindowStatus struct {
 	Opened  time.Time      `json:"opened"`
 	Closes  time.Time      `json:"closes"` // by the configuration in force
 	Paused  bool           `json:"paused"` // the guard is down
+	// Guard is "off" where whoever asked for the window wants it whatever the guard
+	// says; empty otherwise.
+	Guard string `json:"guard,omitempty"`
 }
 
 // TransitionStatus is a window that is being opened or closed: its files are being
@@ -59,10 +62,13 @@ type GuardStatus struct {
 	Mem       float64 `json:"mem"`           // percent, 0 before a reading
 	Source    string  `json:"source"`        // which readings and limits decided, in words
 	Err       string  `json:"err,omitempty"` // why the last reading failed
+	Downs     uint64  `json:"downs"`         // how often it has gone down
 }
 
-// SkipStatus counts scheduled windows that stayed closed.
+// SkipStatus has the windows that did not open although they were due, or somebody
+// asked for them.
 type SkipStatus struct {
-	Windows uint64 `json:"windows"`
-	Reason  string `json:"reason,omitempty"` // of the last one
+	Windows uint64        `json:"windows"`
+	Reason  string        `json:"reason,omitempty"` // of the last one, in words
+	List    []record.Skip `json:"list"`             // the last ones, at most maxSkips, the oldest first
 }

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,7 +41,7 @@ func (tr *transition) String() string {
 func (c *Controller) openWindow(trigger record.Trigger, length time.Duration, m *manualOpening) {
 	now := c.now()
 	tr := &transition{
-		window:  record.Window{ID: c.newID(), Trigger: trigger, Opened: now, Closes: now.Add(length)},
+		window:  record.Window{ID: c.newID(), Trigger: trigger, Opened: now, Closes: now.Add(length), Unguarded: m != nil && m.unguarded},
 		opening: true, since: now, length: length, manual: m, over: make(chan struct{}),
 	}
 	c.transition = tr
@@ -67,8 +68,8 @@ func (c *Controller) opened(tr *transition, sink WindowSink, err error) {
 		c.end(tr)
 		err = fmt.Errorf("open %s window %s: %w", w.Trigger, w.ID, err)
 	case tr.canceled != nil:
-		err = fmt.Errorf("window %s is closed again: %w", w.ID, tr.canceled)
-		c.close(tr, sink, w.Opened)
+		err = fmt.Errorf("window %s is not opened: %w", w.ID, tr.canceled)
+		c.discard(tr, sink)
 	default:
 		c.began = c.now()
 		tr.window.Closes = c.began.Add(tr.length)
@@ -76,14 +77,16 @@ func (c *Controller) opened(tr *transition, sink WindowSink, err error) {
 		c.paused = false
 		c.window = &Window{Window: tr.window, Sink: sink}
 		c.gate.Store(c.window)
+		c.skipping = false
 		c.end(tr)
 		c.log.Infof("%s window %s is open for %v", w.Trigger, w.ID, tr.length)
 	}
-	switch {
-	case tr.manual != nil:
+	if err != nil && !errors.Is(err, ErrCanceled) && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrSwitchedOff) {
+		c.skip(w.Trigger, reasonOf(err), err.Error())
+	}
+	if tr.manual != nil {
+		c.publish() // whoever receives the answer finds it in the status
 		tr.manual.answer <- answer{window: tr.window, err: err}
-	case tr.failed:
-		c.skip(err.Error())
 	}
 }
 
@@ -115,12 +118,30 @@ func (c *Controller) close(tr *transition, sink WindowSink, closed time.Time) {
 	}()
 }
 
+// discard is close for a window that never was open: nothing of it remains.
+func (c *Controller) discard(tr *transition, sink WindowSink) {
+	tr.opening, tr.since, tr.window.Closes = false, c.now(), tr.window.Opened
+	c.transition = tr
+	c.publish()
+	go func() { // ends when the WindowSink is discarded
+		err := catch(c.panicked, "closing a window", func() error {
+			sink.Discard()
+			return nil
+		})
+		c.returned <- func() { c.closed(tr, err) }
+	}()
+}
+
 // closed ends a transition whose WindowSink is closed.
 func (c *Controller) closed(tr *transition, err error) {
 	if err != nil {
 		c.log.Warnf("close %s window %s: %v", tr.window.Trigger, tr.window.ID, err)
 	} else {
-		c.log.Infof("%s window %s is closed: %s", tr.window.Trigger, tr.window.ID, tr.why)
+		what := "closed"
+		if tr.canceled != nil {
+			what = "not opened"
+		}
+		c.log.Infof("%s window %s is %s: %s", tr.window.Trigger, tr.window.ID, what, tr.why)
 	}
 	c.end(tr)
 }

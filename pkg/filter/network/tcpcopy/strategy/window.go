@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,14 +14,17 @@ const manualTimeout = time.Second
 
 // manualOpening is a manual window that somebody waits for.
 type manualOpening struct {
-	length  time.Duration
-	expires time.Time   // when it waits no longer
-	answer  chan answer // room for one; gets exactly one
+	length    time.Duration
+	unguarded bool        // the guard has no say
+	measure   bool        // opens no window: somebody wants to know the guard's verdict
+	expires   time.Time   // when it waits no longer
+	answer    chan answer // room for one; gets exactly one
 }
 
 type answer struct {
-	window record.Window
-	err    error
+	window    record.Window
+	err       error
+	available bool // the guard is up; set for measure alone
 }
 
 func (c *Controller) addManual(m *manualOpening) {
@@ -33,22 +37,33 @@ func (c *Controller) addManual(m *manualOpening) {
 func (c *Controller) openManual(now time.Time) {
 	var wait []*manualOpening
 	for _, m := range c.manual {
+		if m.measure {
+			if now.Before(m.expires) && c.verdict == verdictUnknown {
+				wait = append(wait, m)
+			} else {
+				m.answer <- answer{available: c.verdict == verdictUp}
+			}
+			continue
+		}
 		var err error
 		switch {
 		case c.effective.forced:
 			err = ErrForceOff
 		case c.window != nil:
 			err = fmt.Errorf("%w: %s", ErrWindowOpen, c.window.ID)
-		case now.Before(m.expires) && (c.transition != nil || c.verdict == verdictUnknown):
+		case now.Before(m.expires) && (c.transition != nil || c.verdict == verdictUnknown && !m.unguarded):
 			wait = append(wait, m)
 			continue
 		case c.transition != nil:
 			err = fmt.Errorf("%w: %v", ErrBusy, c.transition)
-		case c.verdict != verdictUp:
+		case c.verdict != verdictUp && !m.unguarded:
 			err = fmt.Errorf("%w: %s", ErrGuardDown, c.why)
 		default:
 			c.openWindow(record.TriggerManual, m.length, m)
 			continue
+		}
+		if !errors.Is(err, ErrWindowOpen) { // there is a record of that time
+			c.skip(record.TriggerManual, reasonOf(err), err.Error())
 		}
 		c.publish() // whoever receives the answer finds it in the status
 		m.answer <- answer{err: err}
@@ -76,19 +91,10 @@ func (c *Controller) openScheduled(now time.Time) {
 	c.waiting = now
 	switch {
 	case c.transition != nil:
-		c.skip(c.transition.String())
+		c.skip(record.TriggerSchedule, record.SkipBusy, c.transition.String())
 	case c.verdict != verdictUp:
-		c.skipped.Windows++
-		c.skipped.Reason = "guard: " + c.why // which the log has
+		c.skip(record.TriggerSchedule, record.SkipGuard, "guard: "+c.why)
 	default:
 		c.openWindow(record.TriggerSchedule, seconds(c.effective.config.Duration), nil)
 	}
-}
-
-// skip counts a scheduled window that stays closed, and logs the reason.
-func (c *Controller) skip(reason string) {
-	c.skipped.Windows++
-	c.skipped.Reason = reason
-	c.publish()
-	c.log.Warnf("%s; next try in %d s", reason, c.effective.config.Interval)
 }

@@ -50,6 +50,7 @@ type SpoolHeader struct {
 	Window  string         `json:"window"`
 	Trigger record.Trigger `json:"trigger"`
 	Opened  time.Time      `json:"opened"`
+	Guard   string         `json:"guard,omitempty"` // record.Window.GuardWord
 	Formats []string       `json:"formats"`
 	Workers int            `json:"workers"` // shards
 	Batch   int            `json:"batch"`   // bytes of one batch
