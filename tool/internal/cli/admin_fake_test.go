@@ -28,6 +28,9 @@ type fakeAdmin struct {
 	mu          sync.Mutex // guards the rest
 	app, global model.DumpConfig
 	guardDown   bool
+	old         bool   // does not know guard=off
+	full        bool   // the disk is
+	skips       bool   // windows have not opened
 	window      string // id of the open one
 }
 
@@ -42,6 +45,12 @@ func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 		a.global.Switch = model.SwitchForceOff
 	case "guard_down":
 		a.guardDown = true
+	case "guard_down_old":
+		a.guardDown, a.old = true, true
+	case "disk_full":
+		a.full = true
+	case "skips":
+		a.guardDown, a.skips = true, true
 	case "window_open":
 		a.window = firstWindow
 	case "token":
@@ -94,7 +103,7 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 	if a.window != "" {
 		window = map[string]any{"id": a.window, "trigger": "manual", "opened": dumpStart, "closes": dumpStart.Add(time.Minute)}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{
+	answer := map[string]any{
 		"switch":  map[string]any{"effective": effective, "app": a.app, "global": a.global},
 		"window":  window,
 		"guard":   map[string]any{"available": !a.guardDown, "cpu": 12.5, "mem": 40, "source": "host"},
@@ -102,7 +111,17 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 		"totals":  map[string]any{"windows": 3, "connections": 5, "seen": record.PerDirection{In: 2048, Out: 10}},
 		"output":  map[string]any{"dir": a.dir, "formats": []string{"hex_meta"}, "listeners": []string{"ingress"}},
 		"refused": []any{map[string]any{"listener": "egress", "error": "its strategy differs from ingress's"}},
-	})
+	}
+	if a.skips {
+		var list []record.Skip
+		for _, l := range skipLines() {
+			list = append(list, l.Skip)
+		}
+		answer["skipped"] = map[string]any{"windows": 4, "list": list}
+		answer["owners"] = map[string]string{"strategy": "ingress", "output": "ingress"}
+		answer["guard"].(map[string]any)["downs"] = 7
+	}
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (a *fakeAdmin) config(w http.ResponseWriter, req *http.Request) {
@@ -133,11 +152,21 @@ func (a *fakeAdmin) open(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusConflict, "the global layer is FORCE_OFF")
 	case a.window != "":
 		refuse(w, http.StatusConflict, "window "+a.window+" is open")
-	case a.guardDown:
+	case a.old && a.guardDown && req.URL.Query().Has("guard"):
+		a.window = secondWindow // its guard has just come up
+		_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window})
+	case a.guardDown && req.URL.Query().Get("guard") != "off":
 		refuse(w, http.StatusServiceUnavailable, "the guard is down: CPU 99 %")
 	default:
 		a.window = secondWindow
-		_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window, "closes": time.Now().Add(time.Duration(seconds) * time.Second)})
+		answer := map[string]any{"window": a.window, "closes": time.Now().Add(time.Duration(seconds) * time.Second)}
+		if guard := req.URL.Query().Get("guard"); guard != "" {
+			answer["guard"] = guard
+		}
+		if a.full {
+			answer["paused"] = "3 bytes are free"
+		}
+		_ = json.NewEncoder(w).Encode(answer)
 	}
 }
 

@@ -22,7 +22,8 @@ func (t *tool) liveCommand() *cobra.Command {
 		Short: "Watch what is recorded, as it comes",
 		Long: `live shows what a running recorder records from now on: as "show" does, or with -w as
 pcapng, for Wireshark. It opens no window: see "record" and "on". When it cannot
-keep up it loses records, not the proxy.`,
+keep up it loses records, not the proxy. Windows that do not open, and the guard's
+pauses, are lines on standard error.`,
 		Example: `  tcpcopyctl live
   tcpcopyctl live -w - | wireshark -k -i -
   tcpcopyctl live --port 8080 --direction in --text`,
@@ -37,6 +38,7 @@ keep up it loses records, not the proxy.`,
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		t.stderr = &lockedWriter{w: t.stderr} // two goroutines write to it
 		q, err := r.query(cmd, nil)
 		if err != nil {
 			return err
@@ -60,6 +62,16 @@ keep up it loses records, not the proxy.`,
 			return err
 		}
 		defer stream.Close()
+		watched, stop := context.WithCancel(cmd.Context())
+		ended := make(chan struct{})
+		go func() { // ends with the stream
+			defer close(ended)
+			t.watchWindows(watched, c, o)
+		}()
+		defer func() {
+			stop()
+			<-ended
+		}()
 		form := formPreview
 		switch {
 		case hex:

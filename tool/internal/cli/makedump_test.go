@@ -108,9 +108,24 @@ func indexLines() []layout.WindowLine {
 	return []layout.WindowLine{first, second}
 }
 
+// skipLines returns the index lines of windows that did not open, between the two that
+// did and after them.
+func skipLines() []layout.SkipLine {
+	return []layout.SkipLine{
+		{Run: "k3v9qa", Skip: record.Skip{
+			Reason: record.SkipGuard, Trigger: record.TriggerSchedule, Windows: 3, First: dumpStart.Add(20 * time.Second), Last: dumpStart.Add(50 * time.Second),
+			Why: "guard: host cpu 91.2 >= 80",
+		}},
+		{Run: "k3v9qa", Skip: record.Skip{
+			Reason: record.SkipListener, Trigger: record.TriggerSchedule, Windows: 1, First: dumpStart.Add(2 * time.Minute), Last: dumpStart.Add(2 * time.Minute),
+			Why: "nothing would be recorded: \x1b[2Jlistener http is refused",
+		}},
+	}
+}
+
 // makedump DIR WORD… writes a dump. The words are formats (hex, hex_meta,
 // pcapng) and variations: index (write it), archived (the first window is in a
-// compressed archive).
+// compressed archive), skips (the index has windows that did not open).
 func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: makedump DIR WORD…")
@@ -152,6 +167,11 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 		var index bytes.Buffer
 		for _, line := range indexLines() {
 			ts.Check(json.NewEncoder(&index).Encode(line))
+		}
+		if has("skips") {
+			for _, line := range skipLines() {
+				index.Write(line.AppendJSON(nil))
+			}
 		}
 		write(layout.Index, index.Bytes())
 	}

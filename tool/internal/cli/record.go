@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxRecord is the longest window that the admin API opens.
@@ -17,19 +19,26 @@ const maxRecord = time.Hour
 
 func (t *tool) recordCommand() *cobra.Command {
 	var length time.Duration
+	var ignoreGuard bool
 	cmd := &cobra.Command{
 		Use:   "record --for DURATION",
 		Short: "Record now, for a while",
 		Long: `record opens a window at once, also while scheduled recording is off, waits until it
 has closed and its records are on disk, and lists it as "windows" does. Ctrl-C
-closes the window early.`,
+closes the window early.
+
+While CPU or memory use is at its limit, the guard refuses the window, or pauses it.
+With --ignore-guard it does neither: the recorder then adds its load to that of a busy
+machine. FORCE_OFF, and what memory the window needs, still count.`,
 		Example: `  tcpcopyctl record --for 10s
+  tcpcopyctl record --for 5s --ignore-guard
   tcpcopyctl record --for 1m -o json | jq .lost`,
 		Args: atMost(0),
 	}
 	a := t.adminFlags(cmd)
 	o := addOutput(cmd)
 	cmd.Flags().DurationVar(&length, "for", 10*time.Second, "how `long`, from 1s to 1h")
+	cmd.Flags().BoolVar(&ignoreGuard, "ignore-guard", false, "record whatever the use of CPU and memory is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := o.json(cmd); err != nil {
 			return err
@@ -42,7 +51,7 @@ closes the window early.`,
 		if err != nil {
 			return err
 		}
-		id, err := t.record(cmd.Context(), c, seconds)
+		id, err := t.record(cmd.Context(), c, seconds, ignoreGuard)
 		if err != nil {
 			return err
 		}
@@ -53,13 +62,25 @@ closes the window early.`,
 
 // record opens a window, waits for its time to pass or for ctx, and closes it.
 // It returns the window's id.
-func (t *tool) record(ctx context.Context, c *adminClient, seconds int) (string, error) {
+func (t *tool) record(ctx context.Context, c *adminClient, seconds int, ignoreGuard bool) (string, error) {
 	var opened struct {
 		Window string    `json:"window"`
 		Closes time.Time `json:"closes"`
+		Guard  string    `json:"guard"`
+		Paused string    `json:"paused"` // why nothing is recorded at first
 	}
-	if err := c.do(ctx, http.MethodPost, adminWindow, url.Values{"seconds": {strconv.Itoa(seconds)}}, nil, &opened); err != nil {
+	query := url.Values{"seconds": {strconv.Itoa(seconds)}}
+	if ignoreGuard {
+		query.Set("guard", record.GuardOff)
+	}
+	if err := c.do(ctx, http.MethodPost, adminWindow, query, nil, &opened); err != nil {
 		return "", err
+	}
+	if ignoreGuard && opened.Guard != record.GuardOff {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: the recorder on %s is older than --ignore-guard: its guard may pause the window\n", c.base.Host)
+	}
+	if opened.Paused != "" {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: nothing is recorded at first: %s\n", printable(opened.Paused))
 	}
 	began := time.Now()
 	whole := time.Duration(seconds) * time.Second
@@ -103,7 +124,7 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	for range lineTries {
 		windows, err := q.Indexed()
 		if err == nil && len(windows) > 0 {
-			return t.printWindows(cmd, o, windows)
+			return t.printWindows(cmd, o, windows, nil)
 		}
 		timer := time.NewTimer(lineWait)
 		<-timer.C

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type status struct {
 		Opened   time.Time        `json:"opened"`
 		Closes   time.Time        `json:"closes"`
 		Paused   bool             `json:"paused"`
+		Guard    string           `json:"guard"`
 		Accounts *record.Accounts `json:"accounts"`
 	} `json:"window"`
 	Opening *transition `json:"opening"`
@@ -43,8 +45,14 @@ type status struct {
 		Mem       float64 `json:"mem"`
 		Source    string  `json:"source"`
 		Err       string  `json:"err"`
+		Downs     uint64  `json:"downs"`
 	} `json:"guard"`
-	Next   *time.Time `json:"next"`
+	Next    *time.Time `json:"next"`
+	Skipped struct {
+		Windows uint64        `json:"windows"`
+		Reason  string        `json:"reason"`
+		List    []record.Skip `json:"list"` // the oldest first
+	} `json:"skipped"`
 	Buffer struct {
 		Used uint64 `json:"used"`
 		Size uint64 `json:"size"`
@@ -58,6 +66,7 @@ type status struct {
 		Formats   []string `json:"formats"`
 		Listeners []string `json:"listeners"`
 	} `json:"output"`
+	Owners  map[string]string `json:"owners"` // by part: the listener
 	Refused []struct {
 		Listener string `json:"listener"`
 		Error    string `json:"error"`
@@ -154,6 +163,9 @@ func (t *tool) printStatus(o *output, s *status) error {
 		if s.Window.Paused {
 			paused = ", paused by the guard"
 		}
+		if s.Window.Guard == record.GuardOff {
+			paused = ", whatever the guard says"
+		}
 		line("window", "%s, %s, %s to %s%s", s.Window.ID, s.Window.Trigger, o.time(s.Window.Opened, dayAndTime), o.time(s.Window.Closes, "15:04:05"), paused)
 	case s.Opening != nil:
 		line("window", "%s, %s, is being opened since %s", s.Opening.ID, s.Opening.Trigger, o.time(s.Opening.Since, dayAndTime))
@@ -164,6 +176,9 @@ func (t *tool) printStatus(o *output, s *status) error {
 	default:
 		line("window", "none")
 	}
+	s.eachSkip(func(skip *record.Skip) {
+		line("skipped", "%s", skipLine(o, skip))
+	})
 	switch {
 	case s.Guard.Enabled != nil && !*s.Guard.Enabled:
 		line("guard", "off")
@@ -174,16 +189,41 @@ func (t *tool) printStatus(o *output, s *status) error {
 	default:
 		line("guard", "lets nothing be recorded: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
 	}
+	if s.Guard.Downs > 0 {
+		line("", "it has gone down %d times", s.Guard.Downs)
+	}
 	line("buffer", "%s of %s in use", size(s.Buffer.Used), size(s.Buffer.Size))
 	line("totals", "%d windows, %d connections, in %s, out %s, lost %s", s.Totals.Windows, s.Totals.Connections,
 		size(s.Totals.Seen.In), size(s.Totals.Seen.Out), losses(&s.Totals.Accounts))
 	line("output", "%s to %s", strings.Join(s.Output.Formats, ", "), s.Output.Dir)
 	slices.Sort(s.Output.Listeners)
 	line("listeners", "%s", strings.Join(s.Output.Listeners, ", "))
+	for _, part := range slices.Sorted(maps.Keys(s.Owners)) {
+		line("", "%s is configured by %s", part, s.Owners[part])
+	}
 	for _, r := range s.Refused {
 		line("refused", "%s: %s", r.Listener, r.Error)
 	}
 	return err
+}
+
+// shownSkips is how many of the last skips the status prints.
+const shownSkips = 3
+
+// eachSkip calls f for the last skips, the newest first.
+func (s *status) eachSkip(f func(*record.Skip)) {
+	list := s.Skipped.List
+	for i := len(list) - 1; i >= max(0, len(list)-shownSkips); i-- {
+		f(&list[i])
+	}
+}
+
+// skipLine returns windows that did not open as a line for people.
+func skipLine(o *output, s *record.Skip) string {
+	if s.Windows > 1 {
+		return fmt.Sprintf("%d %s windows, %s to %s: %s", s.Windows, s.Trigger, o.time(s.First, dayAndTime), o.time(s.Last, "15:04:05"), skipText(s))
+	}
+	return fmt.Sprintf("a %s window, %s: %s", s.Trigger, o.time(s.Last, dayAndTime), skipText(s))
 }
 
 func inBrackets(s string) string {

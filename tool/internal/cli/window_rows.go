@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -19,43 +20,80 @@ type windowRow struct {
 	Rebuilt bool `json:"rebuilt,omitempty"` // worked out of the records
 }
 
-// printWindows prints windows as a table or as JSON lines.
-func (t *tool) printWindows(cmd *cobra.Command, o *output, windows []query.Window) error {
+// printWindows prints windows, and those that did not open between them, as a table or
+// as JSON lines.
+func (t *tool) printWindows(cmd *cobra.Command, o *output, windows []query.Window, skips []layout.SkipLine) error {
 	asJSON, err := o.json(cmd)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return writeWindows(t.stdout, windows)
+		return writeWindows(t.stdout, windows, skips)
 	}
 	tab := newTable(t.stdout, "WINDOW", "OPENED", ">LENGTH", "TRIGGER", ">CONNS", ">IN", ">OUT", "LOST")
-	for _, w := range windows {
+	return errors.Join(eachInOrder(windows, skips, func(w *query.Window) error {
 		trigger := string(w.Trigger)
 		switch {
 		case w.Rebuilt:
 			trigger = "?"
 		case w.Recovered:
 			trigger += " (recovered)"
+		case w.Guard == record.GuardOff:
+			trigger += " (guard off)"
 		}
-		if err := tab.add(printable(w.Window), o.time(w.Opened, dayAndTime), length(w.Closed.Sub(w.Opened)), printable(trigger),
-			fmt.Sprint(w.Connections), size(w.Seen.In), size(w.Seen.Out), losses(&w.Accounts)); err != nil {
-			return err
+		return tab.add(printable(w.Window), o.time(w.Opened, dayAndTime), length(w.Closed.Sub(w.Opened)), printable(trigger),
+			fmt.Sprint(w.Connections), size(w.Seen.In), size(w.Seen.Out), losses(&w.Accounts))
+	}, func(l *layout.SkipLine) error {
+		name := "skipped"
+		if l.Windows > 1 {
+			name = fmt.Sprintf("%d skipped", l.Windows)
 		}
-	}
-	return tab.end()
+		return tab.add(name, o.time(l.First, dayAndTime), length(l.Last.Sub(l.First)), printable(string(l.Trigger)), "-", "-", "-", skipText(&l.Skip))
+	}), tab.end())
 }
 
-// writeWindows writes windows as JSON lines.
-func writeWindows(w io.Writer, windows []query.Window) error {
-	e := newJSONLines(w)
-	for _, window := range windows {
-		row := windowRow(window)
-		row.Opened, row.Closed = row.Opened.UTC(), row.Closed.UTC()
-		if err := e.Encode(row); err != nil {
+// eachInOrder calls window for each window and skip for each that did not open, in the
+// order of time. The windows keep their order among each other, and so do the skips.
+func eachInOrder(windows []query.Window, skips []layout.SkipLine, window func(*query.Window) error, skip func(*layout.SkipLine) error) error {
+	for len(windows) > 0 || len(skips) > 0 {
+		var err error
+		if len(windows) == 0 || len(skips) > 0 && skips[0].First.Before(windows[0].Opened) {
+			err = skip(&skips[0])
+			skips = skips[1:]
+		} else {
+			err = window(&windows[0])
+			windows = windows[1:]
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// maxWhy bounds the words of a reason in a table, in characters.
+const maxWhy = 200
+
+// skipText returns why windows did not open, for people.
+func skipText(s *record.Skip) string {
+	why := strings.TrimPrefix(s.Why, string(s.Reason)+": ")
+	if text := []rune(why); len(text) > maxWhy {
+		why = string(text[:maxWhy]) + "…"
+	}
+	return printable(string(s.Reason)) + inBrackets(printable(why))
+}
+
+// writeWindows writes windows, and those that did not open, as JSON lines.
+func writeWindows(w io.Writer, windows []query.Window, skips []layout.SkipLine) error {
+	e := newJSONLines(w)
+	return eachInOrder(windows, skips, func(window *query.Window) error {
+		row := windowRow(*window)
+		row.Opened, row.Closed = row.Opened.UTC(), row.Closed.UTC()
+		return e.Encode(row)
+	}, func(l *layout.SkipLine) error {
+		l.First, l.Last = l.First.UTC(), l.Last.UTC()
+		return e.Encode(l)
+	})
 }
 
 // shortWindow returns the part of a window's id that tables have.

@@ -14,7 +14,9 @@ func (t *tool) windowsCommand() *cobra.Command {
 		Use:   "windows [DIR]",
 		Short: "List the sample windows of a dump",
 		Long: `windows lists the sample windows of a dump directory, one a line, from its index.
-Where there is no index it reads all records and works the windows out of them.`,
+Where there is no index it reads all records and works the windows out of them.
+Windows that were due by schedule and did not open are lines of their own, with the
+reason in the place of the losses.`,
 		Example: `  tcpcopyctl windows
   tcpcopyctl windows --since 1h --check && echo nothing was lost
   tcpcopyctl windows -o json /var/log/dump | jq .lost_by`,
@@ -33,7 +35,11 @@ Where there is no index it reads all records and works the windows out of them.`
 		if err != nil {
 			return err
 		}
-		if err := t.printWindows(cmd, o, windows); err != nil {
+		skips, err := q.Skips()
+		if err != nil {
+			return err
+		}
+		if err := t.printWindows(cmd, o, windows, skips); err != nil {
 			return err
 		}
 		if check {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/layout"
@@ -54,18 +55,59 @@ func (q *Query) Windows(ctx context.Context, scan bool) ([]Window, error) {
 	return all, nil
 }
 
+// Skips returns the lines of the directory's index about windows that did not open, in
+// its order, where the filter's times want them. A filter by anything that such a window
+// does not have wants none. The result is empty where there is no index.
+func (q *Query) Skips() ([]layout.SkipLine, error) {
+	f := q.Options.Filter
+	f.Since, f.Until = time.Time{}, time.Time{}
+	if f != (dump.Filter{}) {
+		return nil, nil
+	}
+	path, err := q.index()
+	if err != nil {
+		return nil, noneWithout(err)
+	}
+	all, err := layout.ReadSkips(path)
+	if err != nil {
+		return nil, noneWithout(err)
+	}
+	f = q.Options.Filter
+	return slices.DeleteFunc(all, func(l layout.SkipLine) bool {
+		return !f.Since.IsZero() && l.Last.Before(f.Since) || !f.Until.IsZero() && !l.First.Before(f.Until)
+	}), nil
+}
+
+// noneWithout returns err unless it says that there is no index.
+func noneWithout(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// index returns the path of the index. The error is os.ErrNotExist where there is none.
+func (q *Query) index() (string, error) {
+	path, err := q.Locate()
+	if err != nil {
+		return "", err
+	}
+	if IsDir(path) {
+		return filepath.Join(path, layout.Index), nil
+	}
+	if path == "-" || filepath.Base(path) != layout.Index {
+		return "", os.ErrNotExist
+	}
+	return path, nil
+}
+
 // Indexed returns the windows of the directory's index that the filter's window,
 // port and times want, in the order of the index. Path may be the index itself. The
 // error is os.ErrNotExist where there is no index.
 func (q *Query) Indexed() ([]Window, error) {
-	path, err := q.Locate()
+	path, err := q.index()
 	if err != nil {
 		return nil, err
-	}
-	if IsDir(path) {
-		path = filepath.Join(path, layout.Index)
-	} else if path == "-" || filepath.Base(path) != layout.Index {
-		return nil, os.ErrNotExist
 	}
 	lines, err := layout.ReadIndex(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// live says when windows do not open and when the guard pauses one, once each.
+func TestLiveSaysWhyNothingComes(t *testing.T) {
+	var out bytes.Buffer
+	tool := &tool{stderr: &out}
+	o := &output{utc: true}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	skipped := func(n uint64) *status {
+		s := &status{}
+		s.Skipped.Windows = n
+		s.Skipped.List = []record.Skip{{Reason: record.SkipGuard, Trigger: record.TriggerSchedule, Windows: n, First: at, Last: at.Add(time.Duration(n) * time.Second), Why: "guard: cpu\x1b"}}
+		return s
+	}
+	open := func(s *status, paused bool) *status {
+		w := status{Skipped: s.Skipped}
+		w.Guard.Source = "host cpu 99 >= 80"
+		w.Window = &struct {
+			ID       string           `json:"id"`
+			Trigger  string           `json:"trigger"`
+			Opened   time.Time        `json:"opened"`
+			Closes   time.Time        `json:"closes"`
+			Paused   bool             `json:"paused"`
+			Guard    string           `json:"guard"`
+			Accounts *record.Accounts `json:"accounts"`
+		}{Paused: paused}
+		return &w
+	}
+	var before *status
+	for i, step := range []struct {
+		now  *status
+		want string
+	}{
+		{&status{}, ""},
+		{skipped(1), `not opened: a schedule window, 2026-01-02 03:04:06.000: guard (cpu\x1b)`},
+		{skipped(1), ""},
+		{skipped(2), "not opened: 2 schedule windows, 2026-01-02 03:04:05.000 to 03:04:07: guard"},
+		{open(skipped(2), false), ""},
+		{open(skipped(2), true), "the guard pauses the window: host cpu 99 >= 80"},
+		{open(skipped(2), true), ""},
+		{open(skipped(2), false), "the window goes on"},
+		{open(skipped(2), true), "the guard pauses the window"},
+		{skipped(2), ""},
+	} {
+		out.Reset()
+		tool.printChanges(before, step.now, o)
+		before = step.now
+		got := out.String()
+		if (step.want == "") != (got == "") || !strings.Contains(got, step.want) || strings.Count(got, "\n") > 1 {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+	out.Reset()
+	tool.printChanges(nil, skipped(3), o) // what was when it began
+	if !strings.Contains(out.String(), "3 schedule windows") {
+		t.Errorf("at the start: %q", out.String())
+	}
+}
