@@ -1,10 +1,15 @@
 package test
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"testing"
 	"time"
+
+	"mosn.io/tcpcopy/internal/oracle"
 )
 
 // A disk that hangs in a window costs records, which are counted, and nothing else.
@@ -60,6 +65,65 @@ func TestADiskThatHangsCostsOnlyRecords(t *testing.T) {
 			h.judge(format, h.indexed(id))
 		})
 	}
+}
+
+// A window that nobody wants any more when the disk has let it open leaves no index line
+// and no file.
+func TestAWindowThatIsCanceledWhileItOpensLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for name, cancel := range map[string]func(h *hanging) error{
+		"forced off": func(h *hanging) error { return h.Admin.Configure(deadline(h.t), "global", `{"switch":"FORCE_OFF"}`) },
+		"closed": func(h *hanging) error {
+			go func() { _ = h.Admin.CloseWindow(deadline(h.t)) }() // ends when the disk answers
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHanging(t, "pcapng")
+			complete(t, h.window(func() {}))
+			before := listing(t, h.dump)
+			answered := make(chan error, 1)
+			h.hang(func() {
+				go func() { // ends when the disk answers
+					_, err := h.Admin.OpenWindow(deadline(t), time.Minute)
+					answered <- err
+				}()
+				eventually(t, "the status has the window that is being opened", func() bool { return h.control().Opening != nil })
+				if err := cancel(h); err != nil {
+					t.Error(err)
+				}
+			})
+			refusedWith(t, <-answered, http.StatusConflict, "not opened")
+			h.clients.leave()
+			if err := h.Admin.Configure(deadline(t), "global", `{"switch":"OFF"}`); err != nil {
+				t.Fatal(err)
+			}
+			if after := listing(t, h.dump); !slices.Equal(after, before) {
+				t.Errorf("the directory has %q, and had %q", after, before)
+			}
+			if all, err := oracle.ReadIndex(h.dump); err != nil || len(all) != 1 {
+				t.Errorf("the index has %+v, %v", all, err)
+			}
+		})
+	}
+}
+
+// listing returns the names and sizes of the files in dir.
+func listing(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, fmt.Sprint(e.Name(), " ", info.Size()))
+	}
+	return files
 }
 
 // A process that is to end while its disk hangs does not wait for it, but for the
