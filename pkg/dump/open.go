@@ -29,6 +29,10 @@ type Options struct {
 	Zone   *time.Location // of the times in hex lines; nil means the local one
 	Stdin  io.Reader      // what the path "-" stands for
 
+	// Remark, when not nil, is called with a sentence about what was left out or assumed
+	// although nothing is damaged: once for each file and kind.
+	Remark func(sentence string)
+
 	// Wait, when not nil, makes the reading go on at the end of what is there: it
 	// is called when there is nothing more to read yet and returns when it is worth
 	// looking again, or an error, which Next then returns.

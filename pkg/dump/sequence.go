@@ -106,6 +106,7 @@ func (s *fileSequence) begin(src io.Reader, path string) error {
 	if format == FormatPcapng {
 		if s.packets == nil {
 			s.packets = pcapng.NewDecoder()
+			s.packets.Remark = s.options.Remark
 		}
 		s.packets.Reset(src, path)
 		s.decoder = s.packets

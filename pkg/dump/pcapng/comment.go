@@ -23,6 +23,9 @@ const (
 	commentNone commentKind = iota
 	commentGap
 	commentClose
+	commentIdentity
+
+	numComments = iota
 )
 
 // maxValue is how many bytes of a value a comment keeps.

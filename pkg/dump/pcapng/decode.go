@@ -5,31 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Decoder restores the records from what Encoder has encoded. It goes through one
-// stream after the other, such as the segments of a window. It is meant for the
-// recorder's own files; packets of others become connections that are named after
-// their addresses. A Decoder is not safe for concurrent use.
+// stream after the other, such as the segments of a window, which other programs may
+// have edited, merged or cut. Raw IP packets without an identity become connections that
+// are named after their addresses; frames of other link types without one are not the
+// recorder's and are left out. A Decoder is not safe for concurrent use.
 type Decoder struct {
+	// Remark, when not nil, is called at the end of a stream with a sentence about what
+	// was left out or is not known, although nothing is damaged.
+	Remark func(sentence string)
+
 	file     string
 	blocks   blockReader
 	section  section
 	window   string // of the last connection that identified itself
 	flows    map[packetKey]*packetFlow
+	closed   closedFlows
+	options  packetOptions
 	queue    [4]record.Record // what the last packet said; queue[returned:queued] is what Next has still to return
 	queued   int
 	returned int
 	bad      bool // the last block was damaged: its neighbours are not reported again
+	found    found
 }
 
 // section is what a section's header and interface blocks have said.
 type section struct {
-	links []uint16 // link types by interface
+	interfaces []capturedInterface
+	last       time.Time // of the last packet that has a time
+	undefined  bool      // a packet whose interface does not say its time was reported
+}
+
+// found counts what a stream has of which the end of the stream tells.
+type found struct {
+	packets int             // that were read
+	foreign int             // that are not the recorder's
+	links   map[string]bool // names of the link types of foreign ones
+	unnamed int             // connections without an identity
 }
 
 // maxFlows bounds the connections of a window that are remembered, whatever a
@@ -50,6 +71,8 @@ type packetFlow struct {
 	record.Identity
 	next  record.PerDirection // offset after the last bytes
 	known [2]bool             // next is valid, by direction
+
+	unnamed bool // it has not identified itself
 }
 
 // NewDecoder returns a Decoder. Call Reset before Next.
@@ -65,6 +88,7 @@ func (d *Decoder) Reset(src io.Reader, file string) {
 	d.section = section{}
 	d.queued, d.returned = 0, 0
 	d.bad = false
+	d.found = found{}
 }
 
 // Next returns the next record, which d owns and which is valid until the next call.
@@ -79,8 +103,14 @@ func (d *Decoder) Next() (*record.Record, error) {
 		}
 		d.queued, d.returned = 0, 0
 		b, err := d.blocks.next()
-		if errors.Is(err, io.EOF) || errors.Is(err, record.ErrNoMoreYet) {
+		if errors.Is(err, record.ErrNoMoreYet) {
 			return nil, err
+		}
+		if errors.Is(err, io.EOF) {
+			if err := d.end(); err != nil {
+				return nil, &record.DamageError{File: d.file, Err: err}
+			}
+			return nil, io.EOF
 		}
 		if err == nil {
 			err = d.block(b)
@@ -97,110 +127,436 @@ func (d *Decoder) Next() (*record.Record, error) {
 	}
 }
 
-func (d *Decoder) block(b block) error {
-	switch b.kind {
-	case blockSection:
-		if len(b.body) < 16 || binary.LittleEndian.Uint32(b.body) != byteOrderMagic {
-			return fmt.Errorf("%w: section header of an unknown byte order", record.ErrMalformed)
-		}
-		d.section = section{}
-	case blockInterface:
-		if len(b.body) < 8 || len(d.section.links) >= MaxInterfaces {
-			return fmt.Errorf("%w: interface block", record.ErrMalformed)
-		}
-		d.section.links = append(d.section.links, binary.LittleEndian.Uint16(b.body))
-	case blockPacket:
-		return d.packet(b.body)
+// end reports what the stream had that is not damage. Its error says that the stream has
+// nothing that is the recorder's.
+func (d *Decoder) end() error {
+	f := d.found
+	d.found = found{}
+	links := slices.Sorted(maps.Keys(f.links))
+	switch {
+	case f.foreign > 0 && f.packets == 0:
+		return fmt.Errorf("%w: none of its %d packets (%s) has a comment of the recorder", record.ErrUnsupported, f.foreign, strings.Join(links, ", "))
+	case d.Remark == nil:
+		return nil
+	}
+	if f.foreign > 0 {
+		d.Remark(fmt.Sprintf("%s: %d packets (%s) are not the recorder's and are left out", d.file, f.foreign, strings.Join(links, ", ")))
+	}
+	if f.unnamed > 0 {
+		d.Remark(fmt.Sprintf("%s: %d connections have lost the comment that identifies them: they are named after their addresses", d.file, f.unnamed))
 	}
 	return nil
 }
 
-// packet decodes the body of an Enhanced Packet Block and queues what it says.
-func (d *Decoder) packet(body []byte) error {
-	const fixed = packetFixed - 8 // the frame's head is not in body
-	if len(body) < fixed {
-		return fmt.Errorf("%w: packet block", record.ErrMalformed)
-	}
-	captured := int(binary.LittleEndian.Uint32(body[12:]))
-	padded := (captured + 3) &^ 3
-	if captured < 0 || captured > MaxBlock || fixed+padded > len(body) {
-		return fmt.Errorf("%w: %d bytes in a packet block of %d", record.ErrMalformed, captured, len(body))
-	}
-	view, err := parsePacket(body[fixed : fixed+captured])
-	if err != nil {
-		iface := binary.LittleEndian.Uint32(body)
-		if int64(iface) < int64(len(d.section.links)) && d.section.links[iface] != linkTypeRaw {
-			return fmt.Errorf("%w: link type %d, not the recorder's", record.ErrMalformed, d.section.links[iface])
+func (d *Decoder) block(b block) error {
+	switch b.kind {
+	case blockSection:
+		d.section = section{}
+		if len(b.body) < 16 {
+			return malformed("section header")
 		}
-		return err
+		if major := b.order.Uint16(b.body[4:]); major != 1 { // what can be read of it is read
+			return fmt.Errorf("%w: a section of version %d of pcapng, valid: 1", record.ErrUnsupported, major)
+		}
+	case blockInterface:
+		if len(d.section.interfaces) >= MaxInterfaces {
+			return malformed("interface block")
+		}
+		i, err := parseInterface(b)
+		if err != nil {
+			return err
+		}
+		d.section.interfaces = append(d.section.interfaces, i)
+	case blockPacket, blockOldPacket:
+		return d.enhanced(b)
+	case blockSimple:
+		return d.simple(b)
+	case blockStatistics, blockNames, blockJournal, blockSecrets, blockPadding, blockCustom, blockCustomNoCopy:
+	default:
+		if isPacketOfOurs(b) {
+			return malformed(fmt.Sprintf("a packet in a block of type %#x", b.kind))
+		}
 	}
-	now := time.Unix(0, int64(uint64(binary.LittleEndian.Uint32(body[4:]))<<32|uint64(binary.LittleEndian.Uint32(body[8:]))))
-
-	var o packetOptions
-	if err := o.parse(body[fixed+padded:]); err != nil {
-		return err
-	}
-	return d.restore(now, view, o.direction, o.comments[:o.n])
+	return nil
 }
 
-// restore queues the records of one packet.
-func (d *Decoder) restore(now time.Time, v packetView, direction uint32, comments []parsedComment) error {
-	key, dir := d.orient(v, direction)
-	f := d.flows[key]
-	event := false // a comment says all that the packet stands for
-	for _, c := range comments {
-		if id := c.identity; id != nil {
-			if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
-				f = d.begin(key, id)
-				d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
-			}
-			d.window = id.Window
-			f.next, f.known = id.base, [2]bool{true, true}
+// isPacketOfOurs reports whether a block of an unknown type has the content of a packet
+// block, so that it is the type that is damaged.
+func isPacketOfOurs(b block) bool {
+	p, err := cutPacket(b)
+	if err != nil || p.length != uint32(len(p.data)) {
+		return false
+	}
+	_, err = parsePacket(p.data, 0)
+	return err == nil
+}
+
+// capturedPacket is what a packet block has.
+type capturedPacket struct {
+	iface     uint32
+	high, low uint32 // of the time
+	length    uint32 // of the packet before it was cut
+	data      []byte
+	options   []byte
+}
+
+// cutPacket reads the body of an Enhanced Packet Block or of the obsolete Packet Block,
+// which has a shorter number of the interface.
+func cutPacket(b block) (p capturedPacket, err error) {
+	const fixed = packetFixed - 8 // the frame's head is not in body
+	if len(b.body) < fixed {
+		return p, malformed("packet block")
+	}
+	captured := int64(b.order.Uint32(b.body[12:]))
+	padded := (captured + 3) &^ 3
+	if fixed+padded > int64(len(b.body)) {
+		return p, malformed(fmt.Sprintf("%d bytes in a packet block of %d", captured, len(b.body)))
+	}
+	p = capturedPacket{
+		iface: b.order.Uint32(b.body), high: b.order.Uint32(b.body[4:]), low: b.order.Uint32(b.body[8:]),
+		length: b.order.Uint32(b.body[16:]), data: b.body[fixed : fixed+captured], options: b.body[fixed+padded:],
+	}
+	if whole := int64(p.length); whole > captured && fixed+whole <= int64(len(b.body)) {
+		if _, err := parsePacket(b.body[fixed:fixed+whole], 0); err == nil {
+			return p, malformed("a packet that is not cut, with the length of one that is")
 		}
 	}
-	if f == nil && len(comments) == 0 && len(v.payload) == 0 {
-		return nil // such as the last packets of a connection that is closed
+	if b.kind == blockOldPacket {
+		p.iface = uint32(b.order.Uint16(b.body))
+	}
+	return p, nil
+}
+
+// enhanced decodes a packet block and queues what it says.
+func (d *Decoder) enhanced(b block) error {
+	p, err := cutPacket(b)
+	if err != nil {
+		return err
+	}
+	i, described := &ours, int64(p.iface) < int64(len(d.section.interfaces))
+	if described {
+		i = &d.section.interfaces[p.iface]
+	}
+	now, dated := i.time(p.high, p.low)
+	if dated {
+		d.section.last = now
+	} else {
+		now = d.lastTime()
+	}
+	d.options = packetOptions{comments: d.options.comments[:0]}
+	if err := d.options.parse(p.options, b.order); err != nil {
+		return err
+	}
+	if err := d.packet(now, i, p.data, p.length); err != nil {
+		return err
+	}
+	switch {
+	case d.section.undefined:
+	case !described:
+		d.section.undefined = true
+		return malformed(fmt.Sprintf("no block describes interface %d: its times are read as nanoseconds", p.iface))
+	case !dated:
+		d.section.undefined = true
+		return malformed(fmt.Sprintf("a time that no calendar has, of interface %d", p.iface))
+	}
+	return nil
+}
+
+// lastTime returns the time of the last packet of the section that has one.
+func (d *Decoder) lastTime() time.Time {
+	if d.section.last.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return d.section.last
+}
+
+// simple decodes a Simple Packet Block, which has neither a time nor options: it gets the
+// time of the packet before it.
+func (d *Decoder) simple(b block) error {
+	if len(b.body) < 4 || len(d.section.interfaces) == 0 {
+		return malformed("simple packet block")
+	}
+	i := &d.section.interfaces[0]
+	length := b.order.Uint32(b.body)
+	captured := int64(length)
+	if i.snapLength > 0 {
+		captured = min(captured, int64(i.snapLength))
+	}
+	if captured > int64(len(b.body)-4) {
+		return malformed(fmt.Sprintf("%d bytes in a simple packet block of %d", captured, len(b.body)))
+	}
+	d.options = packetOptions{comments: d.options.comments[:0]}
+	return d.packet(d.lastTime(), i, b.body[4:4+captured], length)
+}
+
+// packet queues what a packet says, of which data was captured. length is that of the
+// whole packet.
+func (d *Decoder) packet(now time.Time, i *capturedInterface, data []byte, length uint32) error {
+	cut := 0
+	if int64(length) > int64(len(data)) {
+		cut = int(min(int64(length)-int64(len(data)), 1<<16))
+	}
+	view, err := parsePacket(data, 0)
+	if err != nil && cut > 0 {
+		view, err = parsePacket(data, cut)
+	}
+	if err == nil || isRaw(i.link) {
+		// Some program may have changed the link type alone.
+		if errors.Is(err, errForeign) {
+			d.leaveOut(i.link)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return d.restore(now, view)
+	}
+	packet, ok := withoutLinkHeader(i.link, data)
+	if ok {
+		packet, cut = withoutTrailer(packet, cut)
+		view, err = parsePacket(packet, cut)
+	}
+	if !ok || err != nil || !d.isKnown(view) {
+		d.leaveOut(i.link)
+		return nil
+	}
+	return d.restore(now, view)
+}
+
+// withoutTrailer returns an IP packet without what a frame has after it, such as the
+// padding of short Ethernet frames.
+func withoutTrailer(packet []byte, cut int) ([]byte, int) {
+	if len(packet) < ipv6Header && (len(packet) < ipv4Header || packet[0]>>4 != 4) {
+		return packet, cut
+	}
+	total := int(binary.BigEndian.Uint16(packet[2:]))
+	if packet[0]>>4 == 6 {
+		total = ipv6Header + int(binary.BigEndian.Uint16(packet[4:]))
+	}
+	whole := len(packet) + cut
+	if total >= ipv4Header && total < whole {
+		cut = max(cut-(whole-total), 0)
+		packet = packet[:min(len(packet), total)]
+	}
+	return packet, cut
+}
+
+// isKnown reports whether a packet is of a connection that has identified itself, or
+// does so itself.
+func (d *Decoder) isKnown(v packetView) bool {
+	key, _ := d.orient(v, d.options.direction)
+	if d.flows[key] != nil {
+		return true
+	}
+	for _, c := range d.options.comments {
+		if c.identity != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveOut counts a packet that is not the recorder's.
+func (d *Decoder) leaveOut(link uint16) {
+	if d.found.links == nil {
+		d.found.links = map[string]bool{}
+	}
+	d.found.foreign++
+	d.found.links[linkName(link)] = true
+}
+
+// restore queues the records of one packet. Its error says that something of them is
+// damaged; what is intact is queued nevertheless.
+func (d *Decoder) restore(now time.Time, v packetView) error {
+	d.found.packets++
+	key, dir := d.orient(v, d.options.direction)
+	f := d.flows[key]
+	if id := d.identity(v, dir, f); id != nil {
+		if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
+			f = d.begin(key, id)
+			d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
+		}
+		d.window = id.Window
+		f.next, f.known = id.base, [2]bool{true, true}
+	}
+	if f == nil && v.length() == 0 && d.closed.has(key) {
+		return nil // the last packets of a connection, or the same ones again
+	}
+	event := d.event(v, dir, f)
+	damage := d.damagedComment(f, event, v, dir)
+	if f == nil && event == nil && v.length() == 0 {
+		return damage
 	}
 	if f == nil {
-		f = d.begin(key, d.unknown(key, comments))
+		f = d.begin(key, d.unknown(key, event))
+		f.unnamed = true
+		if event == nil {
+			d.found.unnamed++
+		}
 	}
-	for _, c := range comments {
-		switch n := c.comment; n.kind {
+	if event != nil {
+		switch n := event.comment; n.kind {
 		case commentGap:
-			event = true
 			f.next.Set(n.dir, n.offset+n.length)
 			f.known[n.dir] = true
 			d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
 		case commentClose:
-			event = true
 			d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
 			delete(d.flows, key)
+			d.closed.add(key)
 		}
+		return damage
 	}
-	if event || len(v.payload) == 0 && !v.udp {
-		return nil
+	if v.length() == 0 && !v.udp {
+		return damage
 	}
 	offset, ok := f.offset(dir, v)
 	if !ok {
-		return fmt.Errorf("%w: sequence number %d is before the stream's start", record.ErrMalformed, v.seq)
+		return malformed(fmt.Sprintf("sequence number %d is before the stream's start", v.seq))
 	}
-	f.next.Set(dir, max(f.next.Of(dir), offset+uint64(len(v.payload))))
+	f.next.Set(dir, max(f.next.Of(dir), offset+v.length()))
 	f.known[dir] = true
-	d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: uint64(len(v.payload)), Data: v.payload})
+	n := uint64(len(v.payload))
+	if n > 0 || v.length() == 0 {
+		d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: n, Data: v.payload})
+	}
+	if v.cut > 0 {
+		d.push(now, record.KindGap, f, record.Record{Direction: dir, Offset: offset + n, Length: v.cut, Reason: record.ReasonMissing})
+	}
+	return damage
+}
+
+// identity returns the first identity comment of a packet that is the recorder's, or
+// nil. Somebody may have copied one from another packet: in its own, the sequence number
+// says the same as the comment.
+func (d *Decoder) identity(v packetView, dir record.Direction, f *packetFlow) *parsedIdentity {
+	for _, c := range d.options.comments {
+		id := c.identity
+		if id == nil {
+			continue
+		}
+		if v.udp {
+			if f == nil || f.Conn == id.Conn || v.length() > 0 {
+				return id
+			}
+			continue
+		}
+		if base := uint32(id.base.Of(dir)); v.flags&flagSYN != 0 || v.seq == base+1 {
+			return id
+		}
+		for _, o := range d.options.comments { // its first packet may be that of a gap
+			if o.conn == id.Conn && o.isOf(v, dir) && o.comment.kind == commentGap && o.comment.offset == id.base.Of(dir) {
+				return id
+			}
+		}
+	}
 	return nil
+}
+
+// event returns the first comment about a gap or a close that is the recorder's, or nil.
+// f is nil where the packet's connection is not known. One of another connection counts
+// where there is none of f: one of the two is damaged.
+func (d *Decoder) event(v packetView, dir record.Direction, f *packetFlow) (event *parsedComment) {
+	for i := range d.options.comments {
+		c := &d.options.comments[i]
+		switch {
+		case c.comment.kind == commentNone || !c.isOf(v, dir):
+		case f == nil || f.unnamed || c.conn == f.Conn:
+			return c
+		case event == nil:
+			event = c
+		}
+	}
+	return event
+}
+
+// isOf reports whether the recorder may have written a comment about a gap or a close to
+// that packet.
+func (c *parsedComment) isOf(v packetView, dir record.Direction) bool {
+	n := &c.comment
+	switch {
+	case v.length() > 0:
+		return false
+	case v.udp:
+		return true
+	case n.kind == commentClose:
+		return v.flags&(flagFIN|flagRST) != 0 || n.reason == string(record.CloseMoved)
+	}
+	return n.kind == commentGap && n.dir == dir && v.seq == uint32(n.offset+n.length)+1
+}
+
+// damagedComment returns an error where a comment of the recorder is missing from a packet
+// and one that resembles it is there, or where event is of another connection.
+func (d *Decoder) damagedComment(f *packetFlow, event *parsedComment, v packetView, dir record.Direction) error {
+	r := d.options.resembles
+	for _, c := range d.options.comments { // in full, but perhaps not of this packet
+		if c.identity != nil {
+			r[commentIdentity] = true
+		}
+		r[c.comment.kind] = true
+	}
+	kind := ""
+	switch {
+	case r[commentIdentity] && d.identity(v, dir, f) == nil && (f == nil || f.unnamed || v.flags&flagSYN != 0):
+		kind = "the identity of a connection"
+	case event != nil:
+		if f != nil && !f.unnamed && event.conn != f.Conn {
+			kind = fmt.Sprintf("connection %.80q in a packet of %.80q", event.conn, f.Conn)
+		}
+	case v.length() > 0:
+	case r[commentGap] && (v.udp || f == nil || v.seq != uint32(f.next.Of(dir))+1):
+		kind = "a gap"
+	case r[commentClose] && (v.udp || v.flags&(flagFIN|flagRST) != 0):
+		kind = "a close"
+	}
+	if kind == "" {
+		return nil
+	}
+	return malformed("the comment of " + kind)
+}
+
+// closedFlows remembers the connections that were closed last, up to maxClosed.
+type closedFlows struct {
+	young, old map[packetKey]bool
+}
+
+const maxClosed = 1 << 12
+
+func (c *closedFlows) add(key packetKey) {
+	if c.young == nil || len(c.young) >= maxClosed/2 {
+		c.young, c.old = map[packetKey]bool{}, c.young
+	}
+	c.young[key] = true
+}
+
+func (c *closedFlows) has(key packetKey) bool { return c.young[key] || c.old[key] }
+
+func (c *closedFlows) remove(key packetKey) {
+	delete(c.young, key)
+	delete(c.old, key)
 }
 
 // orient returns which end of a packet is the client, and the packet's direction.
 func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Direction) {
 	in := packetKey{client: v.src, server: v.dst, udp: v.udp}
 	out := packetKey{client: v.dst, server: v.src, udp: v.udp}
-	switch direction {
-	case packetInbound:
+	if !v.udp && v.flags&flagSYN != 0 {
+		if v.flags&flagACK != 0 {
+			return out, record.Out
+		}
 		return in, record.In
-	case packetOutbound:
-		return out, record.Out
 	}
-	if d.flows[in] == nil && (d.flows[out] != nil || v.dst.Port() > v.src.Port()) {
+	// Where one of the two is known, that is more certain than a flag.
+	switch knownIn, knownOut := d.flows[in] != nil, d.flows[out] != nil; {
+	case knownIn && !knownOut:
+		return in, record.In
+	case knownOut && !knownIn:
+		return out, record.Out
+	case direction == packetInbound:
+		return in, record.In
+	case direction == packetOutbound:
+		return out, record.Out
+	case v.dst.Port() > v.src.Port() && !knownIn:
 		return out, record.Out
 	}
 	return in, record.In
@@ -211,15 +567,17 @@ func (d *Decoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
 	if len(d.flows) >= maxFlows {
 		clear(d.flows)
 	}
+	d.closed.remove(key)
 	f := &packetFlow{Identity: id.Identity}
 	d.flows[key] = f
 	return f
 }
 
 // unknown makes up the identity of a connection whose own was lost, but for what
-// the comments at hand say.
-func (d *Decoder) unknown(key packetKey, comments []parsedComment) *parsedIdentity {
+// the comment of an event says, if there is one.
+func (d *Decoder) unknown(key packetKey, event *parsedComment) *parsedIdentity {
 	id := &parsedIdentity{Identity: record.Identity{
+		Window:   d.window, // its files are of one window
 		Conn:     "unknown-" + key.client.String(),
 		Port:     fmt.Sprint(key.server.Port()),
 		Network:  "tcp",
@@ -229,10 +587,9 @@ func (d *Decoder) unknown(key packetKey, comments []parsedComment) *parsedIdenti
 	if key.udp {
 		id.Network = "udp"
 	}
-	for _, c := range comments {
-		id.Conn = c.conn
+	if event != nil {
+		id.Conn = event.conn
 	}
-	id.Window = d.window // its files are of one window
 	return id
 }
 
@@ -248,7 +605,7 @@ func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, 
 	}
 	ahead := int64(int32(v.seq - 1 - uint32(expected)))
 	offset = expected + uint64(ahead)
-	return offset, ahead >= 0 && offset+uint64(len(v.payload)) >= offset || ahead < 0 && offset < expected
+	return offset, ahead >= 0 && offset+v.length() >= offset || ahead < 0 && offset < expected
 }
 
 // push queues a record whose kind-specific fields are those of r.
