@@ -72,7 +72,8 @@ type packetFlow struct {
 	next  record.PerDirection // offset after the last bytes
 	known [2]bool             // next is valid, by direction
 
-	unnamed bool // it has not identified itself
+	unnamed bool   // it has not identified itself
+	link    uint16 // of the packet that did so
 }
 
 // NewDecoder returns a Decoder. Call Reset before Next.
@@ -247,7 +248,7 @@ func (d *Decoder) enhanced(b block) error {
 	if err := d.options.parse(p.options, b.order); err != nil {
 		return err
 	}
-	if err := d.packet(now, i, p.data, p.length); err != nil {
+	if err := d.packet(now, i.link, p.data, p.length); err != nil {
 		return err
 	}
 	switch {
@@ -286,12 +287,12 @@ func (d *Decoder) simple(b block) error {
 		return malformed(fmt.Sprintf("%d bytes in a simple packet block of %d", captured, len(b.body)))
 	}
 	d.options = packetOptions{comments: d.options.comments[:0]}
-	return d.packet(d.lastTime(), i, b.body[4:4+captured], length)
+	return d.packet(d.lastTime(), i.link, b.body[4:4+captured], length)
 }
 
 // packet queues what a packet says, of which data was captured. length is that of the
 // whole packet.
-func (d *Decoder) packet(now time.Time, i *capturedInterface, data []byte, length uint32) error {
+func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32) error {
 	cut := 0
 	if int64(length) > int64(len(data)) {
 		cut = int(min(int64(length)-int64(len(data)), 1<<16))
@@ -300,27 +301,45 @@ func (d *Decoder) packet(now time.Time, i *capturedInterface, data []byte, lengt
 	if err != nil && cut > 0 {
 		view, err = parsePacket(data, cut)
 	}
-	if err == nil || isRaw(i.link) {
-		// Some program may have changed the link type alone.
-		if errors.Is(err, errForeign) {
-			d.leaveOut(i.link)
+	raw := err == nil || isRaw(link) // some program may have changed the link type alone
+	if !raw {
+		var packet []byte
+		if packet, raw = withoutLinkHeader(link, data); raw {
+			packet, cut = withoutTrailer(packet, cut)
+			view, err = parsePacket(packet, cut)
+		}
+		if !raw || err != nil {
+			d.leaveOut(link)
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		return d.restore(now, view)
+		raw = false
 	}
-	packet, ok := withoutLinkHeader(i.link, data)
-	if ok {
-		packet, cut = withoutTrailer(packet, cut)
-		view, err = parsePacket(packet, cut)
+	switch {
+	case errors.Is(err, errForeign):
+		d.leaveOut(link)
+		return nil
+	case err != nil:
+		return err
 	}
-	if !ok || err != nil || !d.isKnown(view) {
-		d.leaveOut(i.link)
+	p := packetOf{packetView: view}
+	p.key, p.dir = d.orient(view, d.options.direction)
+	p.flow = d.flows[p.key]
+	p.identity = d.identity(&p)
+	// The same connection may have been captured at an interface of the host, too.
+	if f := p.flow; p.identity == nil && (f == nil && !raw || f != nil && !f.unnamed && f.link != link) {
+		d.leaveOut(link)
 		return nil
 	}
-	return d.restore(now, view)
+	return d.restore(now, link, &p)
+}
+
+// packetOf is a packet with what is known of its connection.
+type packetOf struct {
+	packetView
+	key      packetKey
+	dir      record.Direction
+	flow     *packetFlow     // nil where the connection is not known
+	identity *parsedIdentity // what the packet itself says; nil where it says nothing
 }
 
 // withoutTrailer returns an IP packet without what a frame has after it, such as the
@@ -341,21 +360,6 @@ func withoutTrailer(packet []byte, cut int) ([]byte, int) {
 	return packet, cut
 }
 
-// isKnown reports whether a packet is of a connection that has identified itself, or
-// does so itself.
-func (d *Decoder) isKnown(v packetView) bool {
-	key, _ := d.orient(v, d.options.direction)
-	if d.flows[key] != nil {
-		return true
-	}
-	for _, c := range d.options.comments {
-		if c.identity != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // leaveOut counts a packet that is not the recorder's.
 func (d *Decoder) leaveOut(link uint16) {
 	if d.found.links == nil {
@@ -367,101 +371,126 @@ func (d *Decoder) leaveOut(link uint16) {
 
 // restore queues the records of one packet. Its error says that something of them is
 // damaged; what is intact is queued nevertheless.
-func (d *Decoder) restore(now time.Time, v packetView) error {
+func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 	d.found.packets++
-	key, dir := d.orient(v, d.options.direction)
-	f := d.flows[key]
-	if id := d.identity(v, dir, f); id != nil {
-		if f == nil || !id.again || f.Conn != id.Conn || f.Window != id.Window {
-			f = d.begin(key, id)
+	f := p.flow
+	if id := p.identity; id != nil {
+		if f == nil || f.Conn != id.Conn || f.Window != id.Window {
+			f = d.begin(p.key, id)
 			d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
 		}
 		d.window = id.Window
-		f.next, f.known = id.base, [2]bool{true, true}
+		f.next, f.known, f.link = id.base, [2]bool{true, true}, link
+		p.flow = f
 	}
-	if f == nil && v.length() == 0 && d.closed.has(key) {
+	if f == nil && p.length() == 0 && d.closed.has(p.key) {
 		return nil // the last packets of a connection, or the same ones again
 	}
-	event := d.event(v, dir, f)
-	damage := d.damagedComment(f, event, v, dir)
-	if f == nil && event == nil && v.length() == 0 {
+	event := d.event(p)
+	damage := d.damagedComment(p, event)
+	if f == nil && event == nil && p.length() == 0 {
 		return damage
 	}
 	if f == nil {
-		f = d.begin(key, d.unknown(key, event))
+		f = d.begin(p.key, d.unknown(p.key, event))
 		f.unnamed = true
 		if event == nil {
 			d.found.unnamed++
 		}
 	}
 	if event != nil {
-		switch n := event.comment; n.kind {
-		case commentGap:
-			f.next.Set(n.dir, n.offset+n.length)
-			f.known[n.dir] = true
-			d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
-		case commentClose:
-			d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
-			delete(d.flows, key)
-			d.closed.add(key)
-		}
+		d.pushEvent(now, f, p.key, &event.comment)
 		return damage
 	}
-	if v.length() == 0 && !v.udp {
+	if p.length() == 0 && !p.udp {
 		return damage
 	}
-	offset, ok := f.offset(dir, v)
+	offset, ok := f.offset(p.dir, p.packetView)
 	if !ok {
-		return malformed(fmt.Sprintf("sequence number %d is before the stream's start", v.seq))
+		return malformed(fmt.Sprintf("sequence number %d is before the stream's start", p.seq))
 	}
-	f.next.Set(dir, max(f.next.Of(dir), offset+v.length()))
-	f.known[dir] = true
-	n := uint64(len(v.payload))
-	if n > 0 || v.length() == 0 {
-		d.push(now, record.KindData, f, record.Record{Direction: dir, Offset: offset, Length: n, Data: v.payload})
+	f.next.Set(p.dir, max(f.next.Of(p.dir), offset+p.length()))
+	f.known[p.dir] = true
+	n := uint64(len(p.payload))
+	if n > 0 || p.length() == 0 {
+		d.push(now, record.KindData, f, record.Record{Direction: p.dir, Offset: offset, Length: n, Data: p.payload})
 	}
-	if v.cut > 0 {
-		d.push(now, record.KindGap, f, record.Record{Direction: dir, Offset: offset + n, Length: v.cut, Reason: record.ReasonMissing})
+	if p.cut > 0 {
+		d.push(now, record.KindGap, f, record.Record{Direction: p.dir, Offset: offset + n, Length: p.cut, Reason: record.ReasonMissing})
 	}
 	return damage
 }
 
-// identity returns the first identity comment of a packet that is the recorder's, or
-// nil. Somebody may have copied one from another packet: in its own, the sequence number
-// says the same as the comment.
-func (d *Decoder) identity(v packetView, dir record.Direction, f *packetFlow) *parsedIdentity {
+// pushEvent queues a gap or a close.
+func (d *Decoder) pushEvent(now time.Time, f *packetFlow, key packetKey, n *comment) {
+	if n.kind == commentGap {
+		f.next.Set(n.dir, n.offset+n.length)
+		f.known[n.dir] = true
+		d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
+		return
+	}
+	d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
+	delete(d.flows, key)
+	d.closed.add(key)
+}
+
+// identity returns the identity comment of a packet that is the recorder's, or nil.
+// Somebody may have copied one from another packet: in its own, the sequence number says
+// the same as the comment, and so do the addresses, unless some program has replaced them.
+func (d *Decoder) identity(p *packetOf) (id *parsedIdentity) {
 	for _, c := range d.options.comments {
-		id := c.identity
-		if id == nil {
+		if c.identity == nil || !d.mayBegin(c.identity, p) {
 			continue
 		}
-		if v.udp {
-			if f == nil || f.Conn == id.Conn || v.length() > 0 {
-				return id
-			}
-			continue
+		if c.identity.has(p.key) {
+			return c.identity
 		}
-		if base := uint32(id.base.Of(dir)); v.flags&flagSYN != 0 || v.seq == base+1 {
-			return id
-		}
-		for _, o := range d.options.comments { // its first packet may be that of a gap
-			if o.conn == id.Conn && o.isOf(v, dir) && o.comment.kind == commentGap && o.comment.offset == id.base.Of(dir) {
-				return id
-			}
+		if id == nil && (p.flow == nil || p.flow.unnamed) && !d.closed.has(p.key) {
+			id = c.identity
 		}
 	}
-	return nil
+	return id
+}
+
+// mayBegin reports whether the sequence number of a packet is one at which the file may
+// begin to have the connection.
+func (d *Decoder) mayBegin(id *parsedIdentity, p *packetOf) bool {
+	base, syn := id.base.Of(p.dir), p.flags&(flagSYN|flagACK) == flagSYN
+	switch {
+	case p.udp || syn:
+		return true
+	case id.start && !id.again || p.flags&flagSYN != 0:
+		return false // then the first packet is the client's SYN
+	case p.seq == uint32(base)+1:
+		return true
+	}
+	for i := range d.options.comments { // the first packet may be that of a gap
+		c := &d.options.comments[i]
+		if n := c.comment; n.kind == commentGap && n.offset == base && c.conn == id.Conn && c.isOf(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether key is that of the packets that the encoder makes for id.
+func (id *parsedIdentity) has(key packetKey) bool {
+	f := record.Flow{Endpoint: record.Endpoint{Identity: id.Identity}}
+	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
+	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
+	client, server := packetAddresses(&f)
+	return client == key.client && server == key.server
 }
 
 // event returns the first comment about a gap or a close that is the recorder's, or nil.
-// f is nil where the packet's connection is not known. One of another connection counts
-// where there is none of f: one of the two is damaged.
-func (d *Decoder) event(v packetView, dir record.Direction, f *packetFlow) (event *parsedComment) {
+// One of another connection counts where there is none of the packet's own: one of the
+// two is damaged.
+func (d *Decoder) event(p *packetOf) (event *parsedComment) {
 	for i := range d.options.comments {
 		c := &d.options.comments[i]
 		switch {
-		case c.comment.kind == commentNone || !c.isOf(v, dir):
-		case f == nil || f.unnamed || c.conn == f.Conn:
+		case c.comment.kind == commentNone || !c.isOf(p):
+		case p.flow == nil || p.flow.unnamed || c.conn == p.flow.Conn:
 			return c
 		case event == nil:
 			event = c
@@ -472,23 +501,23 @@ func (d *Decoder) event(v packetView, dir record.Direction, f *packetFlow) (even
 
 // isOf reports whether the recorder may have written a comment about a gap or a close to
 // that packet.
-func (c *parsedComment) isOf(v packetView, dir record.Direction) bool {
+func (c *parsedComment) isOf(p *packetOf) bool {
 	n := &c.comment
 	switch {
-	case v.length() > 0:
+	case p.length() > 0:
 		return false
-	case v.udp:
+	case p.udp:
 		return true
 	case n.kind == commentClose:
-		return v.flags&(flagFIN|flagRST) != 0 || n.reason == string(record.CloseMoved)
+		return p.flags&(flagFIN|flagRST) != 0 || n.reason == string(record.CloseMoved)
 	}
-	return n.kind == commentGap && n.dir == dir && v.seq == uint32(n.offset+n.length)+1
+	return n.kind == commentGap && n.dir == p.dir && p.seq == uint32(n.offset+n.length)+1
 }
 
 // damagedComment returns an error where a comment of the recorder is missing from a packet
 // and one that resembles it is there, or where event is of another connection.
-func (d *Decoder) damagedComment(f *packetFlow, event *parsedComment, v packetView, dir record.Direction) error {
-	r := d.options.resembles
+func (d *Decoder) damagedComment(p *packetOf, event *parsedComment) error {
+	r, f := d.options.resembles, p.flow
 	for _, c := range d.options.comments { // in full, but perhaps not of this packet
 		if c.identity != nil {
 			r[commentIdentity] = true
@@ -497,16 +526,16 @@ func (d *Decoder) damagedComment(f *packetFlow, event *parsedComment, v packetVi
 	}
 	kind := ""
 	switch {
-	case r[commentIdentity] && d.identity(v, dir, f) == nil && (f == nil || f.unnamed || v.flags&flagSYN != 0):
+	case r[commentIdentity] && p.identity == nil && (f == nil || f.unnamed || p.flags&(flagSYN|flagACK) == flagSYN):
 		kind = "the identity of a connection"
 	case event != nil:
 		if f != nil && !f.unnamed && event.conn != f.Conn {
 			kind = fmt.Sprintf("connection %.80q in a packet of %.80q", event.conn, f.Conn)
 		}
-	case v.length() > 0:
-	case r[commentGap] && (v.udp || f == nil || v.seq != uint32(f.next.Of(dir))+1):
+	case p.length() > 0 || p.flags&flagSYN != 0:
+	case r[commentGap] && (p.udp || f == nil || p.seq != uint32(f.next.Of(p.dir))+1):
 		kind = "a gap"
-	case r[commentClose] && (v.udp || v.flags&(flagFIN|flagRST) != 0):
+	case r[commentClose] && (p.udp || p.flags&(flagFIN|flagRST) != 0):
 		kind = "a close"
 	}
 	if kind == "" {

@@ -40,7 +40,10 @@ func parsePacket(b []byte, cut int) (v packetView, err error) {
 	if v.udp {
 		header = udpHeader
 	}
-	if len(transport) < header {
+	switch {
+	case len(transport) < header && cut > 0:
+		return v, malformed("a packet that is cut within its headers")
+	case len(transport) < header:
 		return v, malformed("a packet without a TCP or UDP header")
 	}
 	whole := len(transport) + cut
