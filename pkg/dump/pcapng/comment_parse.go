@@ -20,6 +20,9 @@ type parsedComment struct {
 type parsedIdentity struct {
 	record.Identity
 	base         record.PerDirection
+	known        [2]bool   // base holds, by direction
+	labelled     bool      // all packets of the connection have the same label
+	shift        [2]uint32 // see Appearance
 	start, again bool
 }
 
@@ -41,7 +44,7 @@ func parseComment(text string) (c parsedComment, ok bool) {
 }
 
 // identityKeys begin the words of an identity comment, in their order.
-var identityKeys = [...]string{"conn=", "window=", "port=", "network=", "client=", "server=", "listener=", "in=", "out="}
+var identityKeys = [...]string{"conn=", "window=", "port=", "network=", "client=", "server=", "listener="}
 
 // maxAdded is how much text after the recorder's comment is kept with it, in bytes.
 const maxAdded = 256
@@ -63,9 +66,33 @@ func parseIdentityComment(text string) (c parsedComment, ok bool) {
 	id := &parsedIdentity{Identity: record.Identity{
 		Conn: words[0], Window: words[1], Port: words[2], Network: words[3], Peer: words[4], Listener: words[5], ListenerName: words[6],
 	}}
-	var okIn, okOut bool
-	id.base.In, okIn = parseUint(words[7])
-	id.base.Out, okOut = parseUint(words[8])
+	for _, dir := range record.Directions() {
+		if value, found := strings.CutPrefix(rest, dir.String()+"="); found {
+			var word string
+			word, rest, _ = cutValue(value)
+			n, ok := parseUint(word)
+			if !ok {
+				return c, false
+			}
+			id.base.Set(dir, n)
+			id.known[dir] = true
+		}
+	}
+	if value, found := strings.CutPrefix(rest, "label="); found {
+		_, rest, id.labelled = cutValue(value)
+	}
+	if value, found := strings.CutPrefix(rest, "shift="); found {
+		var word string
+		word, rest, _ = cutValue(value)
+		in, out, _ := strings.Cut(word, ":")
+		for dir, text := range []string{in, out} {
+			n, err := strconv.ParseUint(text, 10, 32)
+			if err != nil {
+				return c, false
+			}
+			id.shift[dir] = uint32(n)
+		}
+	}
 	for _, flag := range []struct {
 		word string
 		set  *bool
@@ -75,7 +102,7 @@ func parseIdentityComment(text string) (c parsedComment, ok bool) {
 		}
 	}
 	c.conn, c.identity = id.Conn, id
-	return c, id.Conn != "" && okIn && okOut
+	return c, id.Conn != ""
 }
 
 // parseGapComment reads "<id> > <offset> <length> <reason>".

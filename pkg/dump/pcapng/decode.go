@@ -64,13 +64,18 @@ const MaxInterfaces = 1 << 12
 type packetKey struct {
 	client, server netip.AddrPort
 	udp            bool
+	label          uint32 // noLabel of connections whose identity has none
 }
+
+// noLabel is no label of a packet.
+const noLabel = ^uint32(0)
 
 // packetFlow is what the decoder knows of a connection.
 type packetFlow struct {
 	record.Identity
 	next  record.PerDirection // offset after the last bytes
 	known [2]bool             // next is valid, by direction
+	shift [2]uint32           // of sequence numbers, see Appearance
 
 	unnamed bool   // it has not identified itself
 	link    uint16 // of the packet that did so
@@ -322,9 +327,12 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 		return err
 	}
 	p := packetOf{packetView: view}
-	p.key, p.dir = d.orient(view, d.options.direction)
-	p.flow = d.flows[p.key]
+	p.key, p.dir, p.flow = d.orient(view, d.options.direction)
 	p.identity = d.identity(&p)
+	if p.identity != nil && p.identity.labelled {
+		p.key.label = view.label
+		p.flow = d.flows[p.key]
+	}
 	// The same connection may have been captured at an interface of the host, too.
 	if f := p.flow; p.identity == nil && (f == nil && !raw || f != nil && !f.unnamed && f.link != link) {
 		d.leaveOut(link)
@@ -377,10 +385,16 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 	if id := p.identity; id != nil {
 		if f == nil || f.Conn != id.Conn || f.Window != id.Window {
 			f = d.begin(p.key, id)
-			d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: true})
+			d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: id.known == [2]bool{true, true}})
 		}
 		d.window = id.Window
-		f.next, f.known, f.link = id.base, [2]bool{true, true}, link
+		f.link, f.shift = link, id.shift
+		for _, dir := range record.Directions() {
+			if id.known[dir] {
+				f.next.Set(dir, id.base.Of(dir))
+				f.known[dir] = true
+			}
+		}
 		p.flow = f
 	}
 	if f == nil && p.length() == 0 && d.closed.has(p.key) {
@@ -399,6 +413,9 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 		}
 	}
 	if event != nil {
+		if n := &event.comment; n.kind == commentGap && n.dir == p.dir && !p.udp {
+			f.shift[p.dir] = p.seq - 1 - uint32(n.offset+n.length) // see Jump
+		}
 		d.pushEvent(now, f, p.key, &event.comment)
 		return damage
 	}
@@ -461,12 +478,12 @@ func (d *Decoder) mayBegin(id *parsedIdentity, p *packetOf) bool {
 		return true
 	case id.start && !id.again || p.flags&flagSYN != 0:
 		return false // then the first packet is the client's SYN
-	case p.seq == uint32(base)+1:
+	case p.seq == uint32(base)+1+id.shift[p.dir]:
 		return true
 	}
 	for i := range d.options.comments { // the first packet may be that of a gap
 		c := &d.options.comments[i]
-		if n := c.comment; n.kind == commentGap && n.offset == base && c.conn == id.Conn && c.isOf(p) {
+		if n := c.comment; n.kind == commentGap && n.offset == base && c.conn == id.Conn && c.isOf(p, id.shift) {
 			return true
 		}
 	}
@@ -478,8 +495,12 @@ func (id *parsedIdentity) has(key packetKey) bool {
 	f := record.Flow{Endpoint: record.Endpoint{Identity: id.Identity}}
 	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
 	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
-	client, server := packetAddresses(&f)
-	return client == key.client && server == key.server
+	for _, a := range []Appearance{{}, {Client: StandInClient(id.Conn)}, {ServerPort: key.server.Port()}} {
+		if client, server := PacketAddresses(&f, &a); client == key.client && server == key.server {
+			return true
+		}
+	}
+	return false
 }
 
 // event returns the first comment about a gap or a close that is the recorder's, or nil.
@@ -489,7 +510,7 @@ func (d *Decoder) event(p *packetOf) (event *parsedComment) {
 	for i := range d.options.comments {
 		c := &d.options.comments[i]
 		switch {
-		case c.comment.kind == commentNone || !c.isOf(p):
+		case c.comment.kind == commentNone || !c.isOf(p, p.shift()):
 		case p.flow == nil || p.flow.unnamed || c.conn == p.flow.Conn:
 			return c
 		case event == nil:
@@ -499,9 +520,20 @@ func (d *Decoder) event(p *packetOf) (event *parsedComment) {
 	return event
 }
 
+// shift returns the shift of the packet's connection, as far as it is known.
+func (p *packetOf) shift() (shift [2]uint32) {
+	switch {
+	case p.identity != nil:
+		shift = p.identity.shift
+	case p.flow != nil:
+		shift = p.flow.shift
+	}
+	return shift
+}
+
 // isOf reports whether the recorder may have written a comment about a gap or a close to
-// that packet.
-func (c *parsedComment) isOf(p *packetOf) bool {
+// that packet, of a connection with that shift.
+func (c *parsedComment) isOf(p *packetOf, shift [2]uint32) bool {
 	n := &c.comment
 	switch {
 	case p.length() > 0:
@@ -511,7 +543,12 @@ func (c *parsedComment) isOf(p *packetOf) bool {
 	case n.kind == commentClose:
 		return p.flags&(flagFIN|flagRST) != 0 || n.reason == string(record.CloseMoved)
 	}
-	return n.kind == commentGap && n.dir == p.dir && p.seq == uint32(n.offset+n.length)+1
+	if n.kind != commentGap || n.dir != p.dir {
+		return false
+	}
+	// Versions before Jump went on by the length.
+	from := uint32(n.offset) + 1 + shift[p.dir]
+	return p.seq == from+Jump(n.length) || p.seq == from+uint32(n.length)
 }
 
 // damagedComment returns an error where a comment of the recorder is missing from a packet
@@ -533,7 +570,7 @@ func (d *Decoder) damagedComment(p *packetOf, event *parsedComment) error {
 			kind = fmt.Sprintf("connection %.80q in a packet of %.80q", event.conn, f.Conn)
 		}
 	case p.length() > 0 || p.flags&flagSYN != 0:
-	case r[commentGap] && (p.udp || f == nil || p.seq != uint32(f.next.Of(p.dir))+1):
+	case r[commentGap] && (p.udp || f == nil || p.seq != uint32(f.next.Of(p.dir))+1+f.shift[p.dir]):
 		kind = "a gap"
 	case r[commentClose] && (p.udp || p.flags&(flagFIN|flagRST) != 0):
 		kind = "a close"
@@ -566,29 +603,41 @@ func (c *closedFlows) remove(key packetKey) {
 }
 
 // orient returns which end of a packet is the client, and the packet's direction.
-func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Direction) {
-	in := packetKey{client: v.src, server: v.dst, udp: v.udp}
-	out := packetKey{client: v.dst, server: v.src, udp: v.udp}
+// What is known of its connection may be nothing.
+func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Direction, *packetFlow) {
+	in, flowIn := d.find(v, packetKey{client: v.src, server: v.dst, udp: v.udp})
+	out, flowOut := d.find(v, packetKey{client: v.dst, server: v.src, udp: v.udp})
 	if !v.udp && v.flags&flagSYN != 0 {
 		if v.flags&flagACK != 0 {
-			return out, record.Out
+			return out, record.Out, flowOut
 		}
-		return in, record.In
+		return in, record.In, flowIn
 	}
 	// Where one of the two is known, that is more certain than a flag.
-	switch knownIn, knownOut := d.flows[in] != nil, d.flows[out] != nil; {
+	switch knownIn, knownOut := flowIn != nil, flowOut != nil; {
 	case knownIn && !knownOut:
-		return in, record.In
+		return in, record.In, flowIn
 	case knownOut && !knownIn:
-		return out, record.Out
+		return out, record.Out, flowOut
 	case direction == packetInbound:
-		return in, record.In
+		return in, record.In, flowIn
 	case direction == packetOutbound:
-		return out, record.Out
+		return out, record.Out, flowOut
 	case v.dst.Port() > v.src.Port() && !knownIn:
-		return out, record.Out
+		return out, record.Out, flowOut
 	}
-	return in, record.In
+	return in, record.In, flowIn
+}
+
+// find returns the connection of a packet, nil when it is not known, and its key with
+// the label; key lacks that.
+func (d *Decoder) find(v packetView, key packetKey) (packetKey, *packetFlow) {
+	key.label = v.label
+	if f := d.flows[key]; f != nil || d.closed.has(key) {
+		return key, f
+	}
+	key.label = noLabel
+	return key, d.flows[key]
 }
 
 // begin remembers a connection.
@@ -630,9 +679,9 @@ func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, 
 		return expected, true
 	}
 	if !f.known[dir] {
-		return uint64(v.seq - 1), true
+		return uint64(v.seq - 1 - f.shift[dir]), true
 	}
-	ahead := int64(int32(v.seq - 1 - uint32(expected)))
+	ahead := int64(int32(v.seq - 1 - f.shift[dir] - uint32(expected)))
 	offset = expected + uint64(ahead)
 	return offset, ahead >= 0 && offset+v.length() >= offset || ahead < 0 && offset < expected
 }

@@ -1,6 +1,8 @@
 package pcapng
 
 import (
+	"net/netip"
+
 	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -17,7 +19,7 @@ const MaxSegment = 32 << 10
 // multiple of four.
 func Headroom(f *record.Flow) int {
 	var p packetTemplate
-	p.init(f)
+	p.init(f, netip.AddrPort{})
 	return p.headroom()
 }
 
@@ -41,7 +43,7 @@ func (e *Encoder) FrameInPlace(block []byte, t int64, f *record.Flow, dir record
 		return false
 	}
 	headroom := s.packets.headroom()
-	if s.segment != e.segment || n == 0 || n > MaxSegment || headroom+n+Tailroom(n) != len(block) ||
+	if s.segment != e.segment || s.unknown[dir] || n == 0 || n > MaxSegment || headroom+n+Tailroom(n) != len(block) ||
 		isPreface(dir, offset, block[headroom:headroom+n]) {
 		return false
 	}
@@ -50,7 +52,7 @@ func (e *Encoder) FrameInPlace(block []byte, t int64, f *record.Flow, dir record
 		flags |= flagPSH
 	}
 	s.next.Set(dir, offset)
-	b := e.frame(block[:headroom+n:len(block)], 0, t, f, dir, flags, offset+1, checksum.Sum(sum))
+	b := e.frame(block[:headroom+n:len(block)], 0, t, f, dir, flags, s.seq(dir, offset), checksum.Sum(sum))
 	endBlock(endOptions(b), 0)
 	s.next.Set(dir, offset+uint64(n))
 	f.Next.Set(dir, offset+uint64(n))

@@ -14,6 +14,7 @@ import (
 type packetView struct {
 	src, dst netip.AddrPort
 	udp      bool
+	label    uint32 // see labelOf
 	flags    byte
 	seq      uint32
 	payload  []byte
@@ -36,7 +37,7 @@ func parsePacket(b []byte, cut int) (v packetView, err error) {
 		return v, err
 	}
 	transport, header := p.transport, tcpHeader
-	v.udp = p.protocol == protocolUDP
+	v.udp, v.label = p.protocol == protocolUDP, p.label
 	if v.udp {
 		header = udpHeader
 	}
@@ -69,6 +70,7 @@ func parsePacket(b []byte, cut int) (v packetView, err error) {
 type ipView struct {
 	src, dst  netip.Addr
 	protocol  byte
+	label     uint32
 	transport []byte
 	pseudo    checksum.Sum // of the addresses
 }
@@ -92,6 +94,7 @@ func parseIP(b []byte, cut int) (p ipView, err error) {
 		if p.protocol = b[9]; p.protocol != protocolTCP && p.protocol != protocolUDP || binary.BigEndian.Uint16(b[6:])&fragment != 0 {
 			return p, errForeign
 		}
+		p.label = uint32(binary.BigEndian.Uint16(b[4:]) >> countBitsV4)
 		p.transport = b[header:]
 		p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 		p.pseudo = p.pseudo.Add(b[12:20])
@@ -109,6 +112,7 @@ func parseIP(b []byte, cut int) (p ipView, err error) {
 		default:
 			return p, malformed(fmt.Sprintf("IP protocol %d", p.protocol))
 		}
+		p.label = binary.BigEndian.Uint32(b) & (1<<labelBitsV6 - 1)
 		p.transport = b[ipv6Header:]
 		p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 		p.pseudo = p.pseudo.Add(b[8:40])
