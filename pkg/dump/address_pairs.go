@@ -39,14 +39,14 @@ type pairUser struct {
 func (p *addressPairs) enter(f *record.Flow, a *pcapng.Appearance) *pairUser {
 	key := pairOf(f, netip.AddrPort{})
 	u := p.find(key)
-	if u != nil && u.conn != f.Conn && !u.makesRoom(f, a) {
+	if u != nil && !u.goesOn(f, a) && !u.makesRoom(f, a) {
 		a.Client = pcapng.StandInClient(f.Conn)
 		key = pairOf(f, a.Client)
 		u = p.find(key)
 	}
 	switch {
 	case u == nil:
-	case u.conn == f.Conn:
+	case u.goesOn(f, a):
 		u.goOn(f, a)
 	case key.udp:
 	default:
@@ -60,6 +60,20 @@ func (p *addressPairs) enter(f *record.Flow, a *pcapng.Appearance) *pairUser {
 	}
 	p.add(key, next)
 	return next
+}
+
+// goesOn reports whether f is the connection of u in a later window. The lines of hex
+// have a connection for each port, whose bytes are counted anew in each window.
+func (u *pairUser) goesOn(f *record.Flow, a *pcapng.Appearance) bool {
+	if u.conn != f.Conn {
+		return false
+	}
+	for _, dir := range record.Directions() {
+		if !a.Unknown[dir] && f.Next.Of(dir) < u.next.Of(dir) {
+			return false
+		}
+	}
+	return true
 }
 
 // makesRoom reports whether another connection may use the pair of u after it, as it

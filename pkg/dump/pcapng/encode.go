@@ -36,6 +36,7 @@ type flowState struct {
 	segment   uint32              // file in which the flow has identified itself
 	announced bool                // an earlier packet holds the flow's identity
 	next      record.PerDirection // offset after the last packet of each direction
+	last      record.Direction    // of the last bytes
 	unknown   [2]bool             // it is not known at which offset the direction begins; next is 0
 	shift     [2]uint32           // sequence numbers are offset+1 and that
 	packets   packetTemplate
@@ -137,6 +138,7 @@ func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction
 	s.begin(dir, offset)
 	s.next.Set(dir, offset)
 	dst = e.packet(dst, t, f, dir, flags, s.seq(dir, offset), part, comment{})
+	s.last = dir
 	s.next.Set(dir, offset+uint64(len(part)))
 	return dst
 }
@@ -201,7 +203,9 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 	first, clean := reason.Side()
 	second := 1 - first
 	if reason == record.CloseMoved && !s.packets.udp {
-		return e.packet(dst, t, f, first, flagACK, s.nextSeq(first), nil, n) // it goes on in another process
+		// It goes on in another process. Who did not send the last bytes acknowledges
+		// them; the other side has nothing that it could acknowledge for the first time.
+		return e.packet(dst, t, f, 1-s.last, flagACK, s.nextSeq(1-s.last), nil, n)
 	}
 	if s.packets.udp {
 		return e.packet(dst, t, f, first, 0, 0, nil, n)

@@ -55,6 +55,7 @@ func (e *Encoder) FrameInPlace(block []byte, t int64, f *record.Flow, dir record
 	b := e.frame(block[:headroom+n:len(block)], 0, t, f, dir, flags, s.seq(dir, offset), checksum.Sum(sum))
 	endBlock(endOptions(b), 0)
 	s.next.Set(dir, offset+uint64(n))
+	s.last = dir
 	f.Next.Set(dir, offset+uint64(n))
 	return true
 }
