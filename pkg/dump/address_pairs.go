@@ -37,11 +37,11 @@ type pairUser struct {
 // enter makes f the user of its pair, or of another one where that is in use, and
 // completes how f's packets appear.
 func (p *addressPairs) enter(f *record.Flow, a *pcapng.Appearance) *pairUser {
-	key := pairOf(f, netip.AddrPort{})
+	key := pairOf(f, a)
 	u := p.find(key)
 	if u != nil && !u.goesOn(f, a) && !u.makesRoom(f, a) {
 		a.Client = pcapng.StandInClient(f.Conn)
-		key = pairOf(f, a.Client)
+		key = pairOf(f, a)
 		u = p.find(key)
 	}
 	switch {
@@ -99,8 +99,8 @@ func (u *pairUser) goOn(f *record.Flow, a *pcapng.Appearance) {
 // passed says how far the packets of f, whose user u is, have come.
 func (u *pairUser) passed(f *record.Flow) { u.next, u.sequence = f.Next, pcapng.NextSequence(f) }
 
-func pairOf(f *record.Flow, standIn netip.AddrPort) addressPair {
-	client, server := pcapng.PacketAddresses(f, standIn)
+func pairOf(f *record.Flow, a *pcapng.Appearance) addressPair {
+	client, server := pcapng.PacketAddresses(f, a)
 	return addressPair{client, server, f.Network == "udp"}
 }
 

@@ -28,6 +28,8 @@ type Exporter struct {
 	flows   recent.Table[connKey, *exportFlow]
 	pairs   addressPairs
 	waiting map[*exportFlow]bool // whose opening is not written yet
+	sniffer protocolSniffer
+	sockets socketPorts
 }
 
 // exportFlow is a connection of the file in a window.
@@ -38,6 +40,8 @@ type exportFlow struct {
 	based  bool    // Next and FromStart are what the records' file says
 	known  [2]bool // Next holds, by direction
 	user   *pairUser
+	speaks flowProtocol
+	port   uint16 // of the server, in the packets
 }
 
 // NewExporter returns an Exporter that writes to w; app is the name of the
@@ -99,7 +103,12 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 		f.openAt = t
 	}
 	a := pcapng.Appearance{Handshake: handshake, Unknown: [2]bool{!f.known[record.In], !f.known[record.Out]}}
+	if f.Network == "unix" {
+		a.ServerPort = e.sockets.port(f.Port)
+	}
 	f.user = e.pairs.enter(&f.Flow, &a)
+	_, server := pcapng.PacketAddresses(&f.Flow, &a)
+	f.port = server.Port()
 	e.buf = e.encoder.OpenAs(e.buf, f.openAt, &f.Flow, a)
 }
 
@@ -123,12 +132,21 @@ func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
 		before = 0
 	}
 	if r.Kind == record.KindData {
+		if f.Network != "udp" {
+			e.sniffer.look(&f.speaks, f.port, r)
+		}
 		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, next, r.Data[before:])
 	} else {
 		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, next, r.Length-before, r.Reason)
 	}
 	f.user.passed(&f.Flow)
 }
+
+// DecodeAs returns what Wireshark has to be told so that it decodes the file as the
+// protocols that the connections speak: for each port on which it would not recognise
+// them, the value of an option -d of tshark, such as "tcp.port==2046,http2". In
+// Wireshark's window that is "Decode As". It follows Flush.
+func (e *Exporter) DecodeAs() []string { return e.sniffer.decodeAs() }
 
 // openWaiting writes the openings of the connections without bytes.
 func (e *Exporter) openWaiting() {

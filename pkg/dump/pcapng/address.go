@@ -27,17 +27,17 @@ const (
 // PacketAddresses returns the addresses that f's packets carry, both of one
 // family. IPv4 addresses are IPv4 in whatever form they came, unless the other
 // end is IPv6: then they are mapped ones. An address that is not known gets a
-// stand-in, unless standIn is valid: then that is the client's.
-func PacketAddresses(f *record.Flow, standIn netip.AddrPort) (client, server netip.AddrPort) {
+// stand-in, and so does the client where a says so.
+func PacketAddresses(f *record.Flow, a *Appearance) (client, server netip.AddrPort) {
 	client, server = plain(f.ClientAddr), plain(f.ServerAddr)
 	switch {
-	case standIn.IsValid():
-		client = standIn
+	case a.Client.IsValid():
+		client = a.Client
 	case f.Network == "unix" || !client.IsValid():
 		client = StandInClient(f.Conn)
 	}
 	if f.Network == "unix" || !server.IsValid() {
-		server = netip.AddrPortFrom(standInAddr(standInServer, hashOf(f.Port)), standInServerPort)
+		server = netip.AddrPortFrom(standInAddr(standInServer, hashOf(f.Port)), max(a.ServerPort, standInServerPort))
 	}
 	if client.Addr().Is4() != server.Addr().Is4() {
 		client, server = mapped(client), mapped(server)

@@ -11,6 +11,9 @@ type Appearance struct {
 	// Client, when valid, stands for the client's address.
 	Client netip.AddrPort
 
+	// ServerPort, when not 0, is the port of a Unix listener's stand-in.
+	ServerPort uint16
+
 	// Handshake says that the packets begin with a handshake. The connection's
 	// identity says whether it began in the window, see record.Flow.FromStart.
 	Handshake bool

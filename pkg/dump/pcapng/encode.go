@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mosn.io/tcpcopy/internal/checksum"
+	"mosn.io/tcpcopy/internal/protocol"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -87,7 +88,7 @@ func (e *Encoder) OpenAs(dst []byte, t int64, f *record.Flow, a Appearance) []by
 		f.State = s
 	}
 	*s = flowState{next: f.Next, unknown: a.Unknown, shift: a.Shift}
-	s.packets.init(f, a.Client)
+	s.packets.init(f, &a)
 	switch {
 	case s.packets.udp:
 	case a.Handshake:
@@ -112,8 +113,9 @@ func (e *Encoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction
 	case len(data) == 0:
 		return dst
 	case isPreface(dir, offset, data):
-		dst = e.part(dst, t, f, dir, flagACK, offset, data[:len(http2Preface)])
-		data, offset = data[len(http2Preface):], offset+uint64(len(http2Preface))
+		const n = len(protocol.HTTP2Preface)
+		dst = e.part(dst, t, f, dir, flagACK, offset, data[:n])
+		data, offset = data[n:], offset+uint64(n)
 	}
 	for {
 		part := data[:min(len(data), limit)]
@@ -143,15 +145,13 @@ func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction
 	return dst
 }
 
-// http2Preface begins the requests of an HTTP/2 connection (RFC 9113, section 3.4).
-const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
 // isPreface reports whether data goes on after the preface of HTTP/2. Wireshark
 // recognises the protocol by it alone, and loses it when the packet ends in the
 // middle of a frame, as after a proxy's short first read; so it gets a packet of
 // its own.
 func isPreface(dir record.Direction, offset uint64, data []byte) bool {
-	return dir == record.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
+	const n = len(protocol.HTTP2Preface)
+	return dir == record.In && offset == 0 && len(data) > n && string(data[:n]) == protocol.HTTP2Preface
 }
 
 // Gap implements record.Encoder: an empty packet after the missing bytes, so that

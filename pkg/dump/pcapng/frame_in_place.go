@@ -1,8 +1,6 @@
 package pcapng
 
 import (
-	"net/netip"
-
 	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -19,7 +17,7 @@ const MaxSegment = 32 << 10
 // multiple of four.
 func Headroom(f *record.Flow) int {
 	var p packetTemplate
-	p.init(f, netip.AddrPort{})
+	p.init(f, &Appearance{})
 	return p.headroom()
 }
 

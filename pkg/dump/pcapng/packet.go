@@ -60,9 +60,9 @@ func labelOf(conn string, v6 bool) uint32 {
 	return uint32(connectionNumber(conn) * 0x9e3779b97f4a7c15 >> (64 - bits))
 }
 
-// init fills p for f. standIn, when valid, stands for the client's address.
-func (p *packetTemplate) init(f *record.Flow, standIn netip.AddrPort) {
-	client, server := PacketAddresses(f, standIn)
+// init fills p for f.
+func (p *packetTemplate) init(f *record.Flow, a *Appearance) {
+	client, server := PacketAddresses(f, a)
 	*p = packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
 	p.label = labelOf(f.Conn, p.v6)
 	p.build(record.In, client, server)
