@@ -46,8 +46,13 @@ const sniffRecords = 16
 // protocolSniffer counts by port what the connections of a file speak.
 type protocolSniffer struct{ ports map[uint16]*portProtocols }
 
-// portProtocols are the connections of a port that are recognised.
+// recognisedShare is which share of a port's connections must be recognised, one in so
+// many: fewer may be chance.
+const recognisedShare = 8
+
+// portProtocols are the connections of a port.
 type portProtocols struct {
+	seen    int // connections that have bytes
 	count   map[protocol.Name]int
 	joined  bool // one speaks HTTP/2, and its preface is not there
 	prefers protocol.Name
@@ -64,11 +69,6 @@ func (s *protocolSniffer) look(f *flowProtocol, port uint16, r *record.Record) {
 	if f.name != protocol.Unknown || f.looked[r.Direction] >= sniffRecords || len(r.Data) == 0 {
 		return
 	}
-	f.looked[r.Direction]++
-	f.name = protocol.Recognise(r.Direction, r.Data)
-	if f.name == protocol.Unknown {
-		return
-	}
 	if s.ports == nil {
 		s.ports = map[uint16]*portProtocols{}
 	}
@@ -76,6 +76,14 @@ func (s *protocolSniffer) look(f *flowProtocol, port uint16, r *record.Record) {
 	if p == nil {
 		p = &portProtocols{count: map[protocol.Name]int{}}
 		s.ports[port] = p
+	}
+	if f.looked == [2]int{} {
+		p.seen++
+	}
+	f.looked[r.Direction]++
+	f.name = protocol.Recognise(r.Direction, r.Data)
+	if f.name == protocol.Unknown {
+		return
 	}
 	p.count[f.name]++
 	if f.name == protocol.HTTP2 && !protocol.BeginsHTTP2(r.Data) {
@@ -94,7 +102,11 @@ func (s *protocolSniffer) decodeAs() (all []string) {
 	}
 	slices.Sort(ports)
 	for _, port := range ports {
-		if d, onItsOwn := s.ports[port].dissector(port); !onItsOwn {
+		p := s.ports[port]
+		if p.count[p.prefers]*recognisedShare < p.seen || p.prefers == protocol.Unknown {
+			continue
+		}
+		if d, onItsOwn := p.dissector(port); !onItsOwn {
 			all = append(all, fmt.Sprintf("tcp.port==%d,%s", port, d.name))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"strings"
@@ -102,10 +103,10 @@ func hexMeta(port, addresses string, events ...string) []byte {
 	for i, event := range events {
 		w, rest, _ := strings.Cut(event, " ")
 		conn, rest, _ := strings.Cut(rest, " ")
-		third, after := rest, ""
+		var third, after string
 		switch kind, more, _ := strings.Cut(rest, " "); kind {
 		case "open":
-			after = " " + addresses
+			third, after = kind, " "+addresses
 		case "close":
 			third, after = kind, " "+more
 		case "gap":
@@ -209,24 +210,20 @@ func TestExportKeepsStreamsOfTheSameAddresses(t *testing.T) {
 	for seed := range uint64(10) {
 		events := dumptest.RandomEvents(seed, 40)
 		random := rand.New(rand.NewPCG(seed, 7))
+		changed := map[*record.Flow]bool{}
 		for i := range events {
 			f := events[i].Flow
-			if f.State == nil { // not renamed yet
-				f.State = true
-				if random.IntN(2) == 0 {
-					f.Conn = "abcdef" + f.Conn[strings.IndexByte(f.Conn, '-'):]
+			if !changed[f] {
+				changed[f] = true
+				if random.IntN(2) == 0 { // of another process, which has other windows
+					f.Conn, f.Window = "abcdef"+f.Conn[strings.IndexByte(f.Conn, '-'):], secondWindow
 				}
 				if f.Network != "unix" {
-					f.Peer, f.ClientAddr = events[random.IntN(4)].Flow.Peer, events[0].Flow.ClientAddr
-				}
-				if f.Network == "udp" && random.IntN(2) == 0 {
-					f.Window = secondWindow
+					f.Peer = []string{"10.0.0.1:40000", "[2001:db8::1]:50000"}[random.IntN(2)]
+					f.ClientAddr = netip.MustParseAddrPort(f.Peer)
 				}
 			}
 			events[i].Record.Identity = f.Identity
-		}
-		for i := range events {
-			events[i].Flow.State = nil
 		}
 		lines := dumptest.Encode(nil, hexlog.NewMetaEncoder(), events)
 		exportOf(t, exportOf(t, lines))
@@ -317,5 +314,22 @@ func TestWiresharkDecodesAsTheExportSays(t *testing.T) {
 				t.Errorf("tshark decodes as %s: %q", c.layer, got)
 			}
 		})
+	}
+}
+
+// Among many connections of no protocol one may look like one by chance.
+func TestAFewConnectionsDoNotDecideHowAPortIsDecoded(t *testing.T) {
+	var file bytes.Buffer
+	e := dump.NewExporter(&file, "test")
+	for i := range 20 {
+		text := "hello"
+		if i == 7 {
+			text = "*1\r\n$4\r\nPING\r\n"
+		}
+		conn := fmt.Sprintf("abcdef-%d", i)
+		eachRecord(t, hexMeta("2046", fmt.Sprintf("10.0.0.1:%d -> 10.0.0.2:2046", 40000+i), "A "+conn+" open", "A "+conn+" > 0 "+text), e.Write)
+	}
+	if got := e.DecodeAs(); len(got) != 0 {
+		t.Errorf("decode as %q, want nothing", got)
 	}
 }
