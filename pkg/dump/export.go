@@ -39,6 +39,7 @@ type exportFlow struct {
 	openAt int64   // of the opening that is not written yet
 	based  bool    // Next and FromStart are what the records' file says
 	known  [2]bool // Next holds, by direction
+	any    [2]bool // there was data or a gap
 	user   *pairUser
 	speaks flowProtocol
 	port   uint16 // of the server, in the packets
@@ -94,10 +95,13 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 	f.opened = true
 	delete(e.waiting, f)
 	handshake := f.FromStart
-	if !f.based && (r.Kind == record.KindData || r.Kind == record.KindGap) {
-		f.Next.Set(r.Direction, r.Offset)
-		f.known[r.Direction] = true
-		handshake = r.Offset == 0
+	if r.Kind == record.KindData || r.Kind == record.KindGap {
+		if !f.based {
+			f.Next.Set(r.Direction, r.Offset)
+			f.known[r.Direction] = true
+			handshake = r.Offset == 0
+		}
+		f.Next.Set(r.Direction, min(f.Next.Of(r.Direction), r.Offset)) // see pass
 	}
 	if f.openAt == 0 {
 		f.openAt = t
@@ -119,7 +123,10 @@ func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
 	if f.known[r.Direction] {
 		next = f.Next.Of(r.Direction)
 	}
-	f.known[r.Direction] = true
+	if !f.any[r.Direction] {
+		next = min(next, r.Offset) // as in Streams, the bytes count where they say more than the opening
+	}
+	f.known[r.Direction], f.any[r.Direction] = true, true
 	if r.Offset > next {
 		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, next, r.Offset-next, record.ReasonMissing)
 		next = r.Offset

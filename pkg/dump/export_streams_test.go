@@ -333,3 +333,16 @@ func TestAFewConnectionsDoNotDecideHowAPortIsDecoded(t *testing.T) {
 		t.Errorf("decode as %q, want nothing", got)
 	}
 }
+
+// Bytes from before the base that an opening has are not left out.
+func TestExportKeepsBytesBeforeTheBase(t *testing.T) {
+	file, encoder := dumptest.NewFile()
+	f := dumptest.NewFlow("tcp", 1, "10.0.0.1:40000", "10.0.0.2:2046")
+	f.FromStart, f.Next = false, record.PerDirection{In: 1000, Out: 7}
+	file = encoder.Open(file, dumptest.Time, f)
+	file = encoder.Data(file, dumptest.Time+1, f, record.In, 500, []byte("earlier"))
+	file = encoder.Data(file, dumptest.Time+2, f, record.Out, 7, []byte("answer"))
+	if in, out := dumptest.Follow(t, exportOf(t, file), 0); string(in) != "earlier" || string(out) != "answer" {
+		t.Errorf("followed %q and %q", in, out)
+	}
+}
