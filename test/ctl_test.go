@@ -26,6 +26,7 @@ func TestCtl(t *testing.T) {
 		"read":         ctlReadsWhatWasExchanged,
 		"live":         ctlShowsRequestsSoon,
 		"live capture": ctlStreamsToWireshark,
+		"decode as":    ctlSaysHowWiresharkDecodes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

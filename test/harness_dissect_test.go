@@ -8,8 +8,8 @@ import (
 
 // usualPorts are ports that Wireshark decodes as HTTP's by default (its preference
 // http.tcp.port). There it dissects HTTP, and HTTP/2 by the preface with which it
-// begins, without being asked: on other ports people must ask for it, by "decode
-// as" or with "tshark --enable-heuristic http2_tcp".
+// begins, without being asked: on other ports people must ask for it, by "Decode
+// As".
 var usualPorts = []int{8080, 8088, 3128, 3132, 80, 5985}
 
 // usualAddresses returns n loopback addresses on usual ports, or skips the test:

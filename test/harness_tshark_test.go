@@ -131,6 +131,22 @@ func (c *capture) clean(complaints string) {
 	}
 }
 
+// whole fails the test if tcpdump, as all that read with libpcap, does not find the
+// packets in the capture that tshark finds.
+func (c *capture) whole() {
+	c.t.Helper()
+	command := exec.Command(program.Require(c.t, "tcpdump"), "-nn", "-t", "-q", "-r", c.path)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		c.t.Errorf("tcpdump: %v\n%s", err, &stderr)
+	}
+	if got, want := bytes.Count(out, []byte("\n")), len(c.fields("frame", "frame.number")); got != want || want == 0 {
+		c.t.Errorf("tcpdump reads %d packets, tshark %d", got, want)
+	}
+}
+
 // streams returns what "follow" gives of the n TCP streams that the capture must
 // have.
 func (c *capture) streams(n int) []*oracle.Connection {

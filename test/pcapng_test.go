@@ -61,6 +61,7 @@ func TestWiresharkFollowsEveryStream(t *testing.T) {
 			}
 			c := openCapture(t, segments...)
 			c.opaque(listeners...)
+			c.whole()
 			c.clean(damaged + " || " + broken)
 			sameBytes(t, c.streams(connections), taps)
 		})

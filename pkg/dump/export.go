@@ -1,10 +1,13 @@
 package dump
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
-	"strings"
+	"slices"
+	"strconv"
 
 	"mosn.io/tcpcopy/pkg/dump/internal/recent"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
@@ -14,33 +17,41 @@ import (
 // exportBuffer is how many bytes an Exporter collects before it writes.
 const exportBuffer = 256 << 10
 
-// Exporter writes records as one pcapng file, whatever format they came from.
-// Call Flush after the last record.
+// Exporter writes records as one pcapng file, whatever format they came from. As
+// Streams does, it cuts off bytes that were there before and adds the gaps that no
+// record mentions. Programs that go by addresses and sequence numbers, such as
+// Wireshark, have each connection as one stream. Call Flush after the last record.
 type Exporter struct {
-	w          io.Writer
-	buf        []byte
-	encoder    *pcapng.Encoder
-	interfaces map[string]uint32
-	flows      recent.Table[connKey, *exportFlow]
+	w       io.Writer
+	buf     []byte
+	encoder *pcapng.Encoder
+	flows   recent.Table[connKey, *exportFlow]
+	pairs   addressPairs
+	waiting map[*exportFlow]bool // whose opening is not written yet
+	sniffer protocolSniffer
+	sockets socketPorts
 }
 
-// exportFlow is a connection of the file.
+// exportFlow is a connection of the file in a window.
 type exportFlow struct {
 	record.Flow
 	opened bool
-	openAt int64 // of the opening that is not written yet
-	based  bool  // Next and FromStart are what the records' file says
+	openAt int64   // of the opening that is not written yet
+	based  bool    // Next and FromStart are what the records' file says
+	known  [2]bool // Next holds, by direction
+	any    [2]bool // there was data or a gap
+	user   *pairUser
+	speaks flowProtocol
+	port   uint16 // of the server, in the packets
 }
 
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), interfaces: map[string]uint32{}}
-	e.buf = pcapng.AppendSectionHeader(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
+	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), waiting: map[*exportFlow]bool{}}
+	e.buf = pcapng.AppendHead(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
-
-func interfaceKey(f *record.Flow) string { return f.Network + " " + f.Port + " " + f.ListenerName }
 
 // Write adds a record. It does not keep r.
 func (e *Exporter) Write(r *record.Record) error {
@@ -50,27 +61,29 @@ func (e *Exporter) Write(r *record.Record) error {
 		f = &exportFlow{Flow: flowOf(&r.Identity)}
 		// A connection that was forgotten and goes on identifies itself anew.
 		e.flows.Add(key, r.Window, f)
-		e.describe(f)
 	}
 	t := r.Time.UnixNano()
 	if r.Kind == record.KindOpen {
 		f.openAt = t
 		if r.HasBase {
 			f.based, f.FromStart = true, r.Start
-			f.Next = r.Base
+			f.Next, f.known = r.Base, [2]bool{true, true}
 		}
-		return e.flushFull()
+		if len(e.waiting) >= recent.MaxConnections {
+			e.openWaiting()
+		}
+		e.waiting[f] = true
+		return nil
 	}
 	if !f.opened {
 		e.open(f, r, t)
 	}
 	switch r.Kind {
-	case record.KindData:
-		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Data)
-	case record.KindGap:
-		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, r.Offset, r.Length, r.Reason)
+	case record.KindData, record.KindGap:
+		e.pass(f, r, t)
 	case record.KindClose:
 		e.buf = e.encoder.Close(e.buf, t, &f.Flow, record.CloseReason(r.Reason), r.Totals)
+		f.user.over = record.CloseReason(r.Reason) != record.CloseMoved
 		e.flows.Remove(key)
 	}
 	return e.flushFull()
@@ -80,31 +93,80 @@ func (e *Exporter) Write(r *record.Record) error {
 // lines do not say where in the connection the window begins.
 func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 	f.opened = true
-	if !f.based && (r.Kind == record.KindData || r.Kind == record.KindGap) {
-		f.Next.Set(r.Direction, r.Offset)
-		f.FromStart = r.Offset == 0
+	delete(e.waiting, f)
+	handshake := f.FromStart
+	if r.Kind == record.KindData || r.Kind == record.KindGap {
+		if !f.based {
+			f.Next.Set(r.Direction, r.Offset)
+			f.known[r.Direction] = true
+			handshake = r.Offset == 0
+		}
+		f.Next.Set(r.Direction, min(f.Next.Of(r.Direction), r.Offset)) // see pass
 	}
 	if f.openAt == 0 {
 		f.openAt = t
 	}
-	e.buf = e.encoder.Open(e.buf, f.openAt, &f.Flow)
+	a := pcapng.Appearance{Handshake: handshake, Unknown: [2]bool{!f.known[record.In], !f.known[record.Out]}}
+	if f.Network == "unix" {
+		a.ServerPort = e.sockets.port(f.Port)
+	}
+	f.user = e.pairs.enter(&f.Flow, &a)
+	_, server := pcapng.PacketAddresses(&f.Flow, &a)
+	f.port = server.Port()
+	e.buf = e.encoder.OpenAs(e.buf, f.openAt, &f.Flow, a)
 }
 
-// describe writes the interface of a connection's listener, if it is new.
-func (e *Exporter) describe(f *exportFlow) {
-	key := interfaceKey(&f.Flow)
-	number, known := e.interfaces[key]
-	f.Interface = number // where there are too many, the first one
-	if known || len(e.interfaces) >= pcapng.MaxInterfaces {
-		return
+// pass writes what is new in a record of data or a gap, and the gap before it that no
+// record mentions.
+func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
+	next := r.Offset
+	if f.known[r.Direction] {
+		next = f.Next.Of(r.Direction)
 	}
-	f.Interface = uint32(len(e.interfaces))
-	e.interfaces[key] = f.Interface
-	name := f.ListenerName
-	if name == "" {
-		name = "port " + f.Port
+	if !f.any[r.Direction] {
+		next = min(next, r.Offset) // as in Streams, the bytes count where they say more than the opening
 	}
-	e.buf = pcapng.AppendInterface(e.buf, name, f.Network+" "+f.Port)
+	f.known[r.Direction], f.any[r.Direction] = true, true
+	if r.Offset > next {
+		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, next, r.Offset-next, record.ReasonMissing)
+		next = r.Offset
+	}
+	before := next - r.Offset
+	if before > 0 && before >= r.Length {
+		if r.Length > 0 {
+			return // all of it was there before
+		}
+		before = 0
+	}
+	if r.Kind == record.KindData {
+		if f.Network != "udp" {
+			e.sniffer.look(&f.speaks, f.port, r)
+		}
+		e.buf = e.encoder.Data(e.buf, t, &f.Flow, r.Direction, next, r.Data[before:])
+	} else {
+		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, next, r.Length-before, r.Reason)
+	}
+	f.user.passed(&f.Flow)
+}
+
+// DecodeAs returns what Wireshark has to be told so that it decodes the file as the
+// protocols that the connections speak: for each port on which it would not recognise
+// them, the value of an option -d of tshark, such as "tcp.port==2046,http2". In
+// Wireshark's window that is "Decode As". It follows Flush.
+func (e *Exporter) DecodeAs() []string { return e.sniffer.decodeAs() }
+
+// openWaiting writes the openings of the connections without bytes.
+func (e *Exporter) openWaiting() {
+	waiting := slices.SortedFunc(maps.Keys(e.waiting), func(a, b *exportFlow) int { return cmp.Compare(a.openAt, b.openAt) })
+	for _, f := range waiting {
+		e.open(f, &record.Record{Kind: record.KindOpen}, f.openAt)
+	}
+}
+
+// Flush writes what there is. It follows the last record.
+func (e *Exporter) Flush() error {
+	e.openWaiting()
+	return e.flush()
 }
 
 // flushFull writes what is collected once that is a whole buffer.
@@ -112,11 +174,11 @@ func (e *Exporter) flushFull() error {
 	if len(e.buf) < exportBuffer {
 		return nil
 	}
-	return e.Flush()
+	return e.flush()
 }
 
-// Flush writes what is collected.
-func (e *Exporter) Flush() error {
+// flush writes what is collected.
+func (e *Exporter) flush() error {
 	_, err := e.w.Write(e.buf)
 	e.buf = e.buf[:0]
 	if err != nil {
@@ -130,12 +192,11 @@ func flowOf(id *record.Identity) record.Flow {
 	f := record.Flow{Endpoint: record.Endpoint{Identity: *id}}
 	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
 	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
-	switch {
-	case f.Network != "":
-	case strings.HasPrefix(id.Port, "/") || strings.HasPrefix(id.Port, "@"):
-		f.Network = "unix"
-	default:
+	if f.Network == "" {
 		f.Network = "tcp"
+		if _, err := strconv.ParseUint(id.Port, 10, 16); err != nil {
+			f.Network = "unix"
+		}
 	}
 	return f
 }

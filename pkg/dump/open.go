@@ -26,8 +26,12 @@ const (
 type Options struct {
 	Filter Filter
 	Format Format
-	Zone   *time.Location // of the times in hex lines; nil means the local one
+	Zone   *time.Location // of the times in hex lines of which the index does not say it; nil means the local one
 	Stdin  io.Reader      // what the path "-" stands for
+
+	// Remark, when not nil, is called with a sentence about what was left out or assumed
+	// although nothing is damaged: once for each file and kind.
+	Remark func(sentence string)
 
 	// Wait, when not nil, makes the reading go on at the end of what is there: it
 	// is called when there is nothing more to read yet and returns when it is worth
@@ -40,6 +44,13 @@ func (o *Options) zone() *time.Location {
 		return time.Local
 	}
 	return o.Zone
+}
+
+// remark calls Remark with a formatted sentence.
+func (o *Options) remark(format string, args ...any) {
+	if o.Remark != nil {
+		o.Remark(fmt.Sprintf(format, args...))
+	}
 }
 
 // ErrNoDump says that a directory holds no file of the recorder.
@@ -93,6 +104,9 @@ func (d *Dump) add(path string) error {
 	}
 	d.addSegments(found)
 	d.addFlowLog(found)
+	for _, f := range found.Unread {
+		d.options.remark("%s is not read: %s", f.Path, f.Hint)
+	}
 	if d.options.Format != FormatHex {
 		for _, name := range missingFiles(found, &d.options.Filter) {
 			d.damage = append(d.damage, &record.DamageError{File: name, Err: record.ErrMissing})
@@ -143,7 +157,12 @@ func (d *Dump) addFlowLog(found *layout.Directory) {
 	if d.options.Format == FormatAny {
 		s.known = newSegmentedWindows(found, d.options.Wait != nil)
 	}
-	for _, path := range found.FlowLog {
+	s.times = newLineTimes(&d.options)
+	paths := found.FlowLog
+	if d.options.Wait == nil {
+		paths = s.times.sort(paths)
+	}
+	for _, path := range paths {
 		if layout.ArchivedBefore(path, d.options.Filter.Since) {
 			continue
 		}

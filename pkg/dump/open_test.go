@@ -82,6 +82,7 @@ func payloads(t *testing.T, o dump.Options, paths ...string) (texts []string, da
 
 const (
 	windowA = "aaaaaaaa-0000-4000-8000-000000000001"
+	windowC = "cccccccc-0000-4000-8000-000000000003"
 	windowB = "bbbbbbbb-0000-4000-8000-000000000002"
 )
 

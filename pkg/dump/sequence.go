@@ -21,6 +21,8 @@ type fileSequence struct {
 	format  Format            // what the names say; FormatAny: look into each file
 	known   *segmentedWindows // nil, or the windows whose records another sequence has
 
+	times *lineTimes // of hex lines; nil before the first
+
 	paths []string // not opened yet
 	tail  tailer   // nil, or returns more paths once all are read
 
@@ -106,14 +108,19 @@ func (s *fileSequence) begin(src io.Reader, path string) error {
 	if format == FormatPcapng {
 		if s.packets == nil {
 			s.packets = pcapng.NewDecoder()
+			s.packets.Remark = s.options.Remark
 		}
 		s.packets.Reset(src, path)
 		s.decoder = s.packets
 		return nil
 	}
 	if s.hex == nil {
-		s.hex = hexlog.NewDecoder(s.options.zone())
+		if s.times == nil {
+			s.times = newLineTimes(s.options)
+		}
+		s.hex = hexlog.NewDecoder(s.times)
 	}
+	s.times.turnTo(path)
 	s.hex.Reset(src, path)
 	s.decoder = s.hex
 	return nil

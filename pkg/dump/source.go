@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -59,14 +60,42 @@ func openFile(path string, read *atomic.Int64) (*file, error) {
 func sniff(r io.Reader) (content io.Reader, head []byte, err error) {
 	r, head = peek(r)
 	if len(head) < 2 || head[0] != 0x1f || head[1] != 0x8b {
-		return r, head, nil
+		return r, head, unsupported(head)
 	}
 	zip, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	content, head = peek(zip)
-	return content, head, nil
+	return content, head, unsupported(head)
+}
+
+// others are the first bytes of files that people may give, and what to do with them.
+var others = [...]struct{ magic, what string }{
+	{"\xa1\xb2\xc3\xd4", classic}, {"\xd4\xc3\xb2\xa1", classic}, // microseconds
+	{"\xa1\xb2\x3c\x4d", classic}, {"\x4d\x3c\xb2\xa1", classic}, // nanoseconds
+	{"\xa1\xb2\xcd\x34", classic}, {"\x34\xcd\xb2\xa1", classic}, // Kuznetzov's
+	{"\x28\xb5\x2f\xfd", "it is compressed with zstd: decompress it with zstd -d"},
+	{"\x04\x22\x4d\x18", "it is compressed with lz4: decompress it with lz4 -d"},
+	{"\xfd7zXZ\x00", "it is compressed with xz: decompress it with xz -d"},
+	{"BZh", "it is compressed with bzip2: decompress it with bzip2 -d"},
+	{"\x1f\x9d", "it is compressed with compress: decompress it with uncompress"},
+	{"\x1f\x8b", "it is compressed with gzip more than once: decompress it with gzip -d"},
+	{"PK\x03\x04", "it is a zip archive: unpack it"},
+	{"snoop\x00", "it is a snoop file; the recorder's captures are pcapng"},
+}
+
+const classic = "it is a classic pcap file, which has no comments that identify connections: read the pcapng file that it was made from"
+
+// unsupported returns an error that names a file by its first bytes, where it is neither
+// lines nor pcapng.
+func unsupported(head []byte) error {
+	for _, o := range others {
+		if strings.HasPrefix(string(head), o.magic) {
+			return fmt.Errorf("%w: %s", record.ErrUnsupported, o.what)
+		}
+	}
+	return nil
 }
 
 // peek returns up to the first pcapng.HeadLength bytes of r, and a reader of all of

@@ -14,7 +14,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	if errors.Is(e.Err, ErrMissing) {
+	if errors.Is(e.Err, ErrMissing) || errors.Is(e.Err, ErrUnsupported) && e.Offset == 0 {
 		return e.File + ": " + e.Err.Error()
 	}
 	return fmt.Sprintf("%s: damaged at byte %d: %v", e.File, e.Offset, e.Err)
@@ -28,6 +28,9 @@ var (
 	ErrMalformed = errors.New("not a record")
 	ErrChecksum  = errors.New("checksum does not match")
 	ErrMissing   = errors.New("file is missing")
+
+	// ErrUnsupported is of what is intact, and not what the readers read.
+	ErrUnsupported = errors.New("cannot be read")
 )
 
 // ErrNoMoreYet is the error of a source that is still being written and has

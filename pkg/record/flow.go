@@ -26,10 +26,6 @@ type Flow struct {
 	// connection; encoders move it on with what they encode.
 	Next PerDirection
 
-	// Interface is the number of the listener's interface in a pcapng file. The
-	// caller sets it before the flow's first packet in each file.
-	Interface uint32
-
 	// State belongs to the encoder, which sets it in Open. Two encoders that need
 	// it need a Flow each.
 	State any

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"mosn.io/tcpcopy/internal/protocol"
 )
 
 // hpackTable is the size up to which a peer may let its table of header fields
@@ -28,11 +28,11 @@ func newFramer(r io.Reader) *http2.Framer {
 
 // parseHTTP2Requests begins an exchange for each stream that the client opens.
 func (m *messageMatcher) parseHTTP2Requests(r io.Reader) error {
-	preface := make([]byte, len(http2.ClientPreface))
+	preface := make([]byte, len(protocol.HTTP2Preface))
 	if _, err := io.ReadFull(r, preface); err != nil {
 		return err
 	}
-	if !bytes.Equal(preface, []byte(http2.ClientPreface)) {
+	if string(preface) != protocol.HTTP2Preface {
 		return errors.New("not HTTP/2")
 	}
 	framer := newFramer(r)

@@ -1,6 +1,9 @@
 package replay
 
-import "golang.org/x/net/http2"
+import (
+	"golang.org/x/net/http2"
+	"mosn.io/tcpcopy/internal/protocol"
+)
 
 const http2FrameHeader = 9 // bytes
 
@@ -21,7 +24,7 @@ type pingFilter struct {
 }
 
 // newPingFilter returns a filter whose first bytes are the client's preface.
-func newPingFilter() *pingFilter { return &pingFilter{left: len(http2.ClientPreface)} }
+func newPingFilter() *pingFilter { return &pingFilter{left: len(protocol.HTTP2Preface)} }
 
 // filter returns data, which goes on where the last call's ended, without pings. A
 // frame's header that is cut off by the end of data is returned when it is whole.

@@ -1,13 +1,9 @@
 package replay
 
 import (
-	"bytes"
-	"regexp"
 	"slices"
-	"strings"
 
-	"golang.org/x/net/http2"
-
+	"mosn.io/tcpcopy/internal/protocol"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -29,9 +25,6 @@ func (s *Session) Protocol() (Protocol, error) {
 	return s.protocol, s.failed
 }
 
-// requestLine matches the beginning of an HTTP/1.1 request.
-var requestLine = regexp.MustCompile(`^[A-Z]{3,16} [^ \r\n]`)
-
 func (s *Session) findProtocol() (Protocol, error) {
 	events := s.replayable(false)
 	// A server may speak first, with HTTP/2 too.
@@ -44,13 +37,11 @@ func (s *Session) findProtocol() (Protocol, error) {
 	if err != nil {
 		return Bytes, err
 	}
-	// The first line of HTTP/2's preface is enough: its rest may be in the next event.
-	http2Line := http2.ClientPreface[:strings.IndexByte(http2.ClientPreface, '\n')+1]
 	var guess Protocol
 	switch {
-	case bytes.HasPrefix(first, []byte(http2Line)):
+	case protocol.BeginsHTTP2(first):
 		guess = HTTP2
-	case requestLine.Match(first):
+	case protocol.IsHTTP1Request(first):
 		guess = HTTP1
 	default:
 		return Bytes, nil

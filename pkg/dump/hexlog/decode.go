@@ -17,6 +17,7 @@ const maxField = 4096
 // goes through one stream after the other, such as a log's archives and the log. A data line longer than lineBuffer becomes several records. A Decoder is not
 // safe for concurrent use.
 type Decoder struct {
+	times  Times
 	file   string
 	lines  lineReader
 	prefix prefixParser
@@ -30,10 +31,26 @@ type Decoder struct {
 	bad    bool   // the last line was damaged: its neighbours are not reported again
 }
 
-// NewDecoder returns a Decoder of lines with times in zone. Call Reset before Next.
-func NewDecoder(zone *time.Location) *Decoder {
-	return &Decoder{prefix: prefixParser{zone: zone}}
+// Times says which instants the local times in lines are. The lines do not say in which
+// zone they are.
+type Times interface {
+	// Instant returns the instant of a line of that window. wall has the line's date and
+	// time of day, as if they were UTC. It is called in the order of the lines, and does
+	// not keep window.
+	Instant(window []byte, wall time.Time) time.Time
 }
+
+// InZone is Times of one zone.
+type InZone struct{ Zone *time.Location }
+
+// Instant implements Times.
+func (z InZone) Instant(_ []byte, wall time.Time) time.Time {
+	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), z.Zone)
+}
+
+// NewDecoder returns a Decoder that gets the times of lines from times. Call Reset before
+// Next.
+func NewDecoder(times Times) *Decoder { return &Decoder{times: times} }
 
 // Reset turns to the next stream, which continues the one before: what is known of
 // connections stays. file names src in errors.
@@ -94,7 +111,7 @@ func (d *Decoder) begin(p linePart) (*record.Record, int, error) {
 	if len(p.text) == 0 && !p.cut {
 		return nil, 0, nil
 	}
-	t, at, ok := d.prefix.parse(p.text)
+	wall, at, ok := d.prefix.parse(p.text)
 	if !ok {
 		return nil, 0, lineError(p, "no time")
 	}
@@ -117,11 +134,13 @@ func (d *Decoder) begin(p linePart) (*record.Record, int, error) {
 		portEnd := at + end
 		at = portEnd + 1
 		port := p.text[portAt:portEnd]
-		d.rec = record.Record{Time: t}
+		d.rec = record.Record{}
 		if m, ok := parseMeta(p.text, at); ok {
+			d.rec.Time = d.times.Instant(window, wall)
 			return d.meta(p, p.text[fields:m.connEnd], window, port, m)
 		}
 		if hexFollows(p.text[at:]) {
+			d.rec.Time = d.times.Instant(window, wall)
 			return d.legacy(p, p.text[fields:at], window, port, at)
 		}
 	}

@@ -21,7 +21,7 @@ func Example() {
 	lines = e.Data(lines, now+1000, flow, record.In, 0, []byte("ping"))
 	fmt.Printf("%s", lines)
 
-	d := hexlog.NewDecoder(time.Local)
+	d := hexlog.NewDecoder(hexlog.InZone{Zone: time.Local})
 	d.Reset(bytes.NewReader(lines), "example")
 	for range 2 {
 		r, err := d.Next()

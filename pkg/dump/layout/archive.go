@@ -2,6 +2,7 @@ package layout
 
 import (
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -36,31 +37,89 @@ func ParseArchive(name, log string) (t time.Time, ok bool) {
 	return t, err == nil
 }
 
-// legacyPrefix begins the names of the flow log's archives that MOSN's own roller
-// made: it appends a date or a date and hour (mosn.io/pkg/log/roller.go).
-const legacyPrefix = FlowLog + "."
+// flowArchive is what the name of a flow log's archive says of its place.
+type flowArchive struct {
+	at     time.Time // when it was rotated, in the local zone; zero where the name has a number
+	number int       // logrotate's: the highest is the oldest
+}
 
-// parseFlowArchive is ParseArchive for the flow log, and knows the names that MOSN's
-// roller gave. Those do not say when the log was rotated, but when the file begins.
-func parseFlowArchive(name string) (t time.Time, ok bool) {
-	if t, ok = ParseArchive(name, FlowLog); ok {
-		return t, true
+// parseFlowArchive is ParseArchive for the flow log, and knows the names that logrotate
+// and MOSN's own roller give. MOSN's have a date or a date and hour, at which the file
+// begins (mosn.io/pkg/log/roller.go).
+func parseFlowArchive(name string) (a flowArchive, ok bool) {
+	if a.at, ok = ParseArchive(name, FlowLog); ok {
+		return a, true
 	}
-	if stamp, legacy := strings.CutPrefix(name, legacyPrefix); legacy {
-		for _, format := range []string{"2006-01-02", "2006-01-02_15"} {
-			if t, err := time.ParseInLocation(format, stamp, time.Local); err == nil {
-				return t, true
+	return parseRotated(name, FlowLog)
+}
+
+// parseRotated reads the names that logrotate gives a log: "<log>.1", and with dateext
+// "<log>-20261127" and whatever dateformat adds, with the extension at the end where the
+// configuration says so.
+func parseRotated(name, log string) (a flowArchive, ok bool) {
+	ext := filepath.Ext(log)
+	stamp, ok := strings.CutPrefix(name, log)
+	if !ok {
+		if stamp, ok = strings.CutPrefix(name, strings.TrimSuffix(log, ext)); ok {
+			stamp, ok = strings.CutSuffix(stamp, ext)
+		}
+	}
+	if !ok || len(stamp) < 2 || strings.IndexByte("-._", stamp[0]) < 0 {
+		return a, false
+	}
+	if n, err := strconv.ParseUint(stamp[1:], 10, 31); err == nil {
+		const shortestSecond = 9 // digits of seconds since the Unix epoch, from 1973 on
+		switch {
+		case len(stamp)-1 < 6:
+			a.number = int(n)
+			return a, true
+		case len(stamp)-1 > shortestSecond-1 && len(stamp)-1 < len("2006010215")+1 && n < 1<<31 && !strings.HasPrefix(stamp[1:], "20"):
+			a.at = time.Unix(int64(n), 0)
+			return a, true
+		}
+	}
+	digits := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-._T:", r) {
+			return -1
+		}
+		return r
+	}, stamp)
+	if len(digits) < len("20060102") || strings.Trim(digits, "0123456789") != "" {
+		return a, false
+	}
+	for _, format := range []string{"20060102150405", "200601021504", "2006010215", "20060102"} {
+		if len(digits) >= len(format) {
+			if t, err := time.ParseInLocation(format, digits[:len(format)], time.Local); err == nil {
+				a.at = t
+				return a, true
 			}
 		}
 	}
-	return time.Time{}, false
+	return a, false
 }
 
+// compare orders archives by their names, the oldest first.
+func (a flowArchive) compare(b flowArchive) int {
+	switch {
+	case a.at.IsZero() && b.at.IsZero():
+		return b.number - a.number
+	case a.at.IsZero():
+		return -1
+	case b.at.IsZero():
+		return 1
+	}
+	return a.at.Compare(b.at)
+}
+
+// anyZone is how far two local times of one instant can be apart, with room to spare.
+const anyZone = 30 * time.Hour
+
 // ArchivedBefore reports whether the name of a flow log's file says that it was
-// rotated before t, so that it has nothing from t on.
+// rotated before t, so that it has nothing from t on. The name does not say in which
+// zone its time is.
 func ArchivedBefore(path string, t time.Time) bool {
 	at, ok := ParseArchive(TrimGzip(filepath.Base(path)), FlowLog)
-	return ok && at.Before(t)
+	return ok && at.Add(anyZone).Before(t)
 }
 
 // MayGrow reports whether a file of that name may still be written to: it is neither
@@ -68,4 +127,30 @@ func ArchivedBefore(path string, t time.Time) bool {
 func MayGrow(path string) bool {
 	_, archived := parseFlowArchive(filepath.Base(path))
 	return !archived && TrimGzip(path) == path
+}
+
+// unread returns why a file in a dump directory is not read although its name says that
+// it was the recorder's, or "".
+func unread(name string) string {
+	if strings.HasSuffix(name, TemporaryExtension) || IsOurs(name) {
+		return ""
+	}
+	ours := false
+	for _, log := range []string{FlowLog, Index} {
+		ours = ours || strings.HasPrefix(name, log) || strings.HasPrefix(name, strings.TrimSuffix(log, filepath.Ext(log))+"-")
+	}
+	for rest := name; !ours; {
+		end := strings.LastIndexByte(rest, '.')
+		if end < 0 {
+			return ""
+		}
+		rest = rest[:end]
+		_, ours = ParseSegment(rest)
+	}
+	for _, c := range []struct{ ext, program string }{{".zst", "zstd -d"}, {".bz2", "bzip2 -d"}, {".xz", "xz -d"}, {".lz4", "lz4 -d"}, {".lzma", "xz -d"}, {".Z", "uncompress"}, {".zip", "unzip"}} {
+		if strings.HasSuffix(name, c.ext) {
+			return "decompress it with " + c.program
+		}
+	}
+	return "read it by its name"
 }

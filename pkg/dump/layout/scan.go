@@ -6,15 +6,21 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Directory is what a dump directory holds of records.
 type Directory struct {
 	Path     string
-	FlowLog  []string     // paths: the archives, oldest first, then the log being written
+	FlowLog  []string     // paths: the archives, oldest first by their names, then the log being written
+	Unread   []Unread     // files that were the recorder's and are in no form that is read
 	Sets     []SegmentSet // by name, that is by the opening of their windows
 	HasIndex bool
+}
+
+// Unread is a file that is not read.
+type Unread struct {
+	Path string
+	Hint string // how it can be read
 }
 
 // Scan reads the names in dir. Of a file that is there in both forms while it is
@@ -42,8 +48,10 @@ func Scan(dir string) (*Directory, error) {
 		default:
 			if s, ok := ParseSegment(plain); ok {
 				addSegment(sets, s, path)
-			} else if at, ok := parseFlowArchive(plain); ok {
-				archives = append(archives, archive{path: path, at: at})
+			} else if a, ok := parseFlowArchive(plain); ok {
+				archives = append(archives, archive{path: path, flowArchive: a})
+			} else if hint := unread(name); hint != "" {
+				d.Unread = append(d.Unread, Unread{Path: path, Hint: hint})
 			}
 		}
 	}
@@ -85,14 +93,14 @@ func (d *Directory) Finished(s *SegmentSet) bool {
 // archive is a file that the flow log was rotated to.
 type archive struct {
 	path string
-	at   time.Time
+	flowArchive
 }
 
 // inOrder returns the paths of archives by time, without one of the two forms that a
 // file has while it is being compressed.
 func inOrder(archives []archive) []string {
 	slices.SortFunc(archives, func(a, b archive) int {
-		if n := a.at.Compare(b.at); n != 0 {
+		if n := a.compare(b.flowArchive); n != 0 {
 			return n
 		}
 		return strings.Compare(a.path, b.path)

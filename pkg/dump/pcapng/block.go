@@ -2,8 +2,8 @@ package pcapng
 
 import "encoding/binary"
 
-// The parts of pcapng (IETF draft-ietf-opsawg-pcapng) that the recorder uses.
-// All blocks are little-endian and have this frame:
+// The parts of pcapng (IETF draft-ietf-opsawg-pcapng) that the recorder writes, in
+// little-endian order, and that the decoder reads, in either. All blocks have this frame:
 //
 //	 0                   1                   2                   3
 //	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -19,9 +19,17 @@ import "encoding/binary"
 const (
 	blockSection    = 0x0a0d0d0a
 	blockInterface  = 1
+	blockOldPacket  = 2 // Packet Block, obsolete
+	blockSimple     = 3 // Simple Packet Block
+	blockNames      = 4 // Name Resolution Block
 	blockStatistics = 5
 	blockPacket     = 6          // Enhanced Packet Block
+	blockJournal    = 9          // systemd Journal Export Block
+	blockSecrets    = 10         // Decryption Secrets Block
 	blockPadding    = 0x80746370 // "tcp", in the range for local use
+
+	blockCustom       = 0x00000bad
+	blockCustomNoCopy = 0x40000bad
 
 	blockFrame  = 12 // bytes of type and both lengths
 	packetFixed = 28 // bytes of an Enhanced Packet Block before the packet, the frame's among them
@@ -41,6 +49,7 @@ const (
 	optInterfaceName        = 2
 	optInterfaceDescription = 3
 	optInterfaceResolution  = 9
+	optInterfaceOffset      = 14
 
 	optPacketFlags   = 2
 	optPacketDropped = 4

@@ -23,6 +23,9 @@ const (
 	commentNone commentKind = iota
 	commentGap
 	commentClose
+	commentIdentity
+
+	numComments = iota
 )
 
 // maxValue is how many bytes of a value a comment keeps.
@@ -31,11 +34,14 @@ const maxValue = 2048
 // appendIdentity appends the comment that the first packet of a flow in a file
 // carries:
 //
-//	conn=<id> window=<uuid> port=<port> network=<tcp|udp|unix> client=<address> server=<address> listener=<name> in=<offset> out=<offset> [start] [again]
+//	conn=<id> window=<uuid> port=<port> network=<tcp|udp|unix> client=<address> server=<address> listener=<name> [in=<offset>] [out=<offset>] label=<number> [shift=<in>:<out>] [start] [again]
 //
-// in and out are the offsets from which the file has the two directions, start
-// says that the connection began in the window, again that an earlier file of
-// the window has the flow's beginning.
+// in and out are the offsets at which the two directions go on with this packet. One
+// is left out where it is not known; the comment comes again when it is. label is in
+// the IP header of all the connection's packets, see labelOf. shift has what is added
+// to sequence numbers, see Appearance. start says
+// that the connection began in the window, again that an earlier packet has the flow's
+// beginning, in this file or another one of the window.
 func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 	dst, at := beginOption(dst, optComment)
 	dst = append(dst, "conn="...)
@@ -52,10 +58,23 @@ func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 	dst = appendValue(dst, f.Listener)
 	dst = append(dst, " listener="...)
 	dst = appendValue(dst, f.ListenerName)
-	dst = append(dst, " in="...)
-	dst = strconv.AppendUint(dst, stateOf(f).next.In, 10)
-	dst = append(dst, " out="...)
-	dst = strconv.AppendUint(dst, stateOf(f).next.Out, 10)
+	s := stateOf(f)
+	for _, dir := range record.Directions() {
+		if !s.unknown[dir] {
+			dst = append(dst, ' ')
+			dst = append(dst, dir.String()...)
+			dst = append(dst, '=')
+			dst = strconv.AppendUint(dst, s.next.Of(dir), 10)
+		}
+	}
+	dst = append(dst, " label="...)
+	dst = strconv.AppendUint(dst, uint64(s.packets.label), 10)
+	if s.shift != [2]uint32{} {
+		dst = append(dst, " shift="...)
+		dst = strconv.AppendUint(dst, uint64(s.shift[record.In]), 10)
+		dst = append(dst, ':')
+		dst = strconv.AppendUint(dst, uint64(s.shift[record.Out]), 10)
+	}
 	if f.FromStart {
 		dst = append(dst, " start"...)
 	}

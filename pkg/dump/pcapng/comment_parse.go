@@ -1,6 +1,7 @@
 package pcapng
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,74 +20,95 @@ type parsedComment struct {
 type parsedIdentity struct {
 	record.Identity
 	base         record.PerDirection
+	known        [2]bool   // base holds, by direction
+	labelled     bool      // all packets of the connection have the same label
+	shift        [2]uint32 // see Appearance
 	start, again bool
 }
 
-// parseComment reads a comment. It is false for texts that are not ours.
+// parseComment reads a comment. It is false for texts that do not have all words of one
+// of the recorder's comments, in their order. More text may follow: somebody may have
+// added it, or a later version of the recorder. Whether a comment is the recorder's also
+// depends on its packet.
 func parseComment(text string) (c parsedComment, ok bool) {
-	if rest, found := strings.CutPrefix(text, "gap "); found {
+	if rest, found := strings.CutPrefix(text, "gap conn="); found {
 		return parseGapComment(rest)
 	}
-	if rest, found := strings.CutPrefix(text, "close "); found {
+	if rest, found := strings.CutPrefix(text, "close conn="); found {
 		return parseCloseComment(rest)
 	}
-	if strings.HasPrefix(text, "conn=") {
+	if strings.HasPrefix(text, identityKeys[0]) {
 		return parseIdentityComment(text)
 	}
 	return c, false
 }
 
-// resemblesOurs reports whether a text that parseComment refuses is a damaged
-// comment of the recorder, and not one that somebody has added.
-func resemblesOurs(text string) bool {
-	return strings.Contains(text, "conn=") || strings.Contains(text, " window=") ||
-		strings.HasPrefix(text, "gap ") || strings.HasPrefix(text, "close ")
-}
+// identityKeys begin the words of an identity comment, in their order.
+var identityKeys = [...]string{"conn=", "window=", "port=", "network=", "client=", "server=", "listener="}
+
+// maxAdded is how much text after the recorder's comment is kept with it, in bytes.
+const maxAdded = 256
 
 func parseIdentityComment(text string) (c parsedComment, ok bool) {
-	id := &parsedIdentity{}
-	for text != "" {
-		key, value, rest, ok := cutWord(text)
-		if !ok {
+	var words [len(identityKeys)]string
+	rest := text
+	for i, key := range identityKeys {
+		if rest, ok = strings.CutPrefix(rest, key); !ok {
 			return c, false
 		}
-		text = rest
-		switch key {
-		case "conn":
-			id.Conn = value
-		case "window":
-			id.Window = value
-		case "port":
-			id.Port = value
-		case "network":
-			id.Network = value
-		case "client":
-			id.Peer = value
-		case "server":
-			id.Listener = value
-		case "listener":
-			id.ListenerName = value
-		case "in":
-			id.base.In, ok = parseUint(value)
-		case "out":
-			id.base.Out, ok = parseUint(value)
-		case "start":
-			id.start = true
-		case "again":
-			id.again = true
-		}
-		if !ok {
+		if words[i], rest, ok = cutValue(rest); !ok {
 			return c, false
+		}
+	}
+	if len(rest) > maxAdded {
+		return parseIdentityComment(strings.Clone(text[:len(text)-len(rest)+maxAdded]))
+	}
+	id := &parsedIdentity{Identity: record.Identity{
+		Conn: words[0], Window: words[1], Port: words[2], Network: words[3], Peer: words[4], Listener: words[5], ListenerName: words[6],
+	}}
+	for _, dir := range record.Directions() {
+		if value, found := strings.CutPrefix(rest, dir.String()+"="); found {
+			var word string
+			word, rest, _ = cutValue(value)
+			n, ok := parseUint(word)
+			if !ok {
+				return c, false
+			}
+			id.base.Set(dir, n)
+			id.known[dir] = true
+		}
+	}
+	if value, found := strings.CutPrefix(rest, "label="); found {
+		_, rest, id.labelled = cutValue(value)
+	}
+	if value, found := strings.CutPrefix(rest, "shift="); found {
+		var word string
+		word, rest, _ = cutValue(value)
+		in, out, _ := strings.Cut(word, ":")
+		for dir, text := range []string{in, out} {
+			n, err := strconv.ParseUint(text, 10, 32)
+			if err != nil {
+				return c, false
+			}
+			id.shift[dir] = uint32(n)
+		}
+	}
+	for _, flag := range []struct {
+		word string
+		set  *bool
+	}{{"start", &id.start}, {"again", &id.again}} {
+		if word, more, _ := strings.Cut(rest, " "); word == flag.word {
+			*flag.set, rest = true, more
 		}
 	}
 	c.conn, c.identity = id.Conn, id
 	return c, id.Conn != ""
 }
 
-// parseGapComment reads "conn=<id> > <offset> <length> <reason>".
+// parseGapComment reads "<id> > <offset> <length> <reason>".
 func parseGapComment(text string) (c parsedComment, ok bool) {
 	var words [5]string
-	if !cutWords(text, words[:]) || len(words[1]) != 1 {
+	if !cutValues(text, words[:]) || len(words[1]) != 1 {
 		return c, false
 	}
 	dir, ok := record.ParseArrow(words[1][0])
@@ -101,10 +123,10 @@ func parseGapComment(text string) (c parsedComment, ok bool) {
 	return c, okOffset && okLength && c.comment.length > 0 && c.comment.offset+c.comment.length > c.comment.offset
 }
 
-// parseCloseComment reads "conn=<id> <reason> > <bytes> < <bytes>".
+// parseCloseComment reads "<id> <reason> > <bytes> < <bytes>".
 func parseCloseComment(text string) (c parsedComment, ok bool) {
 	var words [6]string
-	if !cutWords(text, words[:]) || words[2] != ">" || words[4] != "<" {
+	if !cutValues(text, words[:]) || words[2] != ">" || words[4] != "<" {
 		return c, false
 	}
 	c.conn = words[0]
@@ -115,58 +137,81 @@ func parseCloseComment(text string) (c parsedComment, ok bool) {
 	return c, okIn && okOut
 }
 
-// cutWords splits text into exactly len(words) words without their keys.
-func cutWords(text string, words []string) bool {
+// cutValues splits the first values off text, as many as words has.
+func cutValues(text string, words []string) (ok bool) {
 	for i := range words {
-		var ok bool
-		if _, words[i], text, ok = cutWord(text); !ok {
+		if words[i], text, ok = cutValue(text); !ok {
 			return false
 		}
 	}
-	return text == ""
+	return true
 }
 
-// cutWord splits off the first word, "key=value", "value" or a word that stands
-// for itself, where value may be quoted as appendValue does. Of a word without a
-// value, key and value are the word.
-func cutWord(text string) (key, value, rest string, ok bool) {
-	if text == "" {
-		return "", "", "", false
-	}
-	end := strings.IndexAny(text, " =\"")
-	if end > 0 && text[end] == '=' {
-		key, text = text[:end], text[end+1:]
-	}
-	if strings.HasPrefix(text, `"`) {
-		quoted, err := strconv.QuotedPrefix(text)
-		if err != nil {
-			return "", "", "", false
-		}
-		if value, err = strconv.Unquote(quoted); err != nil {
-			return "", "", "", false
-		}
-		rest = text[len(quoted):]
-	} else {
-		end = strings.IndexByte(text, ' ')
+// cutValue splits off the first value, as appendValue writes it, and the space or newline
+// after it.
+func cutValue(text string) (value, rest string, ok bool) {
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' })
 		if end < 0 {
-			end = len(text)
+			return text, "", text != ""
 		}
-		value, rest = text[:end], text[end:]
+		return text[:end], text[end+1:], end > 0
 	}
-	if key == "" {
-		key = value
+	quoted, err := strconv.QuotedPrefix(text)
+	if err != nil {
+		return "", "", false
 	}
-	if rest != "" {
-		if rest[0] != ' ' {
-			return "", "", "", false
+	if value, err = strconv.Unquote(quoted); err != nil {
+		return "", "", false
+	}
+	rest = text[len(quoted):]
+	if rest == "" {
+		return value, "", true
+	}
+	return value, rest[1:], rest[0] <= ' '
+}
+
+// resemble sets the kinds of the recorder's comments that a text which parseComment
+// refuses may be with damage: most of the words are there, in their order.
+func resemble(kinds *[numComments]bool, text string) {
+	const longest = 4 << 10 // bytes that are looked at
+	words := strings.Split(text[:min(len(text), longest)], " ")
+	number := func(word string) bool { _, ok := parseUint(word); return ok }
+	arrow := func(word string) bool { return word == ">" || word == "<" }
+	is := func(text string) func(string) bool { return func(word string) bool { return word == text } }
+	key := func(key string) func(string) bool {
+		return func(word string) bool { return strings.HasPrefix(word, key) }
+	}
+	conn := key(identityKeys[0])
+	var identity []func(string) bool
+	for _, k := range identityKeys {
+		identity = append(identity, key(k))
+	}
+	if inOrder(words, identity) > len(identity)/2 {
+		kinds[commentIdentity] = true
+	}
+	if inOrder(words, []func(string) bool{is("close"), conn, is(">"), number, is("<"), number}) > 2 {
+		kinds[commentClose] = true
+	}
+	if inOrder(words, []func(string) bool{is("gap"), conn, arrow, number, number}) > 2 {
+		kinds[commentGap] = true
+	}
+}
+
+// inOrder returns how many of the patterns match words, each a word after that of the
+// pattern before it.
+func inOrder(words []string, patterns []func(string) bool) (n int) {
+	for _, matches := range patterns {
+		if i := slices.IndexFunc(words, matches); i >= 0 {
+			n++
+			words = words[i+1:]
 		}
-		rest = rest[1:]
 	}
-	return key, value, rest, true
+	return n
 }
 
 // parseUint reads a decimal number without signs, of at most 20 digits.
 func parseUint(s string) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil && len(s) <= 20
+	return n, err == nil && len(s) <= 20 && s[0] != '+'
 }

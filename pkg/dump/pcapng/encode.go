@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mosn.io/tcpcopy/internal/checksum"
+	"mosn.io/tcpcopy/internal/protocol"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -13,18 +14,18 @@ import (
 //
 // A TCP or Unix connection becomes a TCP stream with an initial sequence number
 // of 0 in both directions: the sequence number of a byte is its stream offset
-// plus one, modulo 2^32. A datagram becomes a UDP packet. What packets cannot
-// say is in comments (see appendIdentity, appendGap, appendClose), from which the
-// decoder restores every event exactly.
+// plus one, modulo 2^32. Two things shift sequence numbers: an Appearance, and gaps
+// of which sequence numbers cannot tell the length (see Jump). A datagram becomes a
+// UDP packet. What packets cannot say is in comments (see appendIdentity, appendGap,
+// appendClose), from which the decoder restores every event exactly.
 type Encoder struct {
 	segment uint32 // number of the file, from 1
 }
 
 var _ record.Encoder = (*Encoder)(nil)
 
-// NewEncoder returns an encoder for a first file. Packets carry the interface number
-// that record.Flow.Interface has at the flow's first packet in a file; the owner of
-// the file writes the interface's block before the packets.
+// NewEncoder returns an encoder for a first file. The owner of the file writes the
+// blocks of AppendHead before the packets.
 func NewEncoder() *Encoder { return &Encoder{segment: 1} }
 
 // NewSegment says that what is encoded from now on goes to another file: flows
@@ -33,11 +34,40 @@ func (e *Encoder) NewSegment() { e.segment++ }
 
 // flowState is what Encoder keeps of a flow.
 type flowState struct {
-	segment   uint32 // file in which the flow has identified itself
-	iface     uint32
-	announced bool                // an earlier segment holds the flow's identity
+	segment   uint32              // file in which the flow has identified itself
+	announced bool                // an earlier packet holds the flow's identity
 	next      record.PerDirection // offset after the last packet of each direction
+	last      record.Direction    // of the last bytes
+	unknown   [2]bool             // it is not known at which offset the direction begins; next is 0
+	shift     [2]uint32           // sequence numbers are offset+1 and that
 	packets   packetTemplate
+}
+
+// seq returns the sequence number of the byte at offset.
+func (s *flowState) seq(dir record.Direction, offset uint64) uint32 {
+	return uint32(offset) + 1 + s.shift[dir]
+}
+
+// nextSeq returns the sequence number after the last packet of a direction.
+func (s *flowState) nextSeq(dir record.Direction) uint32 { return s.seq(dir, s.next.Of(dir)) }
+
+// NextSequence returns the sequence numbers after the last packet of f, by direction.
+// It follows Open.
+func NextSequence(f *record.Flow) [2]uint32 {
+	s := stateOf(f)
+	return [2]uint32{s.nextSeq(record.In), s.nextSeq(record.Out)}
+}
+
+// begin says that a direction's first bytes are at offset, where that was not known.
+// The next packet has the flow's identity again, with it.
+func (s *flowState) begin(dir record.Direction, offset uint64) {
+	if !s.unknown[dir] {
+		return
+	}
+	s.unknown[dir] = false
+	s.shift[dir] -= uint32(offset)
+	s.next.Set(dir, offset)
+	s.segment = 0
 }
 
 // stateOf returns what Open has stored in f.
@@ -47,21 +77,27 @@ func stateOf(f *record.Flow) *flowState { return f.State.(*flowState) }
 // window, otherwise an acknowledgement of what came before it. UDP has no packet
 // for it; there the first datagram carries the identity.
 func (e *Encoder) Open(dst []byte, t int64, f *record.Flow) []byte {
+	return e.OpenAs(dst, t, f, Appearance{Handshake: f.FromStart})
+}
+
+// OpenAs is Open for a connection whose packets do not simply show what it is.
+func (e *Encoder) OpenAs(dst []byte, t int64, f *record.Flow, a Appearance) []byte {
 	s, opened := f.State.(*flowState)
 	if !opened {
 		s = new(flowState)
 		f.State = s
 	}
-	*s = flowState{next: f.Next}
-	s.packets.init(f)
+	*s = flowState{next: f.Next, unknown: a.Unknown, shift: a.Shift}
+	s.packets.init(f, &a)
 	switch {
 	case s.packets.udp:
-	case f.FromStart:
-		dst = e.packet(dst, t, f, record.In, flagSYN, 0, []byte(synOptions), comment{})
-		dst = e.packet(dst, t, f, record.Out, flagSYN|flagACK, 0, []byte(synOptions), comment{})
-		dst = e.packet(dst, t, f, record.In, flagACK, 1, nil, comment{})
+	case a.Handshake:
+		in, out := s.nextSeq(record.In), s.nextSeq(record.Out)
+		dst = e.packet(dst, t, f, record.In, flagSYN, in-1, []byte(synOptions), comment{})
+		dst = e.packet(dst, t, f, record.Out, flagSYN|flagACK, out-1, []byte(synOptions), comment{})
+		dst = e.packet(dst, t, f, record.In, flagACK, in, nil, comment{})
 	default:
-		dst = e.packet(dst, t, f, record.In, flagACK, s.next.In+1, nil, comment{})
+		dst = e.packet(dst, t, f, record.In, flagACK, s.nextSeq(record.In), nil, comment{})
 	}
 	return dst
 }
@@ -77,8 +113,9 @@ func (e *Encoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction
 	case len(data) == 0:
 		return dst
 	case isPreface(dir, offset, data):
-		dst = e.part(dst, t, f, dir, flagACK, offset, data[:len(http2Preface)])
-		data, offset = data[len(http2Preface):], offset+uint64(len(http2Preface))
+		const n = len(protocol.HTTP2Preface)
+		dst = e.part(dst, t, f, dir, flagACK, offset, data[:n])
+		data, offset = data[n:], offset+uint64(n)
 	}
 	for {
 		part := data[:min(len(data), limit)]
@@ -100,21 +137,21 @@ func (e *Encoder) Data(dst []byte, t int64, f *record.Flow, dir record.Direction
 // part appends the packet of bytes that a packet can hold.
 func (e *Encoder) part(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, offset uint64, part []byte) []byte {
 	s := stateOf(f)
+	s.begin(dir, offset)
 	s.next.Set(dir, offset)
-	dst = e.packet(dst, t, f, dir, flags, offset+1, part, comment{})
+	dst = e.packet(dst, t, f, dir, flags, s.seq(dir, offset), part, comment{})
+	s.last = dir
 	s.next.Set(dir, offset+uint64(len(part)))
 	return dst
 }
-
-// http2Preface begins the requests of an HTTP/2 connection (RFC 9113, section 3.4).
-const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // isPreface reports whether data goes on after the preface of HTTP/2. Wireshark
 // recognises the protocol by it alone, and loses it when the packet ends in the
 // middle of a frame, as after a proxy's short first read; so it gets a packet of
 // its own.
 func isPreface(dir record.Direction, offset uint64, data []byte) bool {
-	return dir == record.In && offset == 0 && len(data) > len(http2Preface) && string(data[:len(http2Preface)]) == http2Preface
+	const n = len(protocol.HTTP2Preface)
+	return dir == record.In && offset == 0 && len(data) > n && string(data[:n]) == protocol.HTTP2Preface
 }
 
 // Gap implements record.Encoder: an empty packet after the missing bytes, so that
@@ -125,18 +162,31 @@ func (e *Encoder) Gap(dst []byte, t int64, f *record.Flow, dir record.Direction,
 	return e.GapWord(dst, t, f, dir, offset, length, reason.String())
 }
 
+// Jump returns by how much sequence numbers go on after a gap: by its length modulo
+// 2^32 if that is less than 2^31, as is every gap below 2 GiB, otherwise by 2^30.
+// Nobody who reads sequence numbers alone could distinguish a longer step from one
+// back, or from none.
+func Jump(length uint64) uint32 {
+	if n := uint32(length); n > 0 && n < 1<<31 {
+		return n
+	}
+	return 1 << 30
+}
+
 // GapWord is Gap for a reason that is a word: what a file holds, or
 // record.ReasonMissing.
 func (e *Encoder) GapWord(dst []byte, t int64, f *record.Flow, dir record.Direction, offset, length uint64, reason string) []byte {
 	s := stateOf(f)
+	s.begin(dir, offset)
 	s.next.Set(dir, offset)
 	end := offset + length
-	dst = e.packet(dst, t, f, dir, flagACK, end+1, nil, comment{kind: commentGap, dir: dir, offset: offset, length: length, reason: reason})
+	s.shift[dir] += Jump(length) - uint32(length)
+	dst = e.packet(dst, t, f, dir, flagACK, s.seq(dir, end), nil, comment{kind: commentGap, dir: dir, offset: offset, length: length, reason: reason})
 	s.next.Set(dir, end)
 	f.Next.Set(dir, end)
 	if !s.packets.udp {
 		other := 1 - dir
-		dst = e.packet(dst, t, f, other, flagACK, s.next.Of(other)+1, nil, comment{})
+		dst = e.packet(dst, t, f, other, flagACK, s.nextSeq(other), nil, comment{})
 	}
 	return dst
 }
@@ -153,19 +203,21 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 	first, clean := reason.Side()
 	second := 1 - first
 	if reason == record.CloseMoved && !s.packets.udp {
-		return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, n) // it goes on in another process
+		// It goes on in another process. Who did not send the last bytes acknowledges
+		// them; the other side has nothing that it could acknowledge for the first time.
+		return e.packet(dst, t, f, 1-s.last, flagACK, s.nextSeq(1-s.last), nil, n)
 	}
 	if s.packets.udp {
 		return e.packet(dst, t, f, first, 0, 0, nil, n)
 	}
 	if !clean {
-		return e.packet(dst, t, f, first, flagRST|flagACK, s.next.Of(first)+1, nil, n)
+		return e.packet(dst, t, f, first, flagRST|flagACK, s.nextSeq(first), nil, n)
 	}
-	dst = e.packet(dst, t, f, first, flagFIN|flagACK, s.next.Of(first)+1, nil, n)
+	dst = e.packet(dst, t, f, first, flagFIN|flagACK, s.nextSeq(first), nil, n)
 	s.next.Add(first, 1) // a FIN takes a sequence number
-	dst = e.packet(dst, t, f, second, flagFIN|flagACK, s.next.Of(second)+1, nil, comment{})
+	dst = e.packet(dst, t, f, second, flagFIN|flagACK, s.nextSeq(second), nil, comment{})
 	s.next.Add(second, 1)
-	return e.packet(dst, t, f, first, flagACK, s.next.Of(first)+1, nil, comment{})
+	return e.packet(dst, t, f, first, flagACK, s.nextSeq(first), nil, comment{})
 }
 
 // packet appends one block:
@@ -186,14 +238,12 @@ func (e *Encoder) Close(dst []byte, t int64, f *record.Flow, reason record.Close
 //	|                      Block Total Length                       |
 //	+---------------------------------------------------------------+
 //
-// seq is the sequence number before it is cut to 32 bits; the acknowledgement
-// comes from the other direction's state.
-func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, payload []byte, n comment) []byte {
+// The acknowledgement comes from the other direction's state.
+func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint32, payload []byte, n comment) []byte {
 	s := stateOf(f)
 	identify := s.segment != e.segment
 	if identify {
 		s.segment = e.segment
-		s.iface = f.Interface
 	}
 	start, headroom := len(dst), s.packets.headroom()
 	dst = slices.Grow(dst, headroom+len(payload)+Tailroom(len(payload)))[:start+headroom+len(payload)]
@@ -215,21 +265,21 @@ func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Directi
 // frame writes what a packet block has around its payload, up to its comments.
 // dst[start:] is the block so far: headroom for what comes before the payload, and the
 // payload, which has that sum.
-func (e *Encoder) frame(dst []byte, start int, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint64, sum checksum.Sum) []byte {
+func (e *Encoder) frame(dst []byte, start int, t int64, f *record.Flow, dir record.Direction, flags byte, seq uint32, sum checksum.Sum) []byte {
 	s := stateOf(f)
 	b := dst[start:]
 	length := uint32(len(b) - packetFixed)
 	binary.LittleEndian.PutUint32(b[0:], blockPacket)
-	binary.LittleEndian.PutUint32(b[8:], s.iface)
+	binary.LittleEndian.PutUint32(b[8:], 0) // interface
 	binary.LittleEndian.PutUint32(b[12:], uint32(uint64(t)>>32))
 	binary.LittleEndian.PutUint32(b[16:], uint32(t))
 	binary.LittleEndian.PutUint32(b[20:], length)
 	binary.LittleEndian.PutUint32(b[24:], length)
 	var ack uint32
 	if flags&flagACK != 0 {
-		ack = uint32(s.next.Of(1-dir) + 1)
+		ack = s.nextSeq(1 - dir)
 	}
-	s.packets.put(b[packetFixed:], dir, flags, uint32(seq), ack, sum)
+	s.packets.put(b[packetFixed:], dir, flags, seq, ack, sum)
 	direction := byte(packetInbound)
 	if dir == record.Out {
 		direction = packetOutbound

@@ -29,17 +29,20 @@ func TestBlocksAreByteForByteGolden(t *testing.T) {
 			0300 0300 77656200
 			0900 0100 09000000
 			0000 0000 30000000`},
-		{"statistics", pcapng.AppendInterfaceStatistics(nil, 3, 0x0102030405060708, pcapng.InterfaceStatistics{
-			Window: "w", Opened: 1, Closed: 0x1_0000_0002, Received: 7, Dropped: 2,
-			LostBy: [record.NumReasons]uint64{record.ReasonBufferFull: 12},
+		{"statistics", pcapng.AppendStatistics(nil, 0x0102030405060708, pcapng.Statistics{
+			Window: "w", Opened: 1, Closed: 0x1_0000_0002, Listeners: []pcapng.ListenerStatistics{{
+				Name: "in", Network: "tcp", Port: "80",
+				Traffic: pcapng.Traffic{Received: 7, Dropped: 2, LostBy: [record.NumReasons]uint64{record.ReasonBufferFull: 12}},
+			}},
 		}), `
-			05000000 6c000000 03000000 04030201 08070605
+			05000000 b8000000 00000000 04030201 08070605
 			0100 1c00 77696e646f773d77206c6f73745f6275666665725f66756c6c3d3132
 			0200 0800 00000000 01000000
 			0300 0800 01000000 02000000
 			0400 0800 0700000000000000
 			0500 0800 0200000000000000
-			0000 0000 6c000000`},
+			0100 4800 706f72743d3830206e6574776f726b3d746370206c697374656e65723d696e2072656365697665643d372064726f707065643d32206c6f73745f6275666665725f66756c6c3d3132
+			0000 0000 b8000000`},
 	}
 	for _, c := range cases {
 		if want := strings.Join(strings.Fields(c.want), ""); hex.EncodeToString(c.got) != want {
@@ -51,16 +54,16 @@ func TestBlocksAreByteForByteGolden(t *testing.T) {
 func TestPacketsAreByteForByteGolden(t *testing.T) {
 	encoder := pcapng.NewEncoder()
 	f := dumptest.NewFlow("tcp", 17, "10.0.0.1:50000", "[::ffff:10.0.0.2]:8080")
-	f.Window, f.FromStart, f.Interface = "w", false, 2
+	f.Window, f.FromStart = "w", false
 	f.Next = record.PerDirection{In: 1<<32 + 4, Out: 9}
 	opened := encoder.Open(nil, 0x0102030405060708, f)
 	want := `
-		06000000 e0000000 02000000 04030201 08070605 28000000 28000000
-		4500 0028 0001 4000 40 06 26cd 0a000001 0a000002
+		06000000 ec000000 00000000 04030201 08070605 28000000 28000000
+		4500 0028 81a1 4000 40 06 a52c 0a000001 0a000002
 		c350 1f90 00000005 0000000a 50 10 ffff 0000 0000
 		0200 0400 01000000
-		0100 8600 ` + hex.EncodeToString([]byte("conn=k3v9qa-17 window=w port=8080 network=tcp client=10.0.0.1:50000 server=[::ffff:10.0.0.2]:8080 listener=ingress in=4294967300 out=9")) + ` 0000
-		0000 0000 e0000000`
+		0100 9100 ` + hex.EncodeToString([]byte("conn=k3v9qa-17 window=w port=8080 network=tcp client=10.0.0.1:50000 server=[::ffff:10.0.0.2]:8080 listener=ingress in=4294967300 out=9 label=2074")) + ` 000000
+		0000 0000 ec000000`
 	check := func(name string, got []byte, want string, sumAt int) {
 		t.Helper()
 		w, err := hex.DecodeString(strings.Join(strings.Fields(want), ""))
@@ -76,8 +79,8 @@ func TestPacketsAreByteForByteGolden(t *testing.T) {
 
 	data := encoder.Data(nil, 1, f, record.Out, 9, []byte("hello"))
 	check("data", data, `
-		06000000 5c000000 02000000 00000000 01000000 2d000000 2d000000
-		4500 002d 0001 4000 40 06 26c8 0a000002 0a000001
+		06000000 5c000000 00000000 00000000 01000000 2d000000 2d000000
+		4500 002d 81a1 4000 40 06 a527 0a000002 0a000001
 		1f90 c350 0000000a 00000005 50 18 ffff 0000 0000
 		68656c6c6f 000000
 		0200 0400 02000000
@@ -93,7 +96,7 @@ func TestPacketsMakeTwoStreamsWithoutHoles(t *testing.T) {
 		{"IPv6", "[fe80::1%eth0]:50000", "[2001:db8::2]:8080", "fe80::1"},
 		{"mapped IPv4", "[::ffff:10.0.0.1]:50000", "10.0.0.2:8080", "10.0.0.1"},
 		{"mixed", "10.0.0.1:50000", "[2001:db8::2]:8080", "10.0.0.1"}, // mapped into IPv6
-		{"Unix socket", "@", "/run/a b.sock", "fd6d:6f73:6e00:2::11"},
+		{"Unix socket", "@", "/run/a b.sock", "fd6d:6f73:6e00:2:587:ce80:0:11"},
 	}
 	request, answer := bytes.Repeat([]byte("request "), 9000), bytes.Repeat([]byte("answer"), 3)
 	for _, pair := range pairs {

@@ -17,7 +17,7 @@ const MaxSegment = 32 << 10
 // multiple of four.
 func Headroom(f *record.Flow) int {
 	var p packetTemplate
-	p.init(f)
+	p.init(f, &Appearance{})
 	return p.headroom()
 }
 
@@ -41,7 +41,7 @@ func (e *Encoder) FrameInPlace(block []byte, t int64, f *record.Flow, dir record
 		return false
 	}
 	headroom := s.packets.headroom()
-	if s.segment != e.segment || n == 0 || n > MaxSegment || headroom+n+Tailroom(n) != len(block) ||
+	if s.segment != e.segment || s.unknown[dir] || n == 0 || n > MaxSegment || headroom+n+Tailroom(n) != len(block) ||
 		isPreface(dir, offset, block[headroom:headroom+n]) {
 		return false
 	}
@@ -50,9 +50,10 @@ func (e *Encoder) FrameInPlace(block []byte, t int64, f *record.Flow, dir record
 		flags |= flagPSH
 	}
 	s.next.Set(dir, offset)
-	b := e.frame(block[:headroom+n:len(block)], 0, t, f, dir, flags, offset+1, checksum.Sum(sum))
+	b := e.frame(block[:headroom+n:len(block)], 0, t, f, dir, flags, s.seq(dir, offset), checksum.Sum(sum))
 	endBlock(endOptions(b), 0)
 	s.next.Set(dir, offset+uint64(n))
+	s.last = dir
 	f.Next.Set(dir, offset+uint64(n))
 	return true
 }

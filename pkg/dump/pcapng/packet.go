@@ -33,15 +33,38 @@ const synOptions = "\x02\x04\xff\xd7\x01\x03\x03\x0e"
 // of a packet that has just been written: its memory is another processor's.
 type packetTemplate struct {
 	udp, v6   bool
-	ipID      [2]uint16       // last identification field of each direction
+	label     uint32          // in each IP header, see labelOf
+	packets   [2]uint16       // that there are, in each direction
 	ip        [2]checksum.Sum // of the IPv4 header
 	transport [2]checksum.Sum // of the pseudo header and the TCP or UDP header
 	header    [2][ipv6Header + tcpHeader]byte
 }
 
-func (p *packetTemplate) init(f *record.Flow) {
-	client, server := packetAddresses(f)
+// A label is in the IP header of each packet of a connection, so that packets of
+// another one between the same addresses are told from them. In IPv6 it is the Flow
+// Label, in IPv4 it is in the upper bits of the Identification; the lower ones count
+// packets, because tcptrace thinks that two with the same Identification are one.
+const (
+	labelBitsV4, countBitsV4 = 12, 4
+	labelBitsV6              = 20
+)
+
+// labelOf returns the label of a connection's packets.
+func labelOf(conn string, v6 bool) uint32 {
+	bits := labelBitsV4
+	if v6 {
+		bits = labelBitsV6
+	}
+	// The numbers of connections that use an address one after the other may differ by
+	// a power of two; so the upper bits of a product.
+	return uint32(connectionNumber(conn) * 0x9e3779b97f4a7c15 >> (64 - bits))
+}
+
+// init fills p for f.
+func (p *packetTemplate) init(f *record.Flow, a *Appearance) {
+	client, server := PacketAddresses(f, a)
 	*p = packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
+	p.label = labelOf(f.Conn, p.v6)
 	p.build(record.In, client, server)
 	p.build(record.Out, server, client)
 }
@@ -55,7 +78,7 @@ func (p *packetTemplate) build(dir record.Direction, from, to netip.AddrPort) {
 	at := ipv4Header
 	if p.v6 {
 		at = ipv6Header
-		h[0] = 6 << 4
+		binary.BigEndian.PutUint32(h, 6<<28|p.label)
 		h[6] = protocol
 		h[7] = 64 // hop limit
 		src, dst := from.Addr().As16(), to.Addr().As16()
@@ -115,10 +138,11 @@ func (p *packetTemplate) put(b []byte, dir record.Direction, flags byte, seq, ac
 		at = ipv6Header
 		binary.BigEndian.PutUint16(b[4:], uint16(total-ipv6Header))
 	} else {
-		p.ipID[dir]++
+		p.packets[dir]++
+		id := uint16(p.label)<<countBitsV4 | p.packets[dir]&(1<<countBitsV4-1)
 		binary.BigEndian.PutUint16(b[2:], uint16(total))
-		binary.BigEndian.PutUint16(b[4:], p.ipID[dir])
-		sum := p.ip[dir].Plus(checksum.Of16(uint16(total))).Plus(checksum.Of16(p.ipID[dir]))
+		binary.BigEndian.PutUint16(b[4:], id)
+		sum := p.ip[dir].Plus(checksum.Of16(uint16(total))).Plus(checksum.Of16(id))
 		binary.LittleEndian.PutUint16(b[10:], sum.Field())
 	}
 	transport := b[at:total]

@@ -10,43 +10,51 @@ import (
 // packetOptions are the options of a packet that say something of a connection.
 type packetOptions struct {
 	direction uint32
-	comments  [4]parsedComment
-	n         int // comments
+	comments  []parsedComment   // in the recorder's form; the first maxComments of them
+	resembles [numComments]bool // kinds of comments that another text may be with damage
 }
 
-// parse reads the options in b. An option is damage when neither the recorder writes
-// it nor the tools that copy its files add it.
-func (o *packetOptions) parse(b []byte) error {
-	for len(b) >= 4 {
-		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
-		padded := 4 + (n+3)&^3
-		if padded > len(b) {
-			break
-		}
-		value := b[4 : 4+n]
-		b = b[padded:]
+// maxComments bounds the comments of a packet that are looked at, whatever a file
+// contains. The recorder writes two at most.
+const maxComments = 64
+
+// parse reads the options in b. Options that are not known are skipped, and whatever
+// comes after the end of the options. Comments that are not in the recorder's form are
+// those of people.
+func (o *packetOptions) parse(b []byte, order binary.ByteOrder) error {
+	for {
+		code, value, rest, err := cutOption(b, order)
 		switch {
-		case code == optEnd && n == 0 && len(b) == 0:
+		case err != nil:
+			return err
+		case code == optEnd && len(value) == 0:
 			return nil
-		case code == optPacketFlags && n == 4:
-			o.direction = binary.LittleEndian.Uint32(value) & 3
-		case code == optComment && o.n < len(o.comments):
-			text := string(value)
-			c, ok := parseComment(text)
-			switch {
-			case ok:
-				o.comments[o.n] = c
-				o.n++
-			case resemblesOurs(text):
-				return fmt.Errorf("%w: a comment that reads %.80q", record.ErrMalformed, value)
-			}
-		case code == optPacketDropped && n == 8, code == optPacketID && n == 8, code == optPacketQueue && n == 4:
-		default:
-			return fmt.Errorf("%w: packet option %d of %d bytes", record.ErrMalformed, code, n)
+		case code == optPacketFlags && len(value) == 4:
+			o.direction = order.Uint32(value) & 3
+		case code == optComment:
+			o.comment(string(value))
+		case isTextOfOurs(value):
+			return fmt.Errorf("%w: a comment as option %d", record.ErrMalformed, code)
 		}
+		b = rest
 	}
-	if len(b) > 0 {
-		return fmt.Errorf("%w: packet options", record.ErrMalformed)
+}
+
+// comment reads a comment, of the recorder or of somebody else.
+func (o *packetOptions) comment(text string) {
+	if c, ok := parseComment(text); !ok {
+		resemble(&o.resembles, text)
+	} else if len(o.comments) < maxComments {
+		o.comments = append(o.comments, c)
 	}
-	return nil
+}
+
+// isTextOfOurs reports whether the value of an option is a comment of the recorder, whose
+// code is damaged.
+func isTextOfOurs(value []byte) bool {
+	if len(value) < len("gap conn=") || value[0] != 'c' && value[0] != 'g' {
+		return false
+	}
+	_, ok := parseComment(string(value))
+	return ok
 }

@@ -15,8 +15,26 @@ func AppendSectionHeader(dst []byte, app string) []byte {
 	return endBlock(endOptions(dst), start)
 }
 
+// The interface of every file that is written now.
+const (
+	interfaceName        = "tcpcopy"
+	interfaceDescription = "all listeners"
+)
+
+// AppendHead appends the blocks that a file begins with: the Section Header Block, in
+// which app names the program that writes it, and the Interface Description Block of
+// the one interface, 0, that all packets are of. It is the same for all listeners and
+// files, so that tools which merge files need no second one: libpcap, with which
+// tcpdump, tcpflow and others read, ends at the second interface block of link type
+// "raw", whatever it says (sf-pcapng.c compares the type in the file with its own
+// number for it, which is another one).
+func AppendHead(dst []byte, app string) []byte {
+	return AppendInterface(AppendSectionHeader(dst, app), interfaceName, interfaceDescription)
+}
+
 // AppendInterface appends an Interface Description Block. Interfaces have the
-// numbers 0, 1, … in the order in which their blocks stand in the section.
+// numbers 0, 1, … in the order in which their blocks stand in the section. See
+// AppendHead for why there is one only.
 func AppendInterface(dst []byte, name, description string) []byte {
 	start := len(dst)
 	dst = beginBlock(dst, blockInterface)

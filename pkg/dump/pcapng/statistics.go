@@ -7,28 +7,102 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// InterfaceStatistics is what a listener's connections went through in a window.
-type InterfaceStatistics struct {
-	Window   string                    // UUID
-	Opened   int64                     // first moment of the window, nanoseconds since the Unix epoch
-	Closed   int64                     // last moment of the window, in the same unit
+// Statistics is what the connections of a window went through.
+type Statistics struct {
+	Window    string // UUID
+	Opened    int64  // first moment of the window, nanoseconds since the Unix epoch
+	Closed    int64  // last moment of the window, in the same unit
+	Listeners []ListenerStatistics
+}
+
+// ListenerStatistics is what a listener's connections went through in a window.
+type ListenerStatistics struct {
+	Name, Network, Port string // as in record.Identity
+	Traffic
+}
+
+// Traffic counts records.
+type Traffic struct {
 	Received uint64                    // records seen
 	Dropped  uint64                    // records lost, at least in part
 	LostBy   [record.NumReasons]uint64 // bytes lost, by reason
 }
 
-// AppendInterfaceStatistics appends the Interface Statistics Block of iface,
-// taken at t (nanoseconds since the Unix epoch). The losses by reason are its
-// comment, in bytes.
-func AppendInterfaceStatistics(dst []byte, iface uint32, t int64, s InterfaceStatistics) []byte {
+// Add adds the counts of o.
+func (t *Traffic) Add(o *Traffic) {
+	t.Received += o.Received
+	t.Dropped += o.Dropped
+	for r := range t.LostBy {
+		t.LostBy[r] += o.LostBy[r]
+	}
+}
+
+// StatisticsRoom bounds the block of AppendStatistics, in bytes.
+const StatisticsRoom = 8 << 10
+
+// AppendStatistics appends the Interface Statistics Block of the interface, taken at t
+// (nanoseconds since the Unix epoch). Its comments are
+//
+//	window=<uuid> [lost_<reason>=<bytes> …]
+//	port=<port> network=<tcp|udp|unix> listener=<name> received=<records> dropped=<records> [lost_<reason>=<bytes> …]
+//	more_listeners=<number>
+//
+// with the second one for each listener that StatisticsRoom has room for, and the last
+// one where it has not room for all.
+func AppendStatistics(dst []byte, t int64, s Statistics) []byte {
 	start := len(dst)
 	dst = beginBlock(dst, blockStatistics)
-	dst = binary.LittleEndian.AppendUint32(dst, iface)
+	dst = binary.LittleEndian.AppendUint32(dst, 0) // interface
 	dst = appendTimestamp(dst, t)
+	var all Traffic
+	for i := range s.Listeners {
+		all.Add(&s.Listeners[i].Traffic)
+	}
 	dst, comment := beginOption(dst, optComment)
 	dst = append(dst, "window="...)
 	dst = appendValue(dst, s.Window)
-	for reason, n := range s.LostBy {
+	dst = endOption(appendLost(dst, &all), comment)
+	dst = append(dst, optStatisticsStart, 0, 8, 0)
+	dst = appendTimestamp(dst, s.Opened)
+	dst = append(dst, optStatisticsEnd, 0, 8, 0)
+	dst = appendTimestamp(dst, s.Closed)
+	dst = append(dst, optStatisticsReceived, 0, 8, 0)
+	dst = binary.LittleEndian.AppendUint64(dst, all.Received)
+	dst = append(dst, optStatisticsDropped, 0, 8, 0)
+	dst = binary.LittleEndian.AppendUint64(dst, all.Dropped)
+	for i := range s.Listeners {
+		const last = 64 // bytes of the comment on those that are left out, and the block's end
+		before := len(dst)
+		if dst = appendListener(dst, &s.Listeners[i]); len(dst)-start > StatisticsRoom-last {
+			dst, comment = beginOption(dst[:before], optComment)
+			dst = append(dst, "more_listeners="...)
+			dst = strconv.AppendInt(dst, int64(len(s.Listeners)-i), 10)
+			dst = endOption(dst, comment)
+			break
+		}
+	}
+	return endBlock(endOptions(dst), start)
+}
+
+// appendListener appends the comment on a listener.
+func appendListener(dst []byte, l *ListenerStatistics) []byte {
+	dst, comment := beginOption(dst, optComment)
+	dst = append(dst, "port="...)
+	dst = appendValue(dst, l.Port)
+	dst = append(dst, " network="...)
+	dst = appendValue(dst, l.Network)
+	dst = append(dst, " listener="...)
+	dst = appendValue(dst, l.Name)
+	dst = append(dst, " received="...)
+	dst = strconv.AppendUint(dst, l.Received, 10)
+	dst = append(dst, " dropped="...)
+	dst = strconv.AppendUint(dst, l.Dropped, 10)
+	return endOption(appendLost(dst, &l.Traffic), comment)
+}
+
+// appendLost appends " lost_<reason>=<bytes>" for each reason that there is.
+func appendLost(dst []byte, t *Traffic) []byte {
+	for reason, n := range t.LostBy {
 		if n == 0 {
 			continue
 		}
@@ -37,14 +111,5 @@ func AppendInterfaceStatistics(dst []byte, iface uint32, t int64, s InterfaceSta
 		dst = append(dst, '=')
 		dst = strconv.AppendUint(dst, n, 10)
 	}
-	dst = endOption(dst, comment)
-	dst = append(dst, optStatisticsStart, 0, 8, 0)
-	dst = appendTimestamp(dst, s.Opened)
-	dst = append(dst, optStatisticsEnd, 0, 8, 0)
-	dst = appendTimestamp(dst, s.Closed)
-	dst = append(dst, optStatisticsReceived, 0, 8, 0)
-	dst = binary.LittleEndian.AppendUint64(dst, s.Received)
-	dst = append(dst, optStatisticsDropped, 0, 8, 0)
-	dst = binary.LittleEndian.AppendUint64(dst, s.Dropped)
-	return endBlock(endOptions(dst), start)
+	return dst
 }

@@ -33,7 +33,7 @@ func TestTsharkFollowsEveryStream(t *testing.T) {
 		reason := []string{"RemoteClose", "LocalClose", "OnReadErrClose", "OnWriteTimeout"}[i]
 		file = encoder.Close(file, dumptest.Time+1000, f, record.CloseReason(reason), record.PerDirection{In: uint64(len(in[i])), Out: uint64(len(out[i]))})
 	}
-	file = pcapng.AppendInterfaceStatistics(file, 0, dumptest.Time+1000, pcapng.InterfaceStatistics{Window: dumptest.Window, Opened: dumptest.Time, Closed: dumptest.Time + 1000})
+	file = pcapng.AppendStatistics(file, dumptest.Time+1000, pcapng.Statistics{Window: dumptest.Window, Opened: dumptest.Time, Closed: dumptest.Time + 1000})
 
 	if got := dumptest.Tshark(t, file, "-Y", dumptest.Complaints); got != "" {
 		t.Errorf("tshark complains of\n%s", got)
@@ -126,9 +126,9 @@ func TestTsharkReadsInterfaceAndStatistics(t *testing.T) {
 	file, encoder := dumptest.NewFile()
 	f := dumptest.NewFlow("udp", 1, "10.0.0.1:50000", "10.0.0.2:9999")
 	file = encoder.Data(encoder.Open(file, dumptest.Time, f), dumptest.Time, f, record.In, 0, []byte("x"))
-	file = pcapng.AppendInterfaceStatistics(file, 0, dumptest.Time+5, pcapng.InterfaceStatistics{Window: dumptest.Window, Opened: dumptest.Time, Closed: dumptest.Time + 5, Received: 9, Dropped: 2})
+	file = pcapng.AppendStatistics(file, dumptest.Time+5, pcapng.Statistics{Window: dumptest.Window, Opened: dumptest.Time, Closed: dumptest.Time + 5})
 	got := strings.TrimSpace(dumptest.Tshark(t, file, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.time_epoch", "-e", "frame.packet_flags_direction"))
-	if want := "ingress\t1700000000.123456789\t0x00000001"; got != want {
+	if want := "tcpcopy\t1700000000.123456789\t0x00000001"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -10,11 +10,22 @@ import (
 // maxDamage is how many damaged places have a line each.
 const maxDamage = 20
 
+// maxRemarks is how many remarks are written.
+const maxRemarks = 20
+
 // damageReport writes a line for each of the first maxDamage damaged places, and
 // counts all.
 type damageReport struct {
-	w     io.Writer
-	count int
+	w       io.Writer
+	count   int
+	remarks int
+}
+
+// remark writes a line about what is no damage, each sentence once per place.
+func (d *damageReport) remark(sentence string) {
+	if d.remarks++; d.remarks <= maxRemarks {
+		fmt.Fprintln(d.w, "tcpcopyctl:", printable(sentence))
+	}
 }
 
 func (d *damageReport) add(e *record.DamageError) {

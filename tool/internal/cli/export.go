@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -21,7 +22,10 @@ func (t *tool) exportCommand() *cobra.Command {
 		Short: "Write records to one file, for Wireshark or for scripts",
 		Long: `export writes the records of a dump to one file: pcapng, which Wireshark and tcpdump
 open, or JSON lines. Records of hex_meta logs become packets too: with the real
-addresses, and headers that are made up for the purpose.`,
+addresses, and headers that are made up for the purpose.
+
+Where Wireshark would not recognise by itself what a port's connections speak, export
+prints the options with which tshark does, "Decode As" in Wireshark's window.`,
 		Example: `  tcpcopyctl export -o out.pcapng
   tcpcopyctl export --window 5f3c --conn k3v9qa-17 -o - | tshark -r - -z follow,tcp,ascii,0
   tcpcopyctl export --as json -o records.jsonl`,
@@ -50,19 +54,19 @@ addresses, and headers that are made up for the purpose.`,
 			if form == "pcapng" && isTerminal(t.screen) {
 				return misused(cmd, "a capture is not for a terminal: redirect the output, or set --output to a file")
 			}
-			return export(cmd.Context(), q, form, t.stdout)
+			return t.export(cmd.Context(), q, form, t.stdout)
 		}
-		return exportFile(cmd, q, form, path)
+		return t.exportFile(cmd, q, form, path)
 	}
 	return cmd
 }
 
 // exportFile writes to the file at path, see writeWhole.
-func exportFile(cmd *cobra.Command, q *query.Query, form, path string) error {
+func (t *tool) exportFile(cmd *cobra.Command, q *query.Query, form, path string) error {
 	if from, err := q.Locate(); err == nil && from != "-" && isPartOf(path, from) {
 		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
 	}
-	return writeWhole("export", path, func(w io.Writer) error { return export(cmd.Context(), q, form, w) })
+	return writeWhole("export", path, func(w io.Writer) error { return t.export(cmd.Context(), q, form, w) })
 }
 
 // isPartOf reports whether the existing file at path is what is read at from, or
@@ -83,8 +87,9 @@ func isPartOf(path, from string) bool {
 	return err == nil && os.SameFile(dir, b)
 }
 
-// export writes the records that q wants to w.
-func export(ctx context.Context, q *query.Query, form string, w io.Writer) error {
+// export writes the records that q wants to w. Where Wireshark would not recognise what
+// is in them, it writes the options with which it does to the standard error.
+func (t *tool) export(ctx context.Context, q *query.Query, form string, w io.Writer) error {
 	if form == "json" {
 		out := bufio.NewWriterSize(w, 64<<10)
 		if err := q.Each(ctx, newRowWriter(out).write); err != nil {
@@ -96,5 +101,11 @@ func export(ctx context.Context, q *query.Query, form string, w io.Writer) error
 	if err := q.Each(ctx, e.Write); err != nil {
 		return err
 	}
-	return e.Flush()
+	if err := e.Flush(); err != nil {
+		return err
+	}
+	if options := e.DecodeAs(); len(options) > 0 {
+		fmt.Fprintln(t.stderr, "tcpcopyctl: Wireshark decodes it with \"Decode As\", tshark with: -d", strings.Join(options, " -d "))
+	}
+	return nil
 }

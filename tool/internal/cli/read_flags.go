@@ -85,6 +85,7 @@ func (t *tool) query(ctx context.Context, args []string) *query.Query {
 		Options: dump.Options{Stdin: t.stdin},
 		Report: query.Report{
 			Damage: t.damage.add,
+			Remark: t.damage.remark,
 			Legacy: func() {
 				fmt.Fprintln(t.stderr, `tcpcopyctl: these are hex lines without connections: all that a port received is shown as one stream, "all-<port>"`)
 			},

@@ -31,6 +31,10 @@ type Report struct {
 	// Damage is called with each damaged place. Reading goes on after it.
 	Damage func(*record.DamageError)
 
+	// Remark is called with a sentence about what was left out or assumed although nothing
+	// is damaged.
+	Remark func(sentence string)
+
 	// Legacy is called once, before the first record of hex lines without
 	// connections: such lines are one stream for each port.
 	Legacy func()
@@ -56,6 +60,7 @@ func (q *Query) Each(ctx context.Context, f func(*record.Record) error) error {
 	if err != nil {
 		return err
 	}
+	q.Options.Remark = q.Report.Remark
 	d, err := dump.Open([]string{path}, q.Options)
 	var damaged *record.DamageError
 	if errors.As(err, &damaged) {
@@ -77,7 +82,7 @@ func (q *Query) Each(ctx context.Context, f func(*record.Record) error) error {
 // called with a record as soon as stream has returned all of it.
 func (q *Query) EachOf(ctx context.Context, stream io.Reader, f func(*record.Record) error) error {
 	o := q.Options
-	o.Stdin = stream
+	o.Stdin, o.Remark = stream, q.Report.Remark
 	d, err := dump.Open([]string{"-"}, o)
 	if err != nil {
 		return fmt.Errorf("read stream: %w", err)

@@ -25,10 +25,7 @@ func NewFlow(network string, id int, client, server string) *record.Flow {
 	return f
 }
 
-// NewFile returns the blocks that begin a file, for one interface, and an
-// encoder for its packets.
+// NewFile returns the blocks that begin a file, and an encoder for its packets.
 func NewFile() ([]byte, *pcapng.Encoder) {
-	file := pcapng.AppendSectionHeader(nil, "mosn tcpcopy")
-	file = pcapng.AppendInterface(file, "ingress", "0.0.0.0:8080")
-	return file, pcapng.NewEncoder()
+	return pcapng.AppendHead(nil, "mosn tcpcopy"), pcapng.NewEncoder()
 }

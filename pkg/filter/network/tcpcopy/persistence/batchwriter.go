@@ -138,7 +138,7 @@ func (w *batchWriter) writePending() error {
 // encode puts what render appends for f, at most bound bytes, and f's opening before
 // it where the destination does not have that.
 func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst []byte) []byte) (err error) {
-	dst, err := w.prepare(f, bound)
+	dst, err := w.prepare(bound)
 	if err != nil {
 		return err
 	}
@@ -157,24 +157,19 @@ func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst 
 	return nil
 }
 
-// prepare returns memory for bound bytes of f, in another file where this one is full.
-// A pcapng file has the interface of f's listener then.
-func (w *batchWriter) prepare(f *outputFlow, bound int) (dst []byte, err error) {
-	for {
-		dst, err := w.tx.Room(bound)
-		switch {
-		case errors.Is(err, logdir.ErrFull):
-			if err := w.nextFile(); err != nil {
-				return nil, err
-			}
-			continue
-		case err != nil || w.packets == nil:
-			return dst, err
+// prepare returns memory for bound bytes, in another file where this one is full.
+func (w *batchWriter) prepare(bound int) (dst []byte, err error) {
+	dst, err = w.tx.Room(bound)
+	for errors.Is(err, logdir.ErrFull) {
+		if err := w.nextFile(); err != nil {
+			return nil, err
 		}
-		if known, err := w.packets.describe(w.segment, f); known || err != nil {
-			return dst, err
-		}
+		dst, err = w.tx.Room(bound)
 	}
+	if err == nil && w.packets != nil {
+		w.packets.follow(w.segment)
+	}
+	return dst, err
 }
 
 // nextFile ends the file, with all that has been put, and begins another one.

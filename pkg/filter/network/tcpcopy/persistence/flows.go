@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
@@ -13,11 +14,8 @@ type flow struct {
 	next     record.PerDirection // offsets after the batches that are done
 	begun    [2]bool             // an entry of the direction has come
 	repeated bool                // its first connection header is a repeated one: an earlier batch, of a killed process, has another
-	traffic  *logdir.Traffic     // of its listener
+	traffic  *pcapng.Traffic     // of its listener
 }
-
-// listener names a listener as pcapng's interfaces do.
-type listener struct{ name, description string }
 
 // flowTable is the connections of a source by slot. It is the first stage: it enters
 // the connections whose header a batch has.
@@ -26,7 +24,7 @@ type flowTable struct {
 	flows   []*flow
 	known   uint64            // connections that the batches so far have introduced
 	ports   func(port string) // called for each connection
-	traffic map[listener]*logdir.Traffic
+	traffic map[logdir.Listener]*pcapng.Traffic
 }
 
 // process implements stage.
@@ -83,26 +81,23 @@ func (f *flow) begin(dir record.Direction, offset uint64) {
 // fromStart reports whether the window has the connection from its first byte on.
 func (f *flow) fromStart() bool { return !f.repeated && f.base == record.PerDirection{} }
 
-// listener returns the listener of f.
-func (f *flow) listener() listener { return listener{f.ListenerName, f.Network + " " + f.Port} }
-
 // trafficOf returns the counts of f's listener.
-func (t *flowTable) trafficOf(f *flow) *logdir.Traffic {
-	l := f.listener()
+func (t *flowTable) trafficOf(f *flow) *pcapng.Traffic {
+	l := logdir.Listener{Name: f.ListenerName, Network: f.Network, Port: f.Port}
 	c := t.traffic[l]
 	if c == nil {
 		if t.traffic == nil {
-			t.traffic = map[listener]*logdir.Traffic{}
+			t.traffic = map[logdir.Listener]*pcapng.Traffic{}
 		}
-		c = &logdir.Traffic{}
+		c = &pcapng.Traffic{}
 		t.traffic[l] = c
 	}
 	return c
 }
 
 // count counts one record, or its loss of n bytes where reason says so.
-func count(t *logdir.Traffic, reason record.Reason, n uint64) {
-	t.Records++
+func count(t *pcapng.Traffic, reason record.Reason, n uint64) {
+	t.Received++
 	if reason != record.ReasonNone {
 		t.Dropped++
 		t.LostBy[reason] += n

@@ -31,12 +31,11 @@ type Live struct {
 	ready chan struct{} // has an element when there may be something to read
 	lost  atomic.Uint64 // bytes of payload that the reader was too slow for
 
-	mu         sync.Mutex // guards the rest; held between Begin and End of a liveDestination
-	mem        []byte     // encoded and not yet queued
-	queue      [][]byte
-	queued     int
-	interfaces []listener
-	closed     bool
+	mu     sync.Mutex // guards the rest; held between Begin and End of a liveDestination
+	mem    []byte     // encoded and not yet queued
+	queue  [][]byte
+	queued int
+	closed bool
 }
 
 // Subscribe begins a live stream, which the caller closes.
@@ -51,7 +50,7 @@ func (s *Store) Subscribe() (*Live, error) {
 		return nil, errTooManyLive
 	}
 	l := &Live{store: s, ready: make(chan struct{}, 1)}
-	l.mem = pcapng.AppendSectionHeader(nil, logdir.Application)
+	l.mem = pcapng.AppendHead(nil, logdir.Application)
 	l.pushLocked()
 	all = append(slices.Clone(all), l)
 	s.live.Store(&all)
@@ -151,18 +150,6 @@ func (d liveDestination) Begin() (logdir.Transaction, error) {
 		return nil, logdir.ErrWaiting
 	}
 	return d, nil
-}
-
-// Interface implements packetTransaction.
-func (d liveDestination) Interface(name, description string) (number uint32, known bool, err error) {
-	l := d.live
-	of := listener{name, description}
-	if i := slices.Index(l.interfaces, of); i >= 0 {
-		return uint32(i), true, nil
-	}
-	l.interfaces = append(l.interfaces, of)
-	l.mem = pcapng.AppendInterface(l.mem, name, description)
-	return uint32(len(l.interfaces) - 1), false, nil
 }
 
 // Segment implements packetTransaction: there is one stream.

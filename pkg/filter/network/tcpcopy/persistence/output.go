@@ -37,9 +37,8 @@ type output struct {
 // outputFlow is what an output keeps of one connection.
 type outputFlow struct {
 	record.Flow
-	source  *flow
-	opened  bool   // the destination has its opening
-	segment uint32 // number of the last one that is known to have its listener's interface
+	source *flow
+	opened bool // the destination has its opening
 }
 
 // flow returns what the output keeps of the connection in a slot, until forget.

@@ -13,10 +13,8 @@ type packets struct {
 	inPlace bool   // blocks are framed in the batches and appended without a copy
 }
 
-// packetTransaction is a transaction of pcapng: the interface of a listener has to be
-// in a segment before its packets. See logdir.SegmentTransaction.
+// packetTransaction is a transaction of pcapng. See logdir.SegmentTransaction.
 type packetTransaction interface {
-	Interface(name, description string) (number uint32, known bool, err error)
 	Segment() uint32
 }
 
@@ -27,22 +25,11 @@ func (o *output) encodePackets() {
 	o.encoder, o.bound, o.slice = encoder, boundPackets, slicePackets
 }
 
-// describe sees to it that the segment has the interface of f's listener. known is
-// false when tx has put it.
-func (p *packets) describe(tx packetTransaction, f *outputFlow) (known bool, err error) {
-	current := tx.Segment()
-	for ; p.segment < current; p.segment++ {
+// follow has the encoder begin the segment that tx writes, where that is another one.
+func (p *packets) follow(tx packetTransaction) {
+	for current := tx.Segment(); p.segment < current; p.segment++ {
 		p.encoder.NewSegment()
 	}
-	if f.segment == current {
-		return true, nil
-	}
-	l := f.source.listener()
-	if f.Interface, known, err = tx.Interface(l.name, l.description); err != nil {
-		return false, err
-	}
-	f.segment = current
-	return known, nil
 }
 
 // frameInPlace completes the block of e in the batch and has the segment written from
@@ -52,7 +39,7 @@ func (w *batchWriter) frameInPlace(f *outputFlow, e *buffer.Entry) (framed bool,
 		return false, nil
 	}
 	tx := w.tx.(*logdir.SegmentTransaction)
-	if f.segment != tx.Segment() || tx.Full(len(e.Block)) {
+	if w.packets.segment != tx.Segment() || tx.Full(len(e.Block)) {
 		return false, nil
 	}
 	defer w.catchPanic(f, &err)

@@ -111,7 +111,7 @@ func (p *pipeline) flush() {
 	}
 	if p.session.segments != nil {
 		for l, t := range p.flows.traffic {
-			p.session.segments.Count(l.name, l.description, t)
+			p.session.segments.Count(l, t)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 const defaultSegment = 1 << 30
 
 // Segments is the pcapng file of one window, in pieces: each is complete in itself,
-// with a section header and the blocks of its interfaces. Only this process writes
+// with the blocks that pcapng.AppendHead appends. Only this process writes
 // them. The files appear with the first chunk.
 type Segments struct {
 	folder  *folder
@@ -35,39 +34,20 @@ type Segments struct {
 	info    func(format string, args ...any)
 	mem     []byte // what transactions encode into
 
-	mu         sync.Mutex      // guards the rest; held between Begin and End
-	file       *os.File        // nil before the first transaction and after a failure
-	blocks     *blockfile.File // file
-	start      int64           // its size without records
-	number     uint32          // of the segments begun so far, from 1
-	interfaces []*interfaceStats
-	described  int // of them, how many the segment has
-	backoff    backoff
-	names      []string
-	tx         SegmentTransaction // what Begin returns
+	mu        sync.Mutex      // guards the rest; held between Begin and End
+	file      *os.File        // nil before the first transaction and after a failure
+	blocks    *blockfile.File // file
+	start     int64           // its size without records
+	number    uint32          // of the segments begun so far, from 1
+	listeners []Listener      // in the order of the first Count
+	traffic   map[Listener]*pcapng.Traffic
+	backoff   backoff
+	names     []string
+	tx        SegmentTransaction // what Begin returns
 }
 
-// interfaceStats is an interface of the file: a listener, and what became of its
-// traffic.
-type interfaceStats struct {
-	name, description string
-	traffic           Traffic
-}
-
-// Traffic counts the records of one interface.
-type Traffic struct {
-	Records uint64                    // all, the dropped ones included
-	Dropped uint64                    // records of which bytes were lost
-	LostBy  [record.NumReasons]uint64 // bytes, by record.Reason
-}
-
-func (t *Traffic) add(o *Traffic) {
-	t.Records += o.Records
-	t.Dropped += o.Dropped
-	for r := range t.LostBy {
-		t.LostBy[r] += o.LostBy[r]
-	}
-}
+// Listener names a listener, as record.Identity does.
+type Listener struct{ Name, Network, Port string }
 
 func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 	limit := roll.Size
@@ -91,21 +71,20 @@ func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 	return s
 }
 
-// Count adds to what is known of the traffic of the interface with that name and
-// description. Traffic of an interface that no segment has is not in the statistics.
-func (s *Segments) Count(name, description string, t *Traffic) {
+// Count adds to what is known of the traffic of a listener.
+func (s *Segments) Count(l Listener, t *pcapng.Traffic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := s.interfaceLocked(name, description); i >= 0 {
-		s.interfaces[i].traffic.add(t)
+	sum := s.traffic[l]
+	if sum == nil {
+		if s.traffic == nil {
+			s.traffic = map[Listener]*pcapng.Traffic{}
+		}
+		sum = &pcapng.Traffic{}
+		s.traffic[l] = sum
+		s.listeners = append(s.listeners, l)
 	}
-}
-
-// interfaceLocked returns the number of an interface, or -1.
-func (s *Segments) interfaceLocked(name, description string) int {
-	return slices.IndexFunc(s.interfaces, func(o *interfaceStats) bool {
-		return o.name == name && o.description == description
-	})
+	sum.Add(t)
 }
 
 // Begin implements Destination. The transaction is a *SegmentTransaction.
@@ -131,34 +110,9 @@ func (s *Segments) Retry() {
 	s.backoff.retry()
 }
 
-// SegmentTransaction is the FileTransaction of Segments. It also describes interfaces
-// and appends blocks from where they lie.
+// SegmentTransaction is the FileTransaction of Segments. It also appends blocks from
+// where they lie.
 type SegmentTransaction struct{ segments *Segments }
-
-// Interface returns the number of the interface with that name and description in all
-// segments of the window. known is false when the current segment did not have its
-// block: Interface has put the block then, and the caller needs Room again.
-func (t *SegmentTransaction) Interface(name, description string) (number uint32, known bool, err error) {
-	s := t.segments
-	i := s.interfaceLocked(name, description)
-	if i < 0 {
-		i = len(s.interfaces)
-		s.interfaces = append(s.interfaces, &interfaceStats{name: name, description: description})
-	}
-	// A new segment begins with the interfaces that are known by then.
-	if known = i < s.described; !known {
-		dst, err := s.blocks.Room(interfaceRoom)
-		if err != nil {
-			return 0, false, err
-		}
-		for _, o := range s.interfaces[s.described:] {
-			dst = pcapng.AppendInterface(dst, o.name, o.description)
-		}
-		s.blocks.Put(dst)
-		s.described = len(s.interfaces)
-	}
-	return uint32(i), known, nil
-}
 
 // Segment returns the number of the segment that is being written, from 1. A segment
 // that is begun after a failure has a new number.
@@ -309,25 +263,18 @@ func (s *Segments) beginSegmentLocked(f *os.File) (err error) {
 	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: pcapng.AppendPaddingBlock, MinPadding: pcapng.MinPaddingBlock}); err != nil {
 		return err
 	}
-	head := pcapng.AppendSectionHeader(nil, Application)
-	for _, l := range s.interfaces {
-		head = pcapng.AppendInterface(head, l.name, l.description)
-	}
+	head := pcapng.AppendHead(nil, Application)
 	dst, err := s.blocks.Room(len(head))
 	if err != nil {
 		return err
 	}
 	s.blocks.Put(append(dst, head...))
-	s.described = len(s.interfaces)
 	if err := s.blocks.Commit(); err != nil {
 		return err
 	}
 	s.start = s.blocks.Size()
 	return nil
 }
-
-// interfaceRoom bounds the blocks of an interface, its name and description.
-const interfaceRoom = 1 << 10
 
 // Application is how pcapng files and streams name the program that wrote them.
 const Application = "tcpcopy for MOSN"
@@ -350,7 +297,7 @@ func (s *Segments) closeLocked() {
 	s.file = nil
 }
 
-// Finish writes the statistics of the interfaces of a window that was closed then, and
+// Finish writes the statistics of a window that was closed then, and
 // closes the last segment. It returns the base names of all, and has old ones removed
 // and these compressed as Roll says. No transaction may begin any more.
 func (s *Segments) Finish(closed time.Time) []string {
@@ -373,19 +320,18 @@ func (s *Segments) finish(closed time.Time) []string {
 }
 
 func (s *Segments) statisticsLocked(closed time.Time) error {
-	for i, l := range s.interfaces {
-		dst, err := s.blocks.Room(interfaceRoom)
-		if err != nil {
-			return err
-		}
-		s.blocks.Put(pcapng.AppendInterfaceStatistics(dst, uint32(i), closed.UnixNano(), pcapng.InterfaceStatistics{
-			Window:   s.window.ID,
-			Opened:   s.window.Opened.UnixNano(),
-			Closed:   closed.UnixNano(),
-			Received: l.traffic.Records,
-			Dropped:  l.traffic.Dropped,
-			LostBy:   l.traffic.LostBy,
-		}))
+	dst, err := s.blocks.Room(pcapng.StatisticsRoom)
+	if err != nil {
+		return err
 	}
+	statistics := pcapng.Statistics{
+		Window: s.window.ID,
+		Opened: s.window.Opened.UnixNano(),
+		Closed: closed.UnixNano(),
+	}
+	for _, l := range s.listeners {
+		statistics.Listeners = append(statistics.Listeners, pcapng.ListenerStatistics{Name: l.Name, Network: l.Network, Port: l.Port, Traffic: *s.traffic[l]})
+	}
+	s.blocks.Put(pcapng.AppendStatistics(dst, closed.UnixNano(), statistics))
 	return s.blocks.Commit()
 }

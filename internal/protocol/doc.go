@@ -1,0 +1,3 @@
+// Package protocol knows by what bytes application protocols are recognised. The
+// encoder of pcapng files, the export and the replayer call it.
+package protocol
