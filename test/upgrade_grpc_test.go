@@ -63,7 +63,9 @@ func TestGRPCRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 		if all := append(in, nextIn...); !bytes.HasPrefix(sent, all) {
 			t.Errorf("client %s sent %d bytes; the %d of both processes are not their beginning", client, len(sent), len(all))
 		}
-		if all := append(out[:until:until], nextOut...); !bytes.Equal(all, received) {
+		// The new process resets a connection that it does not understand: what it has
+		// sent last may not reach the client.
+		if all := append(out[:until:until], nextOut...); !bytes.HasPrefix(all, received) || uint64(len(received)) < until {
 			t.Errorf("client %s received %d bytes, which are not the %d that the old process sent and the %d of the new one",
 				client, len(received), until, len(nextOut))
 		}
