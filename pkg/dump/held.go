@@ -134,7 +134,8 @@ func (h *heldConnections) store(c *Connection) bool {
 	}
 	slot := c.window.slot(c.number)
 	h.buf = c.appendState(h.buf[:0])
-	at, err := slot.position/2-1, error(nil)
+	at := slot.position/2 - 1
+	var err error
 	if at < 0 {
 		at, err = h.file.Put(h.buf)
 	} else {

@@ -304,16 +304,14 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 	}
 	raw := err == nil || isRaw(link) // some program may have changed the link type alone
 	if !raw {
-		var packet []byte
-		if packet, raw = withoutLinkHeader(link, data); raw {
+		packet, framed := withoutLinkHeader(link, data)
+		if framed {
 			packet, cut = withoutTrailer(packet, cut)
 			view, err = parsePacket(packet, cut)
 		}
-		if !raw || err != nil {
-			d.leaveOut(link)
-			return nil
+		if !framed || err != nil {
+			err = errForeign
 		}
-		raw = false
 	}
 	switch {
 	case errors.Is(err, errForeign):

@@ -12,7 +12,7 @@ func TestValuesAreKept(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	rng := rand.New(rand.NewPCG(1, 2))
 	var f File
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	value := func() []byte { return bytes.Repeat([]byte{byte(rng.Uint32())}, rng.IntN(1500)) }
 	var at []int64
 	var want [][]byte

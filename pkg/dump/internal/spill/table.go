@@ -6,7 +6,7 @@ import "hash/maphash"
 // a temporary file; of each, some 40 bytes stay in memory. Where the file cannot be
 // written, they are forgotten. A Table belongs to one goroutine.
 type Table[V any] struct {
-	append func(dst []byte, v V) []byte
+	encode func(dst []byte, v V) []byte
 	parse  func(b []byte) (v V, ok bool)
 	held   int // values in memory at most
 
@@ -19,10 +19,10 @@ type Table[V any] struct {
 	buf        []byte
 }
 
-// NewTable returns a Table that has up to held values in memory. append appends a value's
+// NewTable returns a Table that has up to held values in memory. encode appends a value's
 // bytes to dst, and parse reads them; it does not keep b.
-func NewTable[V any](held int, append func(dst []byte, v V) []byte, parse func(b []byte) (V, bool)) *Table[V] {
-	return &Table[V]{append: append, parse: parse, held: held, young: map[string]V{}, index: map[uint64]int64{}, seed: maphash.MakeSeed()}
+func NewTable[V any](held int, encode func(dst []byte, v V) []byte, parse func(b []byte) (V, bool)) *Table[V] {
+	return &Table[V]{encode: encode, parse: parse, held: held, young: map[string]V{}, index: map[uint64]int64{}, seed: maphash.MakeSeed()}
 }
 
 // Find returns the value of a key; ok is false when there is none. It does not keep key.
@@ -78,7 +78,7 @@ func (t *Table[V]) store(key string, v V) {
 		return
 	}
 	t.buf = append(append(t.buf[:0], byte(len(key))), key...)
-	t.buf = t.append(t.buf, v)
+	t.buf = t.encode(t.buf, v)
 	hash := maphash.String(t.seed, key)
 	at, known := t.index[hash]
 	var err error
