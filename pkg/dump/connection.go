@@ -30,6 +30,12 @@ type Connection struct {
 
 	started bool // the file says that it has the beginning
 	streams [2]stream
+
+	// Of Streams:
+	window *streamWindow // that it is in; nil once it is done
+	number uint64        // in its window
+	used   uint64        // when it was used last
+	ending bool          // it has had a close event and stays in memory for a while
 }
 
 // stream is how far one direction of a connection has come.
@@ -148,4 +154,25 @@ func (c *Connection) lost(g record.Gap) {
 		}
 	}
 	c.Gaps = append(c.Gaps, g)
+}
+
+// lateBytes returns how many bytes of r come after later ones of their stream: they were
+// counted as missing, or are before the stream's beginning.
+func (c *Connection) lateBytes(r *record.Record) (n uint64) {
+	if r.Kind != record.KindData {
+		return 0
+	}
+	st := &c.streams[r.Direction]
+	end := min(r.Offset+r.Length, st.next)
+	if r.Offset < st.from {
+		n += min(end, st.from) - r.Offset
+	}
+	for _, g := range c.Gaps {
+		if g.Direction == r.Direction && g.Reason == record.ReasonMissing {
+			if from, to := max(g.Offset, r.Offset), min(g.Offset+g.Length, end); from < to {
+				n += to - from
+			}
+		}
+	}
+	return n
 }

@@ -32,6 +32,9 @@ type Exporter struct {
 	sockets socketPorts
 }
 
+// connKey names a connection in a window.
+type connKey struct{ window, conn string }
+
 // exportFlow is a connection of the file in a window.
 type exportFlow struct {
 	record.Flow

@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -57,6 +58,7 @@ func readUntilEnd(t *testing.T, file []byte, format dump.Format) {
 
 func FuzzReadLines(f *testing.F) {
 	f.Add(smallDump("hex_meta"))
+	f.Add([]byte("2024-10-27 02:08:09,7 [INFO] [w][8080]68 65\n2024-10-27 02:08:09,000007 [INFO] [w][8080]68 65\n"))
 	f.Add([]byte("2024-05-06 07:08:09,000 [INFO] [w][8080]68 65\n2024-05-06 07:08:09,000 [INFO] [w][/a[b]][c][k-1 gap > 18446744073709551615 1] limit\n"))
 	f.Fuzz(func(t *testing.T, file []byte) { readUntilEnd(t, file, dump.FormatHex) })
 }
@@ -64,6 +66,12 @@ func FuzzReadLines(f *testing.F) {
 func FuzzReadPcapng(f *testing.F) {
 	f.Add(smallDump("pcapng"))
 	f.Add(segment(windowA, 1, 1, 1<<33, "text"))
+	f.Add(bigEndian(smallDump("pcapng")))
+	f.Add(withOptions(smallDump("pcapng"), "\x01\x00\x04\x00gap \x99\x00\x03\x00abc\x00\x00\x00\x00\x00"))
+	f.Add(append(smallDump("pcapng"), rawBlock(binary.LittleEndian, 10, make([]byte, 100))...))
+	f.Add(replacePackets(smallDump("pcapng"), func(_, packet []byte) []byte {
+		return rawBlock(binary.LittleEndian, 3, append(binary.LittleEndian.AppendUint32(nil, uint32(len(packet))), packet...))
+	}))
 	f.Fuzz(func(t *testing.T, file []byte) { readUntilEnd(t, file, dump.FormatPcapng) })
 }
 

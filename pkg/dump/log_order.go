@@ -78,11 +78,11 @@ func (z *lineTimes) sample(path string) *logSample {
 		return s
 	}
 	defer f.f.Close()
-	if info, err := f.f.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := f.f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return s
-	} else {
-		s.size = info.Size()
 	}
+	s.size = info.Size()
 	content, _, err := sniff(f)
 	if err != nil {
 		return s

@@ -1,6 +1,9 @@
 package dump
 
 import (
+	"cmp"
+	"slices"
+
 	"mosn.io/tcpcopy/pkg/dump/internal/recent"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -18,29 +21,32 @@ import (
 //     without a hole: each begins where the one before in its direction has ended;
 //   - close events (KindClose), after the gaps up to the connection's totals.
 //
-// Then, when the window is over, it calls its done function. A direction's first event
-// begins where the window does, which may be in the middle of the connection. A gap
-// that no record mentions has the reason record.ReasonMissing, and the time of the
+// Then it calls its done function: when the connection has ended, or its window is over.
+// In each window that is in the order of the connections' first records. A direction's
+// first event begins where the window does, which may be in the middle of the connection.
+// A gap that no record mentions has the reason record.ReasonMissing, and the time of the
 // record that shows it. A datagram without bytes is data of length 0.
 //
 // Streams goes through the records once and buffers no payload. It holds a Connection
-// for each one of the windows that are not over, so its memory does not grow with the
-// number of windows or bytes. It belongs to one goroutine.
+// for each one that is open or that waits for an earlier one to end. Beyond maxHeld of
+// them, those without a State that have been still for long go to a temporary file, and
+// some 50 bytes of each stay in memory. It belongs to one goroutine.
 type Streams struct {
 	event func(*Connection, *record.Record) error
 	done  func(*Connection) error
 
-	conns map[connKey]*Connection
-	order []*Connection     // of conns, by first record
-	open  map[string]string // the window that each process records in
-	last  *Connection       // that Add was given a record of, nil when it is done
+	windows map[windowKey]*streamWindow // that are not over
+	order   []*streamWindow             // of windows, by first record
+	open    map[string]string           // the window that each process records in
+	last    *Connection                 // that Add was given a record of, nil when it is done
+	held    heldConnections             // in memory
+	ended   []*Connection               // that have had a close event and may be done, by that
+
+	late uint64 // bytes that came after later ones of their stream, and were left out
 
 	rest record.Record // what is new in a record of which a part was there before
 	gap  record.Record // that no record mentions
 }
-
-// connKey names a connection in a window.
-type connKey struct{ window, conn string }
 
 // NewStreams returns Streams that call event for every event of a connection and
 // done when the connection's window is over, in the order of the connections' first
@@ -55,7 +61,7 @@ func NewStreams(event func(*Connection, *record.Record) error, done func(*Connec
 	if done == nil {
 		done = func(*Connection) error { return nil }
 	}
-	return &Streams{event: event, done: done, conns: map[connKey]*Connection{}, open: map[string]string{}}
+	return &Streams{event: event, done: done, windows: map[windowKey]*streamWindow{}, open: map[string]string{}}
 }
 
 // Add gives Streams the next record, in a Reader's order. It neither keeps nor changes
@@ -73,6 +79,7 @@ func (s *Streams) Add(r *record.Record) error {
 	case record.KindOpen:
 		c.opened(r)
 	case record.KindClose:
+		again := c.Closed
 		c.closed(r)
 		for _, dir := range record.Directions() {
 			if st := &c.streams[dir]; st.any {
@@ -81,6 +88,10 @@ func (s *Streams) Add(r *record.Record) error {
 				}
 			}
 		}
+		if err := s.event(c, r); err != nil || again {
+			return err
+		}
+		return s.end(c)
 	case record.KindData, record.KindGap:
 		return s.pass(c, r)
 	}
@@ -103,15 +114,50 @@ func (s *Streams) connection(r *record.Record) (*Connection, error) {
 			}
 		}
 	}
-	key := connKey{r.Window, r.Conn}
-	c := s.conns[key]
+	key := windowKey{r.Window, run}
+	w := s.windows[key]
+	if w == nil {
+		w = newStreamWindow(key)
+		s.windows[key] = w
+		s.order = append(s.order, w)
+	}
+	c, err := s.held.find(w, r.Conn)
+	if err != nil {
+		return nil, err
+	}
 	if c == nil {
 		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
-		s.conns[key] = c
-		s.order = append(s.order, c)
+		s.held.add(w, c)
 	}
 	s.last = c
 	return c, nil
+}
+
+// end says that a connection has had a close event. It is done once many others have had
+// one too: until then some record of it may come again.
+func (s *Streams) end(c *Connection) error {
+	const linger = 1 << 11
+	c.ending = true
+	s.ended = append(s.ended, c)
+	if len(s.ended) < 2*linger {
+		return nil
+	}
+	var windows []*streamWindow
+	for _, c := range s.ended[:linger] {
+		c.ending = false
+		s.held.finished(c)
+		if !slices.Contains(windows, c.window) {
+			windows = append(windows, c.window)
+		}
+	}
+	s.ended = slices.Delete(s.ended, 0, linger)
+	s.last = nil
+	for _, w := range windows {
+		if err := s.held.drain(w, s.done, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pass turns a record of data or a gap into events: a gap before it, and what is new
@@ -126,6 +172,7 @@ func (s *Streams) pass(c *Connection, r *record.Record) error {
 		return err
 	}
 	if before := st.next - r.Offset; before > 0 {
+		s.late += c.lateBytes(r)
 		if before >= r.Length {
 			if r.Length == 0 {
 				return s.event(c, r)
@@ -160,33 +207,30 @@ func (s *Streams) missing(c *Connection, r *record.Record, dir record.Direction,
 
 // finish calls done for the connections of a process in a window that is over.
 func (s *Streams) finish(window, run string) (err error) {
-	s.last = nil
-	rest := s.order[:0]
-	for _, c := range s.order {
-		if c.Window != window || c.run() != run {
-			rest = append(rest, c)
-			continue
-		}
-		delete(s.conns, connKey{c.Window, c.Conn})
-		if errDone := s.done(c); err == nil {
-			err = errDone
-		}
+	key := windowKey{window, run}
+	w := s.windows[key]
+	if w == nil {
+		return nil
 	}
-	clear(s.order[len(rest):])
-	s.order = rest
-	return err
+	s.last = nil
+	delete(s.windows, key)
+	s.order = slices.DeleteFunc(s.order, func(o *streamWindow) bool { return o == w })
+	s.ended = slices.DeleteFunc(s.ended, func(c *Connection) bool { return c.window == w })
+	return s.held.drain(w, s.done, true)
 }
 
 // Finish says that there are no more records, so that all windows are over. It
 // returns the first error of done.
 func (s *Streams) Finish() (err error) {
-	for _, c := range s.order {
-		if errDone := s.done(c); err == nil {
-			err = errDone
-		}
+	for _, w := range s.order {
+		err = cmp.Or(err, s.held.drain(w, s.done, true))
 	}
-	s.order, s.last = nil, nil
-	clear(s.conns)
+	s.order, s.last, s.ended = nil, nil, nil
+	clear(s.windows)
 	clear(s.open)
-	return err
+	return cmp.Or(err, s.held.close())
 }
+
+// Late returns how many bytes were left out, because they came after later ones of their
+// stream: files in a wrong order, or packets.
+func (s *Streams) Late() uint64 { return s.late }

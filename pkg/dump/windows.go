@@ -14,6 +14,9 @@ type Windows struct {
 	streams *Streams
 	lines   map[windowKey]*layout.WindowLine
 	order   []*layout.WindowLine // of lines, by first record
+
+	last    *layout.WindowLine // of lastKey; nil before the first
+	lastKey windowKey
 }
 
 // windowKey names a window of a process: each has a UUID of its own, but somebody may
@@ -42,11 +45,7 @@ func (w *Windows) Lines() []*layout.WindowLine {
 
 // event counts what passed and what was lost.
 func (w *Windows) event(c *Connection, r *record.Record) error {
-	line, known := c.State.(*layout.WindowLine)
-	if !known {
-		line = w.join(c)
-		c.State = line
-	}
+	line := w.line(c)
 	switch {
 	case r.Kind == record.KindData && r.Length > 0:
 		line.Records.Add(r.Direction, 1)
@@ -65,11 +64,14 @@ func (w *Windows) event(c *Connection, r *record.Record) error {
 // maxListed bounds a window's lists of ports and of reasons, whatever a file contains.
 const maxListed = 1 << 10
 
-// join returns the line of a connection's window, with the connection counted.
-func (w *Windows) join(c *Connection) *layout.WindowLine {
+// line returns the line of a connection's window.
+func (w *Windows) line(c *Connection) *layout.WindowLine {
 	key := windowKey{c.Window, c.run()}
 	if c.Legacy {
 		key.run = ""
+	}
+	if w.last != nil && key == w.lastKey {
+		return w.last
 	}
 	line := w.lines[key]
 	if line == nil {
@@ -77,6 +79,13 @@ func (w *Windows) join(c *Connection) *layout.WindowLine {
 		w.lines[key] = line
 		w.order = append(w.order, line)
 	}
+	w.last, w.lastKey = line, key
+	return line
+}
+
+// done counts a connection and widens its line to the first and last record of it.
+func (w *Windows) done(c *Connection) error {
+	line := w.line(c)
 	if !c.Legacy {
 		line.Connections++
 	}
@@ -84,12 +93,6 @@ func (w *Windows) join(c *Connection) *layout.WindowLine {
 		line.Ports = append(line.Ports, c.Port)
 		slices.Sort(line.Ports)
 	}
-	return line
-}
-
-// done widens a line to the first and last record of a connection.
-func (w *Windows) done(c *Connection) error {
-	line := c.State.(*layout.WindowLine)
 	if c.First.Before(line.Opened) {
 		line.Opened = c.First
 	}

@@ -48,15 +48,16 @@ func (p *prefixParser) parse(line []byte) (wall time.Time, n int, ok bool) {
 // digits on, nanoseconds from seven on. It is a count. MOSN's logger does not pad it
 // (mosn.io/pkg utils/time_cache.go), so that "7" is seven milliseconds.
 func parseFraction(text []byte) (fraction time.Duration, digits int) {
+	count := int64(0)
 	for digits < min(len(text), 9) && text[digits] >= '0' && text[digits] <= '9' {
-		fraction = fraction*10 + time.Duration(text[digits]-'0')
+		count = count*10 + int64(text[digits]-'0')
 		digits++
 	}
 	switch {
 	case digits <= int(millis):
-		return fraction * time.Millisecond, digits
+		count *= 1e6
 	case digits <= int(micros):
-		return fraction * time.Microsecond, digits
+		count *= 1e3
 	}
-	return fraction, digits
+	return time.Duration(count), digits
 }

@@ -28,7 +28,7 @@ type Decoder struct {
 	blocks   blockReader
 	section  section
 	window   string // of the last connection that identified itself
-	flows    map[packetKey]*packetFlow
+	flows    *flowTable
 	closed   closedFlows
 	options  packetOptions
 	queue    [4]record.Record // what the last packet said; queue[returned:queued] is what Next has still to return
@@ -52,10 +52,6 @@ type found struct {
 	links   map[string]bool // names of the link types of foreign ones
 	unnamed int             // connections without an identity
 }
-
-// maxFlows bounds the connections of a window that are remembered, whatever a
-// file contains.
-const maxFlows = 1 << 18
 
 // MaxInterfaces bounds the interfaces of a section, whatever a file contains.
 const MaxInterfaces = 1 << 12
@@ -83,7 +79,7 @@ type packetFlow struct {
 
 // NewDecoder returns a Decoder. Call Reset before Next.
 func NewDecoder() *Decoder {
-	return &Decoder{flows: map[packetKey]*packetFlow{}}
+	return &Decoder{flows: newFlowTable()}
 }
 
 // Reset turns to the next stream, which continues the one before: what is known of
@@ -308,16 +304,14 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 	}
 	raw := err == nil || isRaw(link) // some program may have changed the link type alone
 	if !raw {
-		var packet []byte
-		if packet, raw = withoutLinkHeader(link, data); raw {
+		packet, framed := withoutLinkHeader(link, data)
+		if framed {
 			packet, cut = withoutTrailer(packet, cut)
 			view, err = parsePacket(packet, cut)
 		}
-		if !raw || err != nil {
-			d.leaveOut(link)
-			return nil
+		if !framed || err != nil {
+			err = errForeign
 		}
-		raw = false
 	}
 	switch {
 	case errors.Is(err, errForeign):
@@ -331,7 +325,7 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 	p.identity = d.identity(&p)
 	if p.identity != nil && p.identity.labelled {
 		p.key.label = view.label
-		p.flow = d.flows[p.key]
+		p.flow = d.flows.find(p.key)
 	}
 	// The same connection may have been captured at an interface of the host, too.
 	if f := p.flow; p.identity == nil && (f == nil && !raw || f != nil && !f.unnamed && f.link != link) {
@@ -447,7 +441,7 @@ func (d *Decoder) pushEvent(now time.Time, f *packetFlow, key packetKey, n *comm
 		return
 	}
 	d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
-	delete(d.flows, key)
+	d.flows.remove(key)
 	d.closed.add(key)
 }
 
@@ -633,21 +627,18 @@ func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Dire
 // the label; key lacks that.
 func (d *Decoder) find(v packetView, key packetKey) (packetKey, *packetFlow) {
 	key.label = v.label
-	if f := d.flows[key]; f != nil || d.closed.has(key) {
+	if f := d.flows.find(key); f != nil || d.closed.has(key) {
 		return key, f
 	}
 	key.label = noLabel
-	return key, d.flows[key]
+	return key, d.flows.find(key)
 }
 
 // begin remembers a connection.
 func (d *Decoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
-	if len(d.flows) >= maxFlows {
-		clear(d.flows)
-	}
 	d.closed.remove(key)
 	f := &packetFlow{Identity: id.Identity}
-	d.flows[key] = f
+	d.flows.add(key, f)
 	return f
 }
 

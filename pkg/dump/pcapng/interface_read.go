@@ -33,18 +33,25 @@ func parseInterface(b block) (i capturedInterface, err error) {
 		return i, fmt.Errorf("%w: interface block", record.ErrMalformed)
 	}
 	i = capturedInterface{link: b.order.Uint16(b.body), snapLength: b.order.Uint32(b.body[4:]), unit: microseconds}
-	for options := b.body[8:]; ; {
-		code, value, rest, err := cutOption(options, b.order)
+	for options, more := b.body[8:], true; more; {
+		var code uint16
+		var value []byte
+		code, value, options, more = nextOption(options, b.order)
 		switch {
-		case err != nil || code == optEnd:
-			return i, nil
 		case code == optInterfaceResolution && len(value) == 1:
 			i.unit = value[0]
 		case code == optInterfaceOffset && len(value) == 8:
 			i.offset = int64(b.order.Uint64(value))
 		}
-		options = rest
 	}
+	return i, nil
+}
+
+// nextOption is cutOption for options of which damage does not matter. more is false at
+// the end.
+func nextOption(b []byte, order binary.ByteOrder) (code uint16, value, rest []byte, more bool) {
+	code, value, rest, err := cutOption(b, order)
+	return code, value, rest, err == nil && code != optEnd
 }
 
 // cutOption splits off the first option of b. At the end of b, its code is optEnd.

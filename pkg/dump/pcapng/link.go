@@ -44,7 +44,7 @@ func linkName(link uint16) string {
 // withoutLinkHeader returns the IP packet in a frame. ok is false where there is none, and
 // for link types that are not known.
 func withoutLinkHeader(link uint16, frame []byte) (packet []byte, ok bool) {
-	header, protocolAt := 0, 0
+	var header, protocolAt int
 	switch link {
 	case linkNull, linkLoop:
 		header = 4

@@ -100,7 +100,7 @@ type connRow struct {
 	Complete bool                `json:"complete"`
 	Reason   string              `json:"reason,omitempty"`    // how it ended
 	PassedOn uint64              `json:"passed_on,omitempty"` // of the bytes out: those that went to the next process instead
-	Legacy   bool                `json:"legacy,omitempty"` // all connections of the port together
+	Legacy   bool                `json:"legacy,omitempty"`    // all connections of the port together
 }
 
 type gapRow struct {

@@ -80,7 +80,7 @@ pauses, are lines on standard error.`,
 			form = formText
 		}
 		if path == "" {
-			show, end := t.printer(o, asJSON, raw, form, false)
+			show, end := t.printer(q, o, asJSON, raw, form, false)
 			err = errors.Join(t.show(cmd.Context(), stream, q, show), end())
 		} else {
 			err = t.save(cmd.Context(), stream, q, path)

@@ -71,7 +71,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 			form = formText
 		}
 		found := false
-		show, end := t.printer(o, asJSON, raw, form, stream != "")
+		show, end := t.printer(q, o, asJSON, raw, form, stream != "")
 		err = q.Each(cmd.Context(), func(r *record.Record) error {
 			found = true
 			return show(r)
@@ -108,7 +108,7 @@ func (t *tool) poll(ctx context.Context) func() error {
 
 // printer returns the function that prints a record in the wanted form, after the gaps
 // before it that no record mentions. end is to be called after the last record.
-func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
+func (t *tool) printer(q *query.Query, o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
 	var put func(r *record.Record) error
 	end = func() error { return nil }
 	switch {
@@ -122,7 +122,12 @@ func (t *tool) printer(o *output, asJSON, raw bool, form payloadForm, session bo
 	default:
 		put = newRecordList(t.stdout, o, t.colours(), form).write
 	}
-	return query.WithGaps(put), end
+	show, leftOut := q.WithGaps(put)
+	endPrinting := end
+	return show, func() error {
+		leftOut()
+		return endPrinting()
+	}
 }
 
 // rawPrinter writes payload to standard output and says on standard error where

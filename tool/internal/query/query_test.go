@@ -81,10 +81,11 @@ func TestEachEndsWithTheErrorOfItsFunction(t *testing.T) {
 func TestGapsStandBetweenRecords(t *testing.T) {
 	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"5]74 77 6f", line+"5]74 77 6f")}
 	var kinds []string
-	if err := q.Each(context.Background(), query.WithGaps(func(r *record.Record) error {
+	add, _ := q.WithGaps(func(r *record.Record) error {
 		kinds = append(kinds, r.Kind.String())
 		return nil
-	})); err != nil {
+	})
+	if err := q.Each(context.Background(), add); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"data", "gap", "data"}; !slices.Equal(kinds, want) {

@@ -1,0 +1,134 @@
+package pcapng
+
+import (
+	"encoding/binary"
+
+	"mosn.io/tcpcopy/pkg/dump/internal/spill"
+)
+
+// maxFlows is how many connections a Decoder has in memory. It remembers all that have
+// not ended.
+const maxFlows = 1 << 15
+
+// flowTable is the connections of a Decoder that have not ended.
+type flowTable struct {
+	flows *spill.Table[*packetFlow]
+	key   []byte
+
+	// What was found last, by a hash of the key. It holds while moves is that of flows.
+	found [128]foundFlow
+	moves uint64
+}
+
+// foundFlow is the connection of a key, nil where there is none.
+type foundFlow struct {
+	key packetKey
+	set bool
+	f   *packetFlow
+}
+
+func newFlowTable() *flowTable {
+	return &flowTable{flows: spill.NewTable(maxFlows, appendFlow, parseFlow)}
+}
+
+// slot returns where the connection of a key is among those that were found last.
+func (t *flowTable) slot(key packetKey) *foundFlow {
+	if moves := t.flows.Moves(); moves != t.moves {
+		t.moves = moves
+		clear(t.found[:])
+	}
+	return &t.found[(key.client.Port()*3^key.server.Port()^uint16(key.label))%uint16(len(t.found))]
+}
+
+// find returns a connection, or nil.
+func (t *flowTable) find(key packetKey) *packetFlow {
+	if s := t.slot(key); s.set && s.key == key {
+		return s.f
+	}
+	t.key = key.append(t.key[:0])
+	f, _ := t.flows.Find(t.key)
+	*t.slot(key) = foundFlow{key, true, f}
+	return f
+}
+
+func (t *flowTable) add(key packetKey, f *packetFlow) {
+	t.key = key.append(t.key[:0])
+	t.flows.Add(t.key, f)
+	*t.slot(key) = foundFlow{key, true, f}
+}
+
+func (t *flowTable) remove(key packetKey) {
+	t.key = key.append(t.key[:0])
+	t.flows.Remove(t.key)
+	*t.slot(key) = foundFlow{}
+}
+
+// append appends the bytes of k.
+func (k packetKey) append(dst []byte) []byte {
+	client, server := k.client.Addr().As16(), k.server.Addr().As16()
+	dst = append(append(dst, client[:]...), server[:]...)
+	dst = binary.LittleEndian.AppendUint16(dst, k.client.Port())
+	dst = binary.LittleEndian.AppendUint16(dst, k.server.Port())
+	dst = binary.LittleEndian.AppendUint32(dst, k.label)
+	bits := byte(0)
+	if k.udp {
+		bits |= 1
+	}
+	if k.client.Addr().Is4() { // a mapped address is another one
+		bits |= 2
+	}
+	return append(dst, bits)
+}
+
+// texts returns the strings of a connection.
+func (f *packetFlow) texts() [7]*string {
+	return [...]*string{&f.Window, &f.Conn, &f.Port, &f.Network, &f.Peer, &f.Listener, &f.ListenerName}
+}
+
+// appendFlow appends the bytes of f.
+func appendFlow(dst []byte, f *packetFlow) []byte {
+	bits := byte(0)
+	for i, b := range []bool{f.known[0], f.known[1], f.unnamed} {
+		if b {
+			bits |= 1 << i
+		}
+	}
+	dst = append(dst, bits)
+	dst = binary.LittleEndian.AppendUint16(dst, f.link)
+	dst = binary.LittleEndian.AppendUint32(dst, f.shift[0])
+	dst = binary.LittleEndian.AppendUint32(dst, f.shift[1])
+	dst = binary.AppendUvarint(dst, f.next.In)
+	dst = binary.AppendUvarint(dst, f.next.Out)
+	for _, s := range f.texts() {
+		dst = binary.AppendUvarint(dst, uint64(len(*s)))
+		dst = append(dst, *s...)
+	}
+	return dst
+}
+
+// parseFlow reads what appendFlow has appended.
+func parseFlow(b []byte) (*packetFlow, bool) {
+	const fixed = 11
+	if len(b) < fixed {
+		return nil, false
+	}
+	f := &packetFlow{
+		known: [2]bool{b[0]&1 != 0, b[0]&2 != 0}, unnamed: b[0]&4 != 0, link: binary.LittleEndian.Uint16(b[1:]),
+		shift: [2]uint32{binary.LittleEndian.Uint32(b[3:]), binary.LittleEndian.Uint32(b[7:])},
+	}
+	b = b[fixed:]
+	number := func() uint64 {
+		n, size := binary.Uvarint(b)
+		b = b[max(size, 0):]
+		return n
+	}
+	f.next.In, f.next.Out = number(), number()
+	for _, s := range f.texts() {
+		n := number()
+		if n > uint64(len(b)) {
+			return nil, false
+		}
+		*s, b = string(b[:n]), b[n:]
+	}
+	return f, len(b) == 0
+}
