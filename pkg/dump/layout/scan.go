@@ -35,7 +35,7 @@ func Scan(dir string) (*Directory, error) {
 			continue
 		}
 		switch {
-		case name == Index:
+		case IsIndex(name):
 			d.HasIndex = true
 		case name == FlowLog:
 			active = path
@@ -78,11 +78,10 @@ func (d *Directory) Finished(s *SegmentSet) bool {
 	if !d.HasIndex {
 		return false
 	}
-	lines, _ := ReadIndex(filepath.Join(d.Path, Index)) // a damaged line says nothing about s
-	return slices.ContainsFunc(lines, func(w WindowLine) bool { return strings.HasPrefix(w.Window, s.Window) })
+	return IndexHas(filepath.Join(d.Path, Index), s.Window, s.Run, s.Opened)
 }
 
-// archive is a file that the flow log was rotated to.
+// archive is a file that a log was rotated to.
 type archive struct {
 	path string
 	at   time.Time
