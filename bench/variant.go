@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -206,12 +207,17 @@ func (p *proxy) accounts() (seen, lost uint64, err error) {
 		return 0, 0, err
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	last := slices.DeleteFunc(lines, func(line []byte) bool { return bytes.HasPrefix(line, []byte(`{"mark"`)) })
+	if len(last) == 0 {
+		return 0, 0, errors.New("the index has no window")
+	}
+	line := last[len(last)-1]
 	var w layout.WindowLine
-	if err := json.Unmarshal(lines[len(lines)-1], &w); err != nil {
+	if err := json.Unmarshal(line, &w); err != nil {
 		return 0, 0, err
 	}
 	if w.Seen.In != w.Written.In+w.Lost.In || w.Seen.Out != w.Written.Out+w.Lost.Out {
-		return 0, 0, fmt.Errorf("the accounts of window %s do not add up: %s", w.Window, lines[len(lines)-1])
+		return 0, 0, fmt.Errorf("the accounts of window %s do not add up: %s", w.Window, line)
 	}
 	return w.Seen.In + w.Seen.Out, w.Lost.In + w.Lost.Out, nil
 }

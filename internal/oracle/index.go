@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,6 +36,10 @@ type Window struct {
 	Removed     []string          `json:"removed"`
 	Recovered   bool              `json:"recovered"`
 	Guard       string            `json:"guard"` // "off" or ""
+
+	PortsLeftOut   int `json:"ports_left_out"`
+	FilesLeftOut   int `json:"files_left_out"`
+	RemovedLeftOut int `json:"removed_left_out"`
 }
 
 // Skip is a line of the index about windows that did not open.
@@ -55,19 +59,17 @@ var skipMark = []byte(`{"skipped":`)
 // ReadSkips returns the lines about windows that did not open in dir's index, oldest
 // first. It refuses unknown fields.
 func ReadSkips(dir string) ([]Skip, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "dump_windows.jsonl"))
+	lines, err := indexLines(dir)
 	if err != nil {
-		return nil, fmt.Errorf("read index: %w", err)
+		return nil, err
 	}
 	var skips []Skip
-	for _, line := range bytes.Split(text, []byte("\n")) {
+	for _, line := range lines {
 		if !bytes.HasPrefix(line, skipMark) {
 			continue
 		}
 		var s Skip
-		d := json.NewDecoder(bytes.NewReader(line))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&s); err != nil {
+		if err := strict(line, &s); err != nil {
 			return nil, fmt.Errorf("%s: %w", line, err)
 		}
 		skips = append(skips, s)
@@ -75,32 +77,100 @@ func ReadSkips(dir string) ([]Skip, error) {
 	return skips, nil
 }
 
-// ReadIndex returns the windows in dir's index, oldest first. It refuses unknown
-// fields and accounts that do not add up.
-func ReadIndex(dir string) ([]Window, error) {
-	path := filepath.Join(dir, "dump_windows.jsonl")
-	text, err := os.ReadFile(path)
+// indexLines returns the lines of all files of dir's index, in their order.
+func indexLines(dir string) ([][]byte, error) {
+	const base = "dump_windows"
+	archives, err := filepath.Glob(filepath.Join(dir, base+"-*.jsonl"))
 	if err != nil {
-		return nil, fmt.Errorf("read index: %w", err)
+		return nil, err
+	}
+	slices.Sort(archives)
+	var text []byte
+	for _, path := range append(archives, filepath.Join(dir, base+".jsonl")) {
+		part, err := os.ReadFile(path)
+		if err != nil && !(errors.Is(err, os.ErrNotExist) && len(archives) > 0) {
+			return nil, fmt.Errorf("read index: %w", err)
+		}
+		text = append(text, part...)
+	}
+	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")), nil
+}
+
+// mark is a line of the index that amends the line of a window.
+type mark struct {
+	Mark    string   `json:"mark"` // the window, its first eight characters, or "*"
+	Run     string   `json:"run"`
+	Removed []string `json:"removed"`
+	Files   []string `json:"files"`
+}
+
+// ReadIndex returns the windows in dir's index, oldest first, as its marks amend them. It
+// refuses unknown fields, a window that comes twice and accounts that do not add up.
+func ReadIndex(dir string) ([]Window, error) {
+	lines, err := indexLines(dir)
+	if err != nil {
+		return nil, err
 	}
 	var windows []Window
-	text = slices.Concat(slices.DeleteFunc(bytes.SplitAfter(text, []byte("\n")), func(line []byte) bool {
-		return bytes.HasPrefix(line, skipMark)
-	})...)
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	for {
-		var w Window
-		switch err := d.Decode(&w); {
-		case errors.Is(err, io.EOF):
-			return windows, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s: line %d: %w", path, len(windows)+1, err)
+	var marks []mark
+	for n, line := range lines {
+		if len(line) == 0 || bytes.HasPrefix(line, skipMark) {
+			continue
 		}
-		if err := w.balance(); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, len(windows)+1, err)
+		if bytes.HasPrefix(line, []byte(`{"mark":`)) {
+			var m mark
+			if err := strict(line, &m); err != nil {
+				return nil, fmt.Errorf("index of %s: line %d: %w", dir, n+1, err)
+			}
+			marks = append(marks, m)
+			continue
+		}
+		var w Window
+		if err := errors.Join(strict(line, &w), w.balance()); err != nil {
+			return nil, fmt.Errorf("index of %s: line %d: %w", dir, n+1, err)
+		}
+		if slices.ContainsFunc(windows, func(o Window) bool { return o.Window == w.Window && o.Run == w.Run }) {
+			return nil, fmt.Errorf("index of %s: line %d: window %s comes twice", dir, n+1, w.Window)
 		}
 		windows = append(windows, w)
+	}
+	for i := range windows {
+		for _, m := range marks {
+			windows[i].amend(m)
+		}
+	}
+	return windows, nil
+}
+
+// strict decodes a line into v and refuses what v does not have.
+func strict(line []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// amend applies a mark.
+func (w *Window) amend(m mark) {
+	if m.Mark != "*" && (m.Run != w.Run || m.Mark != w.Window && !(len(m.Mark) == 8 && strings.HasPrefix(w.Window, m.Mark))) {
+		return
+	}
+	for _, name := range m.Files {
+		if !slices.Contains(w.Files, name) {
+			w.Files = append(w.Files, name)
+		}
+	}
+	for _, name := range m.Removed {
+		if m.Mark == "*" && !slices.Contains(w.Files, name) {
+			// A log that was rotated when the window was closed, or later.
+			stem, stamp, _ := strings.Cut(strings.TrimSuffix(name, ".log"), "-")
+			at, err := time.ParseInLocation("2006-01-02T15-04-05.000", stamp, time.Local)
+			if i := slices.Index(w.Files, stem+".log"); i >= 0 && err == nil && !at.Before(w.Closed.Truncate(time.Millisecond)) {
+				w.Files[i] = name
+			}
+		}
+		if slices.Contains(w.Files, name) && !slices.Contains(w.Removed, name) {
+			w.Removed = append(w.Removed, name)
+		}
 	}
 }
 

@@ -273,6 +273,7 @@ func TestUnreadFilesAreNamed(t *testing.T) {
 		"dump_tcp_copy.log.2.zst": "zstd -d", "dump_tcp_copy.log.1.bz2": "bzip2 -d", "dump_tcp_copy.log-20261127.xz": "xz -d", "dump_tcp_copy.log.lz4": "lz4 -d",
 		"dump_tcp_copy.log.old": "by its name", "dump_tcp_copy.log.bak": "by its name", "dump_tcp_copy.log~": "by its name", "dump_tcp_copy-x.log": "by its name",
 		"20261123T164147Z_0c748822_ujr4v2_001.pcapng.zst": "zstd -d", "20261123T164147Z_0c748822_ujr4v2_001.pcapng.1": "by its name",
+		"dump_windows.jsonl.2.gz": "gzip -d", "dump_windows.jsonl.old": "by its name", "dump_windows.jsonl.1": "",
 		"dump_tcp_copy.log.gz.tmp": "", "out.pcapng": "", "notes.txt": "", "dump_portrait_data.log.1": "", "dump_mem_dump.log.1.zst": "",
 	} {
 		dir := dumpDir(t, map[string]string{layout.FlowLog: line, name: "?"}, map[string][2]time.Time{windowA: {time.Unix(1_700_000_000, 0), time.Unix(1_700_000_001, 0)}})

@@ -18,13 +18,20 @@ func missingFiles(d *layout.Directory, f *Filter) []string {
 		}
 	}
 	var missing []string
-	indexed := map[string]bool{} // by the WindowPrefix of the window's id
+	indexed := map[string]bool{} // of sets that are there, by the WindowPrefix of the window's id
+	gone := map[string]bool{}    // files that marks have as removed, of windows without a line
+	sets, windows := map[string]bool{}, map[string]bool{}
+	for i := range d.Sets {
+		sets[d.Sets[i].Name], windows[d.Sets[i].Window] = true, true
+	}
 	if d.HasIndex {
-		lines, _ := layout.ReadIndex(filepath.Join(d.Path, layout.Index)) // its own damage is for those who list windows
-		for _, line := range lines {
-			indexed[layout.WindowPrefix(line.Window)] = true
+		index := filepath.Join(d.Path, layout.Index)
+		_ = layout.EachWindow(index, func(line *layout.WindowLine) error { // its own damage is for those who list windows
+			if prefix := layout.WindowPrefix(line.Window); windows[prefix] {
+				indexed[prefix] = true
+			}
 			if !strings.HasPrefix(line.Window, f.Window) || line.Closed.Before(f.Since) || !f.Until.IsZero() && line.Opened.After(f.Until) {
-				continue
+				return nil
 			}
 			removed := map[string]bool{}
 			for _, name := range line.Removed {
@@ -36,7 +43,16 @@ func missingFiles(d *layout.Directory, f *Filter) []string {
 					missing = append(missing, filepath.Join(d.Path, name))
 				}
 			}
-		}
+			return nil
+		})
+		_ = layout.EachMark(index, func(m *layout.Mark) error {
+			for _, name := range m.Removed {
+				if s, ok := layout.ParseSegment(layout.TrimGzip(name)); ok && sets[s.Set()] && !indexed[s.Window] {
+					gone[layout.TrimGzip(name)] = true
+				}
+			}
+			return nil
+		})
 	}
 	for i := range d.Sets {
 		set := &d.Sets[i]
@@ -44,7 +60,9 @@ func missingFiles(d *layout.Directory, f *Filter) []string {
 			continue
 		}
 		for _, name := range set.Missing() {
-			missing = append(missing, filepath.Join(d.Path, name))
+			if !gone[name] {
+				missing = append(missing, filepath.Join(d.Path, name))
+			}
 		}
 	}
 	return missing

@@ -37,26 +37,26 @@ func ParseArchive(name, log string) (t time.Time, ok bool) {
 	return t, err == nil
 }
 
-// flowArchive is what the name of a flow log's archive says of its place.
-type flowArchive struct {
+// rotation is what the name of a log's archive says of its place.
+type rotation struct {
 	at     time.Time // when it was rotated, in the local zone; zero where the name has a number
 	number int       // logrotate's: the highest is the oldest
 }
 
-// parseFlowArchive is ParseArchive for the flow log, and knows the names that logrotate
-// and MOSN's own roller give. MOSN's have a date or a date and hour, at which the file
-// begins (mosn.io/pkg/log/roller.go).
-func parseFlowArchive(name string) (a flowArchive, ok bool) {
-	if a.at, ok = ParseArchive(name, FlowLog); ok {
+// parseRotation is ParseArchive, and knows the names that logrotate and MOSN's own roller
+// give. MOSN's have a date or a date and hour, at which the file begins
+// (mosn.io/pkg/log/roller.go).
+func parseRotation(name, log string) (a rotation, ok bool) {
+	if a.at, ok = ParseArchive(name, log); ok {
 		return a, true
 	}
-	return parseRotated(name, FlowLog)
+	return parseRotated(name, log)
 }
 
 // parseRotated reads the names that logrotate gives a log: "<log>.1", and with dateext
 // "<log>-20261127" and whatever dateformat adds, with the extension at the end where the
 // configuration says so.
-func parseRotated(name, log string) (a flowArchive, ok bool) {
+func parseRotated(name, log string) (a rotation, ok bool) {
 	ext := filepath.Ext(log)
 	stamp, ok := strings.CutPrefix(name, log)
 	if !ok {
@@ -99,7 +99,7 @@ func parseRotated(name, log string) (a flowArchive, ok bool) {
 }
 
 // compare orders archives by their names, the oldest first.
-func (a flowArchive) compare(b flowArchive) int {
+func (a rotation) compare(b rotation) int {
 	switch {
 	case a.at.IsZero() && b.at.IsZero():
 		return b.number - a.number
@@ -125,8 +125,14 @@ func ArchivedBefore(path string, t time.Time) bool {
 // MayGrow reports whether a file of that name may still be written to: it is neither
 // an archive of the flow log nor compressed.
 func MayGrow(path string) bool {
-	_, archived := parseFlowArchive(filepath.Base(path))
+	_, archived := parseRotation(filepath.Base(path), FlowLog)
 	return !archived && TrimGzip(path) == path
+}
+
+// isIndexFile reports whether name is that of a file of the index, whoever has rotated it.
+func isIndexFile(name string) bool {
+	_, rotated := parseRotation(name, Index)
+	return rotated || name == Index
 }
 
 // unread returns why a file in a dump directory is not read although its name says that
@@ -146,6 +152,9 @@ func unread(name string) string {
 		}
 		rest = rest[:end]
 		_, ours = ParseSegment(rest)
+	}
+	if strings.HasPrefix(name, Index) && strings.HasSuffix(name, GzipExtension) {
+		return "decompress it with gzip -d"
 	}
 	for _, c := range []struct{ ext, program string }{{".zst", "zstd -d"}, {".bz2", "bzip2 -d"}, {".xz", "xz -d"}, {".lz4", "lz4 -d"}, {".lzma", "xz -d"}, {".Z", "uncompress"}, {".zip", "unzip"}} {
 		if strings.HasSuffix(name, c.ext) {

@@ -12,7 +12,7 @@ const (
 	PortraitLog      = "dump_portrait_data.log" // portraits
 	EffectiveConfigs = "dump_mem_dump.log"      // effective configurations of the proxy
 	StaticConfigs    = "dump_static_conf.log"   // configuration files of the proxy
-	Index            = "dump_windows.jsonl"     // finished windows, see WindowLine
+	Index            = "dump_windows.jsonl"     // finished windows, see WindowLine and Mark
 )
 
 // Ends of names.
@@ -34,13 +34,13 @@ const DefaultDir = "/home/admin/logs/mosn/dump"
 // home directory.
 func HomeDir(home string) string { return filepath.Join(home, "logs/mosn/dump") }
 
-// logs returns the names of the files that keep their names while they are written.
-func logs() []string {
+// Logs returns the names of the files that keep their names while they are written.
+func Logs() []string {
 	return []string{FlowLog, PortraitLog, EffectiveConfigs, StaticConfigs, Index}
 }
 
 // IsLog reports whether name is that of a file that keeps its name while it is written.
-func IsLog(name string) bool { return slices.Contains(logs(), name) }
+func IsLog(name string) bool { return slices.Contains(Logs(), name) }
 
 // IsOurs reports whether name is one that the recorder gives to a log, an archive
 // or a segment, also while it is compressed or replaced. An export that somebody
@@ -50,10 +50,17 @@ func IsOurs(name string) bool {
 	if _, ok := ParseSegment(name); ok {
 		return true
 	}
-	return slices.ContainsFunc(logs(), func(log string) bool {
+	return slices.ContainsFunc(Logs(), func(log string) bool {
 		_, archived := ParseArchive(name, log)
 		return archived || name == log
 	})
+}
+
+// IsIndex reports whether name is that of a file of the index: the one that is written,
+// or an archive.
+func IsIndex(name string) bool {
+	_, archived := ParseArchive(name, Index)
+	return archived || name == Index
 }
 
 // TrimGzip returns the name or path that a compressed file had before.

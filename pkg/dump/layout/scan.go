@@ -41,15 +41,15 @@ func Scan(dir string) (*Directory, error) {
 			continue
 		}
 		switch {
-		case name == Index:
+		case isIndexFile(name):
 			d.HasIndex = true
 		case name == FlowLog:
 			active = path
 		default:
 			if s, ok := ParseSegment(plain); ok {
 				addSegment(sets, s, path)
-			} else if a, ok := parseFlowArchive(plain); ok {
-				archives = append(archives, archive{path: path, flowArchive: a})
+			} else if a, ok := parseRotation(plain, FlowLog); ok {
+				archives = append(archives, archive{path: path, rotation: a})
 			} else if hint := unread(name); hint != "" {
 				d.Unread = append(d.Unread, Unread{Path: path, Hint: hint})
 			}
@@ -86,21 +86,20 @@ func (d *Directory) Finished(s *SegmentSet) bool {
 	if !d.HasIndex {
 		return false
 	}
-	lines, _ := ReadIndex(filepath.Join(d.Path, Index)) // a damaged line says nothing about s
-	return slices.ContainsFunc(lines, func(w WindowLine) bool { return strings.HasPrefix(w.Window, s.Window) })
+	return IndexHas(filepath.Join(d.Path, Index), s.Window, s.Run, s.Opened)
 }
 
-// archive is a file that the flow log was rotated to.
+// archive is a file that a log was rotated to.
 type archive struct {
 	path string
-	flowArchive
+	rotation
 }
 
 // inOrder returns the paths of archives by time, without one of the two forms that a
 // file has while it is being compressed.
 func inOrder(archives []archive) []string {
 	slices.SortFunc(archives, func(a, b archive) int {
-		if n := a.compare(b.flowArchive); n != 0 {
+		if n := a.compare(b.rotation); n != 0 {
 			return n
 		}
 		return strings.Compare(a.path, b.path)

@@ -1,11 +1,8 @@
 package layout
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
-	"os"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -37,6 +34,9 @@ func isSkip(text []byte) bool {
 }
 
 func parseSkip(text []byte) (SkipLine, bool) {
+	if !bytes.Contains(text, []byte(`"skipped"`)) {
+		return SkipLine{}, false
+	}
 	var line struct {
 		SkipLine
 		Window string `json:"window"`
@@ -45,32 +45,15 @@ func parseSkip(text []byte) (SkipLine, bool) {
 	return line.SkipLine, err == nil && line.Reason != "" && line.Window == ""
 }
 
-// ReadSkips returns the lines of skipped windows of an index file, in their order. It
-// passes over all others, also those that cannot be read: ReadIndex reports them.
+// ReadSkips returns the lines of skipped windows of the index at path, in their order. It
+// passes over all others, also those that cannot be read: EachWindow reports them.
 func ReadSkips(path string) ([]SkipLine, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	var lines []SkipLine
-	r := bufio.NewReaderSize(f, maxLine)
-	whole := true // the text read next begins a line
-	for {
-		text, err := r.ReadSlice('\n')
-		tooLong := errors.Is(err, bufio.ErrBufferFull)
-		if whole && !tooLong {
-			if l, ok := parseSkip(text); ok {
-				lines = append(lines, l)
-			}
+	err := EachLine(path, func(text []byte) error {
+		if l, ok := parseSkip(text); ok {
+			lines = append(lines, l)
 		}
-		whole = !tooLong
-		switch {
-		case err == nil || tooLong:
-		case errors.Is(err, io.EOF):
-			return lines, nil
-		default:
-			return lines, err
-		}
-	}
+		return nil
+	})
+	return lines, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 // maxRecord is the longest window that the admin API opens.
@@ -122,9 +123,13 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	q := t.query(ctx, []string{s.Output.Dir})
 	q.Options.Filter.Window = id
 	for range lineTries {
-		windows, err := q.Indexed()
+		var windows []query.Window
+		err := q.Indexed(func(w query.Window) error {
+			windows = append(windows, w)
+			return nil
+		})
 		if err == nil && len(windows) > 0 {
-			return t.printWindows(cmd, o, windows, nil)
+			return t.printWindows(cmd, o, eachOf(windows), nil)
 		}
 		timer := time.NewTimer(lineWait)
 		<-timer.C

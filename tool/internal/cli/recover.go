@@ -56,7 +56,7 @@ this when there is none. Processes that are alive are left alone.`,
 			fmt.Fprintf(t.stderr, "tcpcopyctl: no killed process has left anything for %s\n", printable(dir))
 			return nil
 		}
-		return errors.Join(t.printWindows(cmd, o, windows, nil), errors.Join(faults...))
+		return errors.Join(t.printWindows(cmd, o, eachOf(windows), nil), errors.Join(faults...))
 	}
 	return cmd
 }

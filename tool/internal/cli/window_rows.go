@@ -20,9 +20,24 @@ type windowRow struct {
 	Rebuilt bool `json:"rebuilt,omitempty"` // worked out of the records
 }
 
+// eachWindow calls show with windows, one after the other, until show returns an error.
+type eachWindow func(show func(query.Window) error) error
+
+// eachOf is the eachWindow of a slice.
+func eachOf(windows []query.Window) eachWindow {
+	return func(show func(query.Window) error) error {
+		for _, w := range windows {
+			if err := show(w); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // printWindows prints windows, and those that did not open between them, as a table or
 // as JSON lines.
-func (t *tool) printWindows(cmd *cobra.Command, o *output, windows []query.Window, skips []layout.SkipLine) error {
+func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, skips []layout.SkipLine) error {
 	asJSON, err := o.json(cmd)
 	if err != nil {
 		return err
@@ -54,21 +69,25 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows []query.Windo
 
 // eachInOrder calls window for each window and skip for each that did not open, in the
 // order of time. The windows keep their order among each other, and so do the skips.
-func eachInOrder(windows []query.Window, skips []layout.SkipLine, window func(*query.Window) error, skip func(*layout.SkipLine) error) error {
-	for len(windows) > 0 || len(skips) > 0 {
-		var err error
-		if len(windows) == 0 || len(skips) > 0 && skips[0].First.Before(windows[0].Opened) {
-			err = skip(&skips[0])
+func eachInOrder(windows eachWindow, skips []layout.SkipLine, window func(*query.Window) error, skip func(*layout.SkipLine) error) error {
+	skipUntil := func(isDue func(*layout.SkipLine) bool) error {
+		for len(skips) > 0 && isDue(&skips[0]) {
+			if err := skip(&skips[0]); err != nil {
+				return err
+			}
 			skips = skips[1:]
-		} else {
-			err = window(&windows[0])
-			windows = windows[1:]
 		}
-		if err != nil {
+		return nil
+	}
+	if err := windows(func(w query.Window) error {
+		if err := skipUntil(func(l *layout.SkipLine) bool { return l.First.Before(w.Opened) }); err != nil {
 			return err
 		}
+		return window(&w)
+	}); err != nil {
+		return err
 	}
-	return nil
+	return skipUntil(func(*layout.SkipLine) bool { return true })
 }
 
 // maxWhy bounds the words of a reason in a table, in characters.
@@ -84,7 +103,7 @@ func skipText(s *record.Skip) string {
 }
 
 // writeWindows writes windows, and those that did not open, as JSON lines.
-func writeWindows(w io.Writer, windows []query.Window, skips []layout.SkipLine) error {
+func writeWindows(w io.Writer, windows eachWindow, skips []layout.SkipLine) error {
 	e := newJSONLines(w)
 	return eachInOrder(windows, skips, func(window *query.Window) error {
 		row := windowRow(*window)

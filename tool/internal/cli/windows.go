@@ -31,33 +31,23 @@ reason in the place of the losses.`,
 		if err != nil {
 			return err
 		}
-		windows, err := q.Windows(cmd.Context(), scan)
-		if err != nil {
-			return err
-		}
 		skips, err := q.Skips()
 		if err != nil {
 			return err
 		}
-		if err := t.printWindows(cmd, o, windows, skips); err != nil {
+		var lost uint64
+		if err := t.printWindows(cmd, o, func(show func(query.Window) error) error {
+			return q.Windows(cmd.Context(), scan, func(w query.Window) error {
+				lost += w.Lost.In + w.Lost.Out
+				return show(w)
+			})
+		}, skips); err != nil {
 			return err
 		}
-		if check {
-			return checkLosses(windows)
+		if check && lost > 0 {
+			return fmt.Errorf("%w: %s lost", errFound, size(lost))
 		}
 		return nil
 	}
 	return cmd
-}
-
-// checkLosses returns errFound if a window lost bytes.
-func checkLosses(windows []query.Window) error {
-	var lost uint64
-	for _, w := range windows {
-		lost += w.Lost.In + w.Lost.Out
-	}
-	if lost > 0 {
-		return fmt.Errorf("%w: %s lost", errFound, size(lost))
-	}
-	return nil
 }

@@ -95,10 +95,15 @@ func TestGapsStandBetweenRecords(t *testing.T) {
 
 func TestWindowsAreWorkedOutWhereThereIsNoIndex(t *testing.T) {
 	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65")}
-	if _, err := q.Indexed(); !errors.Is(err, os.ErrNotExist) {
+	var all []query.Window
+	add := func(w query.Window) error {
+		all = append(all, w)
+		return nil
+	}
+	if err := q.Indexed(add); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the index: %v", err)
 	}
-	all, err := q.Windows(context.Background(), false)
+	err := q.Windows(context.Background(), false, add)
 	if err != nil || len(all) != 1 || !all[0].Rebuilt || all[0].Window != "w" {
 		t.Errorf("%+v, %v", all, err)
 	}

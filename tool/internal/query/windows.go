@@ -20,39 +20,55 @@ type Window struct {
 	Rebuilt bool // worked out of the records, because the index does not have it
 }
 
-// Windows returns the windows in which records are wanted, in the order in which
-// they opened. They come from the index. They are worked out of the records where
-// scan is set, where there is no index, and where the filter selects by what an
-// index does not have.
-func (q *Query) Windows(ctx context.Context, scan bool) ([]Window, error) {
-	indexed, err := q.Indexed()
-	missing := errors.Is(err, os.ErrNotExist)
-	if err != nil && !missing {
-		return nil, err
+// Windows calls f with the windows in which records are wanted, in the order of the
+// index. They are worked out of the records where scan is set, where there is no index,
+// and where the filter selects by what an index does not have: then they come in the
+// order in which they opened. Windows stops at the first error of f and returns it.
+func (q *Query) Windows(ctx context.Context, scan bool, f func(Window) error) error {
+	o := &q.Options.Filter
+	byRecords := o.Conn != "" || o.Peer.IsValid() || o.PeerPort != 0 || o.Only != nil
+	if !scan && !byRecords {
+		err := q.Indexed(func(w Window) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f(w)
+		})
+		if !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
-	f := &q.Options.Filter
-	byRecords := f.Conn != "" || f.Peer.IsValid() || f.PeerPort != 0 || f.Only != nil
-	if byRecords {
-		indexed = nil // the index has no connections
-	}
-	if !missing && !scan && !byRecords {
-		return indexed, nil
+	var all []Window
+	known := map[string]bool{}
+	if !byRecords { // of connections the index knows nothing
+		err := q.Indexed(func(w Window) error {
+			all = append(all, w)
+			known[w.Window] = true
+			return nil
+		})
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	rebuilt := dump.NewWindows()
 	if err := q.Each(ctx, func(r *record.Record) error {
 		rebuilt.Add(r)
 		return nil
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	all := indexed
 	for _, line := range rebuilt.Lines() {
-		if !slices.ContainsFunc(all, func(w Window) bool { return w.Window == line.Window }) {
+		if !known[line.Window] {
 			all = append(all, Window{line, true})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Window) int { return a.Opened.Compare(b.Opened) })
-	return all, nil
+	for _, w := range all {
+		if err := f(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Skips returns the lines of the directory's index about windows that did not open, in
@@ -95,39 +111,52 @@ func (q *Query) index() (string, error) {
 	if IsDir(path) {
 		return filepath.Join(path, layout.Index), nil
 	}
-	if path == "-" || filepath.Base(path) != layout.Index {
+	if path == "-" || !layout.IsIndex(filepath.Base(path)) {
 		return "", os.ErrNotExist
 	}
 	return path, nil
 }
 
-// Indexed returns the windows of the directory's index that the filter's window,
-// port and times want, in the order of the index. Path may be the index itself. The
-// error is os.ErrNotExist where there is no index.
-func (q *Query) Indexed() ([]Window, error) {
+// Indexed calls f with the windows of the directory's index that the filter's window,
+// port and times want, in the order of the index. Path may be the index itself. In a
+// directory, the removed files of a window are those that are not there. Indexed stops
+// at the first error of f and returns it. The error is os.ErrNotExist where there is
+// no index.
+func (q *Query) Indexed(f func(Window) error) error {
+	located, err := q.Locate()
+	if err != nil {
+		return err
+	}
 	path, err := q.index()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	lines, err := layout.ReadIndex(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	if err := q.reportDamage(err); err != nil {
-		return nil, err
-	}
-	f := &q.Options.Filter
-	var wanted []Window
-	for i := range lines {
-		w := &lines[i]
-		if strings.HasPrefix(w.Window, f.Window) &&
-			(f.Port == "" || slices.Contains(w.Ports, f.Port)) &&
-			(f.Since.IsZero() || !w.Closed.Before(f.Since)) &&
-			(f.Until.IsZero() || w.Opened.Before(f.Until)) {
-			wanted = append(wanted, Window{w, false})
+	var files *layout.Present
+	if IsDir(located) {
+		if files, err = layout.NewPresent(located); err != nil {
+			return err
 		}
 	}
-	return wanted, nil
+	o := &q.Options.Filter
+	var stopped error
+	err = layout.EachWindow(path, func(w *layout.WindowLine) error {
+		// A window whose ports are not all in its line may have had this one.
+		if !strings.HasPrefix(w.Window, o.Window) ||
+			o.Port != "" && !slices.Contains(w.Ports, o.Port) && w.PortsLeftOut == 0 ||
+			!o.Since.IsZero() && w.Closed.Before(o.Since) ||
+			!o.Until.IsZero() && !w.Opened.Before(o.Until) {
+			return nil
+		}
+		if files != nil {
+			files.Amend(w)
+		}
+		stopped = f(Window{w, false})
+		return stopped
+	})
+	if stopped != nil || errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return q.reportDamage(err)
 }
 
 // reportDamage reports the damage that is joined in err and returns the other

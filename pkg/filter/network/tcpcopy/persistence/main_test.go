@@ -11,6 +11,9 @@ import (
 // there are no tests: it writes, and kills itself.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(victimDir); dir != "" {
+		if point := os.Getenv(victimPoint); point != "" {
+			beKilledAt(dir, Format(os.Getenv(victimFormat)), point)
+		}
 		beKilled(dir, Format(os.Getenv(victimFormat)))
 	}
 	goleak.VerifyTestMain(m)

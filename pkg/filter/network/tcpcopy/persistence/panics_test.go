@@ -9,6 +9,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/clock"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -88,7 +89,7 @@ func TestLostIndexLinesAreCounted(t *testing.T) {
 	if n := r.store.Stats().IndexLost; n != 0 {
 		t.Errorf("%d lines are lost already", n)
 	}
-	r.store.writeIndex(make([]byte, maxUnindexed))
+	r.store.unindexed.add(make([]byte, maxUnindexed), &buffer.Spool{})
 	r.store.Close()
 	if n := r.store.Stats().IndexLost; n != 3 {
 		t.Errorf("%d lines are lost, of 3", n)

@@ -29,7 +29,7 @@ type pipeline struct {
 
 func newPipeline(s *Session, src source) *pipeline {
 	p := &pipeline{session: s, source: src, clock: buffer.NewClock(s.begun)}
-	p.flows = flowTable{window: s.window.ID, ports: s.addPort}
+	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort}
 	p.stages = []stage{&p.flows}
 	for i, f := range s.store.config.Formats {
 		p.outputs = append(p.outputs, newFileOutput(p, i, f))

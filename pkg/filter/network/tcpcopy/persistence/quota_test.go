@@ -155,18 +155,60 @@ func TestOldSegmentsGo(t *testing.T) {
 	}
 }
 
-// A file that goes while its window's line is on its way to the index is marked in
-// the line even so.
-func TestALateRemovalIsMarked(t *testing.T) {
-	r := newHarness(t, func(c *Config) { c.Formats = []Format{FormatPcapng} }, nil)
-	w := r.window(1, func(s *Session) { newPeer(r.run, 1).say(s, record.In, []byte("x")) })
-	if len(w.Files) != 1 {
-		t.Fatalf("files %q", w.Files)
+// A window with very many segments has its line: the accounts are there, and the lists
+// say how much they leave out.
+func TestALineWithVeryManyFilesIsWritten(t *testing.T) {
+	r := newHarness(t, func(c *Config) {
+		c.BufferSize, c.MaxTotal, c.Formats = 4<<20, minMaxTotal, []Format{FormatPcapng}
+	}, nil)
+	p := newPeer(r.run, 1)
+	const bytes, records = 30_000, 3000 // of a segment of 128 KiB at most
+	w := r.window(1, func(s *Session) {
+		for n := range records {
+			p.say(s, record.In, make([]byte, bytes))
+			if n%50 == 49 {
+				awaitWritten(t, s)
+			}
+		}
+	})
+	if w.Seen.In != bytes*records || w.Written.In == 0 {
+		t.Errorf("accounts %+v", w)
 	}
-	if err := os.Remove(filepath.Join(r.dir, w.Files[0])); err != nil {
+	if len(w.Files)+w.FilesLeftOut < 400 || w.FilesLeftOut == 0 {
+		t.Errorf("%d files and %d more", len(w.Files), w.FilesLeftOut)
+	}
+	there := 0
+	for _, name := range w.Files {
+		if exists(filepath.Join(r.dir, name)) {
+			there++
+		}
+	}
+	if there == 0 {
+		t.Errorf("none of %d files is there", len(w.Files))
+	}
+	r.store.dir.Wait()
+	if got := usage(t, r.dir); got > minMaxTotal {
+		t.Errorf("the files take %d bytes", got)
+	}
+	// Each segment that is there is found by its name.
+	for _, name := range r.indexed(1).Removed {
+		if exists(filepath.Join(r.dir, name)) {
+			t.Errorf("%s is there", name)
+		}
+	}
+	files, err := layout.IndexFiles(filepath.Join(r.dir, layout.Index))
+	if err != nil {
 		t.Fatal(err)
 	}
-	r.store.markLate(w.Files, nil)
-	same(t, "removed", r.indexed(1).Removed, w.Files)
-	r.quiet()
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(text), "\n") {
+			if len(line) > r.store.dir.Index().MaxLine() {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+	}
 }

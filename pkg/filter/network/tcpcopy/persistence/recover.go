@@ -105,6 +105,12 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 		return r, true
 	}
 	defer store.Close()
+	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), h.Window, h.Run, h.Opened) {
+		// The process was killed between the line and the removal of the spool: all
+		// that comes before the line was done.
+		s.Remove()
+		return r, false
+	}
 	session, err := deadSession(store, s)
 	if err != nil {
 		s.Leave()
@@ -119,7 +125,13 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 		return r, true
 	}
 	r.Err = damage
-	r.Window = store.finish(session, closed, true)
+	line, written := store.finish(session, session.died(closed), true)
+	r.Window = line
+	if !written {
+		s.Leave()
+		r.Err = errors.Join(damage, errors.New("kept for the next try: the line of its window cannot be written to the index"))
+		return r, true
+	}
 	s.Remove()
 	return r, true
 }
@@ -136,12 +148,15 @@ func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 		return nil, err
 	}
 	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}, l, mem, s)
-	if session.segments != nil {
-		if err := session.segments.Resume(); err != nil {
-			mem.Free()
-			return nil, err
-		}
+	session.contents.load()
+	stored := session.contents.stored()
+	for _, log := range store.logs() {
+		log.Adopt(stored.Logs[log.Name()])
 	}
+	if session.segments != nil {
+		session.segments.Resume(stored.Segments)
+	}
+	session.observeFiles()
 	for i := range h.Workers {
 		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i)))
 	}

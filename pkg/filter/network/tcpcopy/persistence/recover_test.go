@@ -76,10 +76,10 @@ func victimConfig(dir string, format Format) Config {
 }
 
 // killVictim runs a process until it has killed itself.
-func killVictim(t *testing.T, dir string, format Format) {
+func killVictim(t *testing.T, dir string, format Format, more ...string) {
 	t.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^$")
-	c.Env = append(os.Environ(), victimDir+"="+dir, victimFormat+"="+string(format))
+	c.Env = append(append(os.Environ(), victimDir+"="+dir, victimFormat+"="+string(format)), more...)
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {

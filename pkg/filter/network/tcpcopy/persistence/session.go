@@ -2,8 +2,6 @@ package persistence
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -34,10 +32,10 @@ type Session struct {
 
 	portraits chan portrait // accepted and not yet written
 	hangs     *hangWatch    // nil in a recovery
+	contents  *contents
 
 	mu        sync.Mutex                  // guards the rest
 	portrayed map[model.BusinessType]bool // business types that have had their portrait; nil once closed
-	ports     map[string]bool
 }
 
 // startSession prepares the memory of a window's session and starts its workers.
@@ -63,6 +61,7 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 		return nil, err
 	}
 	s := newSession(store, w, l, mem, spool)
+	s.observeFiles()
 	spool.Populate(l.Geometry)
 	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
 	for _, sh := range s.shards {
@@ -91,7 +90,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
 		portrayed: map[model.BusinessType]bool{},
-		ports:     map[string]bool{},
+		contents:  newContents(spool.Window()),
 	}
 	if store.config.Has(FormatPcapng) {
 		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
@@ -100,6 +99,18 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 		store.flowLog.SetMemory(mem.Next(l.encoded))
 	}
 	return s
+}
+
+// observeFiles has the session's contents follow the names of the files that it has, until
+// the window is finished.
+func (s *Session) observeFiles() {
+	for _, log := range s.store.logs() {
+		name := log.Name()
+		log.Observe(func(files logdir.FileNames) { s.contents.setFiles(name, files) })
+	}
+	if s.segments != nil {
+		s.segments.Observe(s.contents.setSegments)
+	}
 }
 
 // Data copies the n bytes that pieces hold, which have just passed on c
@@ -154,6 +165,9 @@ func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the 
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
 	closed = s.plausible(closed)
+	if w := s.contents.state; w != nil {
+		w.SetClosed(closed.UnixNano())
+	}
 	defer s.hangs.end()
 	s.stopWorkers()
 	s.store.finish(s, closed, false)
@@ -237,17 +251,4 @@ func (s *Session) Buffered() int64 {
 func (s *Session) shard(c *Conn) *buffer.Shard {
 	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth multiplies
 	return s.shards[uint32(c.ID*golden>>32)%uint32(len(s.shards))]
-}
-
-func (s *Session) addPort(port string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ports[port] = true
-}
-
-// portList returns the listeners' ports that the window has records of, sorted.
-func (s *Session) portList() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string{}, slices.Sorted(maps.Keys(s.ports))...)
 }

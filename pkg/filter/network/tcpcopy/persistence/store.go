@@ -1,7 +1,6 @@
 package persistence
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -60,9 +59,7 @@ type Store struct {
 	effective *snapshots
 	static    *snapshots
 
-	// unindexed are lines that the index does not have yet because it could not be written;
-	// the goroutine that closes windows has it, and Close after that.
-	unindexed []byte
+	unindexed *unindexed
 
 	alerting   sync.Mutex
 	alerted    map[string]time.Time    // when there was an alert of that kind; guarded by alerting
@@ -120,6 +117,7 @@ func open(config Config, host Host) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{config: config, host: host, alerted: map[string]time.Time{}}
+	s.unindexed = &unindexed{store: s}
 	if s.host.Clock == nil {
 		s.host.Clock = clock.System()
 	}
@@ -214,42 +212,55 @@ func (s *Store) Seal() (window string) {
 	return s.opening
 }
 
-// finish ends what the store has of a session whose workers are done.
-func (s *Store) finish(session *Session, closed time.Time, recovered bool) layout.WindowLine {
+// logs returns the logs that a window may have files of, in the order in which its line
+// names them.
+func (s *Store) logs() []*logdir.AppendLog {
+	return []*logdir.AppendLog{s.flowLog, s.portraits, s.effective.file, s.static.file}
+}
+
+// finish ends what the store has of a session whose workers are done. It reports whether
+// the window's line is in the index; if it is not, the session's spool may be kept.
+func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line layout.WindowLine, written bool) {
 	accounts := session.Accounts()
-	var files []string
+	var segments logdir.FileNames
 	if session.segments != nil {
-		files = session.segments.Finish(closed)
+		segments = session.segments.Finish(closed)
 	}
 	session.hangs.step()
-	files = append(files, s.flowLog.DrainNames()...)
-	portraits := s.portraits.DrainNames()
-	files = append(files, portraits...)
-	if accounts.Written != (record.PerDirection{}) || len(portraits) > 0 {
+	if accounts.Written != (record.PerDirection{}) || s.portraits.HasNames() {
 		for _, snap := range []*snapshots{s.effective, s.static} {
 			if err := snap.write(session.window.ID, s.host.Clock.Now()); err != nil {
 				s.alert("snapshot", err)
 			}
-			files = append(files, snap.file.DrainNames()...)
 		}
 	}
 	session.hangs.step()
-	line := layout.WindowLine{
+	files, leftOut := append([]string{}, segments.Names...), segments.LeftOut
+	for _, log := range s.logs() {
+		names := log.DrainNames()
+		files, leftOut = append(files, names.Names...), leftOut+names.LeftOut
+		log.Observe(nil)
+	}
+	ports, portsLeftOut := session.contents.ports()
+	line = layout.WindowLine{
 		Window:   session.window.ID,
 		Trigger:  session.window.Trigger,
 		Opened:   session.window.Opened,
 		Closed:   closed,
 		Run:      s.host.Run,
-		Ports:    session.portList(),
+		Ports:    ports,
 		Accounts: accounts,
-		Files:    append([]string{}, files...),
+		Files:    files,
 		Removed:  s.dir.Missing(files),
 
 		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
+
+		PortsLeftOut: portsLeftOut,
+		FilesLeftOut: leftOut,
 	}
-	s.writeIndex(line.AppendJSON(nil))
-	s.markLate(files, line.Removed)
+	line.Shorten(s.dir.Index().MaxLine())
+	written = s.unindexed.add(line.AppendJSON(nil), session.spool)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,11 +268,14 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 	s.windows++
 	t := session.tally()
 	s.totals.Add(&t)
-	return line
+	return line, written
 }
 
 // forget ends what the store has of a session that is discarded.
 func (s *Store) forget() {
+	for _, log := range s.logs() {
+		log.Observe(nil)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = nil
@@ -280,33 +294,6 @@ func (s *Store) WriteSkips(skips []record.Skip) error {
 		return err
 	}
 	return nil
-}
-
-// markLate marks those of a window's files that retention has removed while the
-// window's line was on its way to the index, and that the line does not have as
-// removed.
-func (s *Store) markLate(files, marked []string) {
-	if err := s.dir.Index().MarkMissing(files, marked); err != nil {
-		s.alert("retention", err)
-	}
-}
-
-// maxUnindexed bounds the lines of the index that wait for being written.
-const maxUnindexed = 1 << 20
-
-// writeIndex writes a line of the index, after those that could not be written
-// before. It is called from one goroutine at a time.
-func (s *Store) writeIndex(line []byte) {
-	if len(s.unindexed)+len(line) <= maxUnindexed {
-		s.unindexed = append(s.unindexed, line...)
-	} else {
-		s.noIndex.Add(1)
-	}
-	if err := s.dir.Index().Append(s.unindexed); err != nil {
-		s.alert("index", err)
-		return
-	}
-	s.unindexed = nil
 }
 
 // Stats is what a store has done up to now.
@@ -344,14 +331,9 @@ func (s *Store) Stats() Stats {
 // must have been closed. It is idempotent.
 func (s *Store) Close() {
 	s.mu.Lock()
-	again := s.closed
 	s.sealed, s.closed = true, true
 	s.mu.Unlock()
-	if !again && len(s.unindexed) > 0 {
-		s.writeIndex(nil)
-		s.noIndex.Add(uint64(bytes.Count(s.unindexed, []byte("\n"))))
-		s.unindexed = nil
-	}
+	s.unindexed.close()
 	for _, l := range s.subscribers() {
 		l.finish()
 	}

@@ -30,6 +30,7 @@ func (w *worker) run() {
 		case <-w.shard.Full():
 			w.drain()
 		case <-ticker.C:
+			session.contents.alive(w.pipeline.clock.Now())
 			w.drain()
 		case <-session.stop:
 			w.pipeline.retry() // the last chance

@@ -103,7 +103,7 @@ func (s *Spool) readHeader(limits Limits) error {
 		return errors.Join(ErrSpool, err)
 	}
 	h := s.header
-	if h.Version != spoolVersion || h.Workers < 1 || h.Workers > limits.Workers || h.Batch < 1 || int64(h.Batch) > limits.Buffer ||
+	if h.Version != spoolVersion && h.Version != versionWithoutWindow || h.Workers < 1 || h.Workers > limits.Workers || h.Batch < 1 || int64(h.Batch) > limits.Buffer ||
 		h.Batch%PageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxOutputs ||
 		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", ErrSpool, h)
@@ -126,6 +126,9 @@ func (s *Spool) Path() string { return s.file.Name() }
 // Leave closes a spool and keeps its files.
 func (s *Spool) Leave() {
 	s.unmap()
+	if s.file == nil {
+		return // it is kept
+	}
 	_ = s.file.Close()
 	s.dir.Close()
 }

@@ -26,6 +26,7 @@ import (
 //
 //	    0  magic, length of the header, header as JSON
 //	 4096  a ShardState for each shard
+//	       from the next page on a WindowState
 //	2 MiB  two batches for each shard, page-aligned; further on where the states need more
 //
 // What lies between has no blocks.
@@ -40,6 +41,7 @@ type Spool struct {
 	header  SpoolHeader
 	mapped  mapping // the whole file
 	states  []*ShardState
+	window  *WindowState // nil in a spool of the version before
 }
 
 // SpoolHeader is what a recovery must know of the session.
@@ -57,14 +59,21 @@ type SpoolHeader struct {
 }
 
 const (
-	spoolVersion = 3
-	spoolMagic   = "TCSPOOL\n"
+	spoolVersion = 4
+	// versionWithoutWindow is the version before, without a WindowState.
+	versionWithoutWindow = 3
+	spoolMagic           = "TCSPOOL\n"
 )
 
+// windowAt returns where the WindowState of a spool begins.
+func windowAt(workers int) int {
+	return (PageSize + workers*int(unsafe.Sizeof(ShardState{})) + PageSize - 1) &^ (PageSize - 1)
+}
+
 // spoolSize returns the size of a spool, where its states end and where its batches
-// begin.
+// begin. In the version before, the states end sooner and the rest is the same.
 func spoolSize(workers, batch int) (size, states, batches int) {
-	states = PageSize + workers*int(unsafe.Sizeof(ShardState{}))
+	states = windowAt(workers) + windowStateSize
 	batches = (states + largePage - 1) &^ (largePage - 1)
 	return batches + 2*workers*batch, states, batches
 }
@@ -146,6 +155,9 @@ func (s *Spool) overlay() {
 		at := PageSize + i*int(unsafe.Sizeof(ShardState{}))
 		s.states[i] = (*ShardState)(unsafe.Pointer(&s.mapped.mem[at]))
 	}
+	if s.header.Version != versionWithoutWindow {
+		s.window = (*WindowState)(unsafe.Pointer(&s.mapped.mem[windowAt(s.header.Workers)]))
+	}
 }
 
 // batchMemory returns the memory of one of the two batches of a shard.
@@ -196,8 +208,32 @@ func (s *Spool) Remove() {
 
 func (s *Spool) unmap() {
 	s.mapped.free()
-	s.states = nil
+	s.states, s.window = nil, nil
 }
 
 // State returns how far the batches of a shard have got.
 func (s *Spool) State(shard int) *ShardState { return s.states[shard] }
+
+// Window returns what a recovery knows of the window, nil in a spool of the version before.
+func (s *Spool) Window() *WindowState { return s.window }
+
+// Keep gives the memory back and keeps the file, without its batches and locked: it is the
+// result's, which the caller ends with Remove or Leave, and s is empty. It is for a
+// session whose entries are all dealt with, and whose line the index does not have yet.
+// Plain memory is not kept, and the result is nil.
+func (s *Spool) Keep() *Spool {
+	if s.file == nil {
+		return nil
+	}
+	size, _, batches := spoolSize(s.header.Workers, s.header.Batch)
+	for _, state := range s.states {
+		for i := range state.batches {
+			state.batches[i].used.Store(0)
+		}
+	}
+	s.unmap()
+	_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(batches), int64(size-batches))
+	kept := *s
+	*s = Spool{header: s.header}
+	return &kept
+}

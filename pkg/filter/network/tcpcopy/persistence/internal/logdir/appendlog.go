@@ -34,6 +34,9 @@ type AppendLog struct {
 	info    func(format string, args ...any)
 	quota   *quota // nil limits nothing
 	archive *archive
+	// wholeLine reports whether the end of the file is a line without its newline, which
+	// stays; nil says never.
+	wholeLine func(text []byte) bool
 
 	mu        sync.Mutex      // guards the rest; held between Begin and End
 	file      *os.File        // nil until the first chunk and after a failure
@@ -44,11 +47,15 @@ type AppendLog struct {
 	createdAt time.Time       // when the first line of the file was written, about
 	overdue   bool            // the file was to be rolled when the transaction began, for its age
 	backoff   backoff
-	names     []string // base names that chunks have gone to since DrainNames
+	names     fileNames // that chunks have gone to since DrainNames
+	observe   func(FileNames)
 }
 
 // Path returns the path of the file that is appended to.
 func (a *AppendLog) Path() string { return a.folder.Join(a.name) }
+
+// Name returns the base name of the file that is appended to.
+func (a *AppendLog) Name() string { return a.name }
 
 // OpenToRead opens the file that is appended to, for reading. The caller closes it.
 func (a *AppendLog) OpenToRead() (*os.File, error) { return a.folder.OpenToRead(a.name) }
@@ -251,12 +258,17 @@ func (a *AppendLog) appendLocked(chunk []byte, now time.Time) error {
 		}
 	}
 	defer func() { _ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN) }()
+	known := a.names.has(a.name)
+	a.addNameLocked(a.name) // before: a killed process may have written
 	if _, err := a.file.WriteAt(chunk, size); err != nil {
+		if !known {
+			a.names.drop(a.name)
+			a.observeLocked()
+		}
 		// What was written of the chunk goes away again.
 		return errors.Join(err, a.file.Truncate(size))
 	}
 	a.lastSize = size + int64(len(chunk))
-	a.addNameLocked(a.name)
 	return nil
 }
 
@@ -296,7 +308,26 @@ func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
 			a.checked = err == nil
 			return size, err
 		}
+		a.rolledByOtherLocked()
 		a.closeLocked() // rolled by another process, or removed
+	}
+}
+
+// rolledByOtherLocked finds the archive that another process has made of the file.
+func (a *AppendLog) rolledByOtherLocked() {
+	if !a.names.has(a.name) {
+		return
+	}
+	archives, err := a.folder.archivesOf(a.name)
+	if err != nil {
+		return
+	}
+	for _, f := range archives { // newest first
+		if a.folder.Is(a.file, f.name) {
+			a.names.replace(a.name, f.name)
+			a.observeLocked()
+			return
+		}
 	}
 }
 
@@ -321,11 +352,32 @@ func (a *AppendLog) truncateTornLineLocked(size int64) (int64, error) {
 	if end == size {
 		return size, nil
 	}
+	if whole, err := a.endLineLocked(end, size); whole || err != nil {
+		return size + 1, err
+	}
 	if err := a.file.Truncate(end); err != nil {
 		return 0, fmt.Errorf("cut the incomplete last line off %s: %w", a.Path(), err)
 	}
 	a.info("%s: an incomplete last line of %d bytes is cut off", a.Path(), size-end)
 	return end, nil
+}
+
+// endLineLocked writes the newline that is missing behind what the file has from start
+// on, if that is a whole line.
+func (a *AppendLog) endLineLocked(start, size int64) (whole bool, err error) {
+	const most = 1 << 20
+	if a.wholeLine == nil || size-start > most {
+		return false, nil
+	}
+	text := make([]byte, size-start)
+	if _, err := a.file.ReadAt(text, start); err != nil {
+		return false, fmt.Errorf("read the last line of %s: %w", a.Path(), err)
+	}
+	if !a.wholeLine(text) {
+		return false, nil
+	}
+	_, err = a.file.WriteAt([]byte("\n"), size)
+	return true, err
 }
 
 func (a *AppendLog) openLocked(now time.Time) error {
@@ -347,14 +399,24 @@ func (a *AppendLog) openLocked(now time.Time) error {
 
 // rollLocked renames the file, which the caller has locked.
 func (a *AppendLog) rollLocked(now time.Time) error {
-	name, err := a.archive.rename(a.name, now)
+	planned := ""
+	_, err := a.archive.rename(a.name, now, func(name string) {
+		if !a.names.has(a.name) {
+			return
+		}
+		planned = name
+		// Where the process is killed now, either is true.
+		a.names.replace(a.name, planned)
+		a.names.add(a.name)
+		a.observeLocked()
+	})
 	if err != nil {
+		a.names.drop(planned)
+		a.observeLocked()
 		return err
 	}
-	if slices.Contains(a.names, a.name) {
-		a.names = slices.DeleteFunc(a.names, func(n string) bool { return n == a.name })
-		a.names = append(a.names, name)
-	}
+	a.names.drop(a.name)
+	a.observeLocked()
 	a.closeLocked()
 	a.archive.logRolled(a.name, a.roll)
 	return nil
@@ -387,18 +449,61 @@ func (a *AppendLog) close() {
 
 // addNameLocked adds a name for DrainNames.
 func (a *AppendLog) addNameLocked(name string) {
-	if !slices.Contains(a.names, name) {
-		a.names = append(a.names, name)
+	if a.names.add(name) {
+		a.observeLocked()
+	}
+}
+
+// Observe has f called with the names that DrainNames would return, each time that they
+// change and before something goes to the file of a new name, until it is called with
+// nil. f is called under the log's lock.
+func (a *AppendLog) Observe(f func(FileNames)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.observe = f
+}
+
+// HasNames reports whether DrainNames would return some.
+func (a *AppendLog) HasNames() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.names.all.Names) > 0
+}
+
+// Adopt has the log go on with the names that a killed process's had: DrainNames returns
+// them too. An archive that the process has not made any more is none of them.
+func (a *AppendLog) Adopt(names FileNames) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// The archive was to be made of the file when both are last, see rollLocked.
+	if n := len(names.Names); n >= 2 && names.Names[n-1] == a.name {
+		planned := names.Names[n-2]
+		switch made := len(a.folder.missing([]string{planned})) == 0; {
+		case !made && a.folder.Has(a.name):
+			names.Names = append(slices.Clone(names.Names[:n-2]), a.name)
+		case made && !a.folder.Has(a.name):
+			names.Names = names.Names[:n-1]
+		}
+	}
+	a.names = fileNames{all: FileNames{LeftOut: names.LeftOut}}
+	for _, name := range names.Names {
+		a.names.add(name)
+	}
+}
+
+func (a *AppendLog) observeLocked() {
+	if a.observe != nil {
+		a.observe(a.names.list())
 	}
 }
 
 // DrainNames returns the base names of the files that chunks have gone to since the
 // last call. One that has been rolled meanwhile has its archived name.
-func (a *AppendLog) DrainNames() []string {
+func (a *AppendLog) DrainNames() FileNames {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	names := a.names
-	a.names = nil
+	names := a.names.list()
+	a.names = fileNames{}
 	return names
 }
 

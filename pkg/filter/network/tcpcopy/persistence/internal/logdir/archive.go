@@ -53,9 +53,10 @@ func newArchive(quota *quota, alert func(string, error)) *archive {
 }
 
 // rename gives the file log its archived name, base-<time>.ext in local time, and
-// returns that. The caller has locked the file, so nobody else renames one of that
-// name meanwhile. Names that exist are never used again.
-func (a *archive) rename(log string, now time.Time) (string, error) {
+// returns that. It calls before with the name just before. The caller has locked the
+// file, so nobody else renames one of that name meanwhile. Names that exist are never
+// used again.
+func (a *archive) rename(log string, now time.Time, before func(name string)) (string, error) {
 	f := a.quota.folder
 	for {
 		name := layout.Archive(log, now)
@@ -63,7 +64,8 @@ func (a *archive) rename(log string, now time.Time) (string, error) {
 			now = now.Add(layout.ArchiveResolution)
 			continue
 		}
-		if err := a.quota.whileUnseen(func() error { return f.Rename(log, name) }); err != nil {
+		before(name)
+		if err := a.quota.whileUnseen(name, func() error { return f.Rename(log, name) }); err != nil {
 			return "", fmt.Errorf("roll %s: %w", f.Join(log), err)
 		}
 		return name, nil
@@ -156,33 +158,30 @@ func (a *archive) prune(log string, roll Roll, now time.Time) error {
 		return err
 	}
 	var errs []error
-	var removed []dumpFile
+	var old []dumpFile
 	for i, f := range archives { // newest first
 		tooOld := roll.Age > 0 && now.Sub(f.modified) > roll.Age
 		tooMany := roll.Keep > 0 && i >= roll.Keep
 		switch {
 		case tooOld || tooMany:
-			if err := a.quota.folder.Remove(f.name); err == nil {
-				removed = append(removed, f)
-			} else if !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-			}
+			old = append(old, f)
 		case roll.Compress && layout.TrimGzip(f.name) == f.name:
 			errs = append(errs, a.compress(f.name))
 		}
 	}
-	return errors.Join(append(errs, a.quota.removed(removed))...)
+	slices.Reverse(old)
+	a.quota.removeAll(old)
+	return errors.Join(errs...)
 }
 
 // archivesOf returns the archives of that log, newest first.
-func (f *folder) archivesOf(log string) ([]dumpFile, error) {
-	files, err := f.dumpFiles()
-	files = slices.DeleteFunc(files, func(f dumpFile) bool {
-		_, ok := layout.ParseArchive(layout.TrimGzip(f.name), log)
-		return !ok
-	})
-	slices.SortFunc(files, func(a, b dumpFile) int { return strings.Compare(b.name, a.name) }) // the names' times sort as text
-	return files, err
+func (f *folder) archivesOf(log string) (archives []dumpFile, err error) {
+	err = f.eachFile(func(name string) bool {
+		_, ok := layout.ParseArchive(layout.TrimGzip(name), log)
+		return ok
+	}, func(files []dumpFile) { archives = append(archives, files...) })
+	slices.SortFunc(archives, func(a, b dumpFile) int { return strings.Compare(b.name, a.name) }) // the names' times sort as text
+	return archives, err
 }
 
 // compress replaces the file by its gzip form, name.gz. The old one stays when
@@ -248,9 +247,12 @@ func (a *archive) replace(name string, in *os.File, partial string, out *os.File
 	if err := folder.SetModified(partial, info.ModTime()); err != nil {
 		return err
 	}
-	if err := a.quota.whileUnseen(func() error { return folder.Rename(partial, name+layout.GzipExtension) }); err != nil {
+	compressed := name + layout.GzipExtension
+	if err := a.quota.whileUnseen(compressed, func() error { return folder.Rename(partial, compressed) }); err != nil {
 		return err
 	}
+	a.quota.making.Lock()
+	defer a.quota.making.Unlock()
 	err = folder.Remove(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // another process has compressed it at the same time, and alike

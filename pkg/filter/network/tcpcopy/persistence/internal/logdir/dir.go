@@ -67,9 +67,8 @@ func Open(o Options) *Dir {
 	if o.Panicked != nil {
 		d.archive.panicked = o.Panicked
 	}
-	log := d.newLog(layout.Index, Roll{}) // the index stays whole
-	log.quota = nil                       // it must not wait for itself
-	d.index = &Index{folder: f, log: log, quota: d.quota}
+	d.quota.panicked = d.archive.panicked
+	d.index = newIndex(d.newLog(layout.Index, Roll{}), d.quota)
 	d.quota.index = d.index
 	return d
 }
@@ -120,7 +119,10 @@ func (f *folder) missing(names []string) (gone []string) {
 // Refresh sees to it that what is created from now on is in the directory that the path
 // stands for. It returns an error where that is no safe one. Each chunk and each
 // transaction does so too.
-func (d *Dir) Refresh() error { return d.folder.refresh() }
+func (d *Dir) Refresh() error {
+	d.quota.lookAhead()
+	return d.folder.refresh()
+}
 
 // Folder returns the directory as it is held, for files beside those of this package. It
 // is the Dir's.
@@ -147,19 +149,27 @@ func (f *folder) refresh() error {
 }
 
 // Wait returns when all housekeeping that is due has been done.
-func (d *Dir) Wait() { d.archive.work.Wait() }
+func (d *Dir) Wait() {
+	d.archive.work.Wait()
+	d.quota.keeper.Wait()
+}
 
 // Pause keeps files from being removed and renamed until resume is called.
 // Whoever has to wait for room waits meanwhile. Tests look at the directory so.
 func (d *Dir) Pause() (resume func()) {
+	d.quota.making.Lock()
 	d.quota.mu.Lock()
-	return d.quota.mu.Unlock
+	return func() {
+		d.quota.mu.Unlock()
+		d.quota.making.Unlock()
+	}
 }
 
 // Close stops the housekeeping, waits for it and closes the logs and the index. It
 // is idempotent.
 func (d *Dir) Close() {
 	d.archive.close()
+	d.quota.close()
 	for _, log := range d.logs {
 		log.close()
 	}

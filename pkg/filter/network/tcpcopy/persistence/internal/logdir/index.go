@@ -1,126 +1,112 @@
 package logdir
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"slices"
-	"time"
+	"sync"
 
 	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
-// Index is the index of windows: a log of one line per window, which is never rolled
-// and whose lines are marked when files of their windows are gone.
+// Index is the index of windows: a log of lines that never change, one per window, and
+// marks, which amend them. It is rolled like other logs; what is appended costs the
+// same however long it is.
 type Index struct {
-	folder *folder
-	log    *AppendLog // has no quota: that would wait for itself
-	quota  *quota
+	log     *AppendLog // has no quota: that would wait for itself
+	quota   *quota
+	maxLine int
+
+	mu    sync.Mutex // guards the rest, and is held while marks are written
+	marks []byte     // those that could not be written yet, maxMarks at most
 }
+
+const (
+	// maxIndexFile is the size in bytes at which the index is rolled, where no limit of
+	// the directory asks for less.
+	maxIndexFile = 8 << 20
+	// maxIndexLine bounds a line of the index in bytes.
+	maxIndexLine = 64 << 10
+	// maxMarks bounds the marks that wait for being written, in bytes.
+	maxMarks = 256 << 10
+	// maxNames bounds the names of files in one mark.
+	maxNames = 256
+)
+
+// indexFile returns the size at which the index of a directory with that limit is
+// rolled.
+func indexFile(maxTotal int64) int64 {
+	if maxTotal == 0 {
+		return maxIndexFile
+	}
+	return min(maxIndexFile, maxTotal/32)
+}
+
+func newIndex(log *AppendLog, q *quota) *Index {
+	log.quota = nil                         // it must not wait for itself
+	log.wholeLine = json.Valid              // somebody may have edited the file
+	log.roll = Roll{Size: indexFile(q.max)} // the quota removes what is too much
+	return &Index{log: log, quota: q, maxLine: int(min(maxIndexLine, log.roll.Size))}
+}
+
+// MaxLine returns how many bytes a line of a window may have.
+func (x *Index) MaxLine() int { return x.maxLine }
 
 // Append writes lines of windows, even after a failure. Where nothing can be removed to
 // make room, the lines are written even so: they are the account.
 func (x *Index) Append(lines []byte) error {
 	x.log.Retry()
-	if n := len(lines); x.quota.Reserve(n) == nil {
+	n := len(lines)
+	if x.quota.Reserve(n) == nil {
 		defer x.quota.Release(n)
+	} else {
+		x.quota.adjust(int64(n))
 	}
 	return x.log.Append(lines)
 }
 
-// MarkMissing marks those of a window's files that retention has removed while the
-// window's line was on its way to the index, and that the line does not have among
-// the removed ones yet. files and marked are base names.
-func (x *Index) MarkMissing(files, marked []string) error {
-	var late []dumpFile
-	for _, name := range x.folder.missing(files) {
-		if !layout.IsLog(name) && !slices.Contains(marked, name) {
-			late = append(late, dumpFile{name: name})
+// Mark writes marks. Those that cannot be written are written with later ones, as far as
+// there is memory for them.
+func (x *Index) Mark(marks ...layout.Mark) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range marks {
+		line := marks[i].AppendJSON(nil)
+		if len(x.marks)+len(line) <= maxMarks {
+			x.marks = append(x.marks, line...)
 		}
 	}
-	if len(late) == 0 {
+	if len(x.marks) == 0 {
 		return nil
 	}
-	return x.markRemoved(late)
+	if err := x.log.Append(x.marks); err != nil {
+		return err
+	}
+	x.quota.adjust(int64(len(x.marks)))
+	x.marks = nil
+	return nil
 }
 
-// markRemoved marks in the index which of the windows' files are gone. A log that
-// was rolled later had another name when the line was written: a window that
-// closed before then had its lines there, or in a file rolled earlier.
-func (x *Index) markRemoved(removed []dumpFile) error {
-	return x.log.rewrite(func(text []byte) []byte {
-		var out []byte
-		for _, line := range bytes.SplitAfter(text, []byte("\n")) {
-			var w layout.WindowLine
-			if json.Unmarshal(line, &w) != nil || !markLine(&w, removed) {
-				out = append(out, line...)
-				continue
-			}
-			out = w.AppendJSON(out)
-		}
-		return out
-	})
-}
-
-// markLine marks those of the removed files that were w's. changed reports whether
-// there were any that w did not have yet.
-func markLine(w *layout.WindowLine, removed []dumpFile) (changed bool) {
-	for _, f := range removed {
+// markRemoved marks files that are about to be removed: those of a window in a mark of
+// the window's, archived logs in a mark of all windows.
+func (x *Index) markRemoved(files []dumpFile) error {
+	var marks []layout.Mark
+	last := map[string]int{} // of marks, the last one with that window and run
+	for _, f := range files {
 		name := layout.TrimGzip(f.name)
-		for i, own := range w.Files {
-			named := own == f.name || own == name
-			if !named && !archivedSince(name, own, w.Closed) {
-				continue
-			}
-			if !named {
-				w.Files[i] = name
-			}
-			if !slices.Contains(w.Removed, name) {
-				w.Removed = append(w.Removed, name)
-				changed = true
-			}
+		if layout.IsIndex(name) {
+			continue // which no window has among its files
 		}
+		window, run := layout.AllWindows, ""
+		if s, ok := layout.ParseSegment(name); ok {
+			window, run = x.quota.windows.id(x.quota.folder, f.name, s), s.Run
+		}
+		key := window + "/" + run
+		i, known := last[key]
+		if !known || len(marks[i].Removed) == maxNames {
+			i = len(marks)
+			marks = append(marks, layout.Mark{Window: window, Run: run})
+			last[key] = i
+		}
+		marks[i].Removed = append(marks[i].Removed, name)
 	}
-	return changed
-}
-
-// archivedSince reports whether name is an archive of the log from t or later.
-func archivedSince(name, log string, t time.Time) bool {
-	at, ok := layout.ParseArchive(name, log)
-	return ok && !at.Before(t.Truncate(layout.ArchiveResolution)) // the name is no finer
-}
-
-// rewrite replaces the file by what change makes of its text. The file is locked
-// meanwhile; readers see the old or the new one.
-func (a *AppendLog) rewrite(change func(text []byte) []byte) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.folder.Has(a.name) {
-		return nil
-	}
-	size, err := a.lockLocked(a.clock.Now())
-	if err != nil {
-		return err
-	}
-	defer a.closeLocked()
-	text := make([]byte, size)
-	if _, err := a.file.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	changed := change(text)
-	if bytes.Equal(changed, text) {
-		return nil
-	}
-	partial := a.name + layout.TemporaryExtension
-	f, err := a.folder.CreateAnew(partial) // what has the name is a killed process's: ours is locked
-	if err != nil {
-		return fmt.Errorf("rewrite %s: %w", a.Path(), err)
-	}
-	_, err = f.Write(changed)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("rewrite %s: %w", a.Path(), errors.Join(err, a.folder.Remove(partial)))
-	}
-	return a.folder.Rename(partial, a.name)
+	return x.Mark(marks...)
 }

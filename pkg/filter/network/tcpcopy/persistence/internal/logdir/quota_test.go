@@ -34,6 +34,7 @@ func TestTheQuotaSeesOtherProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	q.keeper.Wait()
 	if exists(other) {
 		t.Error("the other process's file has not been noticed")
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +44,8 @@ type Segments struct {
 	listeners []Listener      // in the order of the first Count
 	traffic   map[Listener]*pcapng.Traffic
 	backoff   backoff
-	names     []string
+	begun     int // number of the last segment that is in the directory, or was
+	observe   func(begun int)
 	tx        SegmentTransaction // what Begin returns
 }
 
@@ -69,6 +71,7 @@ func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 		mem:     mem,
 	}
 	s.tx.segments = s
+	d.quota.windows.add(s.segment(0).Set(), w.ID)
 	return s
 }
 
@@ -168,7 +171,7 @@ func (t *SegmentTransaction) Abort(err error) {
 		empty := s.blocks.Committed() == s.start
 		s.closeLocked()
 		if empty && s.folder.Remove(name) == nil {
-			s.names = s.names[:len(s.names)-1]
+			s.begunLocked(s.begun - 1)
 		}
 	}
 	s.failLocked(err)
@@ -188,7 +191,7 @@ func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, name := range s.names {
+	for _, name := range s.presentLocked() {
 		inode, err := s.folder.unshare(name, inode)
 		if err != nil {
 			errs = append(errs, err)
@@ -203,20 +206,59 @@ func (s *Segments) TruncateUncommitted(inode, size uint64, _ string) error {
 	return errors.Join(errs...)
 }
 
-// Resume makes the segments that a killed process has begun those before the next. It
-// is called before the first transaction.
-func (s *Segments) Resume() error {
+// Resume makes the segments that a killed process has begun, that many at least, those
+// before the next. It is called before the first transaction.
+func (s *Segments) Resume(begun int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entries, err := s.folder.Names()
-	slices.Sort(entries)
-	for _, entry := range entries {
-		name := layout.TrimGzip(entry)
-		if segment, ok := layout.ParseSegment(name); ok && segment.Set() == s.segment(0).Set() {
-			s.names = append(s.names, name)
+	s.begun = begun
+	for _, name := range s.presentLocked() {
+		if segment, ok := layout.ParseSegment(name); ok {
+			s.begun = max(s.begun, segment.Number)
 		}
 	}
-	return err
+}
+
+// presentLocked returns the names of the window's segments that are in the directory, in
+// their order, without the ending of compressed ones.
+func (s *Segments) presentLocked() (names []string) {
+	all, err := s.folder.Names()
+	if err != nil {
+		return nil // what cannot be listed cannot be opened either
+	}
+	prefix := s.segment(0).Set() + "_"
+	numbers := map[string]int{}
+	for _, name := range all {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		name = layout.TrimGzip(name)
+		if segment, ok := layout.ParseSegment(name); ok {
+			numbers[name] = segment.Number
+		}
+	}
+	for name := range numbers {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return numbers[a] - numbers[b] })
+	return names
+}
+
+// Observe has f called with the number of segments that have been begun, now and each
+// time that it changes. f is called under the lock of s.
+func (s *Segments) Observe(f func(begun int)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.observe = f
+	f(s.begun)
+}
+
+// begunLocked says how many segments have been begun.
+func (s *Segments) begunLocked(n int) {
+	s.begun = n
+	if s.observe != nil {
+		s.observe(n)
+	}
 }
 
 // segment returns what the name of the window's segment of that number says.
@@ -242,7 +284,7 @@ func (s *Segments) nextLocked() error {
 		}
 		s.closeLocked() // removed
 	}
-	name := s.segment(len(s.names) + 1).Name()
+	name := s.segment(s.begun + 1).Name()
 	f, err := s.folder.Create(name)
 	if err != nil {
 		return err
@@ -253,7 +295,7 @@ func (s *Segments) nextLocked() error {
 		_ = s.folder.Remove(name) // a segment without a header helps nobody
 		return err
 	}
-	s.names = append(s.names, name)
+	s.begunLocked(s.begun + 1)
 	s.number++
 	return nil
 }
@@ -298,26 +340,36 @@ func (s *Segments) closeLocked() {
 	s.file = nil
 }
 
-// Finish writes the statistics of a window that was closed then, and
-// closes the last segment. It returns the base names of all, and has old ones removed
-// and these compressed as Roll says. No transaction may begin any more.
-func (s *Segments) Finish(closed time.Time) []string {
-	names := s.finish(closed)
-	s.archive.segmentsFinished(s.roll, names)
-	return names
+// Finish writes the statistics of a window that was closed then, and closes the last
+// segment. It returns the base names of all, of very many those that are there and the
+// last ones of them. It has old ones removed and these compressed as Roll says. No
+// transaction may begin any more.
+func (s *Segments) Finish(closed time.Time) FileNames {
+	all, present := s.finish(closed)
+	s.archive.segmentsFinished(s.roll, present)
+	return all
 }
 
-func (s *Segments) finish(closed time.Time) []string {
+// finish returns the segments of the window, and those that are to be compressed.
+func (s *Segments) finish(closed time.Time) (all FileNames, present []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.file == nil {
-		return s.names
+	if s.file != nil {
+		if err := s.statisticsLocked(closed); err != nil {
+			s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.Rollback()))
+		}
+		s.closeLocked()
 	}
-	if err := s.statisticsLocked(closed); err != nil {
-		s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.Rollback()))
+	if s.begun <= maxFileNames {
+		for n := range s.begun {
+			all.Names = append(all.Names, s.segment(n+1).Name())
+		}
+		return all, all.Names
 	}
-	s.closeLocked()
-	return s.names
+	present = s.presentLocked()
+	all.Names = present[max(0, len(present)-maxFileNames):]
+	all.LeftOut = s.begun - len(all.Names)
+	return all, present
 }
 
 func (s *Segments) statisticsLocked(closed time.Time) error {

@@ -1,0 +1,596 @@
+package layout
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+const (
+	maxLine   = 4 << 20 // bytes of an index line that is read, its newline included
+	maxFaults = 100     // faults of one index that are reported one by one
+
+	// What is in memory at a time of an index of any size.
+	maxBlock    = 8 << 20 // bytes of the lines of windows, whose marks are looked for together
+	maxArchived = 1 << 18 // moments at which a log's archives were rotated that are removed
+	maxRecent   = 1 << 16 // windows that are known, so that a line which comes twice is read once
+)
+
+// ReadIndex returns the windows of an index, as EachWindow does, in one slice.
+func ReadIndex(path string) ([]WindowLine, error) {
+	var lines []WindowLine
+	err := EachWindow(path, func(w *WindowLine) error {
+		lines = append(lines, *w)
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return lines, err
+}
+
+// EachWindow calls f with each window of the index at path, as the marks amend it, in
+// the order of the lines: first those of the index's archives beside it. The line is
+// f's. Where a window is in the index twice, f has the first line. The memory does not
+// grow with the index.
+//
+// EachWindow stops at the first error of f and returns it. It passes over lines that it
+// cannot read and reports them as *record.DamageError values joined by errors.Join.
+func EachWindow(path string, f func(*WindowLine) error) error {
+	x, err := openIndex(path)
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	for block := x.nextBlock(); len(block) > 0; block = x.nextBlock() {
+		if err := x.amend(block); err != nil {
+			return errors.Join(append(x.faults, err)...)
+		}
+		for _, w := range block {
+			line, err := w.merge(x.archived)
+			if err != nil {
+				continue // it was parsed before
+			}
+			if err := f(line); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(x.faults...)
+}
+
+// EachMark calls f with each mark of the index at path, in the order of the lines. What
+// it cannot read it passes over: EachWindow reports it. It stops at the first error of f
+// and returns it.
+func EachMark(path string, f func(*Mark) error) error {
+	return EachLine(path, func(text []byte) error {
+		if m := parseMark(text); m != nil {
+			return f(m)
+		}
+		return nil
+	})
+}
+
+// EachLine calls f with each line of the index at path, whatever is in it, and without
+// its newline. The text is valid until f returns. Lines that are too long are passed
+// over. It stops at the first error of f and returns it.
+func EachLine(path string, f func(text []byte) error) error {
+	x, err := openIndex(path)
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	return x.eachLine(f)
+}
+
+// IndexHas reports whether the index at path has the line of a window of a process,
+// which was opened then; window may be the beginning of its id. Damage says nothing.
+func IndexHas(path, window, run string, opened time.Time) bool {
+	x, err := openIndex(path)
+	if err != nil {
+		return false
+	}
+	defer x.close()
+	// The last lines first: what is asked for has closed not long ago. An archive from
+	// long before its opening does not have it, whatever has been done to the clock.
+	const margin = 24 * time.Hour
+	for i := len(x.archives); i >= 0; i-- {
+		if i < len(x.archives) {
+			if at, ok := ParseArchive(filepath.Base(x.archives[i]), Index); ok && at.Add(margin).Before(opened) {
+				break
+			}
+		}
+		lines, err := x.open(i)
+		if err == nil && lines != nil && lines.hasWindow(window, run) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasWindow reports whether a line is that of the window, and closes the file.
+func (l *indexLines) hasWindow(window, run string) bool {
+	defer l.close()
+	wanted := []byte(window)
+	for !l.ended {
+		text, _, err := l.next()
+		if err != nil || !bytes.Contains(text, wanted) {
+			continue
+		}
+		w, err := parseWindow(text)
+		if err == nil && w != nil && strings.HasPrefix(w.window, window) && w.run == run {
+			return true
+		}
+	}
+	return false
+}
+
+// IndexFiles returns the paths of the files of the index at path that are there: the
+// archives, the oldest first, and path itself.
+func IndexFiles(path string) ([]string, error) {
+	names, err := indexArchives(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		names = append(names, path)
+	}
+	if len(names) == 0 {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	return names, nil
+}
+
+// indexArchives returns the paths of the archives of the index at path, the oldest
+// first. A file with another name than an index's stands alone.
+func indexArchives(path string) ([]string, error) {
+	if filepath.Base(path) != Index {
+		return nil, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	var all []archive
+	for {
+		names, err := dir.Readdirnames(1024)
+		for _, name := range names {
+			if r, ok := parseRotation(name, Index); ok {
+				all = append(all, archive{path: filepath.Join(filepath.Dir(path), name), rotation: r})
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return inOrder(all), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// indexReader reads an index as it was at one moment. What is appended later is not in
+// it, and what is removed meanwhile goes.
+type indexReader struct {
+	path     string
+	archives []string
+	active   *os.File // nil where there are archives alone
+	size     int64    // of active, at that moment
+
+	lines    *indexLines // where nextBlock goes on; nil before the first block
+	file     int         // of archives and active, the one that lines reads
+	recent   map[windowKey]bool
+	order    []windowKey // of recent, a ring
+	archived map[string][]int64
+	faults   []error
+}
+
+// windowKey names the window of a line.
+type windowKey struct{ window, run string }
+
+func openIndex(path string) (*indexReader, error) {
+	x := &indexReader{path: path, recent: map[windowKey]bool{}}
+	// First the file that may be rotated now: its archive is passed over then.
+	f, err := os.Open(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	missing := err
+	if missing == nil {
+		x.active = f
+	}
+	if err := x.look(); err != nil {
+		x.close()
+		return nil, err
+	}
+	if x.active == nil && len(x.archives) == 0 {
+		return nil, missing
+	}
+	return x, nil
+}
+
+// look finds what there is to be read.
+func (x *indexReader) look() error {
+	archives, err := indexArchives(x.path)
+	if err != nil {
+		return err
+	}
+	x.archives = archives
+	if x.active == nil {
+		return nil
+	}
+	info, err := x.active.Stat()
+	if err != nil {
+		return err
+	}
+	x.size = info.Size()
+	x.archives = slices.DeleteFunc(archives, func(path string) bool {
+		there, err := os.Stat(path)
+		return err == nil && os.SameFile(info, there)
+	})
+	return nil
+}
+
+func (x *indexReader) close() {
+	if x.lines != nil {
+		x.lines.close()
+	}
+	if x.active != nil {
+		_ = x.active.Close()
+	}
+}
+
+// open returns the lines of the i-th file, nil where there are no more. An archive that
+// is removed meanwhile has none.
+func (x *indexReader) open(i int) (*indexLines, error) {
+	switch {
+	case i < len(x.archives):
+		f, err := os.Open(x.archives[i])
+		if errors.Is(err, fs.ErrNotExist) {
+			return newIndexLines(x.archives[i], strings.NewReader(""), nil), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return newIndexLines(x.archives[i], f, f), nil
+	case i == len(x.archives) && x.active != nil:
+		return newIndexLines(x.path, io.NewSectionReader(x.active, 0, x.size), nil), nil
+	default:
+		return nil, nil
+	}
+}
+
+// nextBlock returns the next lines of windows. It is empty at the end.
+func (x *indexReader) nextBlock() (block []*windowText) {
+	for size := 0; size < maxBlock; {
+		if x.lines == nil {
+			lines, err := x.open(x.file)
+			if err != nil {
+				x.fault(x.archives[x.file], 0, err)
+				x.file++
+				continue
+			}
+			if lines == nil {
+				return block
+			}
+			x.lines = lines
+		}
+		text, at, err := x.lines.next()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				x.fault(x.lines.path, at, err)
+			}
+			if x.lines.ended {
+				x.lines.close()
+				x.lines, x.file = nil, x.file+1
+			}
+			continue
+		}
+		w, err := parseWindow(text)
+		switch {
+		case err != nil:
+			x.fault(x.lines.path, at, err)
+		case w != nil && x.isNew(w.windowKey):
+			block = append(block, w)
+			size += len(w.text)
+		}
+	}
+	return block
+}
+
+func (x *indexReader) fault(path string, offset int64, err error) {
+	if len(x.faults) < maxFaults {
+		x.faults = append(x.faults, &record.DamageError{File: path, Offset: offset, Err: err})
+	}
+}
+
+// isNew reports whether the window is not among the recent ones, and adds it. A line
+// that comes twice does so soon: a process was killed when it had written it.
+func (x *indexReader) isNew(key windowKey) bool {
+	if x.recent[key] {
+		return false
+	}
+	x.recent[key] = true
+	x.order = append(x.order, key)
+	if len(x.order) > maxRecent {
+		delete(x.recent, x.order[0])
+		x.order = x.order[1:]
+	}
+	return true
+}
+
+// amend gives the windows of a block the marks that are theirs, wherever in the index
+// they are.
+func (x *indexReader) amend(block []*windowText) error {
+	exact, short := map[windowKey]*windowText{}, map[windowKey][]*windowText{}
+	for _, w := range block {
+		exact[w.windowKey] = w
+		prefix := windowKey{WindowPrefix(w.window), w.run}
+		short[prefix] = append(short[prefix], w)
+	}
+	archived := x.archived == nil // not known yet
+	if archived {
+		x.archived = map[string][]int64{}
+	}
+	err := x.eachLine(func(text []byte) error {
+		m := parseMark(text)
+		if m == nil {
+			return nil
+		}
+		key := windowKey{m.Window, m.Run}
+		switch {
+		case m.Window == AllWindows:
+			if archived {
+				x.addArchived(m.Removed)
+			}
+		case exact[key] != nil:
+			exact[key].add(m)
+		case len(m.Window) == windowPrefix:
+			for _, w := range short[key] {
+				w.add(m)
+			}
+		}
+		return nil
+	})
+	if archived {
+		for log := range x.archived {
+			x.shortenArchived(log)
+		}
+	}
+	return err
+}
+
+// addArchived remembers when archives that are removed were rotated.
+func (x *indexReader) addArchived(names []string) {
+	for _, name := range names {
+		for _, log := range Logs() {
+			if at, ok := ParseArchive(TrimGzip(name), log); ok {
+				x.archived[log] = append(x.archived[log], at.UnixMilli())
+				if len(x.archived[log]) >= 2*maxArchived {
+					x.shortenArchived(log)
+				}
+			}
+		}
+	}
+}
+
+// shortenArchived sorts what is known of a log and keeps the latest.
+func (x *indexReader) shortenArchived(log string) {
+	all := x.archived[log]
+	slices.Sort(all)
+	all = slices.Compact(all)
+	x.archived[log] = slices.Clone(all[max(0, len(all)-maxArchived):])
+}
+
+// eachLine calls f with each line of the index that can be read.
+func (x *indexReader) eachLine(f func(text []byte) error) error {
+	for i := 0; ; i++ {
+		lines, err := x.open(i)
+		if err != nil {
+			continue // reported where windows are read
+		}
+		if lines == nil {
+			return nil
+		}
+		if err := lines.each(f); err != nil {
+			return err
+		}
+	}
+}
+
+// parseMark returns the mark that a line is, nil if it is none that can be read.
+func parseMark(text []byte) *Mark {
+	if !bytes.Contains(text, []byte(`"mark"`)) {
+		return nil
+	}
+	var m Mark
+	if json.Unmarshal(text, &m) != nil || m.Window == "" {
+		return nil
+	}
+	return &m
+}
+
+// windowText is the line of a window with what the marks say of it.
+type windowText struct {
+	windowKey
+	text    []byte
+	files   []string // that were written later
+	removed []string // those of the window's files that are removed
+}
+
+// add adds what a mark says that concerns the line.
+func (w *windowText) add(m *Mark) {
+	if len(w.files) < maxMarked {
+		w.files = append(w.files, m.Files...)
+	}
+	for _, name := range m.Removed {
+		name = TrimGzip(name)
+		quoted, _ := json.Marshal(name) // a string cannot fail
+		if bytes.Contains(w.text, quoted) || slices.Contains(w.files, name) {
+			w.removed = append(w.removed, name)
+		}
+	}
+}
+
+// maxMarked bounds the files that marks add to a window.
+const maxMarked = 1 << 10
+
+// merge returns the line as the marks amend it.
+func (w *windowText) merge(archived map[string][]int64) (*WindowLine, error) {
+	var line WindowLine
+	if err := json.Unmarshal(w.text, &line); err != nil {
+		return nil, err
+	}
+	for _, name := range w.files {
+		if !line.hasFile(name) {
+			line.Files = append(line.Files, name)
+		}
+	}
+	gone := map[string]bool{}
+	for _, name := range line.Removed {
+		gone[name] = true
+	}
+	for _, name := range w.removed {
+		if !gone[name] && line.hasFile(name) {
+			gone[name] = true
+			line.Removed = append(line.Removed, name)
+		}
+	}
+	for i, name := range line.Files {
+		if at, ok := removedArchive(&line, name, archived); ok {
+			line.Files[i] = at
+			line.addRemoved(at)
+		}
+	}
+	return &line, nil
+}
+
+// removedArchive returns the archive in which w had its lines of a file, a log or an
+// archive, when that is among the removed ones.
+func removedArchive(w *WindowLine, file string, archived map[string][]int64) (name string, ok bool) {
+	for log, moments := range archived {
+		if len(moments) == 0 {
+			continue
+		}
+		switch at, isArchive := ParseArchive(file, log); {
+		case isArchive:
+			_, gone := slices.BinarySearch(moments, at.UnixMilli())
+			return file, gone
+		case file == log:
+			i, _ := slices.BinarySearch(moments, w.Closed.Truncate(ArchiveResolution).UnixMilli())
+			if i == len(moments) {
+				return "", false
+			}
+			return Archive(log, time.UnixMilli(moments[i])), true
+		}
+	}
+	return "", false
+}
+
+// parseWindow returns the line of a window, nil for an empty line and for a mark. text
+// is the caller's.
+func parseWindow(text []byte) (*windowText, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	if bytes.Contains(text, []byte(`"mark"`)) {
+		var mark struct {
+			Mark *string `json:"mark"`
+		}
+		if json.Unmarshal(text, &mark) == nil && mark.Mark != nil {
+			return nil, nil // whatever else a later version has in it
+		}
+	}
+	var line WindowLine
+	if err := json.Unmarshal(text, &line); err != nil {
+		return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+	}
+	if line.Window == "" && isSkip(text) {
+		return nil, nil
+	}
+	if line.Window == "" {
+		return nil, fmt.Errorf("%w: a line without a window", record.ErrMalformed)
+	}
+	return &windowText{windowKey: windowKey{line.Window, line.Run}, text: slices.Clone(text)}, nil
+}
+
+// indexLines are the lines of one file of an index.
+type indexLines struct {
+	path   string
+	file   io.Closer // nil where there is nothing to close
+	r      *bufio.Reader
+	long   []byte // the line so far, where it is longer than r's memory
+	offset int64  // of the next line
+	ended  bool
+}
+
+func newIndexLines(path string, r io.Reader, file io.Closer) *indexLines {
+	return &indexLines{path: path, file: file, r: bufio.NewReaderSize(r, 64<<10)}
+}
+
+func (l *indexLines) close() {
+	if l.file != nil {
+		_ = l.file.Close()
+	}
+}
+
+// next returns the next line without its newline, and where it begins. The text is
+// valid until the next call. After the last line the error is io.EOF, and ended is set.
+func (l *indexLines) next() (text []byte, at int64, err error) {
+	at, l.long = l.offset, l.long[:0]
+	tooLong := false
+	for {
+		part, err := l.r.ReadSlice('\n')
+		l.offset += int64(len(part))
+		full := errors.Is(err, bufio.ErrBufferFull)
+		if full || len(l.long) > 0 {
+			if tooLong = tooLong || len(l.long)+len(part) > maxLine; !tooLong {
+				l.long = append(l.long, part...)
+			}
+			part = l.long
+		}
+		if full {
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			l.ended = true
+			return nil, at, err
+		}
+		if l.offset == at {
+			l.ended = true
+			return nil, at, io.EOF
+		}
+		if tooLong {
+			return nil, at, fmt.Errorf("%w: a line of more than %d bytes", record.ErrMalformed, maxLine)
+		}
+		return bytes.TrimSuffix(part, []byte("\n")), at, nil
+	}
+}
+
+// each calls f with the lines that can be read, and closes the file.
+func (l *indexLines) each(f func(text []byte) error) error {
+	defer l.close()
+	for {
+		text, _, err := l.next()
+		if l.ended {
+			return nil
+		}
+		if err != nil {
+			continue
+		}
+		if err := f(text); err != nil {
+			return err
+		}
+	}
+}
