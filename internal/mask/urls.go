@@ -27,6 +27,9 @@ func urlSecret(s string, colon int) (from, to int, ok bool) {
 			if slash = end; at < 0 && (user < 0 || isPort(s[user+1:end])) {
 				return 0, 0, false // an @ further on is the path's
 			}
+			if at >= 0 {
+				goto found
+			}
 		case ':':
 			if user < 0 {
 				if slash >= 0 || at >= 0 {
