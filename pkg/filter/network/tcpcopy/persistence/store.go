@@ -21,10 +21,10 @@ import (
 type Host struct {
 	// Run is the process's part of connection identities and file names.
 	Run string
-	// Effective and Static return the configuration that is in force and the one
-	// that the process was started with, as JSON; nil means there is none. They
-	// are called once per window, and may be slow.
-	Effective, Static func() ([]byte, error)
+	// Effective and Static are the configuration that is in force and the one that the
+	// process was started with; nil means there is none. They are read after each window,
+	// in a goroutine of their own, and may be slow.
+	Effective, Static *Source
 	// Clock gives the time of file names, rolling and retries; nil means the system's.
 	Clock clock.Clock
 	// Alert reports a fault that an operator should know, Info its end. Both may be
@@ -57,8 +57,7 @@ type Store struct {
 	dir       *logdir.Dir
 	flowLog   *logdir.AppendLog
 	portraits *logdir.AppendLog
-	effective *snapshots
-	static    *snapshots
+	snapshots *snapshotter
 
 	// unindexed are lines that the index does not have yet because it could not be written;
 	// the goroutine that closes windows has it, and Close after that.
@@ -140,8 +139,7 @@ func open(config Config, host Host) (*Store, error) {
 	roll := config.rolling()
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)
 	s.portraits = s.dir.Log(layout.PortraitLog, roll)
-	s.effective = &snapshots{file: s.dir.Log(layout.EffectiveConfigs, roll), load: host.Effective}
-	s.static = &snapshots{file: s.dir.Log(layout.StaticConfigs, roll), load: host.Static}
+	s.snapshots = newSnapshotter(s, s.dir.Log(layout.EffectiveConfigs, roll), s.dir.Log(layout.StaticConfigs, roll))
 	return s, nil
 }
 
@@ -225,13 +223,11 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 	files = append(files, s.flowLog.DrainNames()...)
 	portraits := s.portraits.DrainNames()
 	files = append(files, portraits...)
-	if accounts.Written != (record.PerDirection{}) || len(portraits) > 0 {
-		for _, snap := range []*snapshots{s.effective, s.static} {
-			if err := snap.write(session.window.ID, s.host.Clock.Now()); err != nil {
-				s.alert("snapshot", err)
-			}
-			files = append(files, snap.file.DrainNames()...)
-		}
+	removed := s.dir.Missing(files)
+	// The snapshots come later, and their files may not be there yet.
+	recorded := accounts.Written != (record.PerDirection{}) || len(portraits) > 0
+	if recorded {
+		files = append(files, s.snapshots.names()...)
 	}
 	session.hangs.step()
 	line := layout.WindowLine{
@@ -243,13 +239,16 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) layou
 		Ports:    session.portList(),
 		Accounts: accounts,
 		Files:    append([]string{}, files...),
-		Removed:  s.dir.Missing(files),
+		Removed:  removed,
 
 		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
 	}
 	s.writeIndex(line.AppendJSON(nil))
 	s.markLate(files, line.Removed)
+	if recorded {
+		s.snapshots.add(session.window.ID)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -355,6 +354,7 @@ func (s *Store) Close() {
 	for _, l := range s.subscribers() {
 		l.finish()
 	}
+	s.snapshots.close()
 	s.recovering.Wait()
 	s.dir.Close()
 }
