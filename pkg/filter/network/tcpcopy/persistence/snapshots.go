@@ -68,6 +68,7 @@ func (s *snapshots) write(windows []string, now time.Time, p *pace) (err error) 
 			err = newPanicError("a snapshot", r)
 		}
 		if err != nil {
+			s.known = false                    // the file may have been rolled, and begin with these lines
 			_ = s.words(windows, skipped, now) // err is the one that counts
 		}
 	}()
@@ -78,7 +79,10 @@ func (s *snapshots) write(windows []string, now time.Time, p *pace) (err error) 
 	end, more := s.file.Size(now)
 	own := s.known && end == s.end
 	if same := s.known && text == s.text && size == s.size; more && own && same {
-		return s.words(windows, unchanged, now)
+		if err = s.words(windows, unchanged, now); !errors.Is(err, errNewFile) {
+			return err
+		}
+		more = false
 	}
 	var last [md5.Size]byte // zero when the file has none
 	if more {
@@ -91,7 +95,10 @@ func (s *snapshots) write(windows []string, now time.Time, p *pace) (err error) 
 	err = s.configuration(windows[0], now, size, last, p)
 	if errors.Is(err, errUnchanged) {
 		s.text, s.size, s.last, s.known = text, size, last, true
-		return s.words(windows, unchanged, now)
+		if err = s.words(windows, unchanged, now); errors.Is(err, errNewFile) {
+			err = s.write(windows, now, p)
+		}
+		return err
 	}
 	if err != nil {
 		return err
@@ -163,6 +170,9 @@ func (s *snapshots) configuration(window string, now time.Time, size int64, last
 	return nil
 }
 
+// errNewFile says that a file begins, so that it needs a configuration.
+var errNewFile = errors.New("the file has no configuration yet")
+
 // words writes a line with a word for each window.
 func (s *snapshots) words(windows []string, word string, now time.Time) error {
 	if len(windows) == 0 {
@@ -172,7 +182,15 @@ func (s *snapshots) words(windows []string, word string, now time.Time) error {
 	for _, window := range windows {
 		lines = fmt.Appendf(hexlog.AppendPrefix(lines, now), "[%s]%s\n", window, word)
 	}
-	if err := s.file.Append(lines); err != nil {
+	lines = lines[:len(lines)-1] // AppendLine adds the last newline
+	err := s.file.AppendLine(int64(len(lines)), func(w *logdir.LineWriter) error {
+		if w.First() && word == unchanged {
+			return errNewFile
+		}
+		_, err := w.Write(lines)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	s.end, _ = s.file.Size(now)

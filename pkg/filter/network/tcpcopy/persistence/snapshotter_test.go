@@ -85,6 +85,25 @@ func TestABrokenSnapshotLeavesNoPartOfIt(t *testing.T) {
 	same(t, "lines", []string{said[0][:8], said[1], said[2]}, []string{`1 {"a":[`, "2 skipped", "3 no_change"})
 }
 
+// A file that begins anew begins with the configuration, also where a line that says
+// skipped came in between.
+func TestANewSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
+	text := `{"a":1}`
+	r := newHarness(t, nil, func(h *Host) { h.Effective = BytesSource(func() ([]byte, error) { return []byte(text), nil }) })
+	talk := func(n int) { r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) }) }
+	talk(1)
+	talk(2)
+	if err := os.Remove(filepath.Join(r.dir, layout.EffectiveConfigs)); err != nil {
+		t.Fatal(err)
+	}
+	text = `{"a":`
+	talk(3)
+	text = `{"a":1}`
+	talk(4)
+	talk(5)
+	same(t, "lines", snapshotsOf(t, r.dir, layout.EffectiveConfigs), []string{"3 skipped", `4 {"a":1}`, "5 no_change"})
+}
+
 // What has not changed is read, and not masked: a configuration whose text is the same
 // is not opened as JSON again.
 func TestAnUnchangedConfigurationIsNotMasked(t *testing.T) {
@@ -121,7 +140,9 @@ func TestTheLastSnapshotIsFoundInPieces(t *testing.T) {
 		config := `{"a":"` + strings.Repeat("long ", 200_000) + `"}`
 		text := func() ([]byte, error) { return []byte(config), nil }
 		r := newHarness(t, nil, func(h *Host) { h.Effective = BytesSource(text) })
-		talk := func(r *harness, n int) { r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) }) }
+		talk := func(r *harness, n int) {
+			r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
+		}
 		talk(r, 1)
 		r.store.Close()
 		path := filepath.Join(r.dir, layout.EffectiveConfigs)
