@@ -21,6 +21,9 @@ type assigned struct {
 func (sc *scanner) assignment(i, end int) int {
 	s := sc.s
 	a := assigned{column: i - sc.lineStart, start: sc.first}
+	if next := sc.escapedElement(i, end); next > 0 {
+		return next
+	}
 	k := end
 	for k < len(s) && s[k] == '\\' && k-end < 64 {
 		k++
@@ -74,6 +77,8 @@ func (sc *scanner) assignment(i, end int) int {
 		a.class = secret
 	case (name == "value" || name == "values" || name == "default") && sc.inPair(a):
 		a.class = secret
+	case a.quoted && a.class == plain && len(name) <= maxName && valueFields[strings.ToLower(name)]:
+		a.class = sc.besideName(i, a.value)
 	case a.class == plain && inQuery(s, i) && (name == "key" || name == "sig" || name == "auth_key" || name == "code" && strings.Contains(s, "azurewebsites")):
 		a.class = weak
 	}
@@ -557,6 +562,48 @@ func (sc *scanner) inPair(a assigned) bool {
 		at = end + 1
 	}
 	return false
+}
+
+// besideName returns the class of the name that stands beside a quoted "value" in the
+// same braces, as in JSON that is broken or escaped.
+func (sc *scanner) besideName(i, value int) (of class) {
+	const most = 256
+	s := sc.s
+	begin := max(0, i-most)
+	if n := strings.LastIndexByte(s[begin:i], '{'); n >= 0 {
+		begin += n + 1
+	}
+	end := min(len(s), value+most)
+	if n := strings.IndexByte(s[value:end], '}'); n >= 0 {
+		end = value + n
+	}
+	for _, field := range strings.Split(s[begin:end], ",") {
+		name, text, ok := strings.Cut(field, ":")
+		if ok && nameFields[strings.ToLower(strings.Trim(name, "\\\"' \t\r\n"))] {
+			if c := sc.m.class(strings.Trim(text, "\\\"' \t\r\n")); c == weak || c.isSecret() {
+				of = max(of, c)
+			}
+		}
+	}
+	return of
+}
+
+// escapedElement masks the text of &lt;password&gt;x&lt;/password&gt;, whose name is
+// s[i:end].
+func (sc *scanner) escapedElement(i, end int) int {
+	s := sc.s
+	if i < 4 || s[i-4:i] != "&lt;" || !strings.HasPrefix(s[end:], "&gt;") || !sc.m.class(s[i:end]).isSecret() {
+		return 0
+	}
+	from := end + len("&gt;")
+	to := strings.Index(s[from:], "&lt;")
+	if to < 0 {
+		to = len(s) - from
+	}
+	if shown(s[from : from+to]) {
+		return 0
+	}
+	return sc.emit(from, from+to, placeholder)
 }
 
 func decodeBase64(s string) (string, bool) {

@@ -192,8 +192,8 @@ func (a *arguments) mask(v *node) (changed bool) {
 		return false
 	}
 	if strings.IndexFunc(flag, func(r rune) bool { return r < 0x80 && !isDotted(byte(r)) }) < 0 {
-		a.user = a.command == "u" && flag == "u"
-		a.secret = flag == a.command || a.m.class(flag).isSecret()
+		a.user = a.command == "u" && (flag == "u" || flag == "user" || flag == "proxy-user")
+		a.secret = flag == a.command || a.user || a.m.class(flag).isSecret()
 	}
 	if a.command == "p" && !a.secret && flag[0] == 'p' && len(flag) > 1 && text[:2] != "--" && flag != "port" && flag != placeholder[:0]+"p"+placeholder {
 		v.setText("-p" + placeholder) // mysql -psecret

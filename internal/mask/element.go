@@ -69,6 +69,9 @@ func (sc *scanner) element(i int) {
 			sc.mayMask(v, pair)
 		}
 	}
+	if name == "key" && pair == plain {
+		sc.propertyList(at + 1)
+	}
 	if c = max(c, pair); c != weak && !c.isSecret() || s[at-1] == '/' {
 		return
 	}
@@ -84,9 +87,40 @@ func (sc *scanner) element(i int) {
 		}
 		content = span{content.to + len("<![CDATA["), content.to + stop}
 	} else if !strings.HasPrefix(rest, "</") && strings.TrimSpace(s[content.from:content.to]) == "" {
+		if pair != plain && strings.HasPrefix(rest, "<value>") { // <property name="password"><value>x</value>
+			sc.nested(content.to, pair)
+		}
 		return // elements, which have names of their own
 	}
 	sc.mayMask(content, c)
+}
+
+// nested masks the text of the element whose tag begins at i.
+func (sc *scanner) nested(i int, c class) {
+	s := sc.s
+	from := strings.IndexByte(s[i:min(len(s), i+maxTag)], '>')
+	if from < 0 {
+		return
+	}
+	from += i + 1
+	if n := strings.IndexByte(s[from:], '<'); n >= 0 {
+		sc.mayMask(span{from, from + n}, c)
+	}
+}
+
+// propertyList masks the element behind <key>password</key>, whose text begins at i.
+func (sc *scanner) propertyList(i int) {
+	s := sc.s
+	name, rest, ok := strings.Cut(s[i:min(len(s), i+maxName)], "</key>")
+	if !ok {
+		return
+	}
+	if c := sc.m.class(name); c == weak || c.isSecret() {
+		next := i + len(name) + len("</key>") + len(rest) - len(strings.TrimLeft(rest, " \t\r\n"))
+		if next < len(s) && strings.HasPrefix(s[next:], "<") && !strings.HasPrefix(s[next:], "</") {
+			sc.nested(next, c)
+		}
+	}
 }
 
 // mayMask masks a part of the text further on, unless it is to be shown.

@@ -55,6 +55,9 @@ func (c *copier) fill() error {
 	if c.eof {
 		return io.EOF
 	}
+	if c.m.step(readBytes) {
+		return c.m.err
+	}
 	if c.at > 0 && c.at >= len(c.buf)/2 {
 		c.buf = c.buf[:copy(c.buf, c.buf[c.at:])]
 		c.at = 0
@@ -208,9 +211,6 @@ func (c *copier) longString() error {
 				c.out = append(c.out, `"`+placeholder+`"`...)
 				return nil
 			}
-		}
-		if c.m.step(readBytes) {
-			return c.m.err
 		}
 		if err := c.fill(); errors.Is(err, io.EOF) {
 			return errSyntax

@@ -337,6 +337,9 @@ var documentsWithSecrets = []string{
 	`{"x":"<db user=\"bob\" password=\"«x1y»\"/>"}`, `{"x":"<db password='«x1y»' user='bob'/>"}`, `{"x":"<property name=\"password\" value=\"«x1y»\"/>"}`,
 	`{"x":"<property value=\"«x1y»\" name=\"password\"/>"}`, `{"x":"<credentials><username>bob</username><password>«x1y»</password></credentials>"}`,
 	`{"x":"<server>\n  <password>\n    «x1y»\n  </password>\n</server>"}`, `{"x":"<add key=\"ApiKey\" value=\"«x1y»\" />"}`,
+	`{"x":"<bean><property name=\"password\"><value>«x1y»</value></property></bean>"}`, `{"x":"<dict><key>password</key>\n<string>«x1y»</string></dict>"}`, `{"x":"&lt;password&gt;«x1y»&lt;/password&gt;"}`,
+	`{"x":"[{\\\"name\\\":\\\"DB_PASS\\\",\\\"value\\\":\\\"«x1y»\\\"}]"}`, `{"x":"{\"value\":\"«x1y»\",\"name\":\"DB_PASS\", oops"}`,
+	`{"x":"curl --user bob:«x1y» http://h"}`, `{"args":["curl","--user","bob:«x1y»"]}`, `{"x":"jdbc:oracle:thin:bob/«x1y»@//h:1521/x"}`,
 	// URLs.
 	`{"x":"http://bob:«x1y»@h/"}`, `{"x":"redis://:«x1y»@h:6379/0"}`, `{"x":"mongodb+srv://bob:«x1y»@h1,h2/db"}`, `{"x":"amqp://bob:«a/b»@h/"}`, `{"x":"https://«0123456789abcdef0123456789abcdef»@sentry.io/1"}`,
 	`{"x":"jdbc:mysql://bob:«x1y»@h/db"}`, `{"x":"bob:«x1y»@tcp(h:3306)/db"}`, `{"x":"bob:«x1y»@unix(/s)/db"}`, `{"x":"bob:«x1y»@127.0.0.1:3306/db"}`, `{"x":"postgres://bob:«x%40y»@h/db?sslmode=disable"}`,

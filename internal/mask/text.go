@@ -319,7 +319,7 @@ func (sc *scanner) word(word string, i, end int) {
 	switch {
 	case !dash && lower == "password" && sc.netrc, !dash && sc.first && (lower == "requirepass" || lower == "masterauth" || lower == "auth_pass"):
 		sc.ahead = append(sc.ahead, span{from, argumentEnd(s, from)})
-	case dash && word == sc.command && word == "u":
+	case dash && sc.command == "u" && (word == "u" || word == "user" || word == "proxy-user"):
 		if colon := strings.IndexByte(value, ':'); colon > 0 && colon+1 < len(value) && value[colon+1:] != placeholder {
 			sc.ahead = append(sc.ahead, span{from + colon + 1, to})
 		}

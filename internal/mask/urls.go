@@ -99,6 +99,11 @@ func webhookSecret(s string, from int) (begin, to int, ok bool) {
 // dsnSecret finds the password before the @ at at: user:password@tcp(host), how Go's
 // SQL drivers write it, or user:password@host. It looks back to from at most.
 func dsnSecret(s string, from, at int) (begin, to int, ok bool) {
+	if thin := strings.LastIndex(s[from:at], "oracle:thin:"); thin >= 0 { // user/password
+		if slash := strings.IndexByte(s[from+thin:at], '/'); slash >= 0 && from+thin+slash+1 < at {
+			return from + thin + slash + 1, at, true
+		}
+	}
 	colon := strings.IndexByte(s[from:at], ':')
 	if colon <= 0 {
 		return 0, 0, false
