@@ -42,8 +42,8 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 	return &vocabularies{
 		strong: words(`password passwords passwd passwort passphrase passphrases passcode passcodes passkey
 			secret secrets token tokens credential credentials cred creds apikey apikeys mnemonic
-			privatekey privkey cookies jwt bearer requirepass masterauth keytab`),
-		last:   words(`pass passes pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass`),
+			privatekey privkey cookies requirepass masterauth keytab`),
+		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass`),
 		weak:   words(`auth authn authentication session sessions sig signature login dockercfg`),
 		header: words(`authorization proxyauthorization cookie setcookie cookie2 setcookie2`),
 		keyOf: words(`private priv access api secret auth account acct shared sharedaccess signing sign signer encryption encrypt enc
@@ -69,13 +69,13 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			engine backend source sources plugin bucket buckets cache index idx endpointurl review method methods exchange
 			controller operator rule rules usage regex pattern retries retry attempts level id ids lookup column table attribute attributes claim claims
 			schema resource resources list role roles group groups domain samesite httponly secure required complexity strength visible
-			placeholder tracker counter budget rate per filter handler middleware helper client server request response parser reader writer processor`),
+			placeholder tracker counter budget rate per filter handler middleware seconds secs sec milliseconds millis ms minutes mins hours days bytes kb mb kib mib percent helper client server request response parser reader writer processor`),
 		amount: words(`max min num number total count limit per avg average sum used remaining completion prompt input output context budget rate burst
 			cached reasoning generated usage stop special`),
 		neutral: words(`prod production dev development test testing stage staging qa uat local old new prev previous next current default backup
 			primary secondary main base64 b64 hex enc encoded encrypted plain plaintext cleartext clear value values val string str text raw data env
 			input bytes pem der one two a b`),
-		harmless: words(`imagepullsecrets primarykey partitionkey publickey publishablekey passthrough pwdlastset oldpwd tokenize secretary
+		harmless: words(`cpupin pincpu pinning imagepullsecrets primarykey partitionkey publickey publishablekey passthrough pwdlastset oldpwd tokenize secretary
 			automountserviceaccounttoken cookieless`),
 		harmful: words(`secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
 			connectsid aspnetsessionid csrf xsrf csrftoken xsrftoken kek dek masterauth requirepass oauth oauthtoken

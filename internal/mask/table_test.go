@@ -429,6 +429,8 @@ var documentsWithout = []string{
 	`{"x":"a < b && c > d"}`, `{"x":"if (token == null) return"}`, `{"x":"sk-something-with-words-only"}`, `{"x":"hooks.slack.com"}`, `{"x":"https://hooks.slack.com/docs"}`, `{"x":"https://discord.com/channels/1"}`,
 	`{"x":"eyJ"}`, `{"x":"AKIA"}`, `{"x":"npm_config_registry"}`, `{"x":"SG.something"}`, `{"x":"12345678:30"}`, `{"x":"10:30:00"}`, `{"x":"2024-05-06T08:30:00.123456789Z"}`, `{"x":"中文 a=1"}`, `{"x":"key-value"}`,
 	`{"x":"-----BEGIN CERTIFICATE-----\nMIIDdzCCAl+gAwIBAgIE\n-----END CERTIFICATE-----"}`, `{"x":"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"}`, `{"x":"-----BEGIN CERTIFICATE"}`, `{"x":"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 bob@h"}`,
+	`{"jwt_authn":{"providers":{"p":{"issuer":"https://a.b/","audiences":["x"],"from_headers":[{"name":"Authorization","value_prefix":"Bearer "}]}}},"token_expire_seconds":"60"}`,
+	`{"access_logs":[{"log_format":"%start_time% auth=%auth%"}],"signature":"v4","cpu_pin":"3","passes":3}`, `{"x":"SELECT token, password FROM users WHERE id = 1"}`, `{"message":"secret not found: check the store"}`,
 	`{"dictionary":{"keyboard":"x","monkey":"y","passage":"z","passenger":"p","compassion":"q","tokyo":"t"}}`, `{"listeners":[{"name":"l","address":"0.0.0.0:80","log_path":"/var/log","use_original_dst":true}]}`,
 	`{"lb_type":"LB_RANDOM","max_request_per_conn":1024,"conn_buffer_limit_bytes":32768}`, `{"tls_context":{"status":true,"server_name":"h","alpn":"h2","cipher_suites":"ECDHE-RSA-AES256-GCM-SHA384","min_version":"TLSv1_2"}}`,
 	`{"x":"[server]\nport = 80\n[main]\na = b\n"}`, `{"x":"{\"a\": 1, \"b\": [true, null]}"}`, `{"x":"spec:\n  template:\n    data: x\n"}`, `{"x":"data:\n  a: b\nkind: ConfigMap\n"}`,

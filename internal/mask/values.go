@@ -18,6 +18,9 @@ func shown(value string) bool {
 // isReference reports whether a value only names a variable, as ${DB_PASSWORD} and
 // $(DB_PASSWORD) do.
 func isReference(value string) bool {
+	if n := len(value); n > 2 && value[0] == '%' && value[n-1] == '%' && strings.IndexFunc(value[1:n-1], func(r rune) bool { return r > 0x7f || !isWord(byte(r)) }) < 0 {
+		return true // %auth%
+	}
 	name, ok := strings.CutPrefix(value, "$")
 	if !ok || len(name) < 3 {
 		return false
@@ -135,11 +138,15 @@ func weakSecret(value string) bool {
 	return true
 }
 
+// isDuration reports whether a value is a time such as 30s, or a version such as v4.
 func isDuration(v string) bool {
 	n := strings.TrimLeft(v, "0123456789.")
 	switch n {
 	case "ms", "s", "m", "h", "d", "us", "ns":
 		return n != v
+	}
+	if version, ok := strings.CutPrefix(v, "v"); ok && isDigits(version) {
+		return true // v4
 	}
 	return false
 }
