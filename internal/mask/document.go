@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"errors"
 	"path"
 	"strings"
 )
@@ -229,7 +230,7 @@ func (m *masker) maskDocument(s string, depth int) (string, bool) {
 		return "", false
 	}
 	v, err := parse(s, depth)
-	if err == errTooDeep {
+	if errors.Is(err, errTooDeep) {
 		return placeholder, true
 	}
 	if err != nil || depth <= 0 {

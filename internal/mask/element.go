@@ -43,7 +43,9 @@ func (sc *scanner) element(i int) {
 		if at >= most || s[at] != '=' {
 			continue
 		}
-		for at++; at < most && s[at] <= ' '; at++ {
+		at++
+		for at < most && s[at] <= ' ' {
+			at++
 		}
 		if at >= most || s[at] != '"' && s[at] != '\'' {
 			continue

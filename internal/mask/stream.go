@@ -119,9 +119,10 @@ func (c *copier) whole(most int) (n int, ok bool, err error) {
 			}
 			switch ch := b[i]; {
 			case inString:
-				if ch == '\\' {
+				switch ch {
+				case '\\':
 					i++
-				} else if ch == '"' {
+				case '"':
 					if inString = false; depth == 0 {
 						return i + 1, true, nil
 					}

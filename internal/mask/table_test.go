@@ -233,16 +233,16 @@ func encodings(label string, der []byte) []string {
 	}
 	text := string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}))
 	b64 := base64.StdEncoding.EncodeToString(der)
-	var lines string
+	var lines strings.Builder
 	for rest := b64; rest != ""; {
 		n := min(64, len(rest))
-		lines += rest[:n] + "\n"
+		lines.WriteString(rest[:n] + "\n")
 		rest = rest[n:]
 	}
 	return []string{
 		text, strings.ReplaceAll(text, "\n", `\n`), strings.ReplaceAll(text, "\n", "\r\n"), "a: |\n  " + strings.ReplaceAll(text, "\n", "\n  ") + "\nb: c",
 		base64.StdEncoding.EncodeToString([]byte(text)), base64.URLEncoding.EncodeToString([]byte(text)),
-		b64, base64.RawURLEncoding.EncodeToString(der), lines, hex.EncodeToString(der), "x: " + b64, "data:application/x;base64," + b64,
+		b64, base64.RawURLEncoding.EncodeToString(der), lines.String(), hex.EncodeToString(der), "x: " + b64, "data:application/x;base64," + b64,
 	}
 }
 

@@ -202,7 +202,9 @@ func (sc *scanner) name(i int) int {
 				return sc.emit(p, t, placeholder)
 			}
 		}
-		for end = p; end < len(s) && (isWord(s[end]) || s[end] >= 0x80); end++ {
+		end = p
+		for end < len(s) && (isWord(s[end]) || s[end] >= 0x80) {
+			end++
 		}
 		if end+1 >= len(s) || s[end] != '.' && s[end] != '-' || !isWord(s[end+1]) {
 			break

@@ -135,7 +135,9 @@ func botTokenEnd(s string, from int) int {
 		return 0
 	}
 	begin := end + 1
-	for end = begin; end < len(s) && isDashed(s[end]); end++ {
+	end = begin
+	for end < len(s) && isDashed(s[end]) {
+		end++
 	}
 	if end-begin != 35 {
 		return 0

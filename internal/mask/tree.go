@@ -168,7 +168,7 @@ func stringEnd(s string, i int) (int, error) {
 				return i, errSyntax
 			}
 			if s[i] == 'u' {
-				for n := 0; n < 4; n++ {
+				for range 4 {
 					if i++; i == len(s) || !isHex(s[i]|0x20) {
 						return i, errSyntax
 					}

@@ -138,8 +138,8 @@ func TestAnUnchangedConfigurationIsNotMasked(t *testing.T) {
 func TestTheLastSnapshotIsFoundInPieces(t *testing.T) {
 	for _, words := range []int{0, 1, 20_000} {
 		config := `{"a":"` + strings.Repeat("long ", 200_000) + `"}`
-		text := func() ([]byte, error) { return []byte(config), nil }
-		r := newHarness(t, nil, func(h *Host) { h.Effective = BytesSource(text) })
+		source := BytesSource(func() ([]byte, error) { return []byte(config), nil })
+		r := newHarness(t, nil, func(h *Host) { h.Effective = source })
 		talk := func(r *harness, n int) {
 			r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
 		}
@@ -157,7 +157,7 @@ func TestTheLastSnapshotIsFoundInPieces(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		next := openHarness(t, r.dir, "bbbbbb", nil, func(h *Host) { h.Effective = BytesSource(text) })
+		next := openHarness(t, r.dir, "bbbbbb", nil, func(h *Host) { h.Effective = source })
 		talk(next, 2)
 		said := snapshotsOf(t, r.dir, layout.EffectiveConfigs)
 		if got := said[len(said)-1]; got != "2 no_change" {
