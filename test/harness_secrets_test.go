@@ -26,6 +26,17 @@ func snapshots(t *testing.T, path string) []snapshot {
 	return all
 }
 
+// snapshotsOf is snapshots of a file that has the window's: they are written behind its
+// index line.
+func snapshotsOf(t *testing.T, path, window string) []snapshot {
+	t.Helper()
+	eventually(t, "a snapshot of window "+window, func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(text), "["+window+"]") && strings.HasSuffix(string(text), "\n")
+	})
+	return snapshots(t, path)
+}
+
 // holdsNone fails the test if a file under dir has one of the secrets in it.
 func holdsNone(t *testing.T, dir string, secrets []string) {
 	t.Helper()

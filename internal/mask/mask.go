@@ -1,10 +1,16 @@
-// Package mask removes the secrets from JSON documents of unknown shape. Package
-// persistence calls it before it writes a snapshot of the proxy's configuration. In
-// doubt it masks: too much is better than too little.
+// Package mask removes the secrets from JSON documents of unknown shape, and from
+// single values that an error is about to quote. Package persistence calls it before it
+// writes a snapshot of the proxy's configuration. In doubt it masks: too much is better
+// than too little.
+//
+// A secret is found by the name of its value (words.go, names.go, context.go), or by
+// its own shape (tokens.go, keys.go, urls.go). Strings are texts of many formats:
+// assignments, YAML, command lines (text.go, assignment.go), XML (element.go), or JSON
+// again. The time is proportional to the length of a document.
 package mask
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 )
 
@@ -21,59 +27,48 @@ const maxDepth = 1000
 // doc. The errors are those of a document that is no JSON or nested more than 1000
 // deep; they never contain its text.
 func JSON(doc []byte) ([]byte, error) {
-	v, err := parse(doc, maxDepth)
-	if err != nil {
+	var out bytes.Buffer
+	if err := Copy(&out, bytes.NewReader(doc), nil); err != nil {
 		return nil, fmt.Errorf("mask JSON of %d bytes: %w", len(doc), err)
 	}
-	return encode(clean(v, maxDepth))
+	return out.Bytes(), nil
 }
 
-// clean masks by shape first, so that the names are the same when a masked document is
-// masked again.
-func clean(v any, depth int) any { return byName(byShape(v, depth), false) }
+// sliceBytes is how much is masked between two calls of pause.
+const sliceBytes = 8 << 10
 
-// byShape masks in every string and in every name. Depth is how deep a document in
-// a string may be nested.
-func byShape(v any, depth int) any {
-	switch v := v.(type) {
-	case object:
-		for i, m := range v {
-			v[i] = member{name: maskString(m.name, depth-1), value: byShape(m.value, depth-1)}
-		}
-	case array:
-		for i := range v {
-			v[i] = byShape(v[i], depth-1)
-		}
-	case string:
-		return maskString(v, depth)
-	}
-	return v
+// masker masks one document.
+type masker struct {
+	pause func() error // may be nil
+	work  int          // bytes since the last pause
+	err   error        // of pause; all further masking is in vain
+
+	classes map[string]class // of the names seen so far, maxClasses at most
 }
 
-// byName masks all scalars when v is under a secret's name, and otherwise those
-// that are under one further down.
-func byName(v any, secret bool) any {
-	switch v := v.(type) {
-	case object:
-		var about context
-		if !secret {
-			about = contextOf(v)
-		}
-		for i, m := range v {
-			v[i].value = byName(m.value, secret || about.secret(m.name))
-		}
-	case array:
-		for i := range v {
-			v[i] = byName(v[i], secret)
-		}
-	case string:
-		if secret && v != "" {
-			return placeholder
-		}
-	case json.Number:
-		if secret {
-			return placeholder
-		}
+const maxClasses = 4 << 10
+
+func newMasker(pause func() error) *masker {
+	return &masker{pause: pause, classes: map[string]class{}}
+}
+
+// step counts work done, and pauses. It reports whether masking is in vain.
+func (m *masker) step(n int) (canceled bool) {
+	if m.work += n; m.work >= sliceBytes && m.pause != nil && m.err == nil {
+		m.work = 0
+		m.err = m.pause()
 	}
-	return v
+	return m.err != nil
+}
+
+// class returns the class of a name, wherever it stands.
+func (m *masker) class(name string) class {
+	if c, ok := m.classes[name]; ok {
+		return c
+	}
+	c := classOf(name)
+	if len(m.classes) < maxClasses && len(name) <= maxName {
+		m.classes[name] = c
+	}
+	return c
 }

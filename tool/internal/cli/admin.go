@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+
 	"github.com/spf13/cobra"
 )
 
@@ -65,7 +67,7 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 	}
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, misused(cmd, "--admin is %q, valid: an address such as %s", a.address, defaultAdmin)
+		return nil, misused(cmd, "%v", &model.FieldError{Field: "--admin", Value: a.address, Valid: "an address such as " + defaultAdmin})
 	}
 	c := &adminClient{base: base, http: &http.Client{}}
 	if a.tokenFile != "" {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"mosn.io/tcpcopy/internal/mask"
+
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 )
@@ -22,7 +24,7 @@ type block struct {
 func newBlock(path string, text json.RawMessage, errs *[]error) *block {
 	b := &block{path: path, errs: errs}
 	if err := json.Unmarshal(text, &b.fields); err != nil || b.fields == nil { // nil after null
-		b.bad("", scalarText(text), "a JSON object")
+		b.bad("", mask.KindOf(text), "a JSON object")
 	}
 	return b
 }
@@ -76,7 +78,7 @@ func (b *block) value(field string, v any, valid string) bool {
 		return false
 	}
 	if string(text) == "null" || json.Unmarshal(text, v) != nil {
-		b.bad(field, scalarText(text), valid)
+		b.bad(field, mask.Scalar(text), valid)
 		return false
 	}
 	return true
@@ -104,16 +106,17 @@ func (b *block) size(field string, fallback int64) int64 {
 	}
 	n, err := persistence.ParseSize(scalarText(text))
 	if err != nil {
-		b.bad(field, scalarText(text), err.Error())
+		b.bad(field, mask.Scalar(text), err.Error())
 		return fallback
 	}
 	return n
 }
 
-// unknown adds a fault for each field that has not been removed.
+// unknown adds a fault for each field that has not been removed. What such a field holds
+// may be anything, also a secret: the fault has only its kind.
 func (b *block) unknown() {
 	for field := range b.fields {
-		b.bad(field, scalarText(b.fields[field]), "no field of that name")
+		b.bad(mask.Name(field), mask.KindOf(b.fields[field]), "no field of that name")
 	}
 }
 

@@ -32,6 +32,8 @@
 //	factory.go          MOSN's factory, one per listener
 //	recorder.go         the recorder of the process, shared by all listeners
 //	stores.go           the dump directories of the recorder
+//	effective.go        MOSN's configuration in force, read piece by piece
+//	static.go           the configuration file that the process was started with
 //	filter.go           one connection
 //	portrait.go         what applications report about themselves
 //	portrait_stream.go  the stream filter that reports request headers

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+
+	"mosn.io/tcpcopy/internal/mask"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
@@ -28,9 +31,9 @@ func parseExtension(text json.RawMessage) (*extension, error) {
 	}
 	if b.value("token_file", &e.tokenFile, "the absolute path of a file") {
 		if !filepath.IsAbs(e.tokenFile) {
-			b.bad("token_file", e.tokenFile, "the absolute path of a file")
+			b.bad("token_file", tokenKind(e.tokenFile), "the absolute path of a file")
 		} else if _, err := readSmall(e.tokenFile, maxToken); err != nil {
-			b.bad("token_file", e.tokenFile, fmt.Sprintf("a file that can be read: %v", err))
+			b.bad("token_file", tokenKind(e.tokenFile), fmt.Sprintf("a file that can be read: %v", pathless(err)))
 		}
 	}
 	b.unknown()
@@ -38,6 +41,21 @@ func parseExtension(text json.RawMessage) (*extension, error) {
 		return nil, fmt.Errorf("tcpcopy: extends: %w", err)
 	}
 	return e, nil
+}
+
+// tokenKind is what errors say of the value of token_file: it may be the token itself, in
+// the wrong place.
+func tokenKind(value string) mask.Kind {
+	return mask.Kind(fmt.Sprintf("a text of %d bytes", len(value)))
+}
+
+// pathless returns why a file could not be opened or read, without its path.
+func pathless(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return errors.New("it cannot be read, or is too long")
 }
 
 // parseLayers removes and returns the dump configurations of the layers that b has.

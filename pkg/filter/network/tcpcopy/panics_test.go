@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
+
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 )
@@ -109,11 +111,14 @@ func TestAPanicWhereFilesAreWrittenIsNoWriteError(t *testing.T) {
 	h := newHarness(t, both)
 	m := newFakeMetrics()
 	h.recorder.host.metrics, h.recorder.meters = m, newMeters(m)
-	h.recorder.host.effective = func() ([]byte, error) { panic("no configuration") }
+	h.recorder.host.effective = persistence.BytesSource(func() ([]byte, error) { panic("no configuration") })
 	h.dir = t.TempDir()
 	f := h.bind("test", h.into(both)) // a store that knows the new host
 	h.window(func() { h.connect(f).receive("recorded") })
-	h.recorder.publish()
+	eventually(t, "a panic is counted", func() bool { // the snapshot comes behind the index line
+		h.recorder.publish()
+		return m.get("panics") > 0
+	})
 	if panics, faults := m.get("panics"), m.get("write_errors"); panics != 1 || faults != 0 {
 		t.Errorf("panics is %d, want 1; write_errors is %d, want 0", panics, faults)
 	}

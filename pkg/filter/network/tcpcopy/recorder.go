@@ -20,8 +20,8 @@ import (
 // host is the part of MOSN that a recorder needs.
 type host struct {
 	log       logger
-	effective func() ([]byte, error)           // the configuration in force, as JSON
-	static    func() ([]byte, error)           // the one that the process was started with
+	effective *persistence.Source              // the configuration in force; nil for none
+	static    *persistence.Source              // the one that the process was started with; nil for none
 	roller    func() string                    // roller words that hold where a listener names none
 	listeners func() map[string]map[string]any // the tcpcopy blocks of MOSN's listeners, by listener
 	// open reports whether MOSN has a listener of that name. It may be called from any

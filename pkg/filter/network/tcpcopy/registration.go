@@ -5,12 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
-
-	"github.com/ghodss/yaml"
 
 	"mosn.io/api"
 	mosnadmin "mosn.io/mosn/pkg/admin/server"
@@ -99,8 +95,8 @@ func mosnHost() host {
 	network.RegisterListenerFactory(listeners.factory(network.GetListenerFactory()))
 	return host{
 		log:       mosnLog{},
-		effective: configmanager.DumpJSON,
-		static:    staticConfig,
+		effective: &persistence.Source{JSON: openEffective},
+		static:    &persistence.Source{JSON: openStatic, Text: openStaticText},
 		roller:    globalRoller,
 		listeners: filterBlocks,
 		open:      listeners.has,
@@ -133,19 +129,6 @@ func (mosnMetrics) metrics() types.Metrics {
 
 func (s mosnMetrics) counter(name string) func(int64) { return s.metrics().Counter(name).Inc }
 func (s mosnMetrics) gauge(name string) func(int64)   { return s.metrics().Gauge(name).Update }
-
-// staticConfig returns the configuration file of the process, as JSON.
-func staticConfig() ([]byte, error) {
-	path := configmanager.GetConfigPath()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
-		return yaml.YAMLToJSON(text)
-	}
-	return text, nil
-}
 
 // globalRoller returns MOSN's roller words, "" if its default is in force.
 func globalRoller() (words string) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"mosn.io/tcpcopy/internal/mask"
 	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -170,7 +171,7 @@ func parseOutput(b *block) *outputSettings {
 	if free = b.raw("min_free"); free != nil {
 		var err error
 		if o.minFree, err = persistence.ParseMinFree(scalarText(free)); err != nil {
-			b.bad("min_free", scalarText(free), err.Error())
+			b.bad("min_free", mask.Scalar(free), err.Error())
 		}
 	}
 	b.unknown()

@@ -31,7 +31,7 @@ var badSettings = map[string]struct {
 	words  []string
 }{
 	"unknown block":     {`{"schedule": {}}`, []string{"schedule is", "no field of that name"}},
-	"unknown field":     {`{"output": {"directory": "/tmp"}}`, []string{`output.directory is "/tmp"`, "no field of that name"}},
+	"unknown field":     {`{"output": {"directory": "/tmp"}}`, []string{`output.directory is a text of 4 bytes`, "no field of that name"}},
 	"unknown in buffer": {`{"buffer": {"Size": 1}}`, []string{"buffer.Size", "no field of that name"}},
 
 	"strategy a list":      {`{"strategy": [1]}`, []string{"strategy", "JSON object"}},
@@ -48,7 +48,7 @@ var badSettings = map[string]struct {
 	"forced by an app":     {`{"strategy": {"switch": "FORCE_OFF"}}`, []string{`strategy.switch is "FORCE_OFF"`, "ON, OFF"}},
 
 	"capture null":    {`{"capture": null}`, []string{"capture is", "a JSON object"}},
-	"capture a word":  {`{"capture": "both"}`, []string{`capture is "both"`, "a JSON object"}},
+	"capture a word":  {`{"capture": "both"}`, []string{`capture is a text of 4 bytes`, "a JSON object"}},
 	"direction":       {`{"capture": {"direction": "sideways"}}`, []string{`capture.direction is "sideways"`, "request, both"}},
 	"direction a bit": {`{"capture": {"direction": true}}`, []string{"capture.direction is", "request, both"}},
 	"peers a word":    {`{"capture": {"peers": "10.0.0.0/8"}}`, []string{"capture.peers", "a list of networks"}},

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"mosn.io/tcpcopy/internal/mask"
 )
 
 // The positions of a switch. SwitchForceOff is for the global layer alone.
@@ -52,15 +54,13 @@ func DefaultDumpConfig() DumpConfig {
 // FieldError is one faulty field of a configuration.
 type FieldError struct {
 	Field string // path of the field, such as "strategy.interval"
-	Value any    // what it was set to
+	Value any    // what it was set to; a mask.Kind where that must not be shown
 	Valid string // what it may be
 }
 
+// Error shows the value only if neither its name nor its shape is a secret's.
 func (e *FieldError) Error() string {
-	if s, ok := e.Value.(string); ok {
-		return fmt.Sprintf("%s is %q, valid: %s", e.Field, s, e.Valid)
-	}
-	return fmt.Sprintf("%s is %v, valid: %s", e.Field, e.Value, e.Valid)
+	return fmt.Sprintf("%s is %s, valid: %s", e.Field, mask.Value(e.Field, e.Value), e.Valid)
 }
 
 // Validate reports every faulty field of c at once, as *FieldError values joined
@@ -117,7 +117,7 @@ func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
 		delete(fields, name)
 		if ok && (string(raw) == "null" || json.Unmarshal(raw, value) != nil) {
 			refused[name] = true
-			errs = append(errs, &FieldError{Field: name, Value: plain(raw), Valid: valid})
+			errs = append(errs, &FieldError{Field: name, Value: mask.Scalar(raw), Valid: valid})
 		}
 	}
 	read("switch", &c.Switch, "ON, OFF, in the global layer also FORCE_OFF")
@@ -126,7 +126,7 @@ func ParseDumpConfig(text []byte, layer Layer) (DumpConfig, error) {
 	read("cpu_max_rate", &c.CpuMaxRate, "a number, more than 0 and less than 100 percent")
 	read("mem_max_rate", &c.MemMaxRate, "a number, more than 0 and less than 100 percent")
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		errs = append(errs, &FieldError{Field: name, Value: plain(fields[name]), Valid: "no field of that name; there are switch, interval, duration, cpu_max_rate, mem_max_rate"})
+		errs = append(errs, &FieldError{Field: mask.Name(name), Value: mask.KindOf(fields[name]), Valid: "no field of that name; there are switch, interval, duration, cpu_max_rate, mem_max_rate"})
 	}
 	for _, err := range c.faults(layer) {
 		if !refused[err.Field] {
@@ -157,13 +157,4 @@ func parseObject(text []byte) (map[string]json.RawMessage, error) {
 		return nil, errors.New("bad JSON: text after the object")
 	}
 	return fields, nil
-}
-
-// plain returns a JSON value as people write it in a message.
-func plain(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil && string(raw) != "null" {
-		return s
-	}
-	return string(raw)
 }

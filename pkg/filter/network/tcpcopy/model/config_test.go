@@ -37,7 +37,7 @@ func TestParseDumpConfig(t *testing.T) {
 		{"rates", `{"cpu_max_rate":0,"mem_max_rate":100}`, model.LayerApp, def, []string{"cpu_max_rate is 0, valid: more than 0", "mem_max_rate is 100, valid: "}},
 		{"everything at once", `{"switch":1,"interval":"30","duration":1.5,"cpu_max_rate":null,"mem_max_rate":-1,"up":true}`, model.LayerApp, def, []string{
 			`switch is "1", valid: ON, OFF`, `interval is "30", valid: a whole number`, `duration is "1.5", valid: a whole number`,
-			`cpu_max_rate is "null"`, `mem_max_rate is -1`, `up is "true", valid: no field of that name`,
+			`cpu_max_rate is "null"`, `mem_max_rate is -1`, `up is a truth value, valid: no field of that name`,
 		}},
 		{"null", `null`, model.LayerApp, def, []string{"not a JSON object"}},
 		{"list", `[]`, model.LayerApp, def, []string{"not a JSON object"}},

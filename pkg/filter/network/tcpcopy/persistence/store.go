@@ -20,10 +20,10 @@ import (
 type Host struct {
 	// Run is the process's part of connection identities and file names.
 	Run string
-	// Effective and Static return the configuration that is in force and the one
-	// that the process was started with, as JSON; nil means there is none. They
-	// are called once per window, and may be slow.
-	Effective, Static func() ([]byte, error)
+	// Effective and Static are the configuration that is in force and the one that the
+	// process was started with; nil means there is none. They are read after each window,
+	// in a goroutine of their own, and may be slow.
+	Effective, Static *Source
 	// Clock gives the time of file names, rolling and retries; nil means the system's.
 	Clock clock.Clock
 	// Alert reports a fault that an operator should know, Info its end. Both may be
@@ -56,8 +56,7 @@ type Store struct {
 	dir       *logdir.Dir
 	flowLog   *logdir.AppendLog
 	portraits *logdir.AppendLog
-	effective *snapshots
-	static    *snapshots
+	snapshots *snapshotter
 
 	unindexed *unindexed
 
@@ -138,8 +137,7 @@ func open(config Config, host Host) (*Store, error) {
 	roll := config.rolling()
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)
 	s.portraits = s.dir.Log(layout.PortraitLog, roll)
-	s.effective = &snapshots{file: s.dir.Log(layout.EffectiveConfigs, roll), load: host.Effective}
-	s.static = &snapshots{file: s.dir.Log(layout.StaticConfigs, roll), load: host.Static}
+	s.snapshots = newSnapshotter(s, s.dir.Log(layout.EffectiveConfigs, roll), s.dir.Log(layout.StaticConfigs, roll))
 	return s, nil
 }
 
@@ -212,11 +210,9 @@ func (s *Store) Seal() (window string) {
 	return s.opening
 }
 
-// logs returns the logs that a window may have files of, in the order in which its line
-// names them.
-func (s *Store) logs() []*logdir.AppendLog {
-	return []*logdir.AppendLog{s.flowLog, s.portraits, s.effective.file, s.static.file}
-}
+// logs returns the logs that are written to while a window is open, in the order in which
+// its line names them. The snapshots come behind the line.
+func (s *Store) logs() []*logdir.AppendLog { return []*logdir.AppendLog{s.flowLog, s.portraits} }
 
 // finish ends what the store has of a session whose workers are done. It reports whether
 // the window's line is in the index; if it is not, the session's spool may be kept.
@@ -227,19 +223,16 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		segments = session.segments.Finish(closed)
 	}
 	session.hangs.step()
-	if accounts.Written != (record.PerDirection{}) || s.portraits.HasNames() {
-		for _, snap := range []*snapshots{s.effective, s.static} {
-			if err := snap.write(session.window.ID, s.host.Clock.Now()); err != nil {
-				s.alert("snapshot", err)
-			}
-		}
-	}
-	session.hangs.step()
 	files, leftOut := append([]string{}, segments.Names...), segments.LeftOut
+	recorded := accounts.Written != (record.PerDirection{}) || s.portraits.HasNames()
 	for _, log := range s.logs() {
 		names := log.DrainNames()
 		files, leftOut = append(files, names.Names...), leftOut+names.LeftOut
 		log.Observe(nil)
+	}
+	removed := s.dir.Missing(files)
+	if recorded { // the snapshots come later, and their files may not be there yet
+		files = append(files, s.snapshots.names()...)
 	}
 	ports, portsLeftOut := session.contents.ports()
 	line = layout.WindowLine{
@@ -251,7 +244,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		Ports:    ports,
 		Accounts: accounts,
 		Files:    files,
-		Removed:  s.dir.Missing(files),
+		Removed:  removed,
 
 		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
@@ -261,6 +254,9 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 	}
 	line.Shorten(s.dir.Index().MaxLine())
 	written = s.unindexed.add(line.AppendJSON(nil), session.spool)
+	if recorded {
+		s.snapshots.add(session.window.ID)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,6 +333,7 @@ func (s *Store) Close() {
 	for _, l := range s.subscribers() {
 		l.finish()
 	}
+	s.snapshots.close()
 	s.recovering.Wait()
 	s.dir.Close()
 }
