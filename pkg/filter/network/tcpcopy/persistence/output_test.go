@@ -31,7 +31,7 @@ func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encode
 	t.Helper()
 	c := r.store.config
 	l := c.sizes()
-	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch})
+	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,9 @@ type Session struct {
 	window    record.Window
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
-	spool     *buffer.Spool  // what the batches are in
+	spool     *buffer.Spool  // what the batches are in; nil in a recovery
+	buffer    int64          // of Config.BufferSize, what the window has, bytes
+	failing   sync.Once      // see fail
 	shards    []*buffer.Shard
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
@@ -43,28 +45,17 @@ type Session struct {
 // startSession prepares the memory of a window's session and starts its workers.
 // Session.Close ends them.
 func startSession(store *Store, w record.Window) (*Session, error) {
-	l := store.config.sizes()
 	if err := store.dir.Refresh(); err != nil {
 		store.alert("directory", err) // and each write returns why it fails
 	}
-	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), store.dir.Folder(), buffer.SpoolHeader{
-		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
-		Formats: formatNames(store.config.Formats), Workers: l.Shards, Batch: l.Batch,
-	})
+	m, err := store.allocate(w)
 	if err != nil {
 		return nil, err
 	}
-	if fault != nil {
-		store.alert("spool", fmt.Errorf("a killed process will lose what is in its buffers: %w", fault))
-	}
-	mem, err := buffer.NewMemory(len(store.config.Formats) * l.encoded)
-	if err != nil {
-		spool.Remove()
-		return nil, err
-	}
-	s := newSession(store, w, l, mem, spool)
-	spool.Populate(l.Geometry)
-	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
+	s := newSession(store, w, m.sizes, m.encoders, m.spool)
+	s.buffer = m.buffer
+	m.spool.Populate(m.sizes.Geometry)
+	s.shards = buffer.NewShards(m.sizes.Geometry, m.spool, s.begun)
 	for _, sh := range s.shards {
 		sh.Begin()
 		w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
@@ -148,6 +139,17 @@ func (s *Session) Resume(r record.Reason) {
 
 // Paused reports whether recording pauses.
 func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the same
+
+// fail makes the session lose everything from now on, and what its batches hold: they
+// cannot be used any more. The proxy does not notice, and the window goes on.
+func (s *Session) fail(fault *buffer.FaultError) {
+	s.failing.Do(func() {
+		for _, sh := range s.shards {
+			sh.Fail(fault)
+		}
+		s.store.alert("spool", fmt.Errorf("window %s records nothing more: %w", s.window.ID, fault))
+	})
+}
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is
