@@ -23,19 +23,34 @@ const minWindowBuffer = 1 << 20
 // overhead is what a window uses beside its buffer, bytes: goroutines, tables and files.
 const overhead = 1 << 20
 
+// A reading of a Room that has plenty, so many times what is asked for, is good for so
+// many further questions: readings are what takes most of the time of an opening.
+const (
+	plenty      = 4
+	plentyLasts = 7
+)
+
 // reserve returns what asks room for further bytes, beside the rest of an allocation. A
 // nil Room has room for everything.
 func (r Room) reserve(beside int, what string) buffer.Reserve {
 	if r == nil {
 		return nil
 	}
+	good := 0
 	return func(rest int) error {
+		if good > 0 {
+			good--
+			return nil
+		}
 		left, limit, err := r()
 		switch {
 		case err != nil:
 			return fmt.Errorf("%w: nobody knows whether %s fits: %w", ErrNoRoom, what, err)
 		case int64(rest+beside) > left:
 			return fmt.Errorf("%w: %s may use %.1f MiB more, and %.1f MiB are left: %s", ErrNoRoom, what, mebibytes(int64(rest+beside)), mebibytes(left), limit)
+		}
+		if left/plenty > int64(rest+beside) {
+			good = plentyLasts
 		}
 		return nil
 	}
