@@ -9,7 +9,22 @@ import (
 // accept is Data without the waking. It reports whether the worker is to be woken.
 func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	sh.mu.Lock()
-	defer sh.leave(debug.SetPanicOnFault(true))
+	panicOnFault, returned := debug.SetPanicOnFault(true), false
+	defer func() { // as leave does, which costs more
+		debug.SetPanicOnFault(panicOnFault)
+		if !returned {
+			sh.panickedLocked(recover())
+		}
+		sh.mu.Unlock()
+	}()
+	wake = sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
+	returned = true
+	return wake
+}
+
+// acceptOrIgnoreLocked is accept under the shard's lock. It ignores what comes after the
+// end of the window or the connection.
+func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
 		return false
 	}
