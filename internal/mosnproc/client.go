@@ -85,8 +85,9 @@ type Status struct {
 		Available bool `json:"available"`
 	} `json:"guard"`
 	Buffer struct {
-		Used int64 `json:"used"` // bytes
-		Size int64 `json:"size"` // bytes
+		Used   int64 `json:"used"`   // bytes
+		Size   int64 `json:"size"`   // bytes, as configured
+		Window int64 `json:"window"` // bytes of the open window's
 	} `json:"buffer"`
 	Live struct {
 		Streams int    `json:"streams"` // that are being read

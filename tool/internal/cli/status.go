@@ -54,8 +54,9 @@ type status struct {
 		List    []record.Skip `json:"list"` // the oldest first
 	} `json:"skipped"`
 	Buffer struct {
-		Used uint64 `json:"used"`
-		Size uint64 `json:"size"`
+		Used   uint64 `json:"used"`
+		Size   uint64 `json:"size"`
+		Window uint64 `json:"window"`
 	} `json:"buffer"`
 	Totals struct {
 		Windows uint64 `json:"windows"`
@@ -192,7 +193,11 @@ func (t *tool) printStatus(o *output, s *status) error {
 	if s.Guard.Downs > 0 {
 		line("", "it has gone down %d times", s.Guard.Downs)
 	}
-	line("buffer", "%s of %s in use", size(s.Buffer.Used), size(s.Buffer.Size))
+	buffer := fmt.Sprintf("%s of %s in use", size(s.Buffer.Used), size(s.Buffer.Size))
+	if w := s.Buffer.Window; w > 0 && w < s.Buffer.Size {
+		buffer += fmt.Sprintf("; the window has %s, because more did not fit", size(w))
+	}
+	line("buffer", "%s", buffer)
 	line("totals", "%d windows, %d connections, in %s, out %s, lost %s", s.Totals.Windows, s.Totals.Connections,
 		size(s.Totals.Seen.In), size(s.Totals.Seen.Out), losses(&s.Totals.Accounts))
 	line("output", "%s to %s", strings.Join(s.Output.Formats, ", "), s.Output.Dir)

@@ -80,6 +80,9 @@ type closingReply struct {
 type bufferReply struct {
 	Used int64 `json:"used"` // bytes
 	Size int64 `json:"size"` // bytes
+	// Window is the size of the open window's buffer, 0 without a window: less than Size
+	// where that did not fit into the memory.
+	Window int64 `json:"window"` // bytes
 }
 
 type liveReply struct {
@@ -136,7 +139,7 @@ func (r *recorder) status() statusReply {
 	if r.store != nil {
 		config = r.store.Config()
 	}
-	out.Buffer = bufferReply{Used: stats.Buffered, Size: config.BufferSize}
+	out.Buffer = bufferReply{Used: stats.Buffered, Size: config.BufferSize, Window: stats.Buffer}
 	out.Output = outputReply{Dir: config.Dir, MaxTotal: config.MaxTotal, Formats: []string{}, Listeners: []string{}}
 	for _, f := range config.Formats {
 		out.Output.Formats = append(out.Output.Formats, string(f))

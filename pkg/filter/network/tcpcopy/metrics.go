@@ -93,7 +93,10 @@ func (r *recorder) publish() {
 	for reason, n := range stats.Accounts.LostBy {
 		m.count("lost_bytes_"+reason, n)
 	}
+	m.count("windows_without_memory", stats.NoRoom)
+	m.count("windows_with_less_memory", stats.Reduced)
 	m.set("buffer_used_bytes", stats.Buffered)
+	m.set("buffer_window_bytes", stats.Buffer)
 	m.set("window_open", truth(status.Window != nil))
 	m.set("guard_available", truth(status.Guard.Available))
 	m.set("switch_on", truth(status.Switch.Effective == model.SwitchOn))

@@ -29,6 +29,9 @@ type host struct {
 	open    func(listener string) bool
 	metrics metricSource
 	meter   strategy.Meter // nil means strategy.SystemMeter
+	// room returns the Room of memory up to a rate; nil means that of the machine, or no
+	// limits where meter is not the machine's either.
+	room func(maxRate float64) persistence.Room
 }
 
 // logger is the part of MOSN's error log that the recorder writes to.
@@ -113,6 +116,9 @@ func newRecorder(run string, h host) *recorder {
 	r.skips = &skipLog{store: r.storeOrNil, panicked: r.countPanic, clock: clock.System()}
 	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add})
 	r.meters = newMeters(h.metrics)
+	if r.host.meter == nil && r.host.room == nil {
+		r.host.room = machineRoom
+	}
 	return r
 }
 
@@ -318,7 +324,11 @@ func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 	if err != nil {
 		return nil, &record.SkipError{Reason: record.SkipOutput, Err: err}
 	}
-	return store.OpenWindow(w)
+	session, err := store.OpenWindow(w)
+	if errors.Is(err, persistence.ErrNoRoom) {
+		return nil, &record.SkipError{Reason: record.SkipMemory, Err: err}
+	}
+	return session, err
 }
 
 // Close closes the session and updates the metrics.

@@ -87,6 +87,7 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		Alert:      func(what string, err error) { r.host.log.Alertf(alertKey, "%s: %v", what, err) },
 		Info:       func(format string, args ...any) { r.host.log.Infof(format, args...) },
 		Panicked:   r.countPanic,
+		Room:       r.room,
 		FieldNames: fieldNames(),
 	})
 	if err != nil {
@@ -181,6 +182,9 @@ func plus(a, b persistence.Stats) persistence.Stats {
 	b.LiveLost += a.LiveLost
 	b.PortraitsLost += a.PortraitsLost
 	b.IndexLost += a.IndexLost
+	b.NoRoom += a.NoRoom
+	b.Reduced += a.Reduced
+	b.Buffer += a.Buffer
 	b.Live += a.Live
 	b.Buffered += a.Buffered
 	b.Accounts = a.Accounts.Plus(b.Accounts)

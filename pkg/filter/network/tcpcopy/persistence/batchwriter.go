@@ -35,6 +35,10 @@ func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int)
 func (w *batchWriter) attempt(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			if fault := w.pipeline.session.spool.Fault(r); fault != nil {
+				err = fault
+				return
+			}
 			err = newPanicError("writing a batch", fmt.Sprintf("%T in window %s: %v", w.destination, w.pipeline.session.window.ID, r))
 		}
 	}()
@@ -49,6 +53,7 @@ func (w *batchWriter) mark(phase buffer.Phase) {
 	}
 	inode, size := w.file.Position()
 	w.progress(w.batch).Set(phase, buffer.FilePosition{From: uint64(w.from), Inode: inode, Size: size})
+	w.pipeline.source.save()
 }
 
 // writeEntries encodes the batch's entries from w.from on and commits them. When it

@@ -41,6 +41,9 @@ func (t *flowTable) process(b *buffer.Batch) {
 			t.enter(&e)
 		case buffer.KindData, buffer.KindGap:
 			t.flows[e.Slot].begin(e.Dir, e.Offset)
+		case buffer.KindClose:
+		default:
+			panic(buffer.ErrDamaged) // somebody has written to the spool
 		}
 	}
 }

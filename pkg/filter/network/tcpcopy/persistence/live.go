@@ -38,8 +38,14 @@ type Live struct {
 	closed bool
 }
 
-// Subscribe begins a live stream, which the caller closes.
+// Subscribe begins a live stream, which the caller closes. The error is an ErrNoRoom where
+// what may wait for a slow reader does not fit into the memory.
 func (s *Store) Subscribe() (*Live, error) {
+	if reserve := s.room(&record.Window{}).reserve(0, "a live stream"); reserve != nil {
+		if err := reserve(2 * liveQueue); err != nil { // the collector lets it grow to twice the size
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -209,6 +209,9 @@ func (o *output) abort(tx logdir.Transaction, err error) {
 		f.opened = false
 	}
 	o.opening = o.opening[:0]
+	if fault := o.pipeline.session.spool.Fault(err); fault != nil {
+		panic(fault) // nothing more can be done with the batch: for worker.process
+	}
 }
 
 // yield lets others run when n more bytes make the worker's slice too long.
@@ -225,6 +228,10 @@ var errEncoder = errors.New("encoder failed")
 // catchPanic is deferred around the encoding of f. It turns a panic into errEncoder.
 func (o *output) catchPanic(f *outputFlow, err *error) {
 	if r := recover(); r != nil {
+		if fault := o.pipeline.session.spool.Fault(r); fault != nil {
+			*err = fault
+			return
+		}
 		*err = errEncoder
 		o.pipeline.session.store.alert("encode", newPanicError("an encoder", fmt.Sprintf("%T in window %s: %v", o.encoder, f.Window, r)))
 	}

@@ -31,7 +31,7 @@ func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encode
 	t.Helper()
 	c := r.store.config
 	l := c.sizes()
-	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch})
+	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.Free)
-	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool)
+	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool, spool.Window())
 	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
 	sh := s.shards[0]
 	sh.Begin()

@@ -10,6 +10,10 @@ import (
 // maxPortraits is how many portraits may wait for being written.
 const maxPortraits = 64
 
+// maxPortrait bounds the JSON of a portrait, bytes: so the memory of those that wait is
+// bounded.
+const maxPortrait = 1 << 20
+
 // portrait is what an application reports about a piece of business.
 type portrait struct {
 	business model.BusinessType
@@ -30,6 +34,10 @@ func (s *Session) Portrait(business model.BusinessType, port string, render func
 	json, err := render()
 	if err != nil {
 		return false, err
+	}
+	if len(json) > maxPortrait {
+		s.store.noPortrait.Add(1)
+		return false, fmt.Errorf("it has %d bytes, more than %d", len(json), maxPortrait)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -68,8 +68,14 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		if filepath.Ext(name) != layout.SpoolExtension {
 			continue
 		}
+		if slices.ContainsFunc(all, func(r Recovered) bool { return r.Spool == spools.Join(name) }) {
+			continue // its pointer has led to it
+		}
 		s, err := buffer.OpenSpoolFile(dir, name, spoolLimits())
 		if err != nil {
+			if s != nil {
+				s.Leave()
+			}
 			continue // another directory's business, or that of a process which is alive
 		}
 		if s.Header().Dir != config.Dir {
@@ -85,14 +91,20 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 
 // recoverSpool recovers the spool s, which pointer stands for, unless err says why
 // it cannot be read. found is false when there is nothing to say.
-func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err error) (r Recovered, found bool) {
+func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string, err error) (r Recovered, found bool) {
 	switch {
 	case errors.Is(err, buffer.ErrSpoolBusy):
 		return r, false
 	case errors.Is(err, os.ErrNotExist):
 		return Recovered{Spool: pointer, Err: fmt.Errorf("its spool is gone: %w", err)}, true
 	case err != nil:
+		if s != nil {
+			s.Leave()
+		}
 		return Recovered{Spool: pointer, Err: err}, true
+	case !s.Begun():
+		s.Remove()
+		return r, false
 	}
 	r = Recovered{Spool: s.Path()}
 	h := s.Header()
@@ -124,12 +136,12 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 		r.Err = fmt.Errorf("kept for the next try: %w", err)
 		return r, true
 	}
-	r.Err = damage
+	r.Err = errors.Join(s.Damage(), damage)
 	line, written := store.finish(session, session.died(closed), true)
 	r.Window = line
 	if !written {
 		s.Leave()
-		r.Err = errors.Join(damage, errors.New("kept for the next try: the line of its window cannot be written to the index"))
+		r.Err = errors.Join(r.Err, errors.New("kept for the next try: the line of its window cannot be written to the index"))
 		return r, true
 	}
 	s.Remove()
@@ -138,16 +150,19 @@ func recoverSpool(config Config, host Host, s *buffer.Spool, pointer string, err
 
 // deadSession makes a session of what a spool holds: its sources are the spool's
 // shards.
-func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
+func deadSession(store *Store, s *buffer.DeadSpool) (*Session, error) {
 	h := s.Header()
 	l := store.config.sizes()
 	l.Shards, l.Batch = h.Workers, h.Batch
 	l.encoded = max(l.encoded, 4*maxRecord) // its records may be longer than ours
-	mem, err := buffer.NewMemory(len(store.config.Formats) * l.encoded)
+	encoded := len(store.config.Formats) * l.encoded
+	mem, err := buffer.NewMemory(encoded)
 	if err != nil {
 		return nil, err
 	}
-	session := newSession(store, record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}, l, mem, s)
+	window := record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}
+	session := newSession(store, window, l, mem, nil, s.Window())
+	reserve := store.room(nil).reserve(encoded, "the recovery of window "+h.Window)
 	session.contents.load()
 	stored := session.contents.stored()
 	for _, log := range store.logs() {
@@ -158,7 +173,7 @@ func deadSession(store *Store, s *buffer.Spool) (*Session, error) {
 	}
 	session.observeFiles()
 	for i := range h.Workers {
-		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i)))
+		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i, reserve)))
 	}
 	return session, nil
 }
@@ -192,7 +207,7 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 func (p *pipeline) truncateUncommitted() error {
 	for _, b := range p.source.(*deadShard).batches {
 		for _, o := range p.outputs {
-			phase, position := o.progress(b).Get()
+			phase, position := b.State.Output(o.index).Get()
 			if phase != buffer.PhaseBegun {
 				continue
 			}
@@ -214,6 +229,9 @@ func (p *pipeline) writeAll() error {
 			return errNotWritten(p.session.window.ID, b)
 		}
 		p.account(b)
+	}
+	if source.err != nil {
+		return source.err
 	}
 	p.flush()
 	source.close(p.flows.known)

@@ -191,7 +191,7 @@ func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
 	spool, fault, err := buffer.NewSpool(config.Spool, store.dir.Folder(), buffer.SpoolHeader{
 		Dir: config.Dir, Run: victimRun, Window: windowID(1), Trigger: record.TriggerManual, Opened: time.Now(),
 		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
-	})
+	}, nil)
 	if fault != nil || err != nil {
 		t.Fatal(fault, err)
 	}

@@ -21,7 +21,9 @@ type Session struct {
 	window    record.Window
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
-	spool     *buffer.Spool  // what the batches are in
+	spool     *buffer.Spool  // what the batches are in; nil in a recovery
+	buffer    int64          // of Config.BufferSize, what the window has, bytes
+	failing   sync.Once      // see fail
 	shards    []*buffer.Shard
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
@@ -41,29 +43,18 @@ type Session struct {
 // startSession prepares the memory of a window's session and starts its workers.
 // Session.Close ends them.
 func startSession(store *Store, w record.Window) (*Session, error) {
-	l := store.config.sizes()
 	if err := store.dir.Refresh(); err != nil {
 		store.alert("directory", err) // and each write returns why it fails
 	}
-	spool, fault, err := buffer.NewSpool(store.config.spoolDir(buffer.SpoolBlocks(l.Shards, l.Batch)), store.dir.Folder(), buffer.SpoolHeader{
-		Dir: store.config.Dir, Run: store.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
-		Formats: formatNames(store.config.Formats), Workers: l.Shards, Batch: l.Batch,
-	})
+	m, err := store.allocate(w)
 	if err != nil {
 		return nil, err
 	}
-	if fault != nil {
-		store.alert("spool", fmt.Errorf("a killed process will lose what is in its buffers: %w", fault))
-	}
-	mem, err := buffer.NewMemory(len(store.config.Formats) * l.encoded)
-	if err != nil {
-		spool.Remove()
-		return nil, err
-	}
-	s := newSession(store, w, l, mem, spool)
+	s := newSession(store, w, m.sizes, m.encoders, m.spool, m.spool.Window())
+	s.buffer = m.buffer
 	s.observeFiles()
-	spool.Populate(l.Geometry)
-	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
+	m.spool.Populate(m.sizes.Geometry)
+	s.shards = buffer.NewShards(m.sizes.Geometry, m.spool, s.begun)
 	for _, sh := range s.shards {
 		sh.Begin()
 		w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
@@ -77,8 +68,9 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	return s, nil
 }
 
-// newSession makes a session whose encoders work in mem, without pipelines.
-func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spool *buffer.Spool) *Session {
+// newSession makes a session whose encoders work in mem, without pipelines. state, which
+// may be nil, is what a spool says of the window.
+func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spool *buffer.Spool, state *buffer.WindowState) *Session {
 	now := time.Now()
 	s := &Session{
 		store:     store,
@@ -90,7 +82,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spoo
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
 		portrayed: map[model.BusinessType]bool{},
-		contents:  newContents(spool.Window()),
+		contents:  newContents(state),
 	}
 	if store.config.Has(FormatPcapng) {
 		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
@@ -159,6 +151,17 @@ func (s *Session) Resume(r record.Reason) {
 
 // Paused reports whether recording pauses.
 func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the same
+
+// fail makes the session lose everything from now on, and what its batches hold: they
+// cannot be used any more. The proxy does not notice, and the window goes on.
+func (s *Session) fail(fault *buffer.FaultError) {
+	s.failing.Do(func() {
+		for _, sh := range s.shards {
+			sh.Fail(fault)
+		}
+		s.store.alert("spool", fmt.Errorf("window %s records nothing more: %w", s.window.ID, fault))
+	})
+}
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is

@@ -9,9 +9,9 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 )
 
-// maxWaiting is how many windows may wait for their snapshots. Those that wait together
+// maxSnapshots is how many windows may wait for their snapshots. Those that wait together
 // share one look at the configuration.
-const maxWaiting = 1 << 10
+const maxSnapshots = 1 << 10
 
 // snapshotter writes the snapshots of windows that have ended, behind their index lines
 // and in a goroutine of its own: how long a configuration takes is nobody's business but
@@ -53,7 +53,7 @@ func (n *snapshotter) names() (names []string) {
 func (n *snapshotter) add(window string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.waiting) >= maxWaiting || n.closed {
+	if len(n.waiting) >= maxSnapshots || n.closed {
 		n.store.alert("snapshot", fmt.Errorf("window %s has none, because %d windows wait for theirs", window, len(n.waiting)))
 		return
 	}

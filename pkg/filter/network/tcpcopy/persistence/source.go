@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"errors"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -18,6 +19,8 @@ type source interface {
 	// of it, freed are the slots of the connections that have ended in it, and known
 	// is how many connections the batches so far have introduced.
 	done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known uint64)
+	// save makes the changes of the batch's state outlive the process.
+	save()
 	// tally returns what was counted so far. It may be called from any goroutine.
 	tally() buffer.Tally
 }
@@ -34,30 +37,43 @@ func (s liveShard) done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known 
 	b.Reset()
 }
 
+func (s liveShard) save() {} // it is in the spool
+
 func (s liveShard) tally() buffer.Tally { return s.shard.Tally() }
 
 // deadShard is the source of a recovery. It is used by one goroutine.
 type deadShard struct {
+	spool   *buffer.DeadSpool
 	state   *buffer.ShardState
-	batches []*buffer.Batch // those that were not done
-	damage  error           // what of them cannot be read
+	reserve buffer.Reserve        // of memory for a batch
+	batches []buffer.PendingBatch // those that were not done
+	damage  error                 // what of them cannot be read, and of the state cannot be written
+	err     error                 // why the next batch cannot be read now
+	lost    record.PerDirection   // bytes of the batch handed out that cannot be read
 	sum     buffer.Tally
 	last    int64 // time of the last entry handed out, nanoseconds since the Unix epoch
 }
 
-func newDeadShard(spool *buffer.Spool, shard int) *deadShard {
-	d := &deadShard{state: spool.State(shard)}
-	d.batches, d.damage = spool.Pending(shard)
+func newDeadShard(spool *buffer.DeadSpool, shard int, reserve buffer.Reserve) *deadShard {
+	d := &deadShard{spool: spool, state: spool.State(shard), reserve: reserve}
+	d.batches = spool.Pending(shard)
 	d.sum = d.state.Account()
 	return d
 }
 
+// next reads the next batch. It returns nil also when that cannot be read now; err says
+// why.
 func (d *deadShard) next() *buffer.Batch {
 	if len(d.batches) == 0 {
 		return nil
 	}
-	b := d.batches[0]
+	b, lost, damage, err := d.spool.Read(d.batches[0], spoolLimits(), d.reserve)
+	if err != nil {
+		d.err = err
+		return nil
+	}
 	d.batches = d.batches[1:]
+	d.lost, d.damage = lost, errors.Join(d.damage, damage)
 	if t := b.LastTime(); t != 0 {
 		d.last = t
 	}
@@ -65,9 +81,21 @@ func (d *deadShard) next() *buffer.Batch {
 }
 
 func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, _ []uint32, known uint64) {
+	for _, dir := range record.Directions() {
+		t.Lost[dir][record.ReasonWriteError] += d.lost.Of(dir)
+	}
 	d.sum.Add(t)
 	d.sum.Connections = known
 	d.state.Done(b.State().Number(), &d.sum)
+	d.save()
+}
+
+// save has the file get what has changed of the state. Where it cannot, another recovery
+// after this one would write some records twice.
+func (d *deadShard) save() {
+	if err := d.spool.Save(); err != nil {
+		d.damage = errors.Join(d.damage, err)
+	}
 }
 
 func (d *deadShard) tally() buffer.Tally { return d.sum }

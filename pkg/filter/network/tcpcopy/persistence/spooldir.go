@@ -31,7 +31,9 @@ func (c Config) spoolDir(size int) string {
 }
 
 // spoolLimits bound the spools that a recovery opens.
-func spoolLimits() buffer.Limits { return buffer.Limits{Workers: maxWorkers, Buffer: maxBufferSize} }
+func spoolLimits() buffer.Limits {
+	return buffer.Limits{Workers: maxWorkers, Buffer: maxBufferSize, Record: maxRecord}
+}
 
 func formatNames(formats []Format) []string {
 	names := make([]string, len(formats))

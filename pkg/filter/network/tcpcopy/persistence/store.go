@@ -26,6 +26,10 @@ type Host struct {
 	Effective, Static *Source
 	// Clock gives the time of file names, rolling and retries; nil means the system's.
 	Clock clock.Clock
+	// Room returns the Room of a window that is about to be opened: the zero Window for a
+	// live stream, and nil for a recovery, which has to be done whatever the load. A nil
+	// function means that there are no limits.
+	Room func(w *record.Window) Room
 	// Alert reports a fault that an operator should know, Info its end. Both may be
 	// nil.
 	Alert func(what string, err error)
@@ -67,6 +71,8 @@ type Store struct {
 	liveLost   atomic.Uint64           // bytes of payload that live streams have missed
 	noPortrait atomic.Uint64           // portraits that there was no room for, or that could not be written
 	noIndex    atomic.Uint64           // lines that the index will never have
+	noRoom     atomic.Uint64           // windows refused because their memory did not fit
+	reduced    atomic.Uint64           // windows with a smaller buffer than the configured one
 	recovering sync.WaitGroup          // Open's goroutine
 
 	mu      sync.Mutex   // guards the rest
@@ -101,12 +107,17 @@ func (s *Store) recoverLeft() {
 	if err != nil {
 		s.alert("recover", err)
 	}
+	all = append(all, sweepSpools(s.config.spoolDir(0), s.config, s.host)...)
+	var faults []error // in one alert: others of its kind would be silent
 	for _, r := range all {
 		if r.Err != nil {
-			s.alert("recover", fmt.Errorf("%s: %w", r.Spool, r.Err))
+			faults = append(faults, fmt.Errorf("%s: %w", r.Spool, r.Err))
 			continue
 		}
 		s.info("recovered window %s of run %s: %d bytes in, %d bytes out", r.Window.Window, r.Window.Run, r.Window.Written.In, r.Window.Written.Out)
+	}
+	if err := errors.Join(faults...); err != nil {
+		s.alert("recover", err)
 	}
 }
 
@@ -298,6 +309,9 @@ type Stats struct {
 	Accounts record.Accounts // of all windows, the open one included
 	Window   *record.Accounts
 	Buffered int64  // bytes of the batches in use
+	Buffer   int64  // bytes of the open window's buffer, 0 without one
+	NoRoom   uint64 // windows refused because their memory did not fit
+	Reduced  uint64 // windows with a smaller buffer than the configured one
 	Faults   uint64 // alerts raised
 	Live     int    // live streams
 	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
@@ -311,12 +325,12 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.totals
-	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load()}
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
 	if s.session != nil {
 		open := s.session.tally()
 		accounts := open.Accounts()
 		stats.Window = &accounts
-		stats.Buffered = s.session.Buffered()
+		stats.Buffered, stats.Buffer = s.session.Buffered(), s.session.buffer
 		t.Add(&open)
 	}
 	stats.Accounts = t.Accounts()

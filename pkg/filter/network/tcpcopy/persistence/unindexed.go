@@ -39,17 +39,19 @@ type unindexed struct {
 
 // unindexedLine is the line of one window.
 type unindexedLine struct {
-	text  []byte
-	spool *buffer.Spool // that is kept; nil when there is none
+	text      []byte
+	recovered bool          // the spool that it was recovered from is kept elsewhere
+	spool     *buffer.Spool // that is kept; nil when there is none
 }
 
 // add writes the line of a window, after those that wait, and reports whether it is in
-// the index. If it is not, the window's spool may be kept: it is empty then.
+// the index. If it is not, the window's spool may be kept: it is empty then. In a
+// recovery spool is nil, and the caller keeps the one that there is.
 func (u *unindexed) add(text []byte, spool *buffer.Spool) (written bool) {
 	u.mu.Lock()
 	full := u.size+len(text) > maxUnindexed
 	if !full {
-		u.lines = append(u.lines, unindexedLine{text: text})
+		u.lines = append(u.lines, unindexedLine{text: text, recovered: spool == nil})
 		u.size += len(text)
 	}
 	u.mu.Unlock()
@@ -63,7 +65,7 @@ func (u *unindexed) add(text []byte, spool *buffer.Spool) (written bool) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if last := len(u.lines) - 1; last >= 0 && u.kept < maxKeptSpools {
+	if last := len(u.lines) - 1; last >= 0 && spool != nil && u.kept < maxKeptSpools {
 		if kept := spool.Keep(); kept != nil {
 			u.lines[last].spool = kept
 			u.kept++
@@ -137,9 +139,10 @@ func (u *unindexed) close() {
 	defer u.mu.Unlock()
 	lost := 0
 	for _, l := range u.lines {
-		if l.spool != nil {
+		switch {
+		case l.spool != nil:
 			l.spool.Leave()
-		} else {
+		case !l.recovered:
 			lost++
 		}
 	}

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -22,6 +23,7 @@ type worker struct {
 func (w *worker) run() {
 	session := w.pipeline.session
 	defer session.workers.Done()
+	debug.SetPanicOnFault(true) // what is in the spool may be gone; see buffer.FaultError
 	defer catchPanic(session.store.alert, "a worker")
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
@@ -45,11 +47,20 @@ func (w *worker) run() {
 func (w *worker) drain() {
 	b := w.pipeline.source.next()
 	if b == nil {
+		w.checkFault()
 		return
 	}
 	// After a panic below the batch must be empty at the next swap.
 	defer b.Reset()
 	w.process(b)
+}
+
+// checkFault accounts for what a shard that has failed has lost.
+func (w *worker) checkFault() {
+	if fault := w.shard.Failed(); fault != nil {
+		w.pipeline.session.fail(fault)
+		w.shard.LoseRest()
+	}
 }
 
 // process writes a batch and accounts for it. A fault of ours must not end the
@@ -59,6 +70,10 @@ func (w *worker) process(b *buffer.Batch) {
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session
+			if fault := session.spool.Fault(r); fault != nil {
+				session.fail(fault) // which checkFault accounts for
+				return
+			}
 			session.store.alert("worker", newPanicError("a worker", fmt.Sprintf("window %s: %v", session.window.ID, r)))
 		}
 	}()
@@ -75,4 +90,5 @@ func (w *worker) finish() {
 	}
 	w.drain()
 	w.pipeline.flush()
+	w.checkFault()
 }

@@ -116,16 +116,13 @@ func (c *cpuGroup) read(root fs.FS, now time.Time) (percent float64, ok bool, er
 	return 100 * float64(used-before) / (cpus * float64(now.Sub(at))), true, nil
 }
 
+// read returns the highest rate of the group's limits.
 func (m memGroup) read(root fs.FS) (percent float64, ok bool, err error) {
-	limit, err := m.files.memLimit(root, m.dir)
-	if err != nil || limit == 0 {
-		return 0, false, err
+	uses, err := m.files.memUses(root, m.dir)
+	for _, u := range uses {
+		percent, ok = max(percent, u.rate()), true
 	}
-	used, err := m.files.memUsed(root, m.dir)
-	if err != nil {
-		return 0, false, err
-	}
-	return 100 * float64(used) / float64(limit), true, nil
+	return percent, ok, err
 }
 
 // paths reads which group the process is in, by controller; "" is version 2's.

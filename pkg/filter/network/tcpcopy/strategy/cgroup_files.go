@@ -15,10 +15,9 @@ type cgroupFiles interface {
 	// cpus returns how many processors the group may keep busy; 0 means no limit.
 	cpus(root fs.FS, dir string) (float64, error)
 	cpuTime(root fs.FS, file string) (time.Duration, error)
-	// memLimit returns bytes; 0 means no limit.
-	memLimit(root fs.FS, dir string) (uint64, error)
-	// memUsed returns bytes without those that the kernel can take back at once.
-	memUsed(root fs.FS, dir string) (uint64, error)
+	// memUses returns the limits of the group's memory and what is in use of each,
+	// without what the kernel can take back at once; none for a group without limits.
+	memUses(root fs.FS, dir string) ([]memUse, error)
 }
 
 // cgroupV2 reads the unified hierarchy.
@@ -53,17 +52,34 @@ func (cgroupV2) cpuTime(root fs.FS, file string) (time.Duration, error) {
 	return time.Duration(usec) * time.Microsecond, err
 }
 
-func (cgroupV2) memLimit(root fs.FS, dir string) (uint64, error) {
-	name := path.Join(dir, "memory.max")
-	text, err := optional(root, name)
-	if text = strings.TrimSpace(text); err != nil || text == "" || text == "max" {
-		return 0, err
+// memUses counts memory.high as a limit too: above it the kernel makes the process
+// wait for memory.
+func (cgroupV2) memUses(root fs.FS, dir string) ([]memUse, error) {
+	var limit uint64
+	for _, name := range []string{path.Join(dir, "memory.max"), path.Join(dir, "memory.high")} {
+		text, err := optional(root, name)
+		if text = strings.TrimSpace(text); err != nil {
+			return nil, err
+		}
+		if text == "" || text == "max" {
+			continue
+		}
+		n, err := number(name, text)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 && (limit == 0 || n < limit) {
+			limit = n
+		}
 	}
-	return number(name, text)
-}
-
-func (cgroupV2) memUsed(root fs.FS, dir string) (uint64, error) {
-	return workingSet(root, dir, "memory.current", "inactive_file")
+	if limit == 0 {
+		return nil, nil
+	}
+	used, err := workingSet(root, dir, "memory.current", "inactive_file")
+	if err != nil {
+		return nil, err
+	}
+	return []memUse{{what: "cgroup /" + dir, used: used, limit: limit}}, nil
 }
 
 // cgroupV1 reads the hierarchies of the single controllers.
@@ -91,21 +107,40 @@ func (cgroupV1) cpuTime(root fs.FS, name string) (time.Duration, error) {
 	return time.Duration(nsec), err
 }
 
-func (cgroupV1) memLimit(root fs.FS, dir string) (uint64, error) {
-	name := path.Join(dir, "memory.limit_in_bytes")
-	text, err := optional(root, name)
-	if text = strings.TrimSpace(text); err != nil || text == "" {
-		return 0, err
+// memUses counts memory and swap together as a second limit, which a group may have. The
+// limit of a group above counts that a container does not see: the kernel names the
+// lowest one.
+func (cgroupV1) memUses(root fs.FS, dir string) ([]memUse, error) {
+	var uses []memUse
+	for _, kind := range [...]struct{ name, what, above string }{
+		{"memory.", "", "hierarchical_memory_limit"},
+		{"memory.memsw.", ", memory and swap,", "hierarchical_memsw_limit"},
+	} {
+		name := path.Join(dir, kind.name+"limit_in_bytes")
+		text, err := optional(root, name)
+		if text = strings.TrimSpace(text); err != nil {
+			return nil, err
+		}
+		if text == "" {
+			continue
+		}
+		limit, err := number(name, text)
+		if err != nil {
+			return nil, err
+		}
+		if above, err := entry(root, path.Join(dir, "memory.stat"), kind.above); err == nil && above > 0 {
+			limit = min(limit, above)
+		}
+		if limit == 0 || limit >= 1<<62 { // how version 1 writes "no limit": the largest multiple of a page
+			continue
+		}
+		used, err := workingSet(root, dir, kind.name+"usage_in_bytes", "total_inactive_file")
+		if err != nil {
+			return nil, err
+		}
+		uses = append(uses, memUse{what: "cgroup /" + dir + kind.what, used: used, limit: limit})
 	}
-	limit, err := number(name, text)
-	if limit >= 1<<62 { // how version 1 writes "no limit": the largest multiple of a page
-		return 0, err
-	}
-	return limit, err
-}
-
-func (cgroupV1) memUsed(root fs.FS, dir string) (uint64, error) {
-	return workingSet(root, dir, "memory.usage_in_bytes", "total_inactive_file")
+	return uses, nil
 }
 
 // share returns how many processors a quota in a period is; 0 for no limit.

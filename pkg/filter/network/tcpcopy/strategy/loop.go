@@ -218,6 +218,11 @@ func (c *Controller) publish() {
 		},
 		Guard:   c.guard.status(verdict, why),
 		Skipped: c.skipped,
+
+		memMaxRate: c.effective.config.MemMaxRate,
+	}
+	if !c.guard.enabled {
+		s.memMaxRate = 100
 	}
 	if w := c.window; w != nil {
 		s.Window = &WindowStatus{ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Closes: c.closes, Paused: c.paused, Guard: w.GuardWord()}

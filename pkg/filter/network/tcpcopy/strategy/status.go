@@ -16,6 +16,8 @@ type Status struct {
 	Guard   GuardStatus       `json:"guard"`
 	Next    *time.Time        `json:"next,omitempty"` // planned opening; nil when none is planned
 	Skipped SkipStatus        `json:"skipped"`
+
+	memMaxRate float64 // see Controller.MemMaxRate
 }
 
 // SwitchStatus has both layers and their result.

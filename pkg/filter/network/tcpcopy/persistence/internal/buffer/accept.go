@@ -1,11 +1,30 @@
 package buffer
 
-import "mosn.io/tcpcopy/pkg/record"
+import (
+	"runtime/debug"
+
+	"mosn.io/tcpcopy/pkg/record"
+)
 
 // accept is Data without the waking. It reports whether the worker is to be woken.
 func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	panicOnFault, returned := debug.SetPanicOnFault(true), false
+	defer func() { // as leave does, which costs more
+		debug.SetPanicOnFault(panicOnFault)
+		if !returned {
+			sh.panickedLocked(recover())
+		}
+		sh.mu.Unlock()
+	}()
+	wake = sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
+	returned = true
+	return wake
+}
+
+// acceptOrIgnoreLocked is accept under the shard's lock. It ignores what comes after the
+// end of the window or the connection.
+func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
 		return false
 	}
@@ -53,6 +72,10 @@ func (sh *Shard) joinLocked(c *Conn, before record.PerDirection) {
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.
 func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
 	sh.tally.Seen.Add(dir, uint64(n))
+	if sh.failed != nil {
+		sh.loseLocked(c, dir, n, record.ReasonWriteError, t)
+		return
+	}
 	if sh.paused != 0 {
 		sh.loseLocked(c, dir, n, pauseReason(sh.paused), t)
 		return
@@ -110,6 +133,11 @@ func pauseReason(paused uint32) record.Reason {
 // loseLocked counts n bytes, the next of dir, as lost.
 func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.Reason, t int64) {
 	st := &c.streams[dir]
+	if sh.failed != nil { // there is no batch to write a gap to
+		sh.tally.Lost[dir][reason] += uint64(n)
+		st.next += uint64(n)
+		return
+	}
 	// A gap has one reason. Where there is no room to write down the one before,
 	// the two become one with the first reason, in the accounts too.
 	if st.gap > 0 && st.reason != reason && sh.hasRoomLocked(c, 0) {
@@ -150,7 +178,14 @@ func (sh *Shard) endLocked(c *Conn, reason record.CloseReason, passed record.Per
 	if st := &c.streams[record.In]; st.begun && passed.In > st.next {
 		n := passed.In - st.next
 		sh.tally.Seen.Add(record.In, n)
-		sh.loseLocked(c, record.In, int(n), record.ReasonUnseen, t)
+		lost := record.ReasonUnseen
+		if sh.failed != nil {
+			lost = record.ReasonWriteError
+		}
+		sh.loseLocked(c, record.In, int(n), lost, t)
+	}
+	if sh.failed != nil {
+		return
 	}
 	sh.closeLocked(c, &CloseEvent{Reason: reason[:min(len(reason), maxReason)], Totals: passed}, t)
 }

@@ -133,6 +133,14 @@ func copyPieces(dst []byte, pieces [][]byte, nonTemporal bool) (left [][]byte, f
 	return pieces, sum.Fold()
 }
 
+// damageAt makes the data entry at that position a gap of the same bytes.
+func (b *Batch) damageAt(at int, length uint64, reason record.Reason) {
+	end := len(b.mem) - at
+	m := b.mem[end-headerSize : end]
+	m[4], m[6] = byte(kindDamaged), byte(reason)
+	binary.LittleEndian.PutUint64(m[32:], length)
+}
+
 // Len returns the bytes of entries: the position after the last one.
 func (b *Batch) Len() int { return b.n }
 
@@ -164,6 +172,10 @@ func (b *Batch) Entry(at int, e *Entry) (next int, ok bool) {
 		e.Payload = b.mem[start : start+n]
 		e.Block = b.mem[start-head : start+n+tail]
 		e.Sum = le.Uint16(m[38:])
+		return at + headerSize, true
+	}
+	if e.Kind == kindDamaged {
+		e.Kind, e.Payload, e.Block, e.Sum = KindGap, m[32:40:40], nil, 0
 		return at + headerSize, true
 	}
 	size := eventSize(int(n))

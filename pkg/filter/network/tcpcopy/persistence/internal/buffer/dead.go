@@ -7,13 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"mosn.io/tcpcopy/internal/checksum"
 	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -24,10 +28,34 @@ var ErrSpool = errors.New("not a spool of this version")
 // ErrSpoolBusy says that the process that writes a spool is alive.
 var ErrSpoolBusy = errors.New("its process is alive")
 
+// ErrNoHeader says that a file is what a process has left that died while it created a
+// spool, or that somebody has overwritten: nothing can be read of it.
+var ErrNoHeader = fmt.Errorf("%w: it has no header", ErrSpool)
+
+// DeadSpool is the spool that a killed process has left. It is read as a file and not
+// mapped: a mapping ends the process where the file has been cut off, or where a page
+// cannot be had. It trusts nothing that the file holds. One goroutine uses it.
+type DeadSpool struct {
+	file    *os.File
+	dir     *safedir.Dir // that file is in; owned
+	dump    *safedir.Dir // the pointer file is in
+	pointer string       // base name of the pointer file; "" where it is gone
+	header  SpoolHeader
+	size    int64 // of the file, bytes
+	changed time.Time
+	damage  error // what of the file is missing
+
+	states []ShardState // a copy of the file's, and of what a recovery has changed
+	saved  []byte       // the file's
+	window *WindowState // a copy of the file's; nil in a spool of the version before
+
+	memory mapping // of the batch that was read last
+}
+
 // OpenSpool opens what a killed process has left, by its pointer file, of which pointer is
 // the base name in dump. The caller ends it with Remove or Leave, and closes dump after
-// that.
-func OpenSpool(dump *safedir.Dir, pointer string, limits Limits) (*Spool, error) {
+// that. Where the error is an ErrSpool there may be a spool too; see OpenSpoolFile.
+func OpenSpool(dump *safedir.Dir, pointer string, limits Limits) (*DeadSpool, error) {
 	f, err := dump.OpenToRead(pointer)
 	if err != nil {
 		return nil, err
@@ -42,21 +70,23 @@ func OpenSpool(dump *safedir.Dir, pointer string, limits Limits) (*Spool, error)
 		return nil, fmt.Errorf("%s holds no path of a spool: %w", f.Name(), ErrSpool)
 	}
 	s, err := OpenSpoolFile(filepath.Dir(path), filepath.Base(path), limits)
-	if err != nil {
-		return nil, err
+	if s != nil {
+		s.dump, s.pointer = dump, pointer
 	}
-	s.dump, s.pointer = dump, pointer
-	return s, nil
+	return s, err
 }
 
 // Limits bound what a recovery believes a spool's header.
 type Limits struct {
 	Workers int
 	Buffer  int64 // bytes of a batch; a spool has at most twice as many
+	Record  int   // bytes of an entry of data
 }
 
-// OpenSpoolFile opens the spool of that base name in dir, whose pointer may be gone.
-func OpenSpoolFile(dir, name string, limits Limits) (s *Spool, err error) {
+// OpenSpoolFile opens the spool of that base name in dir, whose pointer may be gone. Where
+// the error is an ErrSpool the caller gets the spool too, locked, to Remove or Leave it;
+// it has no states then.
+func OpenSpoolFile(dir, name string, limits Limits) (s *DeadSpool, err error) {
 	folder := safedir.Existing(dir)
 	f, err := folder.OpenToWrite(name)
 	if err != nil {
@@ -64,15 +94,12 @@ func OpenSpoolFile(dir, name string, limits Limits) (s *Spool, err error) {
 		return nil, err
 	}
 	path := f.Name()
-	opened := &Spool{file: f, dir: folder}
+	opened := &DeadSpool{file: f, dir: folder}
 	defer func() {
-		if err != nil {
+		if s == nil {
 			opened.Leave()
 		}
 	}()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, ErrSpoolBusy
-	}
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -80,36 +107,51 @@ func OpenSpoolFile(dir, name string, limits Limits) (s *Spool, err error) {
 	if info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("%s is not a file that only this user may write", path)
 	}
-	if info.Size() < PageSize || info.Size() > 2*limits.Buffer {
-		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), ErrSpool)
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, ErrSpoolBusy
 	}
-	if opened.mapped, err = newMapping(int(f.Fd()), int(info.Size())); err != nil {
-		return nil, fmt.Errorf("map %s: %w", path, err)
+	var st unix.Stat_t // under the lock
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
 	}
+	if st.Nlink == 0 {
+		return nil, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+	}
+	opened.size, opened.changed = st.Size, time.Unix(st.Mtim.Unix())
 	if err := opened.readHeader(limits); err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+		if errors.Is(err, ErrSpool) {
+			return opened, err
+		}
+		return nil, err
+	}
+	if err := opened.readStates(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	opened.overlay()
 	return opened, nil
 }
 
 // readHeader reads and checks the header, which decides what is where.
-func (s *Spool) readHeader(limits Limits) error {
-	n := int(binary.LittleEndian.Uint32(s.mapped.mem[8:]))
-	if string(s.mapped.mem[:8]) != spoolMagic || n > PageSize-12 {
-		return ErrSpool
+func (s *DeadSpool) readHeader(limits Limits) error {
+	page := make([]byte, PageSize)
+	if err := s.read(page, 0); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(s.mapped.mem[12:12+n], &s.header); err != nil {
-		return errors.Join(ErrSpool, err)
+	n := int(binary.LittleEndian.Uint32(page[len(spoolMagic):]))
+	if string(page[:len(spoolMagic)]) != spoolMagic || n > PageSize-headerText {
+		return ErrNoHeader
+	}
+	if err := json.Unmarshal(page[headerText:headerText+n], &s.header); err != nil {
+		return errors.Join(ErrNoHeader, err)
 	}
 	h := s.header
 	if h.Version != spoolVersion && h.Version != versionWithoutWindow || h.Workers < 1 || h.Workers > limits.Workers || h.Batch < 1 || int64(h.Batch) > limits.Buffer ||
-		h.Batch%PageSize != 0 || len(h.Formats) < 1 || len(h.Formats) > maxOutputs ||
+		h.Batch%PageSize != 0 || int64(h.Batch) > limits.Buffer/int64(h.Workers) || len(h.Formats) < 1 || len(h.Formats) > maxOutputs ||
 		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
 		return fmt.Errorf("%w: header %+v", ErrSpool, h)
 	}
-	if size, _, _ := spoolSize(h.Workers, h.Batch); size != len(s.mapped.mem) {
-		return fmt.Errorf("%w: %d bytes, its header says %d", ErrSpool, len(s.mapped.mem), size)
+	if size, _, _ := spoolSize(h.Workers, h.Batch); int64(size) > s.size {
+		s.damage = fmt.Errorf("somebody has cut it off: it has %d of %d bytes", s.size, size)
 	}
 	return nil
 }
@@ -117,42 +159,220 @@ func (s *Spool) readHeader(limits Limits) error {
 // plainName is what runs and windows look like, which become parts of file names.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-// Header returns the spool's header.
-func (s *Spool) Header() SpoolHeader { return s.header }
+// read fills p from an offset on. What is behind the end of the file reads as zeros, as
+// what is in a hole does.
+func (s *DeadSpool) read(p []byte, at int) error {
+	n, err := s.file.ReadAt(p, int64(at))
+	if errors.Is(err, io.EOF) {
+		clear(p[n:])
+		return nil
+	}
+	return err
+}
+
+// readStates reads how far the batches have got, and what is known of the window.
+func (s *DeadSpool) readStates() error {
+	if s.header.Version != versionWithoutWindow {
+		s.window = new(WindowState)
+		if err := s.read(s.window.image(), windowAt(s.header.Workers)); err != nil {
+			return err
+		}
+	}
+	s.states = make([]ShardState, s.header.Workers)
+	if err := s.read(s.image(), PageSize); err != nil {
+		return err
+	}
+	s.saved = slices.Clone(s.image())
+	return nil
+}
+
+// image returns the memory image of the states, which is their form in the file.
+func (s *DeadSpool) image() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&s.states[0])), len(s.states)*int(unsafe.Sizeof(s.states[0])))
+}
+
+// Save writes what has changed of the states to the file, so that another recovery goes
+// on from here. The words that say which position or account holds come after all
+// else, as in a mapping.
+func (s *DeadSpool) Save() error {
+	next := slices.Clone(s.image())
+	now := slices.Clone(next)
+	for i := range s.states {
+		at := i * int(unsafe.Sizeof(ShardState{}))
+		for _, word := range stateWords() {
+			copy(now[at+word:at+word+8], s.saved[at+word:])
+		}
+	}
+	for _, image := range [][]byte{now, next} {
+		if _, err := s.file.WriteAt(image, PageSize); err != nil {
+			return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
+		}
+	}
+	s.saved = next
+	return nil
+}
+
+// stateWords returns where in a ShardState the words are that are stored last.
+func stateWords() []int {
+	var s ShardState
+	words := []int{int(unsafe.Offsetof(s.stored))}
+	for i := range s.batches {
+		for o := range s.batches[i].outputs {
+			words = append(words, int(uintptr(unsafe.Pointer(&s.batches[i].outputs[o].phase))-uintptr(unsafe.Pointer(&s))))
+		}
+	}
+	return words
+}
+
+// Header returns the spool's header, the zero one for a spool without.
+func (s *DeadSpool) Header() SpoolHeader { return s.header }
 
 // Path returns the path of the spool's file.
-func (s *Spool) Path() string { return s.file.Name() }
+func (s *DeadSpool) Path() string { return s.file.Name() }
+
+// Window returns what the spool says of the window, nil in a spool of the version before.
+// It may say anything.
+func (s *DeadSpool) Window() *WindowState { return s.window }
+
+// Changed returns when the file was last written to.
+func (s *DeadSpool) Changed() time.Time { return s.changed }
+
+// Damage returns what of the file is missing, nil for nothing.
+func (s *DeadSpool) Damage() error { return s.damage }
+
+// State returns how far the batches of a shard have got. Changes of it are Saved.
+func (s *DeadSpool) State(shard int) *ShardState { return &s.states[shard] }
+
+// Begun reports whether the session had begun: a process may die between the header and
+// the first word of the states.
+func (s *DeadSpool) Begun() bool {
+	for i := range s.states {
+		if s.states[i].batches[0].number.Load() > 0 || s.states[i].batches[1].number.Load() > 0 {
+			return true
+		}
+	}
+	return s.damage != nil
+}
+
+// Remove closes the spool and removes its files.
+func (s *DeadSpool) Remove() {
+	s.memory.free()
+	_ = s.dir.Remove(filepath.Base(s.file.Name()))
+	if s.pointer != "" {
+		_ = s.dump.Remove(s.pointer)
+	}
+	_ = s.file.Close() // which unlocks it
+	s.dir.Close()
+}
 
 // Leave closes a spool and keeps its files.
-func (s *Spool) Leave() {
-	s.unmap()
-	if s.file == nil {
-		return // it is kept
-	}
+func (s *DeadSpool) Leave() {
+	s.memory.free()
 	_ = s.file.Close()
 	s.dir.Close()
 }
 
-// Pending returns the batches of a shard that were not done, in their order. They
-// hold whole entries only. damage says what was cut off.
-func (s *Spool) Pending(shard int) (batches []*Batch, damage error) {
-	state := s.states[shard]
+// PendingBatch is a batch that was not done.
+type PendingBatch struct {
+	State        *BatchState
+	shard, which int
+}
+
+// Pending returns the batches of a shard that were not done, in their order.
+func (s *DeadSpool) Pending(shard int) []PendingBatch {
+	var batches []PendingBatch
+	state := &s.states[shard]
 	for i := range state.batches {
 		b := &state.batches[i]
-		if b.number.Load() <= state.account().number || b.used.Load() == 0 {
-			continue
-		}
-		mem := s.batchMemory(shard, i)
-		batches = append(batches, &Batch{mem: mem, n: int(min(b.used.Load(), uint64(len(mem)))), state: b})
-	}
-	slices.SortFunc(batches, func(a, b *Batch) int { return cmp.Compare(a.state.Number(), b.state.Number()) })
-	for _, b := range batches {
-		used := b.n
-		if b.n = b.wholeEntries(); b.n < used {
-			damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", shard, s.header.Window, b.n, used)
+		if b.number.Load() > state.account().number && b.used.Load() > 0 {
+			batches = append(batches, PendingBatch{State: b, shard: shard, which: i})
 		}
 	}
-	return batches, damage
+	slices.SortFunc(batches, func(a, b PendingBatch) int { return cmp.Compare(a.State.Number(), b.State.Number()) })
+	return batches
+}
+
+// Read reads a batch into memory, which belongs to s and is good until the next Read,
+// Remove or Leave. The batch holds whole entries only; damage says what was cut off, and
+// how many bytes of data could not be read, which are gaps in the batch, are lost.
+// reserve is asked before memory is allocated; what it forbids is err.
+func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Batch, lost record.PerDirection, damage, err error) {
+	s.memory.free()
+	b, data, err := s.readEntries(p, limits)
+	if err != nil {
+		return nil, lost, nil, err
+	}
+	if used := p.State.used.Load(); uint64(b.n) < used {
+		damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", p.shard, s.header.Window, b.n, used)
+	}
+	a := allocation{reserve: reserve, rest: data}
+	at := s.header.batchAt(p.shard, p.which)
+	err = a.slices(0, data, func(from, to int) error { return s.read(b.mem[from:to], at+from) })
+	if err != nil {
+		return nil, lost, nil, err
+	}
+	lost = b.checkSums(s.inAllFiles(p.State))
+	if lost != (record.PerDirection{}) {
+		damage = errors.Join(damage, fmt.Errorf("shard %d of window %s: %d bytes in and %d bytes out are damaged", p.shard, s.header.Window, lost.In, lost.Out))
+	}
+	return b, lost, damage, nil
+}
+
+// entriesSlice is how many bytes of entries are read at once.
+const entriesSlice = 256 << 10
+
+// readEntries reads the whole entries of a batch, and returns how many bytes of data
+// they have. Of memory that a damaged file asks for it takes what holds entries only.
+func (s *DeadSpool) readEntries(p PendingBatch, limits Limits) (b *Batch, data int, err error) {
+	if s.memory, err = newMapping(sparse, s.header.Batch); err != nil {
+		return nil, 0, fmt.Errorf("map %d bytes for a batch: %w", s.header.Batch, err)
+	}
+	b = &Batch{mem: s.memory.mem, state: p.State}
+	used := int(min(p.State.used.Load(), uint64(len(b.mem))))
+	start := s.header.batchAt(p.shard, p.which)
+	check := entryCheck{named: map[uint32]bool{}, most: limits.Record, room: len(b.mem) - used}
+	for whole := 0; b.n < used; {
+		next := min(used, b.n+entriesSlice)
+		from := len(b.mem) - next
+		if err := s.read(b.mem[from:len(b.mem)-b.n], start+from); err != nil {
+			return nil, 0, err
+		}
+		b.n = next
+		before := whole
+		if whole = check.wholeEntries(b, whole); whole == before || next == used {
+			b.n = whole
+			break
+		}
+	}
+	return b, check.data, nil
+}
+
+// inAllFiles returns the position in a batch before which all files have the entries.
+func (s *DeadSpool) inAllFiles(b *BatchState) int {
+	least := uint64(s.header.Batch)
+	for i := range s.header.Formats {
+		_, position := b.Output(i).Get()
+		least = min(least, position.From)
+	}
+	return int(least)
+}
+
+// checkSums makes gaps of the data whose sums are wrong, from a position on, and returns
+// how many bytes that are. What came before is in the files.
+func (b *Batch) checkSums(from int) (lost record.PerDirection) {
+	var e Entry
+	for at := 0; at < b.n; {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			break
+		}
+		if e.Kind == KindData && at >= from && checksum.Sum(0).Add(e.Payload).Fold() != e.Sum {
+			lost.Add(e.Dir, uint64(len(e.Payload)))
+			b.damageAt(at, uint64(len(e.Payload)), record.ReasonWriteError)
+		}
+		at = next
+	}
+	return lost
 }
 
 // LastTime returns the time of the batch's last entry, nanoseconds since the Unix
@@ -172,25 +392,107 @@ func (b *Batch) LastTime() (last int64) {
 // maxSlots bounds the connections of a shard at a time that a recovery believes.
 const maxSlots = 1 << 24
 
-// wholeEntries returns how many bytes of b's entries can be encoded.
-func (b *Batch) wholeEntries() (n int) {
-	named := map[uint32]bool{} // slots with a connection header
+// entryCheck finds the entries of a dead batch that can be encoded.
+type entryCheck struct {
+	named map[uint32]bool // slots with a connection header
+	most  int             // bytes of an entry of data
+	room  int             // bytes of data and margins that there may be
+	data  int             // of them, those of the whole entries so far
+}
+
+// wholeEntries returns the position after the last entry of b, from n on, that can be
+// encoded.
+func (c *entryCheck) wholeEntries(b *Batch, n int) int {
 	var e Entry
 	for n < b.n {
 		next, ok := b.Entry(n, &e)
-		if !ok || e.Dir > record.Out || e.Reason >= record.NumReasons || e.Slot > maxSlots {
+		if !ok || e.Kind < KindHeader || e.Kind > KindClose || e.Dir > record.Out || e.Reason >= record.NumReasons || e.Slot > maxSlots {
 			break
 		}
 		if e.Kind == KindHeader {
-			named[e.Slot] = len(e.Payload) >= minPayload[KindHeader]
+			c.named[e.Slot] = len(e.Payload) >= minPayload[KindHeader]
 		}
-		if !named[e.Slot] || len(e.Payload) < minPayload[e.Kind] {
+		if !c.named[e.Slot] || len(e.Payload) < minPayload[e.Kind] {
 			break
 		}
+		if e.Kind == KindData {
+			// As they were appended, one behind the other.
+			if len(e.Payload) > c.most || len(e.Block) > c.room-c.data || &b.mem[c.data] != &e.Block[0] {
+				break
+			}
+			c.data += len(e.Block)
+		}
 		if e.Kind == KindClose {
-			delete(named, e.Slot)
+			delete(c.named, e.Slot)
 		}
 		n = next
 	}
 	return n
+}
+
+// Trim gives the pages back that nothing needs: those of batches that are done, and
+// between the data and the entries of the others.
+func (s *DeadSpool) Trim(limits Limits) error {
+	for shard := range s.states {
+		pending := s.Pending(shard)
+		for which := range s.states[shard].batches {
+			from, to := 0, s.header.Batch
+			i := slices.IndexFunc(pending, func(p PendingBatch) bool { return p.which == which })
+			if i >= 0 {
+				s.memory.free()
+				_, data, err := s.readEntries(pending[i], limits)
+				if err != nil {
+					return err
+				}
+				used := int(min(pending[i].State.used.Load(), uint64(s.header.Batch)))
+				from, to = (data+PageSize-1)&^(PageSize-1), (s.header.Batch-used)&^(PageSize-1)
+			}
+			if start := s.header.batchAt(shard, which); from < to {
+				// A file system that cannot keeps the pages.
+				_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(start+from), int64(to-from))
+			}
+		}
+	}
+	s.memory.free()
+	return nil
+}
+
+// Left returns how many bytes of data the batches of a shard have that were not done.
+func (s *DeadSpool) Left(shard int, limits Limits) (left record.PerDirection, err error) {
+	for _, p := range s.Pending(shard) {
+		s.memory.free()
+		b, _, err := s.readEntries(p, limits)
+		if err != nil {
+			return left, err
+		}
+		var e Entry
+		for at := 0; at < b.n; {
+			next, ok := b.Entry(at, &e)
+			if !ok {
+				break
+			}
+			if at = next; e.Kind == KindData {
+				left.Add(e.Dir, uint64(len(e.Payload)))
+			}
+		}
+	}
+	return left, nil
+}
+
+// Readable reports whether more than the header can be read.
+func (s *DeadSpool) Readable() bool { return s.states != nil }
+
+// Size returns how many bytes the spool would have if nothing was given back.
+func (s *DeadSpool) Size() int64 {
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	return int64(size)
+}
+
+// Blocks returns how many bytes the file has of its file system.
+func (s *DeadSpool) Blocks() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", s.file.Name(), err)
+	}
+	return st.Blocks * 512, nil
 }

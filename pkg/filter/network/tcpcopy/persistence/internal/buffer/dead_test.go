@@ -23,6 +23,12 @@ func sampleBatch() *Batch {
 	return b
 }
 
+// wholeEntries returns how many bytes of b's entries a recovery accepts.
+func (b *Batch) wholeEntries() int {
+	c := entryCheck{named: map[uint32]bool{}, most: 1 << 20, room: len(b.mem) - b.n}
+	return c.wholeEntries(b, 0)
+}
+
 func TestWholeEntriesStopsAtDamage(t *testing.T) {
 	b := sampleBatch()
 	whole := b.n

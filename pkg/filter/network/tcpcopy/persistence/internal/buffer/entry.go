@@ -15,6 +15,10 @@ const (
 	KindData                   // payload: the bytes
 	KindGap                    // payload: uint64 length
 	KindClose                  // payload: uint64 bytes in, uint64 bytes out, then the reason
+
+	// kindDamaged is data whose bytes a recovery could not read: Entry returns a gap. Its
+	// header has the length of data where data has its position and sum.
+	kindDamaged
 )
 
 // minPayload is how many bytes the payload of a kind has at least.

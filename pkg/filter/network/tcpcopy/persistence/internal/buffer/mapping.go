@@ -20,18 +20,24 @@ const largePage = 2 << 20
 // plain is the file of a mapping that has none.
 const plain = -1
 
+// sparse is the file of a mapping in plain memory of which little will be used.
+const sparse = -2
+
 // newMapping maps the first n bytes of the file fd, or plain memory. They take no
 // memory before they are used.
 func newMapping(fd, n int) (mapping, error) {
-	length := uintptr(n) + largePage
-	address, err := unix.MmapPtr(-1, 0, nil, length, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	length, flags := uintptr(n)+largePage, unix.MAP_PRIVATE|unix.MAP_ANON
+	if fd == sparse {
+		flags |= unix.MAP_NORESERVE
+	}
+	address, err := unix.MmapPtr(-1, 0, nil, length, unix.PROT_NONE, flags)
 	if err != nil {
 		return mapping{}, err
 	}
 	offset := -uintptr(address) & (largePage - 1)
 	start := unsafe.Add(address, offset)
 	m := mapping{mem: unsafe.Slice((*byte)(start), n), address: address}
-	if fd == plain {
+	if fd < 0 {
 		if err := unix.Mprotect(m.mem, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			m.free()
 			return mapping{}, err
@@ -59,9 +65,10 @@ func (m *mapping) free() {
 
 // populate has the system find pages for mem now, and not when somebody waits for
 // them: large ones where it has some, which a copy and a direct write both take
-// less time with. A system that cannot does it later, or with small ones.
-func populate(mem []byte) {
+// less time with. A system that cannot does it later, or with small ones; then there
+// is an error.
+func populate(mem []byte) error {
 	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // plain memory
 	_ = unix.Madvise(mem, unix.MADV_COLLAPSE) // a file in memory; since Linux 6.1
-	_ = unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
+	return unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
 }

@@ -54,7 +54,9 @@ func TestPopulateFindsPages(t *testing.T) {
 		t.Skip("this kernel has no MADV_POPULATE_WRITE:", err)
 	}
 	for _, part := range [][]byte{m.mem[PageSize : 3*PageSize], m.mem[:largePage]} {
-		populate(part)
+		if err := populate(part); err != nil {
+			t.Fatal(err)
+		}
 		there := make([]byte, len(part)/PageSize)
 		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&part[0])), uintptr(len(part)), uintptr(unsafe.Pointer(&there[0])))
 		if errno != 0 {
@@ -76,7 +78,7 @@ func TestMappingReportsAFault(t *testing.T) {
 func TestTheAlignmentOfASpoolTakesNoBlocks(t *testing.T) {
 	dump := safedir.New(t.TempDir())
 	defer dump.Close()
-	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10})
+	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10}, nil)
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)
 	}

@@ -58,7 +58,7 @@ func TestSpoolsAreCreatedInSafeDirectories(t *testing.T) {
 			if err := c.prepare(t, spools, dump); err != nil {
 				t.Fatal(err)
 			}
-			s, fault, err := NewSpool(spools, dump, header(dump))
+			s, fault, err := NewSpool(spools, dump, header(dump), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestSpoolsAreCreatedInSafeDirectories(t *testing.T) {
 func TestPointersThatAreNone(t *testing.T) {
 	limits := Limits{Workers: 8, Buffer: 2 << 20}
 	dump, spools := newDump(t), t.TempDir()
-	s, fault, err := NewSpool(spools, dump, header(dump))
+	s, fault, err := NewSpool(spools, dump, header(dump), nil)
 	if err := errors.Join(fault, err); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package buffer
 
 import (
+	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 	"unsafe"
@@ -13,15 +15,17 @@ import (
 // other one and empties that.
 type Shard struct {
 	geometry Geometry
+	spool    *Spool        // that has the batches and the state
 	state    *ShardState   // what a recovery knows of the shard; its losses are written under mu
 	full     chan struct{} // has an element when the active batch is worth a swap
 
 	spare *workerBatch // the worker's, between two calls of Swap
 
-	mu       sync.Mutex // guards the rest, and Conn's part of it
-	clock    Clock      // of the entries
-	closed   bool       // the window is over: nothing is accepted any more
-	paused   uint32     // bit r is set while recording pauses for reason r
+	mu       sync.Mutex  // guards the rest, and Conn's part of it
+	clock    Clock       // of the entries
+	closed   bool        // the window is over: nothing is accepted any more
+	failed   *FaultError // the spool cannot be used any more; nil otherwise
+	paused   uint32      // bit r is set while recording pauses for reason r
 	active   Batch
 	number   uint64             // of the active batch, from 1
 	woken    bool               // full has been signalled for the active batch
@@ -46,7 +50,7 @@ func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 	shards := make([]*Shard, len(spool.states))
 	for i, state := range spool.states {
 		shards[i] = &Shard{
-			geometry: g, state: state, full: make(chan struct{}, 1), clock: NewClock(begun),
+			geometry: g, spool: spool, state: state, full: make(chan struct{}, 1), clock: NewClock(begun),
 			active: Batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]},
 			spare:  &workerBatch{Batch: Batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}},
 			number: 1, joined: map[*Conn]struct{}{},
@@ -57,7 +61,11 @@ func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 
 // Begin makes the active batch that of a new session. It comes before the first
 // entry; a shard of a dead spool has no Begin.
-func (sh *Shard) Begin() { sh.active.state.begin(sh.number) }
+func (sh *Shard) Begin() {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	sh.active.state.begin(sh.number)
+}
 
 // Full has an element when there is enough in the active batch to be worth a Swap.
 func (sh *Shard) Full() <-chan struct{} { return sh.full }
@@ -84,11 +92,14 @@ func (sh *Shard) wake() {
 func (sh *Shard) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
 	c.describe()
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	defer sh.leave(debug.SetPanicOnFault(true))
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
 		return
 	}
 	sh.tally.Seen.Add(dir, uint64(n))
+	if sh.failed != nil {
+		reason = record.ReasonWriteError
+	}
 	sh.loseLocked(c, dir, n, reason, sh.clock.Now())
 }
 
@@ -97,7 +108,7 @@ func (sh *Shard) Skip(c *Conn, dir record.Direction, before record.PerDirection,
 // bytes in this session has no close event.
 func (sh *Shard) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	defer sh.leave(debug.SetPanicOnFault(true))
 	sh.endLocked(c, reason, passed)
 }
 
@@ -107,7 +118,7 @@ func (sh *Shard) End(c *Conn, reason record.CloseReason, passed record.PerDirect
 // and comes after them.
 func (sh *Shard) EndAll(reason record.CloseReason) {
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	defer sh.leave(debug.SetPanicOnFault(true))
 	for c := range sh.joined {
 		var passed record.PerDirection
 		if c.Sent != nil {
@@ -163,8 +174,13 @@ const closesPerSwap = 1 << 10
 // empty. Only the worker calls it.
 func (sh *Shard) Swap() *Batch {
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.active.n == 0 {
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if sh.active.n == 0 || sh.failed != nil {
+		return nil
+	}
+	if s := sh.active.state; s.Number() != sh.number || s.used.Load() != uint64(sh.active.n) {
+		// What was cut off and made as long again reads as zeros.
+		sh.failLocked(&FaultError{Path: sh.spool.Path(), cause: errors.New("its states have changed")})
 		return nil
 	}
 	sh.active, sh.spare.Batch = sh.spare.Batch, sh.active
@@ -180,7 +196,10 @@ func (sh *Shard) Swap() *Batch {
 // shard is closed.
 func (sh *Shard) WritePending() (complete bool) {
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if sh.failed != nil {
+		return true
+	}
 	return sh.writePendingLocked(sh.clock.Now())
 }
 
@@ -206,6 +225,9 @@ func (sh *Shard) Tally() Tally {
 func (sh *Shard) Used() int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.failed != nil {
+		return 0
+	}
 	return sh.active.used()
 }
 
@@ -214,7 +236,7 @@ func (sh *Shard) Used() int {
 func (sh *Shard) Progress() (number uint64, waiting bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.number, sh.active.n > 0
+	return sh.number, sh.active.n > 0 && sh.failed == nil
 }
 
 // Waiting returns how many connections have a gap, and how many a close event, that

@@ -41,7 +41,7 @@ type Spool struct {
 	header  SpoolHeader
 	mapped  mapping // the whole file
 	states  []*ShardState
-	window  *WindowState // nil in a spool of the version before
+	window  *WindowState
 }
 
 // SpoolHeader is what a recovery must know of the session.
@@ -56,6 +56,22 @@ type SpoolHeader struct {
 	Formats []string       `json:"formats"`
 	Workers int            `json:"workers"` // shards
 	Batch   int            `json:"batch"`   // bytes of one batch
+	Parent  FileID         `json:"parent"`  // the directory that Dir is in, set by NewSpool; zero where Dir is a mount of its own
+}
+
+// FileID tells files of a machine apart.
+type FileID struct {
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+}
+
+// IDOf returns the FileID of what is at path, the zero one where nothing can be found.
+func IDOf(path string) FileID {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return FileID{}
+	}
+	return FileID{Device: uint64(st.Dev), Inode: st.Ino} //nolint:unconvert // it is an uint32 on some systems
 }
 
 const (
@@ -63,6 +79,7 @@ const (
 	// versionWithoutWindow is the version before, without a WindowState.
 	versionWithoutWindow = 3
 	spoolMagic           = "TCSPOOL\n"
+	headerText           = len(spoolMagic) + 4 // where the header's text begins
 )
 
 // windowAt returns where the WindowState of a spool begins.
@@ -86,54 +103,56 @@ func SpoolBlocks(workers, batch int) int {
 
 // NewSpool returns the memory for a session's batches: a file in dir, or plain memory
 // where dir is empty. The pointer to the file is in dump, which stays open until Remove.
-// What went wrong with the file is fault, beside the memory, which is plain then.
-func NewSpool(dir string, dump *safedir.Dir, h SpoolHeader) (s *Spool, fault, err error) {
+// What went wrong with the file is fault, beside the memory, which is plain then. All of
+// the memory is allocated, unless the file is on a disk; err is an ErrNoRoom where reserve
+// has not allowed that.
+func NewSpool(dir string, dump *safedir.Dir, h SpoolHeader, reserve Reserve) (s *Spool, fault, err error) {
 	h.Version = spoolVersion
 	s = &Spool{header: h}
 	if dir != "" {
 		s.dir = safedir.New(dir)
-		if fault = s.create(dir, dump); fault != nil {
+		if fault = s.create(dump, reserve); fault != nil {
 			s.Remove()
+		}
+		if errors.Is(fault, ErrNoRoom) {
+			return nil, nil, fault
 		}
 	}
 	if s.file == nil {
 		size, _, _ := spoolSize(h.Workers, h.Batch)
 		if s.mapped, err = newMapping(plain, size); err != nil {
-			return nil, fault, fmt.Errorf("map %d bytes of buffer: %w", size, err)
+			return nil, fault, fmt.Errorf("%w: map %d bytes of buffer: %w", ErrNoRoom, size, err)
+		}
+		if err = s.allocatePages(reserve); err != nil {
+			s.unmap()
+			return nil, fault, err
 		}
 	}
 	s.overlay()
 	return s, fault, nil
 }
 
-// create makes the file, and the pointer to it in the dump directory.
-func (s *Spool) create(dir string, dump *safedir.Dir) error {
+// create makes the file, and the pointer to it in the dump directory. The header comes
+// last: a file without one and without a lock is nobody's.
+func (s *Spool) create(dump *safedir.Dir, reserve Reserve) error {
+	if parent := IDOf(filepath.Dir(s.header.Dir)); parent.Device == IDOf(s.header.Dir).Device {
+		s.header.Parent = parent
+	}
 	name := s.header.Run + "-" + strings.SplitN(s.header.Window, "-", 2)[0]
-	f, err := s.dir.Create(name + layout.SpoolExtension)
-	if err != nil {
+	var err error
+	if s.file, err = createLocked(s.dir, name+layout.SpoolExtension); err != nil {
 		return err
 	}
-	s.file = f
-	// All blocks now: a write to a mapping whose file system is full kills.
-	size, states, batches := spoolSize(s.header.Workers, s.header.Batch)
-	for _, part := range [][2]int{{0, states}, {batches, size}} {
-		if err := unix.Fallocate(int(f.Fd()), 0, int64(part[0]), int64(part[1]-part[0])); err != nil {
-			return fmt.Errorf("reserve %d bytes in %s: %w", part[1]-part[0], dir, err)
-		}
+	if err := s.allocateBlocks(reserve); err != nil {
+		return fmt.Errorf("reserve the blocks of a spool in %s: %w", s.dir.Path(), err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	if s.mapped, err = newMapping(int(s.file.Fd()), size); err != nil {
+		return fmt.Errorf("map %s: %w", s.file.Name(), err)
 	}
-	if s.mapped, err = newMapping(int(f.Fd()), size); err != nil {
-		return fmt.Errorf("map %s: %w", f.Name(), err)
+	if err := s.writeHeader(); err != nil {
+		return err
 	}
-	text, err := json.Marshal(s.header)
-	if err != nil || len(text) > PageSize-12 {
-		return fmt.Errorf("header of %d bytes: %w", len(text), errors.Join(err, ErrSpool))
-	}
-	binary.LittleEndian.PutUint32(s.mapped.mem[8:], uint32(len(text)))
-	copy(s.mapped.mem[12:], text)
-	copy(s.mapped.mem, spoolMagic)
 	return s.point(dump, layout.SpoolPointerPrefix+name)
 }
 
@@ -148,6 +167,48 @@ func (s *Spool) point(dump *safedir.Dir, pointer string) error {
 	return errors.Join(err, f.Close())
 }
 
+// createLocked creates a file and locks it. Between the two, another process may find the
+// file without a lock, and remove it as nobody's.
+func createLocked(dir *safedir.Dir, name string) (*os.File, error) {
+	const tries = 10
+	for range tries {
+		f, err := dir.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		var st unix.Stat_t
+		if err == nil {
+			err = unix.Fstat(int(f.Fd()), &st)
+		}
+		if err == nil && st.Nlink > 0 {
+			return f, nil
+		}
+		_ = f.Close()
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
+			_ = dir.Remove(name)
+			return nil, fmt.Errorf("lock %s: %w", dir.Join(name), err)
+		}
+		_ = dir.Remove(name) // whoever has the lock is about to remove it
+	}
+	return nil, fmt.Errorf("lock %s: others have removed it %d times", dir.Join(name), tries)
+}
+
+// writeHeader writes the header, its magic last. It writes to the file: a mapping may
+// fault.
+func (s *Spool) writeHeader() error {
+	text, err := json.Marshal(s.header)
+	if err != nil || len(text) > PageSize-headerText {
+		return fmt.Errorf("header of %d bytes: %w", len(text), errors.Join(err, ErrSpool))
+	}
+	length := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
+	if _, err := s.file.WriteAt(append(length, text...), int64(len(spoolMagic))); err != nil {
+		return err
+	}
+	_, err = s.file.WriteAt([]byte(spoolMagic), 0)
+	return err
+}
+
 // overlay finds the states in the mapping.
 func (s *Spool) overlay() {
 	s.states = make([]*ShardState, s.header.Workers)
@@ -155,36 +216,37 @@ func (s *Spool) overlay() {
 		at := PageSize + i*int(unsafe.Sizeof(ShardState{}))
 		s.states[i] = (*ShardState)(unsafe.Pointer(&s.mapped.mem[at]))
 	}
-	if s.header.Version != versionWithoutWindow {
-		s.window = (*WindowState)(unsafe.Pointer(&s.mapped.mem[windowAt(s.header.Workers)]))
-	}
+	s.window = (*WindowState)(unsafe.Pointer(&s.mapped.mem[windowAt(s.header.Workers)]))
+}
+
+// batchAt returns where one of the two batches of a shard begins.
+func (h *SpoolHeader) batchAt(shard, which int) int {
+	_, _, at := spoolSize(h.Workers, h.Batch)
+	return at + (2*shard+which)*h.Batch
 }
 
 // batchMemory returns the memory of one of the two batches of a shard.
 func (s *Spool) batchMemory(shard, which int) []byte {
-	_, _, at := spoolSize(s.header.Workers, s.header.Batch)
-	at += (2*shard + which) * s.header.Batch
+	at := s.header.batchAt(shard, which)
 	return s.mapped.mem[at : at+s.header.Batch : at+s.header.Batch]
 }
 
 // Populate has the system find pages for the start of each batch, where bytes go
-// first. Where the file is on a disk it does not, because that would have the disk
-// write them.
+// first, in a file in memory: that has its blocks, but the mapping does not. On a disk
+// that would have the disk write them.
 func (s *Spool) Populate(g Geometry) {
-	if s.file != nil {
-		var fs unix.Statfs_t
-		if unix.Fstatfs(int(s.file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
-			return
-		}
+	if s.file == nil || !inMemory(int(s.file.Fd())) {
+		return
 	}
+	// What cannot be had now comes at the first use.
 	_, _, batches := spoolSize(s.header.Workers, s.header.Batch)
 	if g.populated() == s.header.Batch { // large pages may lie across batches
-		populate(s.mapped.mem[batches:])
+		_ = populate(s.mapped.mem[batches:])
 		return
 	}
 	for shard := range s.states {
-		populate(s.batchMemory(shard, 0)[:g.populated()])
-		populate(s.batchMemory(shard, 1)[:g.populated()])
+		_ = populate(s.batchMemory(shard, 0)[:g.populated()])
+		_ = populate(s.batchMemory(shard, 1)[:g.populated()])
 	}
 }
 
@@ -206,15 +268,30 @@ func (s *Spool) Remove() {
 	}
 }
 
+// Leave gives the memory back and keeps the files, as the death of the process does.
+func (s *Spool) Leave() {
+	s.unmap()
+	_ = s.file.Close()
+	s.dir.Close()
+}
+
 func (s *Spool) unmap() {
 	s.mapped.free()
 	s.states, s.window = nil, nil
 }
 
+// Path returns the path of the spool's file, "" for plain memory.
+func (s *Spool) Path() string {
+	if s.file == nil {
+		return ""
+	}
+	return s.file.Name()
+}
+
 // State returns how far the batches of a shard have got.
 func (s *Spool) State(shard int) *ShardState { return s.states[shard] }
 
-// Window returns what a recovery knows of the window, nil in a spool of the version before.
+// Window returns what a recovery will know of the window.
 func (s *Spool) Window() *WindowState { return s.window }
 
 // Keep gives the memory back and keeps the file, without its batches and locked: it is the
@@ -226,11 +303,13 @@ func (s *Spool) Keep() *Spool {
 		return nil
 	}
 	size, _, batches := spoolSize(s.header.Workers, s.header.Batch)
-	for _, state := range s.states {
-		for i := range state.batches {
-			state.batches[i].used.Store(0)
+	guarded(func() {
+		for _, state := range s.states {
+			for i := range state.batches {
+				state.batches[i].used.Store(0)
+			}
 		}
-	}
+	})
 	s.unmap()
 	_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(batches), int64(size-batches))
 	kept := *s

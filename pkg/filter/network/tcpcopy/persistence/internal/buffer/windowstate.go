@@ -31,6 +31,11 @@ type windowText struct {
 // windowStateSize is the bytes of a WindowState in the spool, a multiple of PageSize.
 const windowStateSize = (int(unsafe.Sizeof(WindowState{})) + PageSize - 1) &^ (PageSize - 1)
 
+// image returns the memory image of w, which is its form in the file.
+func (w *WindowState) image() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(w)), int(unsafe.Sizeof(*w)))
+}
+
 // SetAlive stores a moment at which the process was alive, in nanoseconds since the Unix
 // epoch.
 func (w *WindowState) SetAlive(t int64) { guarded(func() { w.alive.Store(t) }) }
