@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -33,16 +34,13 @@ const (
 // maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
 const maxBody = 64 << 10
 
-// maxToken bounds the token file, bytes.
-const maxToken = 4 << 10
-
 // admin handles the requests of MOSN's admin server. It checks the methods itself:
 // patterns with methods do not work in hosts with an old go line.
 type admin struct {
 	recorder *recorder
-	// tokenFile is the path of the file with the token that callers must send. Without
-	// one only loopback peers may change state.
-	tokenFile atomic.Pointer[string]
+	// token has the token that callers must send. Without one only loopback peers may
+	// change state.
+	token atomic.Pointer[openfile.Source]
 }
 
 // statusReply is the answer to a status request.
@@ -272,18 +270,17 @@ func statusOf(err error) int {
 // authorized reports whether the caller may change state or see payload. If not, it
 // has answered the request.
 func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
-	file := a.tokenFile.Load()
-	if file == nil {
+	source := a.token.Load()
+	if source == nil {
 		if why := nonLocal(req); why != "" {
 			refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
 			return false
 		}
 		return true
 	}
-	want, err := readSmall(*file, maxToken)
-	token := strings.TrimSpace(string(want))
-	if err != nil || token == "" {
-		refuse(w, http.StatusForbidden, errors.New("the configured token file cannot be read or is empty"))
+	token, code, err := readToken(source)
+	if err != nil {
+		refuse(w, code, err)
 		return false
 	}
 	got := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 )
 
@@ -244,7 +245,7 @@ func TestOnlyCallersWithTheTokenMayChangeState(t *testing.T) {
 	h := newHarness(t, object{})
 	a := &admin{recorder: h.recorder}
 	path := filepath.Join(t.TempDir(), "token")
-	a.tokenFile.Store(&path)
+	a.token.Store(openfile.NewFileSource(path, maxToken))
 	with := func(value string) func(*http.Request) {
 		return func(req *http.Request) {
 			req.RemoteAddr = "192.0.2.1:1"

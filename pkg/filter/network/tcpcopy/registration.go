@@ -5,10 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ghodss/yaml"
 
@@ -21,6 +22,7 @@ import (
 	"mosn.io/mosn/pkg/stagemanager"
 	"mosn.io/mosn/pkg/types"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -96,7 +98,7 @@ func mosnHost() host {
 	return host{
 		log:       mosnLog{},
 		effective: configmanager.DumpJSON,
-		static:    staticConfig,
+		static:    new(configFile).read,
 		roller:    globalRoller,
 		listeners: filterBlocks,
 		metrics:   mosnMetrics{},
@@ -129,10 +131,29 @@ func (mosnMetrics) metrics() types.Metrics {
 func (s mosnMetrics) counter(name string) func(int64) { return s.metrics().Counter(name).Inc }
 func (s mosnMetrics) gauge(name string) func(int64)   { return s.metrics().Gauge(name).Update }
 
-// staticConfig returns the configuration file of the process, as JSON.
-func staticConfig() ([]byte, error) {
+const (
+	// maxStaticConfig bounds the configuration file of the process, bytes.
+	maxStaticConfig = 256 << 20
+	// staticTimeout is how long a window's end waits for it.
+	staticTimeout = 5 * time.Second
+)
+
+// configFile is the file that the process was started with.
+type configFile struct {
+	mu     sync.Mutex       // guards source
+	source *openfile.Source // nil before the first reading
+}
+
+// read returns the file's content, as JSON.
+func (c *configFile) read() ([]byte, error) {
 	path := configmanager.GetConfigPath()
-	text, err := os.ReadFile(path)
+	c.mu.Lock()
+	if c.source == nil || c.source.Path() != path {
+		c.source = openfile.NewFileSource(path, maxStaticConfig)
+	}
+	source := c.source
+	c.mu.Unlock()
+	text, err := source.Read(staticTimeout, nil)
 	if err != nil {
 		return nil, err
 	}
