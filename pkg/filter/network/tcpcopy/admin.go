@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -41,6 +40,8 @@ type admin struct {
 	// token has the token that callers must send. Without one only loopback peers may
 	// change state.
 	token atomic.Pointer[openfile.Source]
+	// peers finds the process's own requests; nil means that nobody looks.
+	peers *ownPeers
 }
 
 // statusReply is the answer to a status request.
@@ -272,11 +273,7 @@ func statusOf(err error) int {
 func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	source := a.token.Load()
 	if source == nil {
-		if why := nonLocal(req); why != "" {
-			refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
-			return false
-		}
-		return true
+		return a.local(w, req)
 	}
 	token, code, err := readToken(source)
 	if err != nil {
@@ -292,6 +289,25 @@ func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
 	return true
 }
 
+// local reports whether the request is one of a loopback peer, another process on this host.
+// If not, it has answered the request.
+func (a *admin) local(w http.ResponseWriter, req *http.Request) bool {
+	why := nonLocal(req)
+	if why == "" && a.peers != nil {
+		if err := a.peers.isOther(req); errors.Is(err, errManyLookers) {
+			refuse(w, http.StatusServiceUnavailable, err)
+			return false
+		} else if err != nil {
+			why = err.Error()
+		}
+	}
+	if why != "" {
+		refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
+		return false
+	}
+	return true
+}
+
 // nonLocal returns why the request is not a local one: it comes from another host, or
 // through a browser that a page of another site or a forged name has sent here. It
 // returns "" for a local one.
@@ -300,12 +316,8 @@ func nonLocal(req *http.Request) (why string) {
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return req.RemoteAddr
 	}
-	host := req.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if host != "localhost" && host != "" {
-		a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if host := hostName(req.Host); host != "localhost" && host != "" {
+		a, err := netip.ParseAddr(host)
 		if err != nil || !a.Unmap().IsLoopback() {
 			return fmt.Sprintf("one that asks the host %q", req.Host)
 		}
@@ -315,6 +327,9 @@ func nonLocal(req *http.Request) (why string) {
 			return "through a browser or proxy, as the header " + name + " shows"
 		}
 	}
+	if sitesUnknown(req) {
+		return "a browser that does not say which site the request comes from (Sec-Fetch-Site)"
+	}
 	return ""
 }
 
@@ -322,9 +337,13 @@ func nonLocal(req *http.Request) (why string) {
 // host add to requests that they pass on.
 var nonLocalHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
 
-// allow reports whether the request's method is one of methods. If not, it has answered
-// the request.
+// allow reports whether the request's method is one of methods and nothing says that it
+// comes from a page of another site. If not, it has answered the request.
 func allow(w http.ResponseWriter, req *http.Request, methods ...string) bool {
+	if why := fromPage(req); why != "" {
+		refuse(w, http.StatusForbidden, fmt.Errorf("pages of other sites may not do this: %s", why))
+		return false
+	}
 	if slices.Contains(methods, req.Method) {
 		return true
 	}

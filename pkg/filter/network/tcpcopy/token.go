@@ -12,16 +12,17 @@ import (
 const (
 	// maxToken bounds the token file, bytes.
 	maxToken = 4 << 10
-	// tokenTimeout is how long a request waits for the token file, and the start of the
-	// process too.
+	// tokenTimeout is how long a request waits for the token file.
 	tokenTimeout = time.Second
+	// tokenStart is how long the start of the process waits for it.
+	tokenStart = 500 * time.Millisecond
 )
 
 // openToken returns the source of the token that callers must send. The error says why the
 // token cannot be read now; the source is there in any case.
 func openToken(path string) (*openfile.Source, error) {
 	source := openfile.NewFileSource(path, maxToken)
-	_, err := source.Read(tokenTimeout, nil)
+	_, err := source.Read(tokenStart, nil)
 	return source, err
 }
 

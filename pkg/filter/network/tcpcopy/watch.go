@@ -26,7 +26,7 @@ const (
 	// the reading goes on.
 	watchTimeout = 5 * time.Second
 	// watchStart is how long the start of the process waits for the first look.
-	watchStart = time.Second
+	watchStart = 500 * time.Millisecond
 )
 
 // watch follows a file with the layers' dump configurations,
