@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -44,7 +45,7 @@ const (
 // lines that it cannot read and reports them as *record.DamageError values joined by
 // errors.Join; what it could read is returned with them.
 func ReadIndex(path string) ([]WindowLine, error) {
-	f, err := os.Open(path)
+	f, err := openfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
