@@ -1,9 +1,12 @@
 package test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"testing"
+
+	"mosn.io/tcpcopy/internal/mosnproc"
 )
 
 const forceOff = `{"global":{"switch":"FORCE_OFF"}}`
@@ -95,20 +98,28 @@ func TestRequestsHoldNoThreads(t *testing.T) {
 	}
 }
 
-// A dump directory on a mount that hangs costs its window, and one thread.
+// A dump directory on a mount that hangs holds one thread, and the traffic of no listener.
 func TestAHangingDumpDirectoryHoldsOneThread(t *testing.T) {
 	t.Parallel()
-	base := newBase(t)
-	link := filepath.Join(hangingMount(t), "dump")
-	m, address := echoMosn(t, base, block{"output": block{"dir": link}})
-	sendOnce(t, address, "it serves")
-	before := m.threads()
-	answers := m.flood(50, 500, http.MethodGet, "/api/v1/tcpcopy/stream")
-	if answers[http.StatusServiceUnavailable]+answers[http.StatusOK] != 500 {
-		t.Errorf("answers %v", answers)
+	const listeners = 20
+	base, mount := newBase(t), hangingMount(t)
+	hanging := block{"output": block{"dir": filepath.Join(mount, "dump"), "formats": []string{"hex_meta"}}}
+	config := configOf(upstream(t, echo))
+	var addresses []string
+	for i := range listeners {
+		addresses = append(addresses, freeAddress(t))
+		config.Servers[0].Listeners = append(config.Servers[0].Listeners,
+			mosnproc.NewListener(fmt.Sprint("tcp", i), addresses[i], recorder(base, hanging), mosnproc.TCPProxy()))
 	}
-	if after := m.threads(); after > before+20 {
-		t.Errorf("%d threads, then %d", before, after)
+	// Within the time that one of them waits for the directory, and not twenty.
+	m := start(t, base, config)
+	for _, address := range addresses {
+		sendOnce(t, address, "it serves")
 	}
-	sendOnce(t, address, "it still does")
+	if n := len(mustStatus(deadline(t), t, m).Refused); n != listeners {
+		t.Errorf("%d listeners are refused", n)
+	}
+	if n := m.threads(); n > 30 {
+		t.Errorf("%d threads", n)
+	}
 }
