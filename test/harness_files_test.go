@@ -160,7 +160,7 @@ func bearer(token string) http.Header { return http.Header{"Authorization": {"Be
 // inFolder returns a path in a folder of its own under base.
 func inFolder(t *testing.T, base, name string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(base, "files-")
+	dir, err := os.MkdirTemp(base, "files-") //nolint:usetesting // it is in the folder of the process
 	if err != nil {
 		t.Fatal(err)
 	}

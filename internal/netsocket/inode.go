@@ -62,7 +62,7 @@ func diagnose(local, remote netip.AddrPort) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: diagnoseTimeout}); err != nil {
 		return 0, err
 	}

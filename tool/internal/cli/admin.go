@@ -89,7 +89,6 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 func newHTTPClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = adminTimeout
-	transport.DisableKeepAlives = true // no connection outlives the command
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -19,10 +19,11 @@ const (
 	// maxLookers is how many requests may wait for their turn to look.
 	maxLookers = 32
 	// lookTimeout is how long a request waits for its turn.
-	lookTimeout = time.Second
+	lookTimeout = 5 * time.Second
 	// lookRest is how many times as long as a look nobody looks after it: looks use a tenth of
-	// a processor at most.
-	lookRest = 9
+	// a processor. No rest is longer than maxLookRest.
+	lookRest    = 9
+	maxLookRest = 2 * time.Second
 )
 
 // ownPeers finds the admin requests that this process sends to itself: a route of the proxy
@@ -141,7 +142,7 @@ func (o *ownPeers) look(s peerSocket) (own bool, err error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.next = time.Now().Add(min(lookTimeout/2, lookRest*time.Since(begun)))
+	o.next = time.Now().Add(min(maxLookRest, lookRest*time.Since(begun)))
 	if err != nil {
 		return false, err
 	}

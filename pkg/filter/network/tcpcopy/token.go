@@ -45,10 +45,11 @@ func readToken(source *openfile.Source) (token string, code int, err error) {
 	text, err := source.Read(tokenTimeout, nil)
 	var late *openfile.NoAnswerError
 	if errors.As(err, &late) {
-		known := false
-		if text, known, err = source.Last(); !known {
+		last, known, fault := source.Last()
+		if !known {
 			return "", http.StatusServiceUnavailable, errLateToken
 		}
+		text, err = last, fault
 	}
 	if token = strings.TrimSpace(string(text)); err != nil || token == "" {
 		return "", http.StatusForbidden, errNoToken
