@@ -3,10 +3,13 @@ package test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 const forceOff = `{"global":{"switch":"FORCE_OFF"}}`
@@ -121,5 +124,58 @@ func TestAHangingDumpDirectoryHoldsOneThread(t *testing.T) {
 	}
 	if n := m.threads(); n > 30 {
 		t.Errorf("%d threads", n)
+	}
+}
+
+// Named pipes under the recorder's own names, and pointers to spools that are none, cost
+// what would have been written there, and nothing else.
+func TestNamedPipesInTheDumpDirectoryHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	base := newBase(t)
+	dir := dumpDir(base)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{
+		layout.FlowLog, layout.Index, layout.PortraitLog, layout.EffectiveConfigs, layout.StaticConfigs,
+		layout.Index + layout.TemporaryExtension, "dump_tcp_copy-2024-05-06T07-08-09.000.log", "dump_tcp_copy-2024-05-06T07-08-08.000.log.gz.tmp",
+		layout.SpoolPointerPrefix + "pipe",
+	} {
+		mkfifo(t, in(name))
+	}
+	for name, size := range map[string]int64{"gigabytes": 8 << 30, "page": 4097, "empty": 0} {
+		if err := os.WriteFile(in(layout.SpoolPointerPrefix+name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(in(layout.SpoolPointerPrefix+name), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"to-pipe": mkfifo(t, filepath.Join(base, "pipe")), "to-zero": "/dev/zero", "to-folder": base, "to-tty": "/dev/tty", "to-itself": in(layout.SpoolPointerPrefix + "to-itself")} {
+		if err := os.WriteFile(in(layout.SpoolPointerPrefix+name), []byte(target+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, address := echoMosn(t, base, block{"output": block{"dir": dir, "formats": []string{"hex_meta", "pcapng"}, "roll": "size=1 keep=2"}})
+	before := m.threads()
+	for range 3 {
+		id := m.open()
+		sendOnce(t, address, "recorded in segments alone")
+		if err := m.Admin.CloseWindow(deadline(t)); err != nil {
+			t.Fatalf("window %s: %v", id, err)
+		}
+	}
+	if n := m.threads(); n > before+20 {
+		t.Errorf("%d threads, then %d", before, n)
+	}
+	if peak, err := m.PeakMemory(); err != nil || peak > 1<<30 {
+		t.Errorf("%d bytes of memory, %v", peak, err)
+	}
+	if segments, err := filepath.Glob(in("*" + layout.SegmentExtension)); err != nil || len(segments) != 3 {
+		t.Errorf("segments %q, %v", segments, err)
+	}
+	if log := m.Log(); !strings.Contains(log, layout.FlowLog) || !strings.Contains(log, "recover: "+in(layout.SpoolPointerPrefix)) { // one alert of a kind
+		t.Error("the log does not name the files that cannot be written or read")
 	}
 }
