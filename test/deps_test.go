@@ -46,7 +46,7 @@ var mayImport = []struct {
 	{"test", nil},
 
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/..."}},
-	{"tool/internal/cli", []string{"pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query"}},
+	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
 

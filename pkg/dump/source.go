@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
@@ -41,11 +42,11 @@ func (f *file) Read(p []byte) (int, error) {
 }
 
 // openFile opens path, or the compressed form that the recorder has replaced it
-// by in the meantime.
+// by in the meantime. It does not wait for somebody to write to a named pipe.
 func openFile(path string, read *atomic.Int64) (*file, error) {
-	f, err := os.Open(path)
+	f, err := openfile.OpenInput(path)
 	if errors.Is(err, os.ErrNotExist) && layout.TrimGzip(path) == path {
-		if zipped, errZipped := os.Open(path + layout.GzipExtension); errZipped == nil {
+		if zipped, errZipped := openfile.OpenInput(path + layout.GzipExtension); errZipped == nil {
 			f, err = zipped, nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -202,7 +203,7 @@ type windowKey struct{ window, run string }
 func openIndex(path string) (*indexReader, error) {
 	x := &indexReader{path: path, recent: map[windowKey]bool{}}
 	// First the file that may be rotated now: its archive is passed over then.
-	f, err := os.Open(path)
+	f, err := openfile.Open(path, os.O_RDONLY, 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -256,7 +257,7 @@ func (x *indexReader) close() {
 func (x *indexReader) open(i int) (*indexLines, error) {
 	switch {
 	case i < len(x.archives):
-		f, err := os.Open(x.archives[i])
+		f, err := openfile.Open(x.archives[i], os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			return newIndexLines(x.archives[i], strings.NewReader(""), nil), nil
 		}

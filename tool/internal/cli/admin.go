@@ -9,13 +9,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 
 	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/dump/pcapng"
 )
 
 // defaultAdmin is where MOSN's admin server listens by default.
@@ -29,9 +30,12 @@ const (
 	adminStream = "/api/v1/tcpcopy/stream"
 )
 
-// adminTimeout bounds each request but the stream. Closing a window waits for
-// its records to be on disk.
+// adminTimeout bounds each request, of the stream the wait for its beginning. Closing a
+// window waits for its records to be on disk.
 const adminTimeout = 30 * time.Second
+
+// maxToken bounds the token file, bytes.
+const maxToken = 4 << 10
 
 // maxReply bounds the answers that are read, but the stream.
 const maxReply = 4 << 20
@@ -69,9 +73,9 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, misused(cmd, "%v", &model.FieldError{Field: "--admin", Value: a.address, Valid: "an address such as " + defaultAdmin})
 	}
-	c := &adminClient{base: base, http: &http.Client{}}
+	c := &adminClient{base: base, http: newHTTPClient()}
 	if a.tokenFile != "" {
-		token, err := os.ReadFile(a.tokenFile)
+		token, err := readArgument(cmd.Context(), a.tokenFile, maxToken)
 		if err != nil {
 			return nil, fmt.Errorf("read token: %w", err)
 		}
@@ -80,6 +84,17 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 		}
 	}
 	return c, nil
+}
+
+// newHTTPClient returns a client that follows no redirect: where it leads is not where the
+// token belongs. It waits for the beginning of an answer up to adminTimeout.
+func newHTTPClient() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = adminTimeout
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // refusedError is an answer of the server other than OK.
@@ -121,6 +136,9 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 
 // refusalOf returns the reason in an answer.
 func refusalOf(resp *http.Response) string {
+	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
+		return fmt.Sprintf("it redirects to %s, which is not followed; name that server with --admin if it is the right one", to)
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {
 		return resp.Status
@@ -140,21 +158,63 @@ func refusalOf(resp *http.Response) string {
 	return http.StatusText(resp.StatusCode)
 }
 
-// do sends a request and decodes the answer into v.
-func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, body []byte, v any) error {
+// answer is what a request is answered with.
+type answer interface {
+	// missing returns the first field that an answer of the admin API has and this one has
+	// not, or not with such a value; "" when all are there.
+	missing() string
+}
+
+// do sends a request and decodes the answer into v. An answer that is not one of the admin
+// API is an error.
+func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, body []byte, v answer) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	answer, err := c.open(ctx, method, path, query, body)
+	stream, err := c.open(ctx, method, path, query, body)
 	if err != nil {
 		return err
 	}
-	defer answer.Close()
-	text, err := io.ReadAll(io.LimitReader(answer, maxReply))
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, maxReply+1))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.base.Host, err)
 	}
+	if len(text) > maxReply {
+		return c.stranger(method, path, fmt.Errorf("more than %d bytes", maxReply))
+	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.base.Host, err)
+		return c.stranger(method, path, fmt.Errorf("%.40q: %w", text, err))
+	}
+	if field := v.missing(); field != "" {
+		return c.stranger(method, path, fmt.Errorf("JSON without %q", field))
 	}
 	return nil
+}
+
+// stranger returns the error for an answer that is not one of the admin API.
+func (c *adminClient) stranger(method, path string, err error) error {
+	return fmt.Errorf("%s is not the admin server of a tcpcopy: it answers %s %s with %w", c.base.Host, method, path, err)
+}
+
+// openStream opens the live stream. The caller closes it.
+func (c *adminClient) openStream(ctx context.Context) (io.ReadCloser, error) {
+	body, err := c.open(ctx, http.MethodGet, adminStream, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, pcapng.HeadLength)
+	n, err := io.ReadFull(body, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.Join(fmt.Errorf("read the answer of %s: %w", c.base.Host, err), body.Close())
+	}
+	if !pcapng.IsSection(head[:n]) {
+		return nil, errors.Join(c.stranger(http.MethodGet, adminStream, fmt.Errorf("%q, which is not pcapng", head[:n])), body.Close())
+	}
+	return &headedStream{io.MultiReader(bytes.NewReader(head), body), body}, nil
+}
+
+// headedStream is a stream whose head has been read already.
+type headedStream struct {
+	io.Reader
+	io.Closer
 }

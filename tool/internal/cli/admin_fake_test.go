@@ -94,17 +94,22 @@ func refuse(w http.ResponseWriter, status int, reason string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": reason})
 }
 
-func (a *fakeAdmin) status(w http.ResponseWriter) {
+// theSwitch is the switch object of the status.
+func (a *fakeAdmin) theSwitch() map[string]any {
 	effective := "OFF"
 	if a.global.Switch != model.SwitchForceOff && (a.app.Switch == model.SwitchOn || a.global.Switch == model.SwitchOn) {
 		effective = "ON"
 	}
+	return map[string]any{"effective": effective, "app": a.app, "global": a.global}
+}
+
+func (a *fakeAdmin) status(w http.ResponseWriter) {
 	var window any
 	if a.window != "" {
 		window = map[string]any{"id": a.window, "trigger": "manual", "opened": dumpStart, "closes": dumpStart.Add(time.Minute)}
 	}
 	answer := map[string]any{
-		"switch":  map[string]any{"effective": effective, "app": a.app, "global": a.global},
+		"switch":  a.theSwitch(),
 		"window":  window,
 		"guard":   map[string]any{"available": !a.guardDown, "cpu": 12.5, "mem": 40, "source": "host"},
 		"buffer":  map[string]any{"used": 1 << 20, "size": 64 << 20},
@@ -140,7 +145,7 @@ func (a *fakeAdmin) config(w http.ResponseWriter, req *http.Request) {
 	} else {
 		a.app = c
 	}
-	_, _ = w.Write([]byte("{}"))
+	_ = json.NewEncoder(w).Encode(a.theSwitch())
 }
 
 func (a *fakeAdmin) open(w http.ResponseWriter, req *http.Request) {

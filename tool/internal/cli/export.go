@@ -66,7 +66,7 @@ func (t *tool) exportFile(cmd *cobra.Command, q *query.Query, form, path string)
 	if from, err := q.Locate(); err == nil && from != "-" && isPartOf(path, from) {
 		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
 	}
-	return writeWhole("export", path, func(w io.Writer) error { return t.export(cmd.Context(), q, form, w) })
+	return writeWhole(cmd.Context(), "export", path, func(w io.Writer) error { return t.export(cmd.Context(), q, form, w) })
 }
 
 // isPartOf reports whether the existing file at path is what is read at from, or

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -57,8 +56,11 @@ pauses, are lines on standard error.`,
 		if err != nil {
 			return err
 		}
-		stream, err := c.open(cmd.Context(), http.MethodGet, adminStream, nil, nil)
+		stream, err := c.openStream(cmd.Context())
 		if err != nil {
+			if cmd.Context().Err() != nil {
+				return nil // Ctrl-C is how it ends
+			}
 			return err
 		}
 		defer stream.Close()
@@ -102,7 +104,7 @@ func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put f
 func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path string) (err error) {
 	w := t.screen
 	if path != "-" {
-		f, openErr := openPrivate(path)
+		f, openErr := openPrivate(ctx, path)
 		if openErr != nil {
 			return fmt.Errorf("write stream: %w", openErr)
 		}

@@ -61,15 +61,42 @@ machine. FORCE_OFF, and what memory the window needs, still count.`,
 	return cmd
 }
 
+// openedAnswer is the answer to a request that opens a window.
+type openedAnswer struct {
+	Window string    `json:"window"`
+	Closes time.Time `json:"closes"`
+	Guard  string    `json:"guard"`
+	Paused string    `json:"paused"` // why nothing is recorded at first
+}
+
+// missing implements answer.
+func (a *openedAnswer) missing() string {
+	switch {
+	case a.Window == "":
+		return "window"
+	case a.Closes.IsZero():
+		return "closes"
+	}
+	return ""
+}
+
+// closedAnswer is the answer to a request that closes the window.
+type closedAnswer struct {
+	Window string `json:"window"`
+}
+
+// missing implements answer.
+func (a *closedAnswer) missing() string {
+	if a.Window == "" {
+		return "window"
+	}
+	return ""
+}
+
 // record opens a window, waits for its time to pass or for ctx, and closes it.
 // It returns the window's id.
 func (t *tool) record(ctx context.Context, c *adminClient, seconds int, ignoreGuard bool) (string, error) {
-	var opened struct {
-		Window string    `json:"window"`
-		Closes time.Time `json:"closes"`
-		Guard  string    `json:"guard"`
-		Paused string    `json:"paused"` // why nothing is recorded at first
-	}
+	var opened openedAnswer
 	query := url.Values{"seconds": {strconv.Itoa(seconds)}}
 	if ignoreGuard {
 		query.Set("guard", record.GuardOff)
@@ -95,15 +122,28 @@ func (t *tool) record(ctx context.Context, c *adminClient, seconds int, ignoreGu
 	p.end()
 	// The window ends by itself; closing it waits until its index line is written.
 	// After Ctrl-C the request must still be sent.
-	var closed struct {
-		Window string `json:"window"`
-	}
+	var closed closedAnswer
 	err := c.do(context.WithoutCancel(ctx), http.MethodDelete, adminWindow, nil, nil, &closed)
 	var refused *refusedError
 	if errors.As(err, &refused) && (refused.status == http.StatusNotFound || refused.status == http.StatusConflict) {
 		err = nil // it has closed in the meantime
 	}
 	return opened.Window, err
+}
+
+// outputAnswer is the part of the status that says where the records are.
+type outputAnswer struct {
+	Output struct {
+		Dir string `json:"dir"`
+	} `json:"output"`
+}
+
+// missing implements answer.
+func (a *outputAnswer) missing() string {
+	if a.Output.Dir == "" {
+		return "output.dir"
+	}
+	return ""
 }
 
 // How long record waits for the index line of a window that has closed by itself.
@@ -116,8 +156,8 @@ const (
 // directory can be read from here.
 func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id string) error {
 	ctx := context.WithoutCancel(cmd.Context())
-	s, _, err := c.status(ctx)
-	if err != nil {
+	var s outputAnswer
+	if err := c.do(ctx, http.MethodGet, adminStatus, nil, nil, &s); err != nil {
 		return err
 	}
 	q := t.query(ctx, []string{s.Output.Dir})

@@ -107,7 +107,7 @@ func (t *tool) replay(ctx context.Context, recording *replay.Recording, o replay
 		return err
 	}
 	if report != "" {
-		if err := writeWhole("write report", report, result.WriteHTML); err != nil {
+		if err := writeWhole(ctx, "write report", report, result.WriteHTML); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"strconv"
 	"time"
@@ -153,7 +153,7 @@ func (f *replayFlags) options(cmd *cobra.Command) (replay.Options, error) {
 		return o, misused(cmd, "%w", err)
 	}
 	if f.tls {
-		o.Target.TLS, err = f.tlsConfig()
+		o.Target.TLS, err = f.tlsConfig(cmd.Context())
 		if o.Baseline != nil {
 			o.Baseline.TLS = o.Target.TLS
 		}
@@ -189,10 +189,13 @@ func (f *replayFlags) usesTLS() []error {
 	return errs
 }
 
-func (f *replayFlags) tlsConfig() (*tls.Config, error) {
+// maxPEM bounds the files of certificates and keys, bytes.
+const maxPEM = 16 << 20
+
+func (f *replayFlags) tlsConfig(ctx context.Context) (*tls.Config, error) {
 	c := &tls.Config{ServerName: f.serverName, MinVersion: tls.VersionTLS12}
 	if f.tlsCA != "" {
-		text, err := os.ReadFile(f.tlsCA)
+		text, err := readArgument(ctx, f.tlsCA, maxPEM)
 		if err != nil {
 			return nil, fmt.Errorf("read --tls-ca: %w", err)
 		}
@@ -202,7 +205,15 @@ func (f *replayFlags) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	if f.tlsCert != "" {
-		pair, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+		cert, err := readArgument(ctx, f.tlsCert, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("read --tls-cert: %w", err)
+		}
+		key, err := readArgument(ctx, f.tlsKey, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("read --tls-key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("read --tls-cert and --tls-key: %w", err)
 		}

@@ -89,15 +89,36 @@ type change struct {
 }
 
 func (c *adminClient) status(ctx context.Context) (*status, json.RawMessage, error) {
-	var text json.RawMessage
-	if err := c.do(ctx, http.MethodGet, adminStatus, nil, nil, &text); err != nil {
+	var a statusAnswer
+	if err := c.do(ctx, http.MethodGet, adminStatus, nil, nil, &a); err != nil {
 		return nil, nil, err
 	}
-	s := &status{}
-	if err := json.Unmarshal(text, s); err != nil {
-		return nil, nil, fmt.Errorf("read the status of %s: %w", c.base.Host, err)
+	return &a.status, a.text, nil
+}
+
+// statusAnswer is the answer to a status request.
+type statusAnswer struct {
+	status
+	text json.RawMessage // all of it
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *statusAnswer) UnmarshalJSON(text []byte) error {
+	a.text = bytes.Clone(text)
+	return json.Unmarshal(text, &a.status)
+}
+
+// missing implements answer.
+func (a *statusAnswer) missing() string {
+	switch {
+	case a.Switch.Effective != model.SwitchOn && a.Switch.Effective != model.SwitchOff:
+		return "switch.effective"
+	case a.Switch.App.Switch == "":
+		return "switch.app"
+	case a.Switch.Global.Switch == "":
+		return "switch.global"
 	}
-	return s, text, nil
+	return ""
 }
 
 func (t *tool) statusCommand() *cobra.Command {

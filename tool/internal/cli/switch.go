@@ -132,6 +132,19 @@ func (c *adminClient) setConfig(ctx context.Context, layer model.Layer, config m
 	if err != nil {
 		return err
 	}
-	var answer json.RawMessage // the switch; the caller asks for the status anyway
-	return c.do(ctx, http.MethodPut, adminConfig, url.Values{"layer": {string(layer)}}, body, &answer)
+	var changed switchAnswer // the caller asks for the status anyway
+	return c.do(ctx, http.MethodPut, adminConfig, url.Values{"layer": {string(layer)}}, body, &changed)
+}
+
+// switchAnswer is the answer to a request that changes the switch.
+type switchAnswer struct {
+	Effective string `json:"effective"`
+}
+
+// missing implements answer.
+func (a *switchAnswer) missing() string {
+	if a.Effective != model.SwitchOn && a.Effective != model.SwitchOff {
+		return "effective"
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +16,12 @@ import (
 // is no regular file, such as a device or a pipe, is written to as it is, and never
 // replaced. A symbolic link is followed unless it is another user's. The errors of the
 // file begin with what.
-func writeWhole(what, path string, write func(io.Writer) error) (err error) {
+func writeWhole(ctx context.Context, what, path string, write func(io.Writer) error) (err error) {
 	if path, err = followOwn(path); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return writeInto(what, path, write)
+		return writeInto(ctx, what, path, write)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // the mode is 0600
 	if err != nil {
@@ -39,8 +40,8 @@ func writeWhole(what, path string, write func(io.Writer) error) (err error) {
 }
 
 // writeInto has write fill what is at path already.
-func writeInto(what, path string, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+func writeInto(ctx context.Context, what, path string, write func(io.Writer) error) (err error) {
+	f, err := openOutput(ctx, path, 0)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -95,13 +96,13 @@ func isFile(info fs.FileInfo, path string) bool {
 }
 
 // openPrivate opens the file at path to be written from its start, which only its owner
-// may read, because it holds payload. A device or a pipe is opened as it is.
-func openPrivate(path string) (*os.File, error) {
+// may read, because it holds payload. A device or a pipe is opened as it is, see openOutput.
+func openPrivate(ctx context.Context, path string) (*os.File, error) {
 	path, err := followOwn(path)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := openOutput(ctx, path, os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

@@ -35,21 +35,21 @@ func TestOutputsOfOtherUsersAreRefused(t *testing.T) {
 	}
 	for _, name := range []string{"link", "own"} {
 		path := filepath.Join(dir, name)
-		if err := writeWhole("export", path, write); err == nil || !strings.Contains(err.Error(), "a symbolic link of user 65534") {
+		if err := writeWhole(t.Context(), "export", path, write); err == nil || !strings.Contains(err.Error(), "a symbolic link of user 65534") {
 			t.Errorf("export to %s: %v", path, err)
 		}
-		if _, err := openPrivate(path); err == nil {
+		if _, err := openPrivate(t.Context(), path); err == nil {
 			t.Errorf("stream to %s", path)
 		}
 	}
-	if _, err := openPrivate(theirs); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
+	if _, err := openPrivate(t.Context(), theirs); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
 		t.Errorf("stream to somebody's file: %v", err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "text" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 	// A file in the place of another's is one's own.
-	if err := writeWhole("export", theirs, write); err != nil {
+	if err := writeWhole(t.Context(), "export", theirs, write); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(theirs); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 7 {
@@ -66,10 +66,10 @@ func TestLinksToPipesAreOpenedAsTheyAre(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	path := fmt.Sprintf("/proc/self/fd/%d", w.Fd())
-	if err := writeWhole("export", path, func(w io.Writer) error { _, err := io.WriteString(w, "one "); return err }); err != nil {
+	if err := writeWhole(t.Context(), "export", path, func(w io.Writer) error { _, err := io.WriteString(w, "one "); return err }); err != nil {
 		t.Error(err)
 	}
-	f, err := openPrivate(path)
+	f, err := openPrivate(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestASavedStreamIsItsOwnersOnly(t *testing.T) {
 	if err := os.Symlink("file", link); err != nil {
 		t.Fatal(err)
 	}
-	f, err := openPrivate(link)
+	f, err := openPrivate(t.Context(), link)
 	if err != nil {
 		t.Fatal(err)
 	}

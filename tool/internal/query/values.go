@@ -9,6 +9,10 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// mappedBits is the length of the prefix that all IPv4 addresses have when they are mapped to
+// IPv6, bits.
+const mappedBits = 96
+
 // ParsePeer reads whose records are wanted: an address, an address with a port, or
 // a network. An empty text is everybody. The port is 0 where there is none. The
 // error begins with the faulty value.
@@ -17,7 +21,13 @@ func ParsePeer(text string) (peer netip.Prefix, port uint16, err error) {
 		return netip.Prefix{}, 0, nil
 	}
 	if p, err := netip.ParsePrefix(text); err == nil {
-		return p.Masked(), 0, nil
+		if !p.Addr().Is4In6() {
+			return p.Masked(), 0, nil
+		}
+		if p.Bits() >= mappedBits { // clients' addresses are compared as IPv4 ones
+			return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits).Masked(), 0, nil
+		}
+		return netip.Prefix{}, 0, fmt.Errorf("%q, valid: of IPv4 networks that are mapped to IPv6, those from ::ffff:0:0/96 on", text)
 	}
 	if a, err := netip.ParseAddr(text); err == nil {
 		a = a.Unmap()

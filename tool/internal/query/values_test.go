@@ -41,7 +41,8 @@ func TestPeersAreAddressesOrNetworks(t *testing.T) {
 		port uint16
 	}{
 		"10.0.0.7": {"10.0.0.7/32", 0}, "10.0.0.7:80": {"10.0.0.7/32", 80}, "10.1.2.3/8": {"10.0.0.0/8", 0},
-		"::ffff:10.0.0.7": {"10.0.0.7/32", 0}, "[::ffff:10.0.0.7]:80": {"10.0.0.7/32", 80}, "2001:db8::/32": {"2001:db8::/32", 0}, "[::1]:53": {"::1/128", 53},
+		"::ffff:10.0.0.7": {"10.0.0.7/32", 0}, "[::ffff:10.0.0.7]:80": {"10.0.0.7/32", 80}, "2001:db8::/32": {"2001:db8::/32", 0},
+		"::ffff:10.1.2.3/104": {"10.0.0.0/8", 0}, "::ffff:0:0/96": {"0.0.0.0/0", 0}, "::ffff:10.0.0.7/128": {"10.0.0.7/32", 0}, "fe80::1%eth0": {"fe80::1/128", 0}, "[::1]:53": {"::1/128", 53},
 	} {
 		peer, port, err := ParsePeer(text)
 		if err != nil || peer != netip.MustParsePrefix(want.peer) || port != want.port {
@@ -51,7 +52,7 @@ func TestPeersAreAddressesOrNetworks(t *testing.T) {
 	if peer, port, err := ParsePeer(""); peer.IsValid() || port != 0 || err != nil {
 		t.Errorf("nothing is %v and port %d, %v", peer, port, err)
 	}
-	for _, text := range []string{"host", "10.0.0.7:http", "10.0.0.0/33", ":80"} {
+	for _, text := range []string{"host", "10.0.0.7:http", "10.0.0.0/33", ":80", "::ffff:10.0.0.0/95", "::ffff:10.0.0.0/8"} {
 		if _, _, err := ParsePeer(text); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v, want an error that names it", text, err)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -34,16 +34,15 @@ const (
 // maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
 const maxBody = 64 << 10
 
-// maxToken bounds the token file, bytes.
-const maxToken = 4 << 10
-
 // admin handles the requests of MOSN's admin server. It checks the methods itself:
 // patterns with methods do not work in hosts with an old go line.
 type admin struct {
 	recorder *recorder
-	// tokenFile is the path of the file with the token that callers must send. Without
-	// one only loopback peers may change state.
-	tokenFile atomic.Pointer[string]
+	// token has the token that callers must send. Without one only loopback peers may
+	// change state.
+	token atomic.Pointer[openfile.Source]
+	// peers finds the process's own requests; nil means that nobody looks.
+	peers *ownPeers
 }
 
 // statusReply is the answer to a status request.
@@ -311,24 +310,38 @@ func statusOf(err error) int {
 // authorized reports whether the caller may change state or see payload. If not, it
 // has answered the request.
 func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
-	file := a.tokenFile.Load()
-	if file == nil {
-		if why := nonLocal(req); why != "" {
-			refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
-			return false
-		}
-		return true
+	source := a.token.Load()
+	if source == nil {
+		return a.local(w, req)
 	}
-	want, err := readSmall(*file, maxToken)
-	token := strings.TrimSpace(string(want))
-	if err != nil || token == "" {
-		refuse(w, http.StatusForbidden, errors.New("the configured token file cannot be read or is empty"))
+	token, code, err := readToken(source)
+	if err != nil {
+		refuse(w, code, err)
 		return false
 	}
 	got := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	if subtle.ConstantTimeCompare([]byte(got), []byte(token)) != 1 {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, http.StatusUnauthorized, errors.New(`a token is required: "Authorization: Bearer <token>" with the content of the configured token file`))
+		return false
+	}
+	return true
+}
+
+// local reports whether the request is one of a loopback peer, another process on this host.
+// If not, it has answered the request.
+func (a *admin) local(w http.ResponseWriter, req *http.Request) bool {
+	why := nonLocal(req)
+	if why == "" && a.peers != nil {
+		if err := a.peers.isOther(req); errors.Is(err, errManyLookers) {
+			refuse(w, http.StatusServiceUnavailable, err)
+			return false
+		} else if err != nil {
+			why = err.Error()
+		}
+	}
+	if why != "" {
+		refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
 		return false
 	}
 	return true
@@ -342,12 +355,8 @@ func nonLocal(req *http.Request) (why string) {
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return req.RemoteAddr
 	}
-	host := req.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if host != "localhost" && host != "" {
-		a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if host := hostName(req.Host); host != "localhost" && host != "" {
+		a, err := netip.ParseAddr(host)
 		if err != nil || !a.Unmap().IsLoopback() {
 			return fmt.Sprintf("one that asks the host %q", req.Host)
 		}
@@ -357,6 +366,9 @@ func nonLocal(req *http.Request) (why string) {
 			return "through a browser or proxy, as the header " + name + " shows"
 		}
 	}
+	if sitesUnknown(req) {
+		return "a browser that does not say which site the request comes from (Sec-Fetch-Site)"
+	}
 	return ""
 }
 
@@ -364,9 +376,13 @@ func nonLocal(req *http.Request) (why string) {
 // host add to requests that they pass on.
 var nonLocalHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
 
-// allow reports whether the request's method is one of methods. If not, it has answered
-// the request.
+// allow reports whether the request's method is one of methods and nothing says that it
+// comes from a page of another site. If not, it has answered the request.
 func allow(w http.ResponseWriter, req *http.Request, methods ...string) bool {
+	if why := fromPage(req); why != "" {
+		refuse(w, http.StatusForbidden, fmt.Errorf("pages of other sites may not do this: %s", why))
+		return false
+	}
 	if slices.Contains(methods, req.Method) {
 		return true
 	}

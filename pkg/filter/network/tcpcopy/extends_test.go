@@ -31,8 +31,8 @@ func TestExtendsPutsLayersIntoForce(t *testing.T) {
 	if s.App.Interval != 90 || s.App.Switch != model.SwitchOn || s.Global.Interval != 300 || s.AppChange.Source != "extends block" {
 		t.Errorf("in force: %+v", s)
 	}
-	if file := a.tokenFile.Load(); file == nil || *file != token {
-		t.Errorf("token file %v", file)
+	if source := a.token.Load(); source == nil || source.Path() != token {
+		t.Errorf("token file %v", source)
 	}
 	if err := h.recorder.extend(a, json.RawMessage(`{}`)); err != nil {
 		t.Errorf("an empty block: %v", err)
@@ -71,7 +71,7 @@ func TestExtendsRefuses(t *testing.T) {
 				t.Errorf("%s: %q does not name %q", name, err, word)
 			}
 		}
-		if s := h.recorder.controller.Status().Switch; s.App != model.DefaultDumpConfig() || a.tokenFile.Load() != nil || h.recorder.watch != nil {
+		if s := h.recorder.controller.Status().Switch; s.App != model.DefaultDumpConfig() || h.recorder.watch != nil {
 			t.Errorf("%s: half of it is in force: %+v", name, s)
 		}
 		if h.recorder.refusals != 1 {
@@ -93,7 +93,7 @@ func FuzzExtension(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		e, err := parseExtension(text)
 		switch {
-		case err != nil && (e != nil || !strings.HasPrefix(err.Error(), "tcpcopy: extends: ") || len(err.Error()) < 25):
+		case err != nil && (!strings.HasPrefix(err.Error(), "tcpcopy: extends: ") || len(err.Error()) < 25):
 			t.Errorf("%q: %+v, %v", text, e, err)
 		case err == nil:
 			for layer, config := range e.layers {
@@ -101,7 +101,7 @@ func FuzzExtension(f *testing.F) {
 					t.Errorf("%q: accepted %+v", text, config)
 				}
 			}
-			if e.tokenFile != "" && !filepath.IsAbs(e.tokenFile) || e.watch != "" && !filepath.IsAbs(e.watch) {
+			if e.token != nil && !filepath.IsAbs(e.token.Path()) || e.watch != "" && !filepath.IsAbs(e.watch) {
 				t.Errorf("%q: accepted %+v", text, e)
 			}
 		}

@@ -204,7 +204,7 @@ func TestMutatedExtensionsAreRefusedOrValid(t *testing.T) {
 			continue
 		}
 		accepted++
-		if e.watch != "" && !filepath.IsAbs(e.watch) || e.tokenFile != "" && !filepath.IsAbs(e.tokenFile) {
+		if e.watch != "" && !filepath.IsAbs(e.watch) || e.token != nil && !filepath.IsAbs(e.token.Path()) {
 			t.Errorf("%s is accepted: %+v", document, e)
 		}
 		for layer, c := range e.layers {

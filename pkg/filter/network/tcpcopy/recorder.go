@@ -85,6 +85,9 @@ type recorder struct {
 	pool      map[string]*poolConn // by port
 	watch     *watch               // nil when no file is watched
 	closed    bool
+	// unanswered has the dump directories, as they are configured, that are being opened
+	// and have not answered for openTimeout: since when.
+	unanswered map[string]time.Time
 }
 
 // boundListener is a listener whose configuration is in force. It does not change.
@@ -110,6 +113,8 @@ func newRecorder(run string, h host) *recorder {
 		owners:    map[string]string{},
 		pool:      map[string]*poolConn{},
 		drained:   make(chan struct{}),
+
+		unanswered: map[string]time.Time{},
 
 		drainTimeout: drainTimeout,
 	}

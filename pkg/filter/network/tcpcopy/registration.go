@@ -40,7 +40,8 @@ func init() {
 	api.RegisterStream(portraitFilterType, func(config map[string]any) (api.StreamFilterChainFactory, error) {
 		return newPortraitFactory(process, config)
 	})
-	a := &admin{recorder: process}
+	var succeeded atomic.Bool // a successor is being started, or goes on already
+	a := &admin{recorder: process, peers: newOwnPeers(systemSockets{upgrading: succeeded.Load})}
 	// MOSN's map of handlers has no lock: they are registered before it serves.
 	mosnadmin.RegisterAdminHandleFunc(statusPath, a.status)
 	mosnadmin.RegisterAdminHandleFunc(configPath, a.config)
@@ -54,9 +55,13 @@ func init() {
 	var upgrading atomic.Bool // states change in several of MOSN's goroutines
 	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
 		switch s {
+		case stagemanager.StartingNewServer:
+			succeeded.Store(true)
 		case stagemanager.Upgrading:
+			succeeded.Store(true)
 			upgrading.Store(true)
 		case stagemanager.Running: // again: the upgrade has failed
+			succeeded.Store(false)
 			upgrading.Store(false)
 		case stagemanager.AfterStop:
 			// The listeners are closed by then (pkg/stagemanager/stage_manager.go).

@@ -118,7 +118,7 @@ func parseScope(b *block) scope {
 		for _, text := range peers {
 			p, err := parseNetwork(text)
 			if err != nil {
-				b.bad("peers", text, "networks such as 10.0.0.0/8, 2001:db8::/32, or addresses such as 192.0.2.7")
+				b.bad("peers", text, validNetwork)
 			}
 			c.peers = append(c.peers, p)
 		}
@@ -131,14 +131,30 @@ func parseScope(b *block) scope {
 	return c
 }
 
+const validNetwork = "networks such as 10.0.0.0/8, 2001:db8::/32, or addresses such as 192.0.2.7; of IPv4 ones that are mapped to IPv6, those from ::ffff:0:0/96 on"
+
+// mappedBits is the length of the prefix that all IPv4 addresses have when they are mapped to
+// IPv6, bits.
+const mappedBits = 96
+
+// parseNetwork parses a network or an address. One that is mapped to IPv6 is returned as the
+// IPv4 one that it stands for, because clients' addresses are compared so.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if strings.Contains(text, "/") {
-		return netip.ParsePrefix(text)
+		p, err := netip.ParsePrefix(text)
+		if err != nil || !p.Addr().Is4In6() {
+			return p, err
+		}
+		if p.Bits() < mappedBits {
+			return netip.Prefix{}, fmt.Errorf("%q is neither IPv4 nor IPv6", text)
+		}
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits), nil
 	}
 	a, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	a = a.Unmap()
 	return a.Prefix(a.BitLen())
 }
 

@@ -54,6 +54,8 @@ var badSettings = map[string]struct {
 	"peers a word":    {`{"capture": {"peers": "10.0.0.0/8"}}`, []string{"capture.peers", "a list of networks"}},
 	"a bad peer":      {`{"capture": {"peers": ["10.0.0.0/33"]}}`, []string{`capture.peers is "10.0.0.0/33"`, "networks such as"}},
 	"a named peer":    {`{"capture": {"peers": ["localhost"]}}`, []string{`capture.peers is "localhost"`, "networks such as"}},
+	"a mapped peer":   {`{"capture": {"peers": ["::ffff:0:0/95"]}}`, []string{`capture.peers is "::ffff:0:0/95"`, "::ffff:0:0/96"}},
+	"all mapped":      {`{"capture": {"peers": ["::ffff:10.0.0.0/8"]}}`, []string{`capture.peers is "::ffff:10.0.0.0/8"`, "::ffff:0:0/96"}},
 	"a null peer":     {`{"capture": {"peers": [null]}}`, []string{`capture.peers is ""`, "networks such as"}},
 	"sample above":    {`{"capture": {"sample": 1.01}}`, []string{"capture.sample is 1.01", "from 0 to 1"}},
 	"sample below":    {`{"capture": {"sample": -0.1}}`, []string{"capture.sample is -0.1", "from 0 to 1"}},
@@ -179,6 +181,40 @@ func TestPeersSelectClientsByNetwork(t *testing.T) {
 	}
 	if s.scope.includes(netip.Addr{}) {
 		t.Error("a client without an address is in a network")
+	}
+}
+
+// Networks and addresses that are mapped to IPv6 select the IPv4 clients that they stand for,
+// however the clients' addresses are written.
+func TestMappedPeersSelectIPv4Clients(t *testing.T) {
+	for network, addresses := range map[string]map[string]bool{
+		"::ffff:10.0.0.0/104":      {"10.1.2.3": true, "::ffff:10.1.2.3": true, "11.1.2.3": false, "::1": false, "::a01:203": false},
+		"::ffff:10.9.8.7/104":      {"10.1.2.3": true, "11.1.2.3": false},
+		"::ffff:0:0/96":            {"10.1.2.3": true, "::ffff:203.0.113.9": true, "::1": false, "2001:db8::1": false},
+		"::ffff:192.0.2.7":         {"192.0.2.7": true, "::ffff:192.0.2.7": true, "192.0.2.8": false},
+		"::ffff:c000:207":          {"192.0.2.7": true, "192.0.2.6": false},
+		"::FFFF:192.0.2.7/128":     {"192.0.2.7": true, "192.0.2.6": false},
+		"0:0:0:0:0:ffff:a00::/":    nil,
+		"0:0:0:0:0:ffff:a00:0/104": {"10.1.2.3": true, "11.1.2.3": false},
+		"::ffff:10.0.0.0/95":       nil,
+		"::ffff:10.0.0.0/129":      nil,
+		"::ffff:10.0.0.0/0":        nil,
+		"10.0.0.0/104":             nil,
+		"0.0.0.0/0":                {"10.1.2.3": true, "::ffff:10.1.2.3": true, "::1": false},
+		"::/0":                     {"::1": true, "2001:db8::1": true, "fe80::1%eth0": true, "10.1.2.3": false},
+		"fe80::1%eth0":             {"fe80::1": true, "fe80::1%eth1": true, "fe80::2%eth0": false},
+		"fe80::%eth0/10":           nil,
+	} {
+		s, err := parseSettings(object{"capture": object{"peers": []string{network}}})
+		if (err != nil) != (addresses == nil) {
+			t.Errorf("%s: %v", network, err)
+			continue
+		}
+		for address, want := range addresses {
+			if got := s.scope.includes(netip.MustParseAddr(address)); got != want {
+				t.Errorf("%s in %s: %v", address, network, got)
+			}
+		}
 	}
 }
 

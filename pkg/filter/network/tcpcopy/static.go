@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/ghodss/yaml"
-	"golang.org/x/sys/unix"
 
 	"mosn.io/mosn/pkg/configmanager"
+
+	"mosn.io/tcpcopy/internal/openfile"
 )
 
 // maxYAML bounds a configuration file in YAML, bytes: it is converted as a whole, in
@@ -20,16 +21,7 @@ const maxYAML = 2 << 20
 
 // openStaticText opens the file that the process was started with, as it is.
 func openStaticText() (io.ReadCloser, error) {
-	path := configmanager.GetConfigPath()
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
-	}
-	return f, nil
+	return openfile.Open(configmanager.GetConfigPath(), os.O_RDONLY, 0)
 }
 
 // openStatic opens the file that the process was started with, as JSON.

@@ -31,11 +31,19 @@ func (r *recorder) storeConfigOf(o *outputSettings, b *bufferSettings) (c persis
 
 // prepareStore opens a store for those blocks. It returns nil if the store in force
 // has that configuration. It waits for the disk no longer than openTimeout; a store
-// that opens later is closed again. The caller holds binding, and not mu.
+// that opens later is closed again. While a directory does not answer, nobody else waits
+// for it. The caller holds binding, and not mu.
 func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persistence.Store, error) {
+	dir := "" // the default one
+	if o != nil {
+		dir = o.dir
+	}
 	r.mu.Lock()
-	current := r.store
+	current, since := r.store, r.unanswered[dir]
 	r.mu.Unlock()
+	if !since.IsZero() {
+		return nil, fmt.Errorf("output.dir: the disk has not answered for %v", time.Since(since).Round(time.Second))
+	}
 	type result struct {
 		store *persistence.Store
 		err   error
@@ -52,14 +60,22 @@ func (r *recorder) prepareStore(o *outputSettings, b *bufferSettings) (*persiste
 		}()
 		got.store, got.err = r.openStore(current, o, b)
 	}()
+	begun := time.Now()
 	timeout := time.NewTimer(openTimeout)
 	defer timeout.Stop()
 	select {
 	case got := <-opened:
 		return got.store, got.err
 	case <-timeout.C:
+		r.mu.Lock()
+		r.unanswered[dir] = begun
+		r.mu.Unlock()
 		go func() { // ends when the disk answers
-			if late := <-opened; late.store != nil {
+			late := <-opened
+			r.mu.Lock()
+			delete(r.unanswered, dir)
+			r.mu.Unlock()
+			if late.store != nil {
 				late.store.Close()
 			}
 		}()
