@@ -159,7 +159,7 @@ func (a *fakeAdmin) open(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusConflict, "window "+a.window+" is open")
 	case a.old && a.guardDown && req.URL.Query().Has("guard"):
 		a.window = secondWindow // its guard has just come up
-		_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window})
+		_ = json.NewEncoder(w).Encode(map[string]any{"window": a.window, "closes": time.Now().Add(time.Duration(seconds) * time.Second)})
 	case a.guardDown && req.URL.Query().Get("guard") != "off":
 		refuse(w, http.StatusServiceUnavailable, "the guard is down: CPU 99 %")
 	default:
