@@ -1,15 +1,19 @@
 package test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // A disk that hangs in a window costs records, which are counted, and nothing else.
@@ -82,6 +86,9 @@ func TestAWindowThatIsCanceledWhileItOpensLeavesNothing(t *testing.T) {
 			t.Parallel()
 			h := newHanging(t, "pcapng")
 			complete(t, h.window(func() {}))
+			eventually(t, "the window's snapshots are written", func() bool {
+				return endsInNewline(t, h.dump, layout.EffectiveConfigs) && endsInNewline(t, h.dump, layout.StaticConfigs)
+			})
 			before := listing(t, h.dump)
 			answered := make(chan error, 1)
 			h.hang(func() {
@@ -107,6 +114,16 @@ func TestAWindowThatIsCanceledWhileItOpensLeavesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// endsInNewline reports whether the file in dir has whole lines.
+func endsInNewline(t *testing.T, dir, name string) bool {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return bytes.HasSuffix(text, []byte("\n"))
 }
 
 // listing returns the names and sizes of the files in dir.

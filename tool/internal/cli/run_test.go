@@ -88,6 +88,10 @@ func TestShowFollowsWhatIsWritten(t *testing.T) {
 func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	next := make(chan string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !strings.HasSuffix(req.URL.Path, "/stream") { // the status, which live asks for too
+			_, _ = io.WriteString(w, `{"output":{"dir":"/nowhere"}}`)
+			return
+		}
 		open, data, _, _ := talk(firstWindow, 1, "10.0.0.1:50000", "10.9.9.9:8080")
 		e := pcapng.NewEncoder()
 		file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")

@@ -86,6 +86,9 @@ func appendSpaces(dst []byte, n int) []byte {
 	return dst
 }
 
+// empty reports whether no row was added.
+func (t *table) empty() bool { return t.widths == nil && len(t.rows) == 1 }
+
 // end writes the rows that add has kept.
 func (t *table) end() error {
 	if t.widths == nil {

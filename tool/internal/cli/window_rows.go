@@ -46,7 +46,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		return writeWindows(t.stdout, windows, skips)
 	}
 	tab := newTable(t.stdout, "WINDOW", "OPENED", ">LENGTH", "TRIGGER", ">CONNS", ">IN", ">OUT", "LOST")
-	return errors.Join(eachInOrder(windows, skips, func(w *query.Window) error {
+	err = eachInOrder(windows, skips, func(w *query.Window) error {
 		trigger := string(w.Trigger)
 		switch {
 		case w.Rebuilt:
@@ -64,7 +64,11 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 			name = fmt.Sprintf("%d skipped", l.Windows)
 		}
 		return tab.add(name, o.time(l.First, dayAndTime), length(l.Last.Sub(l.First)), printable(string(l.Trigger)), "-", "-", "-", skipText(&l.Skip))
-	}), tab.end())
+	})
+	if err != nil && tab.empty() {
+		return err
+	}
+	return errors.Join(err, tab.end())
 }
 
 // eachInOrder calls window for each window and skip for each that did not open, in the
