@@ -56,21 +56,17 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d bytes, valid: at most %d", e.Path, e.Size, e.Limit)
 }
 
-// Open opens the regular file name, with the flags and the mode of os.OpenFile. It
-// does not wait for another process, and it does not open a device. Without O_NOFOLLOW
-// it follows symbolic links. Anything else than a regular file is a *NotRegularError.
+// Open opens the regular file name for reading, following symbolic links. It does not
+// wait for another process, and it does not open a device. Anything else than a regular
+// file is a *NotRegularError.
 //
 // It waits as long as the file system does: see Source.
-func Open(name string, flag int, perm fs.FileMode) (*os.File, error) {
-	stat := os.Stat
-	if flag&unix.O_NOFOLLOW != 0 {
-		stat = os.Lstat
-	}
+func Open(name string) (*os.File, error) {
 	// First without opening it: opening a device may act on it.
-	if info, err := stat(name); err == nil && !info.Mode().IsRegular() {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, &NotRegularError{Path: name, Mode: info.Mode()}
 	}
-	f, err := os.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+	f, err := openNonblocking(name)
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +80,16 @@ func Open(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return f, nil
 }
 
+// openNonblocking opens name for reading, whatever it is. It does not wait for the other
+// end of a pipe.
+func openNonblocking(name string) (*os.File, error) {
+	return os.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+}
+
 // ReadFile reads the regular file name, following symbolic links. A file of more than
 // limit bytes is a *TooLargeError, and is not read.
 func ReadFile(name string, limit int64) ([]byte, error) {
-	return readFile(name, unix.O_RDONLY, limit)
-}
-
-// ReadFileNoFollow is ReadFile for a name that must not be a symbolic link.
-func ReadFileNoFollow(name string, limit int64) ([]byte, error) {
-	return readFile(name, unix.O_RDONLY|unix.O_NOFOLLOW, limit)
-}
-
-func readFile(name string, flag int, limit int64) ([]byte, error) {
-	f, err := Open(name, flag, 0)
+	f, err := Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +117,7 @@ func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
 // somebody may never write to, a device and a directory are a *NotRegularError. What
 // /dev/stdin and /dev/fd/N stand for is opened whatever it is.
 func OpenInput(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := openNonblocking(name)
 	if err != nil {
 		return nil, err
 	}

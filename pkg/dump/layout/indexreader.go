@@ -29,15 +29,11 @@ const (
 )
 
 // ReadIndex returns the windows of an index, as EachWindow does, in one slice.
-func ReadIndex(path string) ([]WindowLine, error) {
-	var lines []WindowLine
-	err := EachWindow(path, func(w *WindowLine) error {
+func ReadIndex(path string) (lines []WindowLine, err error) {
+	err = EachWindow(path, func(w *WindowLine) error {
 		lines = append(lines, *w)
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	return lines, err
 }
 
@@ -75,7 +71,7 @@ func EachWindow(path string, f func(*WindowLine) error) error {
 // it cannot read it passes over: EachWindow reports it. It stops at the first error of f
 // and returns it.
 func EachMark(path string, f func(*Mark) error) error {
-	return EachLine(path, func(text []byte) error {
+	return eachIndexLine(path, func(text []byte) error {
 		if m := parseMark(text); m != nil {
 			return f(m)
 		}
@@ -83,10 +79,10 @@ func EachMark(path string, f func(*Mark) error) error {
 	})
 }
 
-// EachLine calls f with each line of the index at path, whatever is in it, and without
+// eachIndexLine calls f with each line of the index at path, whatever is in it, and without
 // its newline. The text is valid until f returns. Lines that are too long are passed
 // over. It stops at the first error of f and returns it.
-func EachLine(path string, f func(text []byte) error) error {
+func eachIndexLine(path string, f func(text []byte) error) error {
 	x, err := openIndex(path)
 	if err != nil {
 		return err
@@ -135,22 +131,6 @@ func (l *indexLines) hasWindow(window, run string) bool {
 		}
 	}
 	return false
-}
-
-// IndexFiles returns the paths of the files of the index at path that are there: the
-// archives, the oldest first, and path itself.
-func IndexFiles(path string) ([]string, error) {
-	names, err := indexArchives(path)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Lstat(path); err == nil {
-		names = append(names, path)
-	}
-	if len(names) == 0 {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
-	}
-	return names, nil
 }
 
 // indexArchives returns the paths of the archives of the index at path, the oldest
@@ -203,7 +183,7 @@ type windowKey struct{ window, run string }
 func openIndex(path string) (*indexReader, error) {
 	x := &indexReader{path: path, recent: map[windowKey]bool{}}
 	// First the file that may be rotated now: its archive is passed over then.
-	f, err := openfile.Open(path, os.O_RDONLY, 0)
+	f, err := openfile.Open(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -257,7 +237,7 @@ func (x *indexReader) close() {
 func (x *indexReader) open(i int) (*indexLines, error) {
 	switch {
 	case i < len(x.archives):
-		f, err := openfile.Open(x.archives[i], os.O_RDONLY, 0)
+		f, err := openfile.Open(x.archives[i])
 		if errors.Is(err, fs.ErrNotExist) {
 			return newIndexLines(x.archives[i], strings.NewReader(""), nil), nil
 		}

@@ -49,7 +49,7 @@ func parseSkip(text []byte) (SkipLine, bool) {
 // passes over all others, also those that cannot be read: EachWindow reports them.
 func ReadSkips(path string) ([]SkipLine, error) {
 	var lines []SkipLine
-	err := EachLine(path, func(text []byte) error {
+	err := eachIndexLine(path, func(text []byte) error {
 		if l, ok := parseSkip(text); ok {
 			lines = append(lines, l)
 		}

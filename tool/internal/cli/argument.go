@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
-
 	"syscall"
+	"time"
 
 	"mosn.io/tcpcopy/internal/openfile"
 )

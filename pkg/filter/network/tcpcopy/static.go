@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/ghodss/yaml"
@@ -21,7 +20,7 @@ const maxYAML = 2 << 20
 
 // openStaticText opens the file that the process was started with, as it is.
 func openStaticText() (io.ReadCloser, error) {
-	return openfile.Open(configmanager.GetConfigPath(), os.O_RDONLY, 0)
+	return openfile.Open(configmanager.GetConfigPath())
 }
 
 // openStatic opens the file that the process was started with, as JSON.
