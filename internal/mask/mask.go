@@ -9,30 +9,11 @@
 // again. The time is proportional to the length of a document.
 package mask
 
-import (
-	"bytes"
-	"fmt"
-)
-
 // placeholder replaces a secret.
 const placeholder = "***"
 
 // maxDepth bounds the nesting of a document, with the documents in its strings.
 const maxDepth = 1000
-
-// JSON returns doc with its secrets replaced by placeholder: the scalars under names such
-// as "password", apart from true, false and null, and whatever in any string looks
-// like a private key, a credential or a token. Structure and order of fields stay,
-// numbers stay as they are written; space between them does not. It does not keep
-// doc. The errors are those of a document that is no JSON or nested more than 1000
-// deep; they never contain its text.
-func JSON(doc []byte) ([]byte, error) {
-	var out bytes.Buffer
-	if err := Copy(&out, bytes.NewReader(doc), nil); err != nil {
-		return nil, fmt.Errorf("mask JSON of %d bytes: %w", len(doc), err)
-	}
-	return out.Bytes(), nil
-}
 
 // sliceBytes is how much is masked between two calls of pause.
 const sliceBytes = 8 << 10

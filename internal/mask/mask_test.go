@@ -25,6 +25,15 @@ func quote(s string) string {
 	return string(text)
 }
 
+// JSON returns doc as Copy writes it.
+func JSON(doc []byte) ([]byte, error) {
+	var out bytes.Buffer
+	if err := Copy(&out, bytes.NewReader(doc), nil); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
 // documents are the seeds of the fuzz target too.
 var documents = []struct{ name, in, want string }{
 	{"nothing to do", `{"b":1,"a":[true,null,-1.50e+3,"x<y&z"],"b":{}}`, `{"b":1,"a":[true,null,-1.50e+3,"x<y&z"],"b":{}}`},

@@ -20,11 +20,16 @@ const (
 // errTooLong is that of a number or name which is no such thing.
 var errTooLong = errors.New("not valid JSON: a name or number of more than 8 MiB")
 
-// Copy is JSON for a document of any length: it reads it from src and writes the
-// masked one to dst, in memory that does not grow with the document, but for strings of
-// up to MaxString. Between slices of a few kilobytes it calls pause, which may be nil;
-// an error of pause ends the masking and is returned. What it has written by then is no
-// document.
+// Copy reads a JSON document from src and writes it to dst with its secrets replaced by
+// "***": the scalars under names such as "password", apart from true, false and null, and
+// whatever in any string looks like a private key, a credential or a token. Structure and
+// order of fields stay, numbers stay as they are written; space between them does not.
+//
+// The memory does not grow with the document, but for strings of up to MaxString. Between
+// slices of a few kilobytes Copy calls pause, which may be nil. An error of pause ends the
+// masking and is returned. Other errors are those of src and dst, and of a document that
+// is no JSON or nested more than 1000 deep; the latter never contain its text. After an
+// error, what has been written is no document.
 func Copy(dst io.Writer, src io.Reader, pause func() error) error {
 	c := &copier{m: newMasker(pause), src: src, dst: dst}
 	if err := c.value(maxDepth, plain, ""); err != nil {

@@ -2,6 +2,7 @@ package tcpcopy
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -111,7 +112,7 @@ func TestAPanicWhereFilesAreWrittenIsNoWriteError(t *testing.T) {
 	h := newHarness(t, both)
 	m := newFakeMetrics()
 	h.recorder.host.metrics, h.recorder.meters = m, newMeters(m)
-	h.recorder.host.effective = persistence.BytesSource(func() ([]byte, error) { panic("no configuration") })
+	h.recorder.host.effective = &persistence.Source{JSON: func() (io.ReadCloser, error) { panic("no configuration") }}
 	h.dir = t.TempDir()
 	f := h.bind("test", h.into(both)) // a store that knows the new host
 	h.window(func() { h.connect(f).receive("recorded") })

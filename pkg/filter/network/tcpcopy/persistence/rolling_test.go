@@ -199,7 +199,7 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 		c.Formats, c.Roll = []Format{FormatHexMeta, FormatPcapng}, Roll{Size: 1 << 20, Keep: 1, Compress: true}
 		c.BufferSize, c.MaxTotal = 8<<20, 16<<20
 	}, func(h *Host) {
-		h.Effective = BytesSource(func() ([]byte, error) { return []byte(`{"a":1}`), nil })
+		h.Effective = bytesSource(func() ([]byte, error) { return []byte(`{"a":1}`), nil })
 		h.Static = h.Effective
 	})
 	p := newPeer(r.run, 1)

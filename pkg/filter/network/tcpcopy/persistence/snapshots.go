@@ -30,14 +30,6 @@ type Source struct {
 	Text func() (io.ReadCloser, error)
 }
 
-// BytesSource returns a source whose JSON is all in memory.
-func BytesSource(load func() ([]byte, error)) *Source {
-	return &Source{JSON: func() (io.ReadCloser, error) {
-		text, err := load()
-		return io.NopCloser(bytes.NewReader(text)), err
-	}}
-}
-
 // snapshots is a file of snapshots of one configuration, one line per window. It
 // is used by one goroutine at a time.
 type snapshots struct {

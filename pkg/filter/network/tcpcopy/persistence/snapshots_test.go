@@ -1,8 +1,10 @@
 package persistence
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,14 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
 	"mosn.io/tcpcopy/pkg/record"
 )
+
+// bytesSource returns a source whose JSON is all in memory.
+func bytesSource(load func() ([]byte, error)) *Source {
+	return &Source{JSON: func() (io.ReadCloser, error) {
+		text, err := load()
+		return io.NopCloser(bytes.NewReader(text)), err
+	}}
+}
 
 // snapshotsOf returns what the lines of a snapshot file say, each with the number
 // of its window.
@@ -52,7 +62,7 @@ func same(t *testing.T, what string, got, want []string) {
 func TestSnapshotsAreWrittenOnce(t *testing.T) {
 	effective := `{"a": 1}`
 	load := func(h *Host) {
-		h.Effective = BytesSource(func() ([]byte, error) { return []byte(effective), nil })
+		h.Effective = bytesSource(func() ([]byte, error) { return []byte(effective), nil })
 	}
 	r := newHarness(t, nil, load)
 	talk := func(r *harness, n int) {
@@ -80,7 +90,7 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 
 	// During a hot upgrade two processes write to the file.
 	other := openHarness(t, r.dir, "cccccc", nil, func(h *Host) {
-		h.Effective = BytesSource(func() ([]byte, error) { return []byte(`{"a":3}`), nil })
+		h.Effective = bytesSource(func() ([]byte, error) { return []byte(`{"a":3}`), nil })
 	})
 	talk(other, 7)
 	talk(next, 8)
@@ -103,7 +113,7 @@ func TestSnapshotsAreWrittenOnce(t *testing.T) {
 
 func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 	load := func(h *Host) {
-		h.Static = BytesSource(func() ([]byte, error) { return []byte(`{"a":1}`), nil })
+		h.Static = bytesSource(func() ([]byte, error) { return []byte(`{"a":1}`), nil })
 	}
 	r := newHarness(t, func(c *Config) { c.Roll.Every = time.Hour }, load)
 	path := filepath.Join(r.dir, layout.StaticConfigs)
@@ -122,7 +132,7 @@ func TestARolledSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 // A portrait is something that was recorded.
 func TestAPortraitAloneMakesASnapshot(t *testing.T) {
 	r := newHarness(t, nil, func(h *Host) {
-		h.Effective = BytesSource(func() ([]byte, error) { return []byte(`{}`), nil })
+		h.Effective = bytesSource(func() ([]byte, error) { return []byte(`{}`), nil })
 	})
 	w := r.window(1, func(s *Session) {
 		if accepted, err := s.Portrait(model.STATE, "", func() ([]byte, error) { return []byte(`1`), nil }); !accepted || err != nil {
@@ -139,7 +149,7 @@ func TestSnapshotsAreMasked(t *testing.T) {
 	fails := errors.New("cannot be loaded")
 	loadErr := error(nil)
 	r := newHarness(t, nil, func(h *Host) {
-		h.Effective = BytesSource(func() ([]byte, error) { return []byte(text), loadErr })
+		h.Effective = bytesSource(func() ([]byte, error) { return []byte(text), loadErr })
 	})
 	talk := func(n int) {
 		r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })

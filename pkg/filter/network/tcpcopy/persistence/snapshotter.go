@@ -87,9 +87,6 @@ func (n *snapshotter) run() {
 	}
 }
 
-// wait returns when no window waits.
-func (n *snapshotter) wait() { n.working.Wait() }
-
 // close lets the snapshots that wait be written for stopGrace. Those that are not
 // written by then are skipped, with an alert. It is idempotent.
 func (n *snapshotter) close() {

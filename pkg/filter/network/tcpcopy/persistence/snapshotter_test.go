@@ -74,7 +74,7 @@ func TestTheIndexLineDoesNotWaitForTheSnapshot(t *testing.T) {
 func TestABrokenSnapshotLeavesNoPartOfIt(t *testing.T) {
 	long := `{"a":[` + strings.Repeat(`"plain text",`, 40_000)
 	text := long + `1]}`
-	r := newHarness(t, nil, func(h *Host) { h.Effective = BytesSource(func() ([]byte, error) { return []byte(text), nil }) })
+	r := newHarness(t, nil, func(h *Host) { h.Effective = bytesSource(func() ([]byte, error) { return []byte(text), nil }) })
 	talk := func(n int) { r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) }) }
 	talk(1)
 	text = long + `1]`
@@ -89,7 +89,7 @@ func TestABrokenSnapshotLeavesNoPartOfIt(t *testing.T) {
 // skipped came in between.
 func TestANewSnapshotFileBeginsWithTheConfiguration(t *testing.T) {
 	text := `{"a":1}`
-	r := newHarness(t, nil, func(h *Host) { h.Effective = BytesSource(func() ([]byte, error) { return []byte(text), nil }) })
+	r := newHarness(t, nil, func(h *Host) { h.Effective = bytesSource(func() ([]byte, error) { return []byte(text), nil }) })
 	talk := func(n int) { r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) }) }
 	talk(1)
 	talk(2)
@@ -138,7 +138,7 @@ func TestAnUnchangedConfigurationIsNotMasked(t *testing.T) {
 func TestTheLastSnapshotIsFoundInPieces(t *testing.T) {
 	for _, words := range []int{0, 1, 20_000} {
 		config := `{"a":"` + strings.Repeat("long ", 200_000) + `"}`
-		source := BytesSource(func() ([]byte, error) { return []byte(config), nil })
+		source := bytesSource(func() ([]byte, error) { return []byte(config), nil })
 		r := newHarness(t, nil, func(h *Host) { h.Effective = source })
 		talk := func(r *harness, n int) {
 			r.window(n, func(s *Session) { newPeer(r.run, n).say(s, record.In, []byte("x")) })
