@@ -4,9 +4,13 @@
 // than too little.
 //
 // A secret is found by the name of its value (words.go, names.go, context.go), or by
-// its own shape (tokens.go, keys.go, urls.go). Strings are texts of many formats:
-// assignments, YAML, command lines (text.go, assignment.go), XML (element.go), or JSON
-// again. The time is proportional to the length of a document.
+// its own shape (tokens.go, keys.go, urls.go); values.go has what stays under a secret's
+// name. Strings are texts of many formats: assignments, YAML, command lines (text.go,
+// assignment.go), XML (element.go), or JSON again.
+//
+// Copy reads a document of any length (stream.go) and masks it value by value, each of
+// them as a tree (tree.go, document.go). The time is proportional to the length of a
+// document. What errors may quote is in quote.go.
 package mask
 
 // placeholder replaces a secret.

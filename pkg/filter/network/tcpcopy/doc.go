@@ -31,13 +31,21 @@
 //	block.go            a JSON object that is parsed so that all its faults are found
 //	factory.go          MOSN's factory, one per listener
 //	recorder.go         the recorder of the process, shared by all listeners
+//	owners.go           which listener's blocks are the process's
+//	openlisteners.go    which listeners MOSN has now
 //	stores.go           the dump directories of the recorder
+//	room.go             the memory that a window may use
+//	skips.go            windows that did not open, for the index
 //	effective.go        MOSN's configuration in force, read piece by piece
 //	static.go           the configuration file that the process was started with
 //	filter.go           one connection
+//	clients.go          which listener a gRPC call came to
 //	portrait.go         what applications report about themselves
 //	portrait_stream.go  the stream filter that reports request headers
 //	admin.go            the requests of MOSN's admin server
+//	browser.go          requests that a page of another site may have sent
+//	ownpeer.go          requests that the proxy sends to itself
+//	token.go            the token file
 //	extends.go          MOSN's extends block
 //	watch.go            the watched file
 //	metrics.go          the metrics

@@ -31,10 +31,16 @@
 //	                destination; packets.go: what pcapng needs beside its encoder;
 //	                pendinggaps.go: what a destination does not have since it failed
 //	live.go         streams to subscribers: a destination without a file
-//	recover.go      what killed processes have left; spooldir.go: where spools are
+//	room.go         the memory of a window, as much as fits into the limits
+//	contents.go     what a window's index line says beside its accounts; unindexed.go:
+//	                lines that the index does not have yet
+//	recover.go      what killed processes have left; spooldir.go: where spools are;
+//	                waiting.go: which of them are kept
+//	snapshotter.go  the goroutine of snapshots; snapshots.go: one file of them; pace.go:
+//	                its rests
 //	hangs.go        the alert when the disk does not answer
 //	panics.go       what a panic of this package comes to
-//	portraits.go, snapshots.go, space.go, config.go, roll.go, size.go
+//	portraits.go, space.go, config.go, roll.go, size.go
 //	compat.go       shims for code that was written for the first implementation
 //
 //	internal/buffer     batches, shards, the connection's state, the clock, the spool

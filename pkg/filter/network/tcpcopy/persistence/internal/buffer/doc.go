@@ -26,7 +26,10 @@
 //	               pending.go: gaps and close events that wait for room
 //	tally.go       what was counted
 //	clock.go       the time of entries
-//	spool.go       the file; state.go: how far its batches have got; dead.go: what a
-//	               killed process has left
-//	mapping.go     memory with large pages; memory.go: of it, what encoders work in
+//	spool.go       the file; state.go: how far its batches have got; windowstate.go:
+//	               what its window's index line needs; dead.go: what a killed process
+//	               has left
+//	mapping.go     memory with large pages; allocate.go: it comes slice by slice, while
+//	               it fits; memory.go: of it, what encoders work in
+//	fault.go       what a page that is gone comes to
 package buffer

@@ -129,3 +129,12 @@ func (sh *Shard) LoseRest() {
 		t.Lost[dir][record.ReasonWriteError] += rest
 	}
 }
+
+// guarded calls f, which writes what a spool says of its window and touches nothing else.
+// So each panic of f is a fault in the mapping. A worker finds out soon enough that the
+// file is damaged.
+func guarded(f func()) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { _ = recover() }()
+	f()
+}

@@ -1,7 +1,6 @@
 package buffer
 
 import (
-	"runtime/debug"
 	"sync/atomic"
 	"unsafe"
 )
@@ -64,12 +63,4 @@ func (w *WindowState) Closed() int64 { return w.closed.Load() }
 func (w *WindowState) Text() []byte {
 	last := &w.texts[w.stored.Load()%2]
 	return append([]byte(nil), last.text[:min(last.length, MaxWindowText)]...)
-}
-
-// guarded calls f, which writes to a spool. Where somebody has made the file shorter,
-// that is a fault of memory, and must not end the process.
-func guarded(f func()) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { _ = recover() }()
-	f()
 }
