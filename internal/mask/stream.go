@@ -11,9 +11,9 @@ const (
 	// object's fields mean for each other is known there. A larger object or array is
 	// masked field by field.
 	unitBytes = 64 << 10
-	// MaxString is the size of a string up to which it is masked, bytes. What a longer one
+	// maxString is the size of a string up to which it is masked, bytes. What a longer one
 	// holds is replaced.
-	MaxString = 8 << 20
+	maxString = 8 << 20
 	readBytes = 32 << 10
 )
 
@@ -25,7 +25,7 @@ var errTooLong = errors.New("not valid JSON: a name or number of more than 8 MiB
 // whatever in any string looks like a private key, a credential or a token. Structure and
 // order of fields stay, numbers stay as they are written; space between them does not.
 //
-// The memory does not grow with the document, but for strings of up to MaxString. Between
+// The memory does not grow with the document, but for strings of up to maxString. Between
 // slices of a few kilobytes Copy calls pause, which may be nil. An error of pause ends the
 // masking and is returned. Other errors are those of src and dst, and of a document that
 // is no JSON or nested more than 1000 deep; the latter never contain its text. After an
@@ -162,7 +162,7 @@ func (c *copier) value(depth int, of class, name string) error {
 	}
 	most := unitBytes
 	if first == '"' {
-		most = MaxString
+		most = maxString
 	}
 	n, whole, err := c.whole(most)
 	if err != nil {
@@ -321,7 +321,7 @@ func (c *copier) fieldName(depth int) (string, error) {
 	} else if b != '"' {
 		return "", errSyntax
 	}
-	n, whole, err := c.whole(MaxString)
+	n, whole, err := c.whole(maxString)
 	if err != nil {
 		return "", err
 	}

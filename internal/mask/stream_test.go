@@ -45,7 +45,7 @@ func TestCopyOfALargeDocument(t *testing.T) {
 		`{"x":"%[4]s"}`,
 	} {
 		big := strings.Repeat("word ", 1<<20)
-		doc = fmt.Sprintf(doc, value, many, big[:3<<20], value+strings.Repeat("y", MaxString))
+		doc = fmt.Sprintf(doc, value, many, big[:3<<20], value+strings.Repeat("y", maxString))
 		doc = strings.SplitN(doc, "%!(EXTRA", 2)[0]
 		got, err := JSON([]byte(doc))
 		if err != nil {
@@ -60,7 +60,7 @@ func TestCopyOfALargeDocument(t *testing.T) {
 // An error of pause ends the masking, in the middle of a long string too.
 func TestCopyEndsWithPause(t *testing.T) {
 	stop := errors.New("stop")
-	for _, doc := range []string{quote(strings.Repeat("a=b ", 1<<20)), `[` + strings.Repeat(`"a=b",`, 100_000) + `1]`, quote(strings.Repeat("y", MaxString+1))} {
+	for _, doc := range []string{quote(strings.Repeat("a=b ", 1<<20)), `[` + strings.Repeat(`"a=b",`, 100_000) + `1]`, quote(strings.Repeat("y", maxString+1))} {
 		n := 0
 		err := Copy(&bytes.Buffer{}, strings.NewReader(doc), func() error {
 			if n++; n > 3 {

@@ -26,13 +26,13 @@ func (e *UnfitError) Error() string {
 // Unwrap returns the system's error.
 func (e *UnfitError) Unwrap() error { return e.Err }
 
-// OwnerError says that a directory or a link belongs to another user.
-type OwnerError struct {
+// ownerError says that a directory or a link belongs to another user.
+type ownerError struct {
 	Path string
 	User uint32
 }
 
-func (e *OwnerError) Error() string {
+func (e *ownerError) Error() string {
 	if e.User == unmappedUser {
 		return fmt.Sprintf("%s belongs to user %d: nobody, which also stands for users that a user namespace or an NFS server does not know", e.Path, e.User)
 	}
@@ -61,7 +61,7 @@ func owners() string {
 // checkParent checks a directory above the one at path.
 func checkParent(path, parent string, st *unix.Stat_t) error {
 	if !trusted(st.Uid) {
-		return &UnfitError{Path: path, Valid: fmt.Sprintf("below safe directories only: %s is not one %s; choose another place, or chown it", parent, owners()), Err: &OwnerError{parent, st.Uid}}
+		return &UnfitError{Path: path, Valid: fmt.Sprintf("below safe directories only: %s is not one %s; choose another place, or chown it", parent, owners()), Err: &ownerError{parent, st.Uid}}
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func checkParent(path, parent string, st *unix.Stat_t) error {
 // checkDir checks the directory at path itself.
 func checkDir(path string, st *unix.Stat_t) error {
 	if !trusted(st.Uid) {
-		return &UnfitError{Path: path, Valid: "a directory " + owners() + "; run as its user, chown it, or name another one", Err: &OwnerError{path, st.Uid}}
+		return &UnfitError{Path: path, Valid: "a directory " + owners() + "; run as its user, chown it, or name another one", Err: &ownerError{path, st.Uid}}
 	}
 	if perm := st.Mode & 0o777; perm&0o022 != 0 {
 		return &UnfitError{Path: path, Valid: fmt.Sprintf("a directory that only its owner may write (it has mode %#o); chmod go-w it, or name a folder in it, which is created with mode %#o", perm, DirMode)}

@@ -160,7 +160,7 @@ func (w *walk) follow(fd int, path string, st *unix.Stat_t, last bool) (target s
 		return "", &UnfitError{Path: w.path, Valid: "a directory", Err: w.fault("open", path, unix.ELOOP)}
 	}
 	if !trusted(st.Uid) {
-		return "", &UnfitError{Path: w.path, Valid: "reached through safe symbolic links only: " + path + " is not one " + owners(), Err: &OwnerError{path, st.Uid}}
+		return "", &UnfitError{Path: w.path, Valid: "reached through safe symbolic links only: " + path + " is not one " + owners(), Err: &ownerError{path, st.Uid}}
 	}
 	// A second name of somebody's link may have been put there by anybody.
 	if w.shared && (!w.sticky || st.Nlink > 1) {

@@ -9,12 +9,12 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"mosn.io/tcpcopy/internal/clock"
+	"mosn.io/tcpcopy/internal/safedir"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 )
 
@@ -292,7 +292,7 @@ func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
 			return 0, err
 		}
 		if a.folder.Is(a.file, a.name) {
-			if st, ok := open.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			if safedir.HasOtherNames(a.file) {
 				// What is written would be in all places where the file has a name.
 				a.info("%s is a hard link: the file has other names, and is rolled", a.Path())
 				if err := a.rollLocked(now); err != nil {
