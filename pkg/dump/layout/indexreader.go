@@ -1,11 +1,9 @@
 package layout
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -116,23 +114,6 @@ func IndexHas(path, window, run string, opened time.Time) bool {
 	return false
 }
 
-// hasWindow reports whether a line is that of the window, and closes the file.
-func (l *indexLines) hasWindow(window, run string) bool {
-	defer l.close()
-	wanted := []byte(window)
-	for !l.ended {
-		text, _, err := l.next()
-		if err != nil || !bytes.Contains(text, wanted) {
-			continue
-		}
-		w, err := parseWindow(text)
-		if err == nil && w != nil && strings.HasPrefix(w.window, window) && w.run == run {
-			return true
-		}
-	}
-	return false
-}
-
 // indexArchives returns the paths of the archives of the index at path, the oldest
 // first. A file with another name than an index's stands alone.
 func indexArchives(path string) ([]string, error) {
@@ -176,9 +157,6 @@ type indexReader struct {
 	archived map[string][]int64
 	faults   []error
 }
-
-// windowKey names the window of a line.
-type windowKey struct{ window, run string }
 
 func openIndex(path string) (*indexReader, error) {
 	x := &indexReader{path: path, recent: map[windowKey]bool{}}
@@ -400,178 +378,4 @@ func parseMark(text []byte) *Mark {
 		return nil
 	}
 	return &m
-}
-
-// windowText is the line of a window with what the marks say of it.
-type windowText struct {
-	windowKey
-	text    []byte
-	files   []string // that were written later
-	removed []string // those of the window's files that are removed
-}
-
-// add adds what a mark says that concerns the line.
-func (w *windowText) add(m *Mark) {
-	if len(w.files) < maxMarked {
-		w.files = append(w.files, m.Files...)
-	}
-	for _, name := range m.Removed {
-		name = TrimGzip(name)
-		quoted, _ := json.Marshal(name) // a string cannot fail
-		if bytes.Contains(w.text, quoted) || slices.Contains(w.files, name) {
-			w.removed = append(w.removed, name)
-		}
-	}
-}
-
-// maxMarked bounds the files that marks add to a window.
-const maxMarked = 1 << 10
-
-// merge returns the line as the marks amend it.
-func (w *windowText) merge(archived map[string][]int64) (*WindowLine, error) {
-	var line WindowLine
-	if err := json.Unmarshal(w.text, &line); err != nil {
-		return nil, err
-	}
-	for _, name := range w.files {
-		if !line.hasFile(name) {
-			line.Files = append(line.Files, name)
-		}
-	}
-	gone := map[string]bool{}
-	for _, name := range line.Removed {
-		gone[name] = true
-	}
-	for _, name := range w.removed {
-		if !gone[name] && line.hasFile(name) {
-			gone[name] = true
-			line.Removed = append(line.Removed, name)
-		}
-	}
-	for i, name := range line.Files {
-		if at, ok := removedArchive(&line, name, archived); ok {
-			line.Files[i] = at
-			line.addRemoved(at)
-		}
-	}
-	return &line, nil
-}
-
-// removedArchive returns the archive in which w had its lines of a file, a log or an
-// archive, when that is among the removed ones.
-func removedArchive(w *WindowLine, file string, archived map[string][]int64) (name string, ok bool) {
-	for log, moments := range archived {
-		if len(moments) == 0 {
-			continue
-		}
-		switch at, isArchive := ParseArchive(file, log); {
-		case isArchive:
-			_, gone := slices.BinarySearch(moments, at.UnixMilli())
-			return file, gone
-		case file == log:
-			i, _ := slices.BinarySearch(moments, w.Closed.Truncate(ArchiveResolution).UnixMilli())
-			if i == len(moments) {
-				return "", false
-			}
-			return Archive(log, time.UnixMilli(moments[i])), true
-		}
-	}
-	return "", false
-}
-
-// parseWindow returns the line of a window, nil for an empty line and for a mark. text
-// is the caller's.
-func parseWindow(text []byte) (*windowText, error) {
-	if len(text) == 0 {
-		return nil, nil
-	}
-	if bytes.Contains(text, []byte(`"mark"`)) {
-		var mark struct {
-			Mark *string `json:"mark"`
-		}
-		if json.Unmarshal(text, &mark) == nil && mark.Mark != nil {
-			return nil, nil // whatever else a later version has in it
-		}
-	}
-	var line WindowLine
-	if err := json.Unmarshal(text, &line); err != nil {
-		return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
-	}
-	if line.Window == "" && isSkip(text) {
-		return nil, nil
-	}
-	if line.Window == "" {
-		return nil, fmt.Errorf("%w: a line without a window", record.ErrMalformed)
-	}
-	return &windowText{windowKey: windowKey{line.Window, line.Run}, text: slices.Clone(text)}, nil
-}
-
-// indexLines are the lines of one file of an index.
-type indexLines struct {
-	path   string
-	file   io.Closer // nil where there is nothing to close
-	r      *bufio.Reader
-	long   []byte // the line so far, where it is longer than r's memory
-	offset int64  // of the next line
-	ended  bool
-}
-
-func newIndexLines(path string, r io.Reader, file io.Closer) *indexLines {
-	return &indexLines{path: path, file: file, r: bufio.NewReaderSize(r, 64<<10)}
-}
-
-func (l *indexLines) close() {
-	if l.file != nil {
-		_ = l.file.Close()
-	}
-}
-
-// next returns the next line without its newline, and where it begins. The text is
-// valid until the next call. After the last line the error is io.EOF, and ended is set.
-func (l *indexLines) next() (text []byte, at int64, err error) {
-	at, l.long = l.offset, l.long[:0]
-	tooLong := false
-	for {
-		part, err := l.r.ReadSlice('\n')
-		l.offset += int64(len(part))
-		full := errors.Is(err, bufio.ErrBufferFull)
-		if full || len(l.long) > 0 {
-			if tooLong = tooLong || len(l.long)+len(part) > maxLine; !tooLong {
-				l.long = append(l.long, part...)
-			}
-			part = l.long
-		}
-		if full {
-			continue
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			l.ended = true
-			return nil, at, err
-		}
-		if l.offset == at {
-			l.ended = true
-			return nil, at, io.EOF
-		}
-		if tooLong {
-			return nil, at, fmt.Errorf("%w: a line of more than %d bytes", record.ErrMalformed, maxLine)
-		}
-		return bytes.TrimSuffix(part, []byte("\n")), at, nil
-	}
-}
-
-// each calls f with the lines that can be read, and closes the file.
-func (l *indexLines) each(f func(text []byte) error) error {
-	defer l.close()
-	for {
-		text, _, err := l.next()
-		if l.ended {
-			return nil
-		}
-		if err != nil {
-			continue
-		}
-		if err := f(text); err != nil {
-			return err
-		}
-	}
 }

@@ -1,18 +1,11 @@
 package logdir
 
 import (
-	"container/heap"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
 // quota keeps the files of the dump directory together below Options.MaxTotal: it
@@ -36,9 +29,9 @@ type quota struct {
 
 	making sync.Mutex // held while the directory is looked at and files are removed; locked before mu
 	// Guarded by making.
-	took  time.Duration        // of the last look
-	ended time.Time            // when it was over
-	stuck map[string]time.Time // files that could not be removed, and since when
+	lasted time.Duration        // of the last look
+	ended  time.Time            // when it was over
+	stuck  map[string]time.Time // files that could not be removed, and since when
 
 	mu      sync.Mutex // guards the rest
 	known   bool       // there was a look
@@ -239,10 +232,10 @@ func (q *quota) stateLocked() (excess int64, stale bool) {
 // restTime returns for how long there is no further look when one is not needed
 // urgently.
 func (q *quota) restTime() time.Duration {
-	if q.took < cheapLook {
+	if q.lasted < cheapLook {
 		return 0
 	}
-	return restAfter * q.took
+	return restAfter * q.lasted
 }
 
 // resting reports whether the last look was in vain, and so expensive and so short ago
@@ -269,240 +262,6 @@ func (q *quota) adjust(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.used += n
-}
-
-// dumpFile is a file of the directory.
-type dumpFile struct {
-	name     string
-	size     int64
-	modified time.Time
-}
-
-// newestFirst is a heap of files with the one changed last on top.
-type newestFirst []dumpFile
-
-func (h newestFirst) Len() int           { return len(h) }
-func (h newestFirst) Less(i, j int) bool { return h[i].modified.After(h[j].modified) }
-func (h newestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *newestFirst) Push(x any)        { *h = append(*h, x.(dumpFile)) }
-func (h *newestFirst) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
-	return x
-}
-
-// add adds f, and drops the file changed last when there are more than most.
-func (h *newestFirst) add(f dumpFile, most int) {
-	if len(*h) == most && !f.modified.Before((*h)[0].modified) {
-		return
-	}
-	heap.Push(h, f)
-	if len(*h) > most {
-		heap.Pop(h)
-	}
-}
-
-// look reads the directory: it finds out how much the files take, and which of them
-// are to be removed first. The caller holds making. Others may write, begin and rename
-// files meanwhile: those count at the end.
-func (q *quota) look() error {
-	began := time.Now()
-	q.mu.Lock()
-	q.later = map[string]bool{}
-	for _, name := range layout.Logs() {
-		q.later[name] = true
-	}
-	for name := range q.writing {
-		q.later[name] = true
-	}
-	q.mu.Unlock()
-	var total, indexed int64
-	var oldest, indexes newestFirst
-	err := q.folder.eachFile(layout.IsOurs, func(files []dumpFile) {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		for _, f := range files {
-			if q.later[f.name] {
-				continue
-			}
-			total += f.size
-			switch {
-			case layout.IsIndex(f.name):
-				indexed += f.size
-				indexes.add(f, maxOldest)
-			case q.mayGo(f, began):
-				oldest.add(f, maxOldest)
-			}
-		}
-	})
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for name := range q.later {
-		if info, err := q.folder.Stat(name); err == nil {
-			total += info.Size
-		}
-	}
-	q.later = nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// The index has an eighth at most: beyond it, its files go as others do.
-	slices.SortFunc(indexes, byAge)
-	for _, f := range indexes {
-		if indexed <= q.max/8 {
-			break
-		}
-		indexed -= f.size
-		oldest.add(f, maxOldest)
-	}
-	slices.SortFunc(oldest, byAge)
-	q.oldest, q.used, q.since, q.known = oldest, total+q.pending, 0, true
-	q.barren = len(oldest) == 0
-	q.ended = time.Now()
-	q.took = q.ended.Sub(began)
-	return nil
-}
-
-// byAge sorts the file that was changed longest ago first.
-func byAge(a, b dumpFile) int {
-	if n := a.modified.Compare(b.modified); n != 0 {
-		return n
-	}
-	return strings.Compare(a.name, b.name)
-}
-
-// eachFile calls visit with the files of the directory whose names are wanted, some at a
-// time.
-func (f *folder) eachFile(wanted func(name string) bool, visit func([]dumpFile)) error {
-	const step = 512
-	names, err := f.Names()
-	if err != nil {
-		return err
-	}
-	var files []dumpFile
-	for i, name := range names {
-		if wanted(name) {
-			if info, err := f.Stat(name); err == nil && info.Regular { // otherwise gone meanwhile
-				files = append(files, dumpFile{name, info.Size, info.Modified})
-			}
-		}
-		if len(files) == step || i == len(names)-1 {
-			visit(files)
-			files = nil
-		}
-	}
-	return nil
-}
-
-// mayGo reports whether a file may be removed at now, as far as its name and its age
-// say.
-func (q *quota) mayGo(f dumpFile, now time.Time) bool {
-	if since, known := q.stuck[f.name]; known && now.Sub(since).Abs() < stuckFor {
-		return false
-	}
-	// In the future after the clock has gone back.
-	return !q.nonLocalSegment(f.name) || now.Sub(f.modified).Abs() >= inUse
-}
-
-// inUse is how long after its last change a segment may still be another
-// process's open one, during a hot upgrade.
-const inUse = 2 * time.Second
-
-// nonLocalSegment reports whether a file is a segment of another process.
-func (q *quota) nonLocalSegment(name string) bool {
-	segment, ok := layout.ParseSegment(name)
-	return ok && segment.Run != q.run
-}
-
-// removeOldest removes files so that n more bytes fit, those that were found last: some
-// of them at a time. It reports whether it has removed any. The caller holds making.
-func (q *quota) removeOldest(n int64) bool {
-	for {
-		files := q.popOldest(n)
-		if len(files) == 0 {
-			return false
-		}
-		now := time.Now()
-		files = slices.DeleteFunc(files, func(f dumpFile) bool {
-			info, err := q.folder.Stat(f.name)
-			return err != nil || !info.Regular || !q.mayGo(dumpFile{f.name, info.Size, info.Modified}, now)
-		})
-		if q.remove(files) > 0 {
-			return true
-		}
-	}
-}
-
-// popOldest returns the next files to be removed for n bytes, and forgets them.
-func (q *quota) popOldest(n int64) (files []dumpFile) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	missing := q.used + n - q.max
-	for len(q.oldest) > 0 && len(files) < maxNames && missing > 0 {
-		f := q.oldest[0]
-		q.oldest = q.oldest[1:]
-		if q.writing[f.name] == 0 {
-			missing -= f.size
-			files = append(files, f)
-		}
-	}
-	return files
-}
-
-// removeAll removes files and marks them in the index.
-func (q *quota) removeAll(files []dumpFile) {
-	q.making.Lock()
-	defer q.making.Unlock()
-	for len(files) > 0 {
-		n := min(len(files), maxNames)
-		q.remove(files[:n])
-		files = files[n:]
-	}
-}
-
-// remove marks files in the index and removes them, in that order: where the process is
-// killed in between, a file that is marked and there is not removed. It returns how many
-// are gone. The caller holds making.
-func (q *quota) remove(files []dumpFile) (gone int) {
-	if len(files) == 0 {
-		return 0
-	}
-	if err := q.index.markRemoved(files); err != nil {
-		q.alert("retention", fmt.Errorf("mark removed files: %w", err)) // it is written later
-	}
-	for _, f := range files {
-		switch err := q.folder.Remove(f.name); {
-		case err == nil:
-			gone++
-			q.adjust(-f.size)
-		case !errors.Is(err, fs.ErrNotExist):
-			q.alert("retention", err)
-			if len(q.stuck) >= maxStuck {
-				clear(q.stuck)
-			}
-			q.stuck[f.name] = time.Now()
-		}
-	}
-	return gone
-}
-
-// expire removes the files of that extension, compressed ones included, that have
-// not changed since t.
-func (q *quota) expire(extension string, t time.Time) error {
-	var old []dumpFile
-	err := q.folder.eachFile(func(name string) bool {
-		return layout.IsOurs(name) && strings.HasSuffix(layout.TrimGzip(name), extension)
-	}, func(files []dumpFile) {
-		for _, f := range files {
-			if f.modified.Before(t) {
-				old = append(old, f)
-			}
-		}
-	})
-	slices.SortFunc(old, byAge)
-	q.removeAll(old)
-	return err
 }
 
 // quotaWriter writes to a file what the quota has room for.
