@@ -1,14 +1,11 @@
 package tcpcopy
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,7 +15,6 @@ import (
 
 	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
-	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -43,131 +39,6 @@ type admin struct {
 	token atomic.Pointer[openfile.Source]
 	// peers finds the process's own requests; nil means that nobody looks.
 	peers *ownPeers
-}
-
-// statusReply is the answer to a status request.
-type statusReply struct {
-	Run     string                     `json:"run"`
-	Switch  strategy.SwitchStatus      `json:"switch"`
-	Window  *windowReply               `json:"window"`
-	Opening *strategy.TransitionStatus `json:"opening,omitempty"`
-	Closing *closingReply              `json:"closing,omitempty"`
-	Guard   strategy.GuardStatus       `json:"guard"`
-	Next    *time.Time                 `json:"next,omitempty"`
-	Skipped strategy.SkipStatus        `json:"skipped"`
-	Buffer  bufferReply                `json:"buffer"`
-	Live    liveReply                  `json:"live"`
-	Totals  totalsReply                `json:"totals"`
-	Output  outputReply                `json:"output"`
-	Watch   *watchStatus               `json:"watch,omitempty"`
-	Owners  map[string]string          `json:"owners"` // by part of the process: the listener that configures it
-	Refused []refusal                  `json:"refused"`
-	Panics  uint64                     `json:"panics"`
-}
-
-type windowReply struct {
-	strategy.WindowStatus
-	Accounts *record.Accounts `json:"accounts,omitempty"` // of the window up to now
-}
-
-// closingReply is a window that is being written out.
-type closingReply struct {
-	strategy.TransitionStatus
-	Accounts *record.Accounts `json:"accounts,omitempty"` // of the window up to now
-}
-
-type bufferReply struct {
-	Used int64 `json:"used"` // bytes
-	Size int64 `json:"size"` // bytes
-	// Window is the size of the open window's buffer, 0 without a window: less than Size
-	// where that did not fit into the memory.
-	Window int64 `json:"window"` // bytes
-}
-
-type liveReply struct {
-	Streams int    `json:"streams"`
-	Lost    uint64 `json:"lost"` // bytes of payload that slow readers have lost
-}
-
-type totalsReply struct {
-	Windows uint64 `json:"windows"` // finished
-	Faults  uint64 `json:"faults"`  // alerts raised
-	// Losses that are in no account of bytes.
-	PortraitsLost uint64 `json:"portraits_lost"`
-	IndexLost     uint64 `json:"index_lines_lost"`
-	record.Accounts
-}
-
-type outputReply struct {
-	Dir       string   `json:"dir"`
-	Formats   []string `json:"formats"`
-	MaxTotal  int64    `json:"max_total"` // bytes
-	Listeners []string `json:"listeners"` // that are recorded
-}
-
-// status handles GET /api/v1/tcpcopy.
-func (a *admin) status(w http.ResponseWriter, req *http.Request) {
-	if !allow(w, req, http.MethodGet, http.MethodHead) {
-		return
-	}
-	reply(w, http.StatusOK, a.recorder.status())
-}
-
-func (r *recorder) status() statusReply {
-	s, stats := r.controller.Status(), r.stats()
-	out := statusReply{
-		Run: r.run, Switch: s.Switch, Opening: s.Opening, Guard: s.Guard, Next: s.Next, Skipped: s.Skipped,
-		Totals: totalsReply{Windows: stats.Windows, Faults: stats.Faults, PortraitsLost: stats.PortraitsLost, IndexLost: stats.IndexLost, Accounts: stats.Accounts},
-		Panics: r.panics.Load(),
-		Live:   liveReply{Streams: stats.Live, Lost: stats.LiveLost},
-	}
-	if s.Window != nil {
-		out.Window = &windowReply{WindowStatus: *s.Window, Accounts: stats.Window}
-	}
-	if s.Closing != nil {
-		out.Closing = &closingReply{TransitionStatus: *s.Closing, Accounts: stats.Window}
-	}
-	p := r.presence()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.watch != nil {
-		watched := r.watch.report()
-		out.Watch = &watched
-	}
-	config := persistence.DefaultConfig()
-	if r.store != nil {
-		config = r.store.Config()
-	}
-	out.Buffer = bufferReply{Used: stats.Buffered, Size: config.BufferSize, Window: stats.Buffer}
-	out.Output = outputReply{Dir: config.Dir, MaxTotal: config.MaxTotal, Formats: []string{}, Listeners: []string{}}
-	for _, f := range config.Formats {
-		out.Output.Formats = append(out.Output.Formats, string(f))
-	}
-	out.Owners, out.Refused = r.ownersLocked(p), r.refusedLocked(p)
-	for name := range r.listeners {
-		if p.has(name) && !slices.ContainsFunc(out.Refused, func(f refusal) bool { return f.Listener == name }) {
-			out.Output.Listeners = append(out.Output.Listeners, name)
-		}
-	}
-	slices.Sort(out.Output.Listeners)
-	return out
-}
-
-// refusedLocked returns the listeners whose configuration was refused: those that
-// disagree with another one, and those whose block has faults. The latter it finds in
-// MOSN's configuration, because MOSN does not pass a factory the listener's name.
-// Listeners that are not present are left out.
-func (r *recorder) refusedLocked(p presence) []refusal {
-	byName := maps.Clone(r.refused)
-	for name, config := range p.blocks {
-		if _, err := parseSettings(config); err != nil {
-			byName[name] = refusal{Listener: name, Error: err.Error()}
-		}
-	}
-	maps.DeleteFunc(byName, func(name string, _ refusal) bool { return name != extendsBlock && !p.has(name) })
-	all := slices.AppendSeq([]refusal{}, maps.Values(byName))
-	slices.SortFunc(all, func(a, b refusal) int { return strings.Compare(a.Listener, b.Listener) })
-	return all
 }
 
 // config handles PUT /api/v1/tcpcopy/config?layer=app.
@@ -306,75 +177,6 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 }
-
-// authorized reports whether the caller may change state or see payload. If not, it
-// has answered the request.
-func (a *admin) authorized(w http.ResponseWriter, req *http.Request) bool {
-	source := a.token.Load()
-	if source == nil {
-		return a.local(w, req)
-	}
-	token, code, err := readToken(source)
-	if err != nil {
-		refuse(w, code, err)
-		return false
-	}
-	got := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
-	if subtle.ConstantTimeCompare([]byte(got), []byte(token)) != 1 {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		refuse(w, http.StatusUnauthorized, errors.New(`a token is required: "Authorization: Bearer <token>" with the content of the configured token file`))
-		return false
-	}
-	return true
-}
-
-// local reports whether the request is one of a loopback peer, another process on this host.
-// If not, it has answered the request.
-func (a *admin) local(w http.ResponseWriter, req *http.Request) bool {
-	why := nonLocal(req)
-	if why == "" && a.peers != nil {
-		if err := a.peers.isOther(req); errors.Is(err, errManyLookers) {
-			refuse(w, http.StatusServiceUnavailable, err)
-			return false
-		} else if err != nil {
-			why = err.Error()
-		}
-	}
-	if why != "" {
-		refuse(w, http.StatusForbidden, fmt.Errorf("only loopback peers may do this, not %s; configure token_file to allow others", why))
-		return false
-	}
-	return true
-}
-
-// nonLocal returns why the request is not a local one: it comes from another host, or
-// through a browser that a page of another site or a forged name has sent here. It
-// returns "" for a local one.
-func nonLocal(req *http.Request) (why string) {
-	peer, err := netip.ParseAddrPort(req.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return req.RemoteAddr
-	}
-	if host := hostName(req.Host); host != "localhost" && host != "" {
-		a, err := netip.ParseAddr(host)
-		if err != nil || !a.Unmap().IsLoopback() {
-			return fmt.Sprintf("one that asks the host %q", req.Host)
-		}
-	}
-	for _, name := range nonLocalHeaders {
-		if len(req.Header.Values(name)) > 0 {
-			return "through a browser or proxy, as the header " + name + " shows"
-		}
-	}
-	if sitesUnknown(req) {
-		return "a browser that does not say which site the request comes from (Sec-Fetch-Site)"
-	}
-	return ""
-}
-
-// nonLocalHeaders are headers that browsers send for a page, and that proxies on this
-// host add to requests that they pass on.
-var nonLocalHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
 
 // allow reports whether the request's method is one of methods and nothing says that it
 // comes from a page of another site. If not, it has answered the request.
