@@ -115,10 +115,11 @@ const AllWindows = "*"
 // AppendJSON appends m as a line of the index and returns the extended slice.
 func (m *Mark) AppendJSON(dst []byte) []byte { return appendLine(dst, m) }
 
+// appendLine appends line as JSON with a newline.
 func appendLine(dst []byte, line any) []byte {
 	text, err := json.Marshal(line)
 	if err != nil {
-		panic(err) // no field of WindowLine and Mark can fail
+		panic(err) // no field of a line can fail
 	}
 	return append(append(dst, text...), '\n')
 }

@@ -20,11 +20,7 @@ type SkipLine struct {
 func (l *SkipLine) AppendJSON(dst []byte) []byte {
 	utc := *l
 	utc.First, utc.Last = l.First.UTC(), l.Last.UTC()
-	text, err := json.Marshal(&utc)
-	if err != nil {
-		panic(err) // no field of SkipLine can fail
-	}
-	return append(append(dst, text...), '\n')
+	return appendLine(dst, &utc)
 }
 
 // isSkip reports whether a line of the index is a SkipLine.

@@ -44,20 +44,13 @@ const maxValue = 2048
 // beginning, in this file or another one of the window.
 func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 	dst, at := beginOption(dst, optComment)
-	dst = append(dst, "conn="...)
-	dst = appendValue(dst, f.Conn)
-	dst = append(dst, " window="...)
-	dst = appendValue(dst, f.Window)
-	dst = append(dst, " port="...)
-	dst = appendValue(dst, f.Port)
-	dst = append(dst, " network="...)
-	dst = appendValue(dst, f.Network)
-	dst = append(dst, " client="...)
-	dst = appendValue(dst, f.Peer)
-	dst = append(dst, " server="...)
-	dst = appendValue(dst, f.Listener)
-	dst = append(dst, " listener="...)
-	dst = appendValue(dst, f.ListenerName)
+	dst = appendWord(dst, "conn=", f.Conn)
+	dst = appendWord(dst, " window=", f.Window)
+	dst = appendWord(dst, " port=", f.Port)
+	dst = appendWord(dst, " network=", f.Network)
+	dst = appendWord(dst, " client=", f.Peer)
+	dst = appendWord(dst, " server=", f.Listener)
+	dst = appendWord(dst, " listener=", f.ListenerName)
 	s := stateOf(f)
 	for _, dir := range record.Directions() {
 		if !s.unknown[dir] {
@@ -67,8 +60,7 @@ func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 			dst = strconv.AppendUint(dst, s.next.Of(dir), 10)
 		}
 	}
-	dst = append(dst, " label="...)
-	dst = strconv.AppendUint(dst, uint64(s.packets.label), 10)
+	dst = appendCount(dst, " label=", uint64(s.packets.label))
 	if s.shift != [2]uint32{} {
 		dst = append(dst, " shift="...)
 		dst = strconv.AppendUint(dst, uint64(s.shift[record.In]), 10)
@@ -87,8 +79,7 @@ func appendIdentity(dst []byte, f *record.Flow, again bool) []byte {
 // appendGap appends "gap conn=<id> <'>' or '<'> <offset> <length> <reason>".
 func appendGap(dst []byte, f *record.Flow, n comment) []byte {
 	dst, at := beginOption(dst, optComment)
-	dst = append(dst, "gap conn="...)
-	dst = appendValue(dst, f.Conn)
+	dst = appendWord(dst, "gap conn=", f.Conn)
 	dst = append(dst, ' ', n.dir.Arrow(), ' ')
 	dst = strconv.AppendUint(dst, n.offset, 10)
 	dst = append(dst, ' ')
@@ -101,8 +92,7 @@ func appendGap(dst []byte, f *record.Flow, n comment) []byte {
 // appendClose appends "close conn=<id> <reason> > <bytes in all> < <bytes in all>".
 func appendClose(dst []byte, f *record.Flow, n comment) []byte {
 	dst, at := beginOption(dst, optComment)
-	dst = append(dst, "close conn="...)
-	dst = appendValue(dst, f.Conn)
+	dst = appendWord(dst, "close conn=", f.Conn)
 	dst = append(dst, ' ')
 	dst = appendValue(dst, n.reason)
 	dst = append(dst, " > "...)
@@ -110,6 +100,16 @@ func appendClose(dst []byte, f *record.Flow, n comment) []byte {
 	dst = append(dst, " < "...)
 	dst = strconv.AppendUint(dst, n.totals.Out, 10)
 	return endOption(dst, at)
+}
+
+// appendWord appends name, which ends with "=", and a value.
+func appendWord(dst []byte, name, value string) []byte {
+	return appendValue(append(dst, name...), value)
+}
+
+// appendCount appends name, which ends with "=", and a number.
+func appendCount(dst []byte, name string, n uint64) []byte {
+	return strconv.AppendUint(append(dst, name...), n, 10)
 }
 
 // appendValue appends v, in Go's quotes where it would not read back as one word,

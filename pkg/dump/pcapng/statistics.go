@@ -59,8 +59,7 @@ func AppendStatistics(dst []byte, t int64, s Statistics) []byte {
 		all.Add(&s.Listeners[i].Traffic)
 	}
 	dst, comment := beginOption(dst, optComment)
-	dst = append(dst, "window="...)
-	dst = appendValue(dst, s.Window)
+	dst = appendWord(dst, "window=", s.Window)
 	dst = endOption(appendLost(dst, &all), comment)
 	dst = append(dst, optStatisticsStart, 0, 8, 0)
 	dst = appendTimestamp(dst, s.Opened)
@@ -87,16 +86,11 @@ func AppendStatistics(dst []byte, t int64, s Statistics) []byte {
 // appendListener appends the comment on a listener.
 func appendListener(dst []byte, l *ListenerStatistics) []byte {
 	dst, comment := beginOption(dst, optComment)
-	dst = append(dst, "port="...)
-	dst = appendValue(dst, l.Port)
-	dst = append(dst, " network="...)
-	dst = appendValue(dst, l.Network)
-	dst = append(dst, " listener="...)
-	dst = appendValue(dst, l.Name)
-	dst = append(dst, " received="...)
-	dst = strconv.AppendUint(dst, l.Received, 10)
-	dst = append(dst, " dropped="...)
-	dst = strconv.AppendUint(dst, l.Dropped, 10)
+	dst = appendWord(dst, "port=", l.Port)
+	dst = appendWord(dst, " network=", l.Network)
+	dst = appendWord(dst, " listener=", l.Name)
+	dst = appendCount(dst, " received=", l.Received)
+	dst = appendCount(dst, " dropped=", l.Dropped)
 	return endOption(appendLost(dst, &l.Traffic), comment)
 }
 
