@@ -48,7 +48,7 @@ func held(t *testing.T, path string) *Dir {
 }
 
 // Directories, and those above them, that can be held and that cannot.
-func TestDirectories(t *testing.T) {
+func TestUnsafeDirectoriesAreRefused(t *testing.T) {
 	const open = os.ModeSticky | 0o777
 	for name, c := range map[string]struct {
 		root  bool // the case needs root
@@ -187,7 +187,7 @@ func TestAnExistingDirectoryIsNotCreated(t *testing.T) {
 }
 
 // Nothing but a regular file of this user is opened, and nothing blocks.
-func TestFiles(t *testing.T) {
+func TestOnlyOwnRegularFilesAreOpened(t *testing.T) {
 	root := t.TempDir()
 	d := held(t, mkdir(t, root, "dump", 0o700))
 	elsewhere := filepath.Join(root, "elsewhere")
@@ -286,7 +286,7 @@ func TestADirectoryThatIsMovedAwayIsStillHeld(t *testing.T) {
 
 // What was opened through a link may be another directory later; what was not must not
 // become a link.
-func TestRefreshOfALink(t *testing.T) {
+func TestRefreshFindsThatALinkIsAnother(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "dump")
 	must(t, os.Symlink(mkdir(t, root, "a", 0o700), path))
@@ -315,7 +315,7 @@ func TestRefreshOfALink(t *testing.T) {
 }
 
 // Refresh finds out what has become of a directory.
-func TestRefresh(t *testing.T) {
+func TestRefreshFindsWhatHasBecomeOfADirectory(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "dump")
 	d := held(t, path)

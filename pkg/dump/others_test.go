@@ -337,7 +337,7 @@ func replacePackets(file []byte, replace func(body []byte, packet []byte) []byte
 	return out
 }
 
-func TestOtherPacketBlocks(t *testing.T) {
+func TestObsoleteAndSimplePacketsAreRead(t *testing.T) {
 	le := binary.LittleEndian
 	file := smallDump("pcapng")
 	want := lines(readAll(t, file), 0)

@@ -23,7 +23,7 @@ func skipLine() layout.SkipLine {
 
 // The line of skipped windows has no window, so that whoever does not know it does not
 // see a window without traffic.
-func TestASkipLine(t *testing.T) {
+func TestASkipLineIsNoWindow(t *testing.T) {
 	l := skipLine()
 	got := string(l.AppendJSON(nil))
 	const want = `{"skipped":"guard","trigger":"schedule","windows":3,"first":"2026-11-23T16:00:00.000000005Z","last":"2026-11-23T16:01:00.000000005Z","why":"guard: host cpu 91.2 \u003e= 80","run":"ujr4v2"}` + "\n"

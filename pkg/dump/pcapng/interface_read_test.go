@@ -51,7 +51,7 @@ func TestTimesOfAnyUnit(t *testing.T) {
 	}
 }
 
-func TestInterfaceOptions(t *testing.T) {
+func TestUnknownInterfaceOptionsChangeNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		options string
 		want    capturedInterface

@@ -183,7 +183,7 @@ func TestTheTimeBelowTheLimitsIsWithoutABreak(t *testing.T) {
 
 // An operator may insist on a window: the guard neither keeps it closed nor pauses it.
 // FORCE_OFF ends it even so.
-func TestAnUnguardedWindow(t *testing.T) {
+func TestTheGuardHasNoSayInAnUnguardedWindow(t *testing.T) {
 	for name, r := range map[string]func(*harness){
 		"above":  func(h *harness) { h.read(99, 99, nil) },
 		"fails":  func(h *harness) { h.read(0, 0, errors.New("no /proc")) },

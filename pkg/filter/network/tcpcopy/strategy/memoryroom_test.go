@@ -31,7 +31,7 @@ func v2Use(dir string, limit, high string, used, idle int) map[string]string {
 	}
 }
 
-func TestMemoryRoom(t *testing.T) {
+func TestMemoryRoomIsWhatTheNarrowestLimitLeaves(t *testing.T) {
 	v1 := func(more ...map[string]string) []map[string]string { return append(more, v1Apart) }
 	v2 := func(more ...map[string]string) []map[string]string { return append(more, v2Host) }
 	app, pod, kube := "sys/fs/cgroup/kube/pod1/app", "sys/fs/cgroup/kube/pod1", "sys/fs/cgroup/kube"
@@ -117,7 +117,7 @@ func TestMemoryRoomThatCannotBeReadFails(t *testing.T) {
 }
 
 // The limit of a window is that of the configuration in force, while the guard is on.
-func TestMemMaxRate(t *testing.T) {
+func TestTheMemoryRateIsThatOfTheLayerInForce(t *testing.T) {
 	c := New(Options{})
 	defer c.Close()
 	if rate := c.MemMaxRate(); rate != 70 {

@@ -71,7 +71,7 @@ func TestSpoolsAreCreatedInSafeDirectories(t *testing.T) {
 }
 
 // A pointer leads to a spool in a safe directory, or nowhere.
-func TestPointersThatAreNone(t *testing.T) {
+func TestPointersToNoSpoolAreRefused(t *testing.T) {
 	limits := Limits{Workers: 8, Buffer: 2 << 20}
 	dump, spools := newDump(t), t.TempDir()
 	s, fault, err := NewSpool(spools, dump, header(dump), nil)
