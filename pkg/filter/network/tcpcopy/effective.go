@@ -62,6 +62,7 @@ func (r *effectiveReader) put(v any) error {
 	return err
 }
 
+// mosn encodes what MOSN calls its own part, and begins the tables.
 func (r *effectiveReader) mosn() (err error) {
 	r.buf.WriteString(`{"mosn_config":`)
 	configmanager.HandleMOSNConfig(configmanager.CfgTypeMOSN, func(v any) { err = r.put(v) })
@@ -71,11 +72,12 @@ func (r *effectiveReader) mosn() (err error) {
 
 // A table is a map of MOSN's configuration. Its methods are called under MOSN's lock.
 type table interface {
-	field() string
-	typ() string
-	keys(v any) []string
-	// get returns the entry of a key, nil if there is none any more, without the items that
-	// may be many, and those items.
+	field() string       // of the document
+	typ() string         // as MOSN calls the map
+	keys(v any) []string // sorted
+	// get returns the entry of a key, nil if there is none any more. Where the entry has a
+	// field with many items, it is returned without them; items returns some of them, and
+	// how many there are.
 	get(v any, key string) (entry any, field string, items func(from, to int) (any, int))
 }
 
@@ -85,12 +87,9 @@ type (
 	routers   struct{}
 )
 
-func (listeners) field() string { return "listener" }
-func (listeners) typ() string   { return configmanager.CfgTypeListener }
-func (listeners) keys(v any) []string {
-	m, _ := v.(map[string]v2.Listener)
-	return slices.Sorted(maps.Keys(m))
-}
+func (listeners) field() string       { return "listener" }
+func (listeners) typ() string         { return configmanager.CfgTypeListener }
+func (listeners) keys(v any) []string { return sortedKeys[v2.Listener](v) }
 
 func (listeners) get(v any, key string) (any, string, func(from, to int) (any, int)) {
 	m, _ := v.(map[string]v2.Listener)
@@ -100,12 +99,9 @@ func (listeners) get(v any, key string) (any, string, func(from, to int) (any, i
 	return nil, "", nil
 }
 
-func (clusters) field() string { return "cluster" }
-func (clusters) typ() string   { return configmanager.CfgTypeCluster }
-func (clusters) keys(v any) []string {
-	m, _ := v.(map[string]v2.Cluster)
-	return slices.Sorted(maps.Keys(m))
-}
+func (clusters) field() string       { return "cluster" }
+func (clusters) typ() string         { return configmanager.CfgTypeCluster }
+func (clusters) keys(v any) []string { return sortedKeys[v2.Cluster](v) }
 
 func (clusters) get(v any, key string) (any, string, func(from, to int) (any, int)) {
 	m, _ := v.(map[string]v2.Cluster)
@@ -118,15 +114,12 @@ func (clusters) get(v any, key string) (any, string, func(from, to int) (any, in
 		return c, "", nil
 	}
 	c.Hosts = nil
-	return c, "hosts", func(from, to int) (any, int) { return hosts[min(from, len(hosts)):min(to, len(hosts))], len(hosts) }
+	return c, "hosts", itemsOf(hosts)
 }
 
-func (routers) field() string { return "routers" }
-func (routers) typ() string   { return configmanager.CfgTypeRouter }
-func (routers) keys(v any) []string {
-	m, _ := v.(map[string]v2.RouterConfiguration)
-	return slices.Sorted(maps.Keys(m))
-}
+func (routers) field() string       { return "routers" }
+func (routers) typ() string         { return configmanager.CfgTypeRouter }
+func (routers) keys(v any) []string { return sortedKeys[v2.RouterConfiguration](v) }
 
 func (routers) get(v any, key string) (any, string, func(from, to int) (any, int)) {
 	m, _ := v.(map[string]v2.RouterConfiguration)
@@ -139,7 +132,18 @@ func (routers) get(v any, key string) (any, string, func(from, to int) (any, int
 		return c, "", nil
 	}
 	c.VirtualHosts = nil
-	return c, "virtual_hosts", func(from, to int) (any, int) { return hosts[min(from, len(hosts)):min(to, len(hosts))], len(hosts) }
+	return c, "virtual_hosts", itemsOf(hosts)
+}
+
+// sortedKeys returns the keys of v, a map[string]T of MOSN's.
+func sortedKeys[T any](v any) []string {
+	m, _ := v.(map[string]T)
+	return slices.Sorted(maps.Keys(m))
+}
+
+// itemsOf returns the items of a table's get for a long list.
+func itemsOf[T any](all []T) func(from, to int) (any, int) {
+	return func(from, to int) (any, int) { return all[min(from, len(all)):min(to, len(all))], len(all) }
 }
 
 // tables are the maps in the order of DumpJSON.
