@@ -44,7 +44,6 @@
 //	portrait_stream.go  the stream filter that reports request headers
 //	admin.go            the requests of MOSN's admin server
 //	status.go           the answer to the status request
-//	authorize.go        who may change state or see payload
 //	browser.go          requests that a page of another site may have sent
 //	ownpeer.go          requests that the proxy sends to itself
 //	token.go            the token file
