@@ -453,3 +453,32 @@ func rss(t *testing.T) int64 {
 	}
 	return resident * int64(os.Getpagesize())
 }
+
+// Whoever looks at the spools of others, as a process that starts at the same time does,
+// keeps nobody from the recovery of its own.
+func TestRecoveryWaitsForThoseWhoLook(t *testing.T) {
+	config := crashConfig(t)
+	path := die(t, config, 1, time.Now(), []byte("hello"))
+	for _, pointer := range []bool{true, false} {
+		if !pointer {
+			path = die(t, config, 2, time.Now(), []byte("hello"))
+			pointers, err := filepath.Glob(filepath.Join(config.Dir, layout.SpoolPointerPrefix+"*"))
+			if err != nil || len(pointers) != 1 || os.Remove(pointers[0]) != nil {
+				t.Fatal(pointers, err)
+			}
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(50*time.Millisecond, func() { f.Close() })
+		all, err := Recover(config, Host{Run: "r00001"})
+		if err != nil || len(all) != 1 || all[0].Err != nil || all[0].Window.Written.In != 5 {
+			t.Errorf("with a pointer: %t: recovered %+v, %v", pointer, all, err)
+		}
+		f.Close()
+	}
+}

@@ -254,6 +254,12 @@ func (s *Spool) Populate(g Geometry) {
 // entries are all dealt with.
 func (s *Spool) Remove() {
 	s.unmap()
+	// First: a recovery finds a spool without its pointer, and would miss the spool of a
+	// pointer.
+	if s.pointer != "" {
+		_ = s.dump.Remove(s.pointer)
+		s.pointer = ""
+	}
 	if s.file != nil {
 		_ = s.dir.Remove(filepath.Base(s.file.Name()))
 		_ = s.file.Close() // which unlocks it
@@ -261,10 +267,6 @@ func (s *Spool) Remove() {
 	}
 	if s.dir != nil {
 		s.dir.Close()
-	}
-	if s.pointer != "" {
-		_ = s.dump.Remove(s.pointer)
-		s.pointer = ""
 	}
 }
 
