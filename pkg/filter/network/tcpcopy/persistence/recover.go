@@ -41,6 +41,9 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		}
 		s, err := buffer.OpenSpool(dump, name, spoolLimits())
 		if errors.Is(err, os.ErrNotExist) {
+			if !dump.Has(name) {
+				continue // another process has recovered it meanwhile, or has ended
+			}
 			_ = dump.Remove(name) // the machine was started anew, or somebody tidied up
 		}
 		if r, found := recoverSpool(config, host, s, dump.Join(name), err); found {
