@@ -219,7 +219,7 @@ func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
 	if w.Readable() {
 		for shard := range h.Workers {
 			// What cannot be read is not counted.
-			n, _ := w.Left(shard, spoolLimits())
+			n, _, _ := w.Left(shard, spoolLimits())
 			left = left.Plus(n)
 		}
 	}
@@ -259,12 +259,13 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLi
 		if err := p.truncateUncommitted(); err != nil {
 			return line, err
 		}
-		left, err := s.Left(i, spoolLimits())
+		left, written, err := s.Left(i, spoolLimits())
 		if err != nil {
 			return line, err
 		}
 		source := p.source.(*deadShard)
 		for _, dir := range record.Directions() {
+			source.sum.Written.Add(dir, written.Of(dir))
 			source.sum.Lost[dir][record.ReasonWriteError] += left.Of(dir)
 		}
 		source.close(source.sum.Connections)

@@ -124,9 +124,28 @@ func TestADroppedSpoolIsInTheIndex(t *testing.T) {
 	for n := range maxWaitingOfDir + 2 {
 		die(t, config, n, time.Now().Add(time.Duration(n)*time.Second), []byte("lost for ever"))
 	}
+	// The third one was killed when the file had the batch, before it was accounted for.
+	written := die(t, config, maxWaitingOfDir+2, time.Now().Add(-time.Second), []byte("lost for ever"))
+	s, err := buffer.OpenSpoolFile(config.Spool, filepath.Base(written), spoolLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shard := range s.Header().Workers {
+		for _, p := range s.Pending(shard) {
+			p.State.Output(0).Set(buffer.PhaseDone, buffer.FilePosition{From: 1 << 20})
+		}
+	}
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	s.Leave()
 	dropped := sweepSpools(config.Spool, config, Host{Run: "aaaaaa", Clock: clock.System()})
-	if len(dropped) != 2 {
+	if len(dropped) != 3 {
 		t.Fatalf("dropped %+v", dropped)
+	}
+	w, err := oracle.FindWindow(config.Dir, windowID(maxWaitingOfDir+2))
+	if err != nil || w.Seen.In != 13 || w.Written.In != 13 || w.Lost.In != 0 {
+		t.Errorf("the index has %+v, %v", w, err)
 	}
 	for n := range 2 {
 		w, err := oracle.FindWindow(config.Dir, windowID(n))

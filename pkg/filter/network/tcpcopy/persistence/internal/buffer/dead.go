@@ -489,26 +489,33 @@ func (s *DeadSpool) Trim(limits Limits) error {
 	return nil
 }
 
-// Left returns how many bytes of data the batches of a shard have that were not done.
-func (s *DeadSpool) Left(shard int, limits Limits) (left record.PerDirection, err error) {
+// Left returns how many bytes of data the batches of a shard have that were not done. What
+// of them all files have is written: the process was killed in the middle of a batch.
+func (s *DeadSpool) Left(shard int, limits Limits) (left, written record.PerDirection, err error) {
 	for _, p := range s.Pending(shard) {
 		s.memory.free()
 		b, _, err := s.readEntries(p, limits)
 		if err != nil {
-			return left, err
+			return left, written, err
 		}
+		end := s.inAllFiles(p.State)
 		var e Entry
 		for at := 0; at < b.n; {
 			next, ok := b.Entry(at, &e)
 			if !ok {
 				break
 			}
-			if at = next; e.Kind == KindData {
+			switch {
+			case e.Kind != KindData:
+			case at < end:
+				written.Add(e.Dir, uint64(len(e.Payload)))
+			default:
 				left.Add(e.Dir, uint64(len(e.Payload)))
 			}
+			at = next
 		}
 	}
-	return left, nil
+	return left, written, nil
 }
 
 // Readable reports whether more than the header can be read.
