@@ -114,7 +114,7 @@ func lockExclusive(fd int) error {
 		if err := unix.Flock(fd, unix.LOCK_UN); err != nil { // others wait like this
 			return err
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 }
 
