@@ -1,6 +1,8 @@
 package persistence
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -95,4 +97,40 @@ func TestLostIndexLinesAreCounted(t *testing.T) {
 		t.Errorf("%d lines are lost, of 3", n)
 	}
 	lost.swap()
+}
+
+// A line whose spool has been damaged is lost where the index cannot be written, and that
+// is counted: nobody finds the spool any more, or nothing in it.
+func TestALineWithoutItsSpoolIsCounted(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"cut off": func(path string) error { return os.Truncate(path, 0) },
+	} {
+		for _, before := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, before the end of the window: %t", name, before), func(t *testing.T) {
+				spools := sharedDir(t)
+				r := newHarness(t, func(c *Config) { c.Spool = spools }, nil)
+				lost := newLostDirectory(t, r.dir)
+				s := r.open(1)
+				path := s.spool.Path()
+				lost.swap()
+				if before {
+					if err := damage(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.Close(time.Now())
+				if !before {
+					if err := damage(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				r.store.Close()
+				if n := r.store.Stats().IndexLost; n != 1 {
+					t.Errorf("%d lines are lost, of 1", n)
+				}
+				lost.swap()
+			})
+		}
+	}
 }

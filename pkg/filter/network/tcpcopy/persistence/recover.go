@@ -41,6 +41,9 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		}
 		s, err := buffer.OpenSpool(dump, name, spoolLimits())
 		if errors.Is(err, os.ErrNotExist) {
+			if !dump.Has(name) {
+				continue // another process has recovered it meanwhile, or has ended
+			}
 			_ = dump.Remove(name) // the machine was started anew, or somebody tidied up
 		}
 		if r, found := recoverSpool(config, host, s, dump.Join(name), err); found {
@@ -71,22 +74,29 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		if slices.ContainsFunc(all, func(r Recovered) bool { return r.Spool == spools.Join(name) }) {
 			continue // its pointer has led to it
 		}
-		s, err := buffer.OpenSpoolFile(dir, name, spoolLimits())
-		if err != nil {
-			if s != nil {
-				s.Leave()
-			}
+		if !isSpoolOf(dir, name, config.Dir) {
 			continue // another directory's business, or that of a process which is alive
 		}
-		if s.Header().Dir != config.Dir {
-			s.Leave()
-			continue
+		s, err := buffer.OpenSpoolFile(dir, name, spoolLimits())
+		if errors.Is(err, os.ErrNotExist) {
+			continue // somebody else has recovered it meanwhile
 		}
-		if r, found := recoverSpool(config, host, s, spools.Join(name), nil); found {
+		if r, found := recoverSpool(config, host, s, spools.Join(name), err); found {
 			all = append(all, r)
 		}
 	}
 	return all, nil
+}
+
+// isSpoolOf reports whether the file of that base name in dir is what a killed process
+// has left of the dump directory at dump.
+func isSpoolOf(dir, name, dump string) bool {
+	s, err := buffer.LookAtSpoolFile(dir, name, spoolLimits())
+	if s == nil {
+		return false
+	}
+	defer s.Leave()
+	return err == nil && s.Header().Dir == dump
 }
 
 // recoverSpool recovers the spool s, which pointer stands for, unless err says why

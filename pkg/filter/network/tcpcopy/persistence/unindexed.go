@@ -139,10 +139,11 @@ func (u *unindexed) close() {
 	defer u.mu.Unlock()
 	lost := 0
 	for _, l := range u.lines {
-		switch {
-		case l.spool != nil:
+		kept := l.recovered || l.spool != nil && l.spool.Whole()
+		if l.spool != nil {
 			l.spool.Leave()
-		case !l.recovered:
+		}
+		if !kept {
 			lost++
 		}
 	}

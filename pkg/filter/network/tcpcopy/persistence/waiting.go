@@ -74,8 +74,11 @@ func sweepSpools(dir string, config Config, host Host) (dropped []Recovered) {
 	}
 	chooseDropped(waiting, host.Clock.Now())
 	for _, w := range waiting {
-		if w.why != "" {
-			dropped = append(dropped, w.drop(config, host))
+		if w.why == "" {
+			continue
+		}
+		if r, ok := w.drop(config, host); ok {
+			dropped = append(dropped, r)
 		}
 	}
 	return dropped
@@ -84,13 +87,21 @@ func sweepSpools(dir string, config Config, host Host) (dropped []Recovered) {
 // inspectSpool returns the spool of that base name in dir if it waits for a recovery. If it
 // is nobody's, it removes it.
 func inspectSpool(dir, name string) *waitingSpool {
-	s, err := buffer.OpenSpoolFile(dir, name, spoolLimits())
+	s, err := buffer.LookAtSpoolFile(dir, name, spoolLimits())
 	w := &waitingSpool{DeadSpool: s, opened: time.Time{}}
 	switch {
 	case s == nil:
 		return nil // of a process that is alive, or no file of ours
-	case errors.Is(err, buffer.ErrNoHeader) || err == nil && !s.Begun():
-		s.Remove() // its process has died before it had a window
+	case isNobodys(s, err):
+		s.Leave()
+		if s, err = buffer.OpenSpoolFile(dir, name, spoolLimits()); s == nil {
+			return nil
+		}
+		if isNobodys(s, err) {
+			s.Remove()
+		} else {
+			s.Leave()
+		}
 		return nil
 	case err == nil:
 		// What cannot be given back now is tried again at the next start.
@@ -112,6 +123,12 @@ func inspectSpool(dir, name string) *waitingSpool {
 		w.dir = ""
 	}
 	return w
+}
+
+// isNobodys reports whether the process of a spool has died before it had a window. err is
+// what opening the spool has returned.
+func isNobodys(s *buffer.DeadSpool, err error) bool {
+	return errors.Is(err, buffer.ErrNoHeader) || err == nil && !s.Begun()
 }
 
 // A dump directory may be there or not; for certain it has been removed where the
@@ -186,15 +203,23 @@ func dropOldest(spools []*waitingSpool, count int, sizes int64) {
 }
 
 // drop removes the spool, which is given up. The index of its dump directory gets the
-// window's line, if that directory is config's.
-func (w *waitingSpool) drop(config Config, host Host) Recovered {
+// window's line, if that directory is config's. ok is false if somebody else has the spool
+// by now.
+func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
+	path := w.Path()
+	w.Leave()
+	s, _ := buffer.OpenSpoolFile(filepath.Dir(path), filepath.Base(path), spoolLimits())
+	if s == nil {
+		return r, false
+	}
+	w.DeadSpool = s
 	h := w.Header()
-	r := Recovered{Spool: w.Path()}
+	r = Recovered{Spool: w.Path()}
 	var left record.PerDirection
 	if w.Readable() {
 		for shard := range h.Workers {
 			// What cannot be read is not counted.
-			n, _ := w.Left(shard, spoolLimits())
+			n, _, _ := w.Left(shard, spoolLimits())
 			left = left.Plus(n)
 		}
 	}
@@ -208,7 +233,7 @@ func (w *waitingSpool) drop(config Config, host Host) Recovered {
 		_ = dump.Remove(layout.SpoolPointerPrefix + name)
 	}
 	w.Remove()
-	return r
+	return r, true
 }
 
 // giveUp writes the index line of a window whose spool will not be recovered: what the
@@ -234,12 +259,13 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLi
 		if err := p.truncateUncommitted(); err != nil {
 			return line, err
 		}
-		left, err := s.Left(i, spoolLimits())
+		left, written, err := s.Left(i, spoolLimits())
 		if err != nil {
 			return line, err
 		}
 		source := p.source.(*deadShard)
 		for _, dir := range record.Directions() {
+			source.sum.Written.Add(dir, written.Of(dir))
 			source.sum.Lost[dir][record.ReasonWriteError] += left.Of(dir)
 		}
 		source.close(source.sum.Connections)

@@ -124,9 +124,28 @@ func TestADroppedSpoolIsInTheIndex(t *testing.T) {
 	for n := range maxWaitingOfDir + 2 {
 		die(t, config, n, time.Now().Add(time.Duration(n)*time.Second), []byte("lost for ever"))
 	}
+	// The third one was killed when the file had the batch, before it was accounted for.
+	written := die(t, config, maxWaitingOfDir+2, time.Now().Add(-time.Second), []byte("lost for ever"))
+	s, err := buffer.OpenSpoolFile(config.Spool, filepath.Base(written), spoolLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shard := range s.Header().Workers {
+		for _, p := range s.Pending(shard) {
+			p.State.Output(0).Set(buffer.PhaseDone, buffer.FilePosition{From: 1 << 20})
+		}
+	}
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	s.Leave()
 	dropped := sweepSpools(config.Spool, config, Host{Run: "aaaaaa", Clock: clock.System()})
-	if len(dropped) != 2 {
+	if len(dropped) != 3 {
 		t.Fatalf("dropped %+v", dropped)
+	}
+	w, err := oracle.FindWindow(config.Dir, windowID(maxWaitingOfDir+2))
+	if err != nil || w.Seen.In != 13 || w.Written.In != 13 || w.Lost.In != 0 {
+		t.Errorf("the index has %+v, %v", w, err)
 	}
 	for n := range 2 {
 		w, err := oracle.FindWindow(config.Dir, windowID(n))
@@ -452,4 +471,33 @@ func rss(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// Whoever looks at the spools of others, as a process that starts at the same time does,
+// keeps nobody from the recovery of its own.
+func TestRecoveryWaitsForThoseWhoLook(t *testing.T) {
+	config := crashConfig(t)
+	path := die(t, config, 1, time.Now(), []byte("hello"))
+	for _, pointer := range []bool{true, false} {
+		if !pointer {
+			path = die(t, config, 2, time.Now(), []byte("hello"))
+			pointers, err := filepath.Glob(filepath.Join(config.Dir, layout.SpoolPointerPrefix+"*"))
+			if err != nil || len(pointers) != 1 || os.Remove(pointers[0]) != nil {
+				t.Fatal(pointers, err)
+			}
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(50*time.Millisecond, func() { f.Close() })
+		all, err := Recover(config, Host{Run: "r00001"})
+		if err != nil || len(all) != 1 || all[0].Err != nil || all[0].Window.Written.In != 5 {
+			t.Errorf("with a pointer: %t: recovered %+v, %v", pointer, all, err)
+		}
+		f.Close()
+	}
 }

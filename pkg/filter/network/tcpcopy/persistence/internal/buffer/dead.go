@@ -83,10 +83,42 @@ type Limits struct {
 	Record  int   // bytes of an entry of data
 }
 
-// OpenSpoolFile opens the spool of that base name in dir, whose pointer may be gone. Where
-// the error is an ErrSpool the caller gets the spool too, locked, to Remove or Leave it;
-// it has no states then.
-func OpenSpoolFile(dir, name string, limits Limits) (s *DeadSpool, err error) {
+// A spool has an exclusive lock of its process while that lives, and of a recovery. Who
+// only looks at it has a shared one, for which a recovery waits.
+
+// OpenSpoolFile opens the spool of that base name in dir, whose pointer may be gone, and
+// locks it. Where the error is an ErrSpool the caller gets the spool too, to Remove or
+// Leave it; it has no states then.
+func OpenSpoolFile(dir, name string, limits Limits) (*DeadSpool, error) {
+	return openSpoolFile(dir, name, limits, lockExclusive)
+}
+
+// LookAtSpoolFile is OpenSpoolFile for somebody who does not change what a recovery will
+// find: meanwhile there can be no recovery, and others may look too.
+func LookAtSpoolFile(dir, name string, limits Limits) (*DeadSpool, error) {
+	return openSpoolFile(dir, name, limits, func(fd int) error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
+}
+
+// lockExclusive locks the file fd. It waits for those who look at it, and not for a process
+// that has it.
+func lockExclusive(fd int) error {
+	const tries, pause = 300, 10 * time.Millisecond
+	for try := 1; ; try++ {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || try == tries {
+			return err
+		}
+		if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+			return err
+		}
+		if err := unix.Flock(fd, unix.LOCK_UN); err != nil { // others wait like this
+			return err
+		}
+		<-time.After(pause)
+	}
+}
+
+func openSpoolFile(dir, name string, limits Limits, lock func(fd int) error) (s *DeadSpool, err error) {
 	folder := safedir.Existing(dir)
 	f, err := folder.OpenToWrite(name)
 	if err != nil {
@@ -107,7 +139,7 @@ func OpenSpoolFile(dir, name string, limits Limits) (s *DeadSpool, err error) {
 	if info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("%s is not a file that only this user may write", path)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(int(f.Fd())); err != nil {
 		return nil, ErrSpoolBusy
 	}
 	var st unix.Stat_t // under the lock
@@ -257,10 +289,10 @@ func (s *DeadSpool) Begun() bool {
 // Remove closes the spool and removes its files.
 func (s *DeadSpool) Remove() {
 	s.memory.free()
-	_ = s.dir.Remove(filepath.Base(s.file.Name()))
-	if s.pointer != "" {
+	if s.pointer != "" { // first, as in Spool.Remove
 		_ = s.dump.Remove(s.pointer)
 	}
+	_ = s.dir.Remove(filepath.Base(s.file.Name()))
 	_ = s.file.Close() // which unlocks it
 	s.dir.Close()
 }
@@ -457,26 +489,33 @@ func (s *DeadSpool) Trim(limits Limits) error {
 	return nil
 }
 
-// Left returns how many bytes of data the batches of a shard have that were not done.
-func (s *DeadSpool) Left(shard int, limits Limits) (left record.PerDirection, err error) {
+// Left returns how many bytes of data the batches of a shard have that were not done. What
+// of them all files have is written: the process was killed in the middle of a batch.
+func (s *DeadSpool) Left(shard int, limits Limits) (left, written record.PerDirection, err error) {
 	for _, p := range s.Pending(shard) {
 		s.memory.free()
 		b, _, err := s.readEntries(p, limits)
 		if err != nil {
-			return left, err
+			return left, written, err
 		}
+		end := s.inAllFiles(p.State)
 		var e Entry
 		for at := 0; at < b.n; {
 			next, ok := b.Entry(at, &e)
 			if !ok {
 				break
 			}
-			if at = next; e.Kind == KindData {
+			switch {
+			case e.Kind != KindData:
+			case at < end:
+				written.Add(e.Dir, uint64(len(e.Payload)))
+			default:
 				left.Add(e.Dir, uint64(len(e.Payload)))
 			}
+			at = next
 		}
 	}
-	return left, nil
+	return left, written, nil
 }
 
 // Readable reports whether more than the header can be read.

@@ -254,6 +254,12 @@ func (s *Spool) Populate(g Geometry) {
 // entries are all dealt with.
 func (s *Spool) Remove() {
 	s.unmap()
+	// First: a recovery finds a spool without its pointer, and would miss the spool of a
+	// pointer.
+	if s.pointer != "" {
+		_ = s.dump.Remove(s.pointer)
+		s.pointer = ""
+	}
 	if s.file != nil {
 		_ = s.dir.Remove(filepath.Base(s.file.Name()))
 		_ = s.file.Close() // which unlocks it
@@ -261,10 +267,6 @@ func (s *Spool) Remove() {
 	}
 	if s.dir != nil {
 		s.dir.Close()
-	}
-	if s.pointer != "" {
-		_ = s.dump.Remove(s.pointer)
-		s.pointer = ""
 	}
 }
 
@@ -294,12 +296,23 @@ func (s *Spool) State(shard int) *ShardState { return s.states[shard] }
 // Window returns what a recovery will know of the window.
 func (s *Spool) Window() *WindowState { return s.window }
 
+// Whole reports whether a recovery would find the spool and its states: it is no plain
+// memory, and nobody has removed its file or cut it off.
+func (s *Spool) Whole() bool {
+	var st unix.Stat_t
+	if s.file == nil || unix.Fstat(int(s.file.Fd()), &st) != nil {
+		return false
+	}
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	return st.Nlink > 0 && st.Size >= int64(size)
+}
+
 // Keep gives the memory back and keeps the file, without its batches and locked: it is the
 // result's, which the caller ends with Remove or Leave, and s is empty. It is for a
 // session whose entries are all dealt with, and whose line the index does not have yet.
-// Plain memory is not kept, and the result is nil.
+// What is not whole is not kept, and the result is nil.
 func (s *Spool) Keep() *Spool {
-	if s.file == nil {
+	if !s.Whole() {
 		return nil
 	}
 	size, _, batches := spoolSize(s.header.Workers, s.header.Batch)

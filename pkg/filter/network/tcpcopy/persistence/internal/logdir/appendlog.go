@@ -164,6 +164,13 @@ func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
 			}
 			// Another process has written here, and may have been killed at it.
 			size, err := a.truncateTornLineLocked(open.Size())
+			if errors.Is(err, errNoLines) {
+				a.info("the last %d bytes of %s are no line: it is rolled", maxTornLine, a.Path())
+				if err := a.rollLocked(now); err != nil {
+					return 0, err
+				}
+				continue
+			}
 			a.checked = err == nil
 			return size, err
 		}
@@ -190,15 +197,26 @@ func (a *AppendLog) rolledByOtherLocked() {
 	}
 }
 
+// maxTornLine is how far back the beginning of the last line is looked for, in bytes. The
+// longest lines are those with a configuration.
+const maxTornLine = 128 << 20
+
+// errNoLines says that a file ends with more bytes without a newline than a line can have.
+var errNoLines = errors.New("no lines")
+
 // truncateTornLineLocked cuts off the incomplete line at the end of the file, if there
 // is one: a process was killed while it wrote, or could not cut off what it had
-// written of a chunk. It returns the size that remains.
+// written of a chunk. It returns the size that remains, or errNoLines.
 func (a *AppendLog) truncateTornLineLocked(size int64) (int64, error) {
 	const step = 64 << 10
 	end := size
+	buf := make([]byte, min(size, step))
 	for end > 0 {
+		if size-end >= maxTornLine {
+			return 0, errNoLines
+		}
 		from := max(0, end-step)
-		tail := make([]byte, end-from)
+		tail := buf[:end-from]
 		if _, err := a.file.ReadAt(tail, from); err != nil {
 			return 0, fmt.Errorf("read the last line of %s: %w", a.Path(), err)
 		}

@@ -74,6 +74,23 @@ func TestALogWithAnotherNameIsRolled(t *testing.T) {
 	}
 }
 
+// What has the name of a log and ends with more bytes than a line can have is rolled: to
+// look for its last line takes as long as it is large.
+func TestALogWithoutLinesIsRolled(t *testing.T) {
+	d := Open(Options{Path: t.TempDir()})
+	defer d.Close()
+	log := d.Log(layout.FlowLog, Roll{})
+	must(t, os.WriteFile(log.Path(), []byte("a line\n"), 0o600), os.Truncate(log.Path(), 1<<36))
+	must(t, log.Append([]byte("another line\n")))
+	if text, err := os.ReadFile(log.Path()); err != nil || string(text) != "another line\n" {
+		t.Errorf("the log holds %q, %v", text, err)
+	}
+	archives, err := d.folder.archivesOf(layout.FlowLog)
+	if err != nil || len(archives) != 1 || archives[0].size != 1<<36 {
+		t.Errorf("archives %+v, %v", archives, err)
+	}
+}
+
 // What has the name of a log and is no regular file is an error.
 func TestALogThatIsNoFileIsAnError(t *testing.T) {
 	for name, plant := range map[string]func(t *testing.T, path string) error{
