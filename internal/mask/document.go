@@ -93,8 +93,11 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 			return true
 		}
 	case '0':
+		if !c.isSecret() {
+			return changed
+		}
 		all := wordsOf(name)
-		if c.isSecret() && classOf(name) != descriptive && !(len(all) > 0 && plural(all[len(all)-1]) && all[len(all)-1] != "token") {
+		if classOf(name) != descriptive && !(len(all) > 0 && plural(all[len(all)-1]) && all[len(all)-1] != "token") {
 			v.setText(placeholder)
 			return true
 		}
@@ -229,12 +232,22 @@ func (m *masker) maskDocument(s string, depth int) (string, bool) {
 	if t == "" || t[0] != '{' && t[0] != '[' && t[0] != '"' {
 		return "", false
 	}
-	v, err := parse(s, depth)
+	p := new(parser)
+	if len(s) > unitBytes {
+		p.m = m
+	}
+	v, err := p.parse(s, depth)
 	if errors.Is(err, errTooDeep) {
 		return placeholder, true
 	}
 	if err != nil || depth <= 0 {
 		return "", false
+	}
+	if p.m != nil {
+		if masked, changed := m.large(s, depth); changed {
+			return masked, true
+		}
+		return s, true
 	}
 	if !m.clean(v, depth-1) {
 		return s, true

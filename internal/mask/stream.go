@@ -43,6 +43,17 @@ func Copy(dst io.Writer, src io.Reader, pause func() error) error {
 	return c.flush(0)
 }
 
+// large masks s, which is a JSON document, as Copy does. Its tree would take many times
+// its length.
+func (m *masker) large(s string, depth int) (masked string, changed bool) {
+	var out strings.Builder
+	c := &copier{m: m, src: strings.NewReader(s), dst: &out}
+	if c.value(depth, plain, "") != nil || c.flush(0) != nil {
+		return placeholder, true
+	}
+	return out.String(), c.changed
+}
+
 // copier is a Copy at work.
 type copier struct {
 	m    *masker
@@ -53,6 +64,9 @@ type copier struct {
 	eof  bool
 	out  []byte // masked and not written yet
 	last string // the string before, in an array of strings
+
+	trees   parser // of the units, one at a time
+	changed bool   // something was masked
 }
 
 // fill reads more. It returns io.EOF at the end of the document.
@@ -183,13 +197,14 @@ func (c *copier) value(depth int, of class, name string) error {
 
 // unit masks the value in the next n bytes.
 func (c *copier) unit(n, depth int, of class, name string) error {
-	v, err := parse(string(c.buf[c.at:c.at+n]), depth)
+	v, err := c.trees.parse(string(c.buf[c.at:c.at+n]), depth)
+	defer c.trees.reset()
 	if err != nil {
 		return err
 	}
 	c.at += n
-	c.m.byShape(v, depth)
-	c.m.byName(v, of, name)
+	c.changed = c.m.byShape(v, depth) || c.changed
+	c.changed = c.m.byName(v, of, name) || c.changed
 	c.last = ""
 	if v.kind == '"' {
 		c.last = v.text()
@@ -203,6 +218,7 @@ func (c *copier) unit(n, depth int, of class, name string) error {
 
 // longString replaces a string that is too long to be masked.
 func (c *copier) longString() error {
+	c.changed = true
 	escaped := false
 	for c.at++; ; {
 		for ; c.at < len(c.buf); c.at++ {

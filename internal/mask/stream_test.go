@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -70,6 +71,67 @@ func TestCopyEndsWithPause(t *testing.T) {
 		})
 		if !errors.Is(err, stop) || n > 10 {
 			t.Errorf("%.20s: %v, after %d pauses", doc, err, n)
+		}
+	}
+}
+
+// A JSON document in a string may be as long as the string: it is masked with pauses, and
+// without a tree of many times its length.
+func TestCopyOfALargeDocumentInAString(t *testing.T) {
+	for _, c := range []struct{ before, item, after string }{
+		{"[", "0,", `{"password":"` + value + `"}]`},
+		{"[", `{"a":1},`, `{"password":"` + value + `"}]`},
+		{"config = [", `{"a":1},`, `{"password":"` + value + `"}]`},
+		{`{"a":[`, `[],`, `0],"password":"` + value + `"}`},
+	} {
+		text := c.before + strings.Repeat(c.item, 2<<20/len(c.item)) + c.after
+		var got bytes.Buffer
+		pauses := 0
+		before := allocated()
+		err := Copy(&got, strings.NewReader(`{"x":`+quote(text)+`}`), func() error { pauses++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A document is read twice, so there are more pauses than that.
+		if pauses < len(text)/sliceBytes {
+			t.Errorf("%s%s…: %d pauses for %d bytes", c.before, c.item, pauses, len(text))
+		}
+		if n := allocated() - before; n > 100*uint64(len(text)) {
+			t.Errorf("%s%s…: %d bytes allocated for %d", c.before, c.item, n, len(text))
+		}
+		var masked struct{ X string }
+		if err := json.Unmarshal(got.Bytes(), &masked); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Replace(text, value, placeholder, 1); masked.X != want {
+			t.Errorf("%s%s… became %.60s … %s", c.before, c.item, masked.X, masked.X[max(0, len(masked.X)-60):])
+		}
+	}
+}
+
+// allocated returns how many bytes have been allocated so far.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// What has no secret in it stays as it is, with its spaces, and what is no document is
+// masked as a text.
+func TestLargeTextThatLooksLikeADocument(t *testing.T) {
+	many := strings.Repeat(`{"a": 1}, `, 20_000)
+	for in, want := range map[string]string{
+		"[" + many + `{"token_ttl": 3}]`:                "",
+		"x = [" + many + "0] y":                         "",
+		"[" + many + "password=" + value:                "[" + many + "password=" + placeholder,
+		"[" + many + `0] {"password": "` + value + `"}`: "[" + many + `0] {"password":"` + placeholder + `"}`,
+		strings.Repeat("[", maxDepth+1) + many:          placeholder,
+	} {
+		if want == "" {
+			want = in
+		}
+		if got := newMasker(nil).maskString(in, maxDepth); got != want {
+			t.Errorf("%.20s…%s became %.60s…%s", in, in[len(in)-60:], got, got[max(0, len(got)-60):])
 		}
 	}
 }

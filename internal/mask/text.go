@@ -178,12 +178,26 @@ func (sc *scanner) embedded(i, depth int) int {
 	if j == len(s) || s[j] != '"' && s[j] != '{' && s[j] != '[' {
 		return 0
 	}
-	v, n, err := parsePrefix(s[i:], depth)
+	p := new(parser)
+	if len(s)-i > unitBytes {
+		p.m = sc.m // the document may be large
+	}
+	v, n, err := p.prefix(s[i:], depth)
 	if err != nil {
 		sc.document = i + n
 		return 0
 	}
-	if cleaned := sc.m.clean(v, depth-1); cleaned {
+	document := s[i : i+n]
+	if n > unitBytes {
+		if masked, changed := sc.m.large(document, depth); changed {
+			return sc.emit(i, i+n, masked)
+		}
+		return i + n
+	}
+	if p.m != nil {
+		v, _ = parse(document, depth) // it is one
+	}
+	if sc.m.clean(v, depth-1) {
 		return sc.emit(i, i+n, string(appendValue(nil, v)))
 	}
 	return i + n

@@ -47,9 +47,42 @@ func quoted(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// parser reads trees. The nodes of its trees are good until reset.
+type parser struct {
+	open  []node // of the objects and arrays that are being read, innermost last
+	nodes []node // of those that are read; what is behind its length is free
+
+	// A parser with m makes no tree: it only looks whether there is a document, and
+	// pauses meanwhile.
+	m  *masker
+	at int // the last pause
+}
+
+// leastNodes is how many nodes a parser gets at a time, at least.
+const leastNodes = 256
+
+// reset gives back the nodes of all trees.
+func (p *parser) reset() {
+	clear(p.nodes)
+	p.nodes = p.nodes[:0]
+}
+
+// take returns n nodes.
+func (p *parser) take(n int) []node {
+	if cap(p.nodes)-len(p.nodes) < n {
+		// The nodes before stay with the trees that they are of.
+		p.nodes = make([]node, 0, max(leastNodes, n, min(2*cap(p.nodes), unitBytes)))
+	}
+	begin := len(p.nodes)
+	p.nodes = p.nodes[:begin+n]
+	return p.nodes[begin : begin+n : begin+n]
+}
+
 // parse returns the tree of the one JSON document in doc.
-func parse(doc string, depth int) (*node, error) {
-	v, n, err := parsePrefix(doc, depth)
+func parse(doc string, depth int) (*node, error) { return new(parser).parse(doc, depth) }
+
+func (p *parser) parse(doc string, depth int) (*node, error) {
+	v, n, err := p.prefix(doc, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +92,11 @@ func parse(doc string, depth int) (*node, error) {
 	return v, nil
 }
 
-// parsePrefix returns the tree of the JSON document that s begins with, and its length.
+// prefix returns the tree of the JSON document that s begins with, and its length.
 // With an error the length is how far s was read.
-func parsePrefix(s string, depth int) (v *node, n int, err error) {
-	v = &node{}
-	n, err = parseValue(v, s, skipSpace(s, 0), depth)
-	return v, n, err
+func (p *parser) prefix(s string, depth int) (v *node, n int, err error) {
+	root, n, err := p.value(s, skipSpace(s, 0), depth)
+	return &root, n, err
 }
 
 func skipSpace(s string, i int) int {
@@ -74,85 +106,111 @@ func skipSpace(s string, i int) int {
 	return i
 }
 
-func parseValue(v *node, s string, i, depth int) (int, error) {
+// value reads the value that begins at i, and returns where it ends.
+func (p *parser) value(s string, i, depth int) (v node, end int, err error) {
 	if i >= len(s) {
-		return i, errSyntax
+		return v, i, errSyntax
 	}
 	v.kind = s[i]
 	switch c := s[i]; {
 	case c == '"':
-		return parseString(v, s, i)
+		end, err = stringEnd(s, i)
+		if err == nil {
+			v.raw = s[i:end]
+		}
+		return v, end, err
 	case c == '{' || c == '[':
 		if depth <= 0 {
-			return i, errTooDeep
+			return v, i, errTooDeep
 		}
-		return parseItems(v, s, i+1, depth-1)
+		v.names, v.items, end, err = p.items(c == '{', s, i+1, depth-1)
+		return v, end, err
 	case c == '-' || isDigit(c):
 		v.kind = '0'
-		end := numberEnd(s, i)
-		if end == i {
-			return i, errSyntax
+		if end = numberEnd(s, i); end == i {
+			return v, i, errSyntax
 		}
 		v.raw = s[i:end]
-		return end, nil
+		return v, end, nil
 	}
 	for _, word := range [...]string{"true", "false", "null"} {
 		if strings.HasPrefix(s[i:], word) {
 			v.raw = word
-			return i + len(word), nil
+			return v, i + len(word), nil
 		}
 	}
-	return i, errSyntax
+	return v, i, errSyntax
 }
 
-func parseItems(v *node, s string, i, depth int) (int, error) {
-	end := byte('}')
-	if v.kind == '[' {
-		end = ']'
+// items reads the items of an object or array, the first of which begins at i, and
+// returns where it ends.
+func (p *parser) items(object bool, s string, i, depth int) (names, items []node, end int, err error) {
+	last := byte(']')
+	if object {
+		last = '}'
 	}
-	if i = skipSpace(s, i); i < len(s) && s[i] == end {
-		return i + 1, nil
+	if i = skipSpace(s, i); i < len(s) && s[i] == last {
+		return nil, nil, i + 1, nil
 	}
+	begin := len(p.open)
+	defer func() { p.open = p.open[:begin] }()
 	for {
-		var err error
-		if v.kind == '{' {
-			var name node
+		name := node{kind: '"'}
+		if object {
 			if i = skipSpace(s, i); i >= len(s) || s[i] != '"' {
-				return i, errSyntax
+				return nil, nil, i, errSyntax
 			}
-			if i, err = parseString(&name, s, i); err != nil {
-				return i, err
+			from := i
+			if i, err = stringEnd(s, i); err != nil {
+				return nil, nil, i, err
 			}
-			name.kind = '"'
+			name.raw = s[from:i]
 			if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
-				return i, errSyntax
+				return nil, nil, i, errSyntax
 			}
 			i++
-			v.names = append(v.names, name)
 		}
-		v.items = append(v.items, node{})
-		if i, err = parseValue(&v.items[len(v.items)-1], s, skipSpace(s, i), depth); err != nil {
-			return i, err
+		var item node
+		if item, i, err = p.value(s, skipSpace(s, i), depth); err != nil {
+			return nil, nil, i, err
+		}
+		switch {
+		case p.m == nil && object:
+			p.open = append(p.open, name, item)
+		case p.m == nil:
+			p.open = append(p.open, item)
+		case i-p.at >= sliceBytes:
+			if p.m.step(i - p.at) {
+				return nil, nil, i, p.m.err
+			}
+			p.at = i
 		}
 		i = skipSpace(s, i)
 		switch {
 		case i < len(s) && s[i] == ',':
 			i++
-		case i < len(s) && s[i] == end:
-			return i + 1, nil
+		case i < len(s) && s[i] == last:
+			names, items = p.finish(object, p.open[begin:])
+			return names, items, i + 1, nil
 		default:
-			return i, errSyntax
+			return nil, nil, i, errSyntax
 		}
 	}
 }
 
-func parseString(v *node, s string, i int) (int, error) {
-	end, err := stringEnd(s, i)
-	if err != nil {
-		return end, err
+// finish moves what was read of an object or array from open to nodes.
+func (p *parser) finish(object bool, all []node) (names, items []node) {
+	if !object {
+		items = p.take(len(all))
+		copy(items, all)
+		return nil, items
 	}
-	v.raw = s[i:end]
-	return end, nil
+	n := len(all) / 2
+	names, items = p.take(n), p.take(n)
+	for i := range n {
+		names[i], items[i] = all[2*i], all[2*i+1]
+	}
+	return names, items
 }
 
 // stringEnd returns where the string ends that begins at i, behind its quote.

@@ -293,7 +293,9 @@ func (x *indexReader) isNew(key windowKey) bool {
 // they are.
 func (x *indexReader) amend(block []*windowText) error {
 	exact, short := map[windowKey]*windowText{}, map[windowKey][]*windowText{}
+	ids := map[string]bool{}
 	for _, w := range block {
+		ids[w.window], ids[WindowPrefix(w.window)] = true, true
 		exact[w.windowKey] = w
 		prefix := windowKey{WindowPrefix(w.window), w.run}
 		short[prefix] = append(short[prefix], w)
@@ -302,7 +304,12 @@ func (x *indexReader) amend(block []*windowText) error {
 	if archived {
 		x.archived = map[string][]int64{}
 	}
+	ids[AllWindows] = archived
 	err := x.eachLine(func(text []byte) error {
+		// The index is read once for each block, so most marks are others'.
+		if id := markedWindow(text); id != nil && !ids[string(id)] {
+			return nil
+		}
 		m := parseMark(text)
 		if m == nil {
 			return nil
@@ -366,6 +373,17 @@ func (x *indexReader) eachLine(f func(text []byte) error) error {
 			return err
 		}
 	}
+}
+
+// markedWindow returns the window of a mark as the recorder writes it, without parsing
+// the line. It returns nil for other lines.
+func markedWindow(text []byte) []byte {
+	rest, ok := bytes.CutPrefix(text, []byte(`{"mark":"`))
+	end := bytes.IndexAny(rest, `"\\`)
+	if !ok || end < 0 || rest[end] != '"' {
+		return nil
+	}
+	return rest[:end]
 }
 
 // parseMark returns the mark that a line is, nil if it is none that can be read.

@@ -55,9 +55,9 @@ func (r *effectiveReader) Close() error { return nil }
 
 // put encodes v.
 func (r *effectiveReader) put(v any) error {
-	text, err := json.Marshal(v)
+	err := json.NewEncoder(&r.buf).Encode(v)
 	if err == nil {
-		r.buf.Write(text)
+		r.buf.Truncate(r.buf.Len() - 1) // Encode adds a newline
 	}
 	return err
 }

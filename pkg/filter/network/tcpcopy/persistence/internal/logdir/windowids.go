@@ -16,6 +16,10 @@ type windowIDs struct {
 	mu    sync.Mutex // guards the rest
 	known map[string]string
 	order []string // of known, the one added first in front
+
+	reading sync.Mutex     // guards the rest, and is held while a file is read
+	text    [16 << 10]byte // what was read of it
+	gzip    gzip.Reader
 }
 
 // maxWindowIDs bounds the windows that are known without looking.
@@ -48,7 +52,7 @@ func (w *windowIDs) id(dir *folder, name string, s layout.Segment) string {
 	if known {
 		return id
 	}
-	if id = dir.readWindow(name, s.Window); id == "" {
+	if id = w.read(dir, name, s.Window); id == "" {
 		id = s.Window
 	}
 	w.add(s.Set(), id)
@@ -58,27 +62,30 @@ func (w *windowIDs) id(dir *folder, name string, s layout.Segment) string {
 // windowWord begins the comment word of a segment that has the window's id.
 const windowWord = "window="
 
-// readWindow returns the id that begins with prefix from the first packets of a
-// segment, "" where they do not have it.
-func (f *folder) readWindow(name, prefix string) string {
-	const uuid, most = 36, 16 << 10
-	in, err := f.OpenToRead(name)
+// read returns the id that begins with prefix from the first packets of the segment in
+// the file of that name, "" where they do not have it. Thousands of files a second may
+// be read, so the memory for it is used again.
+func (w *windowIDs) read(dir *folder, name, prefix string) string {
+	const uuid = 36
+	in, err := dir.OpenToRead(name)
 	if err != nil {
 		return ""
 	}
 	defer in.Close()
+	w.reading.Lock()
+	defer w.reading.Unlock()
 	var r io.Reader = in
 	if layout.TrimGzip(name) != name {
-		if r, err = gzip.NewReader(in); err != nil {
+		if err = w.gzip.Reset(in); err != nil {
 			return ""
 		}
+		r = &w.gzip
 	}
-	text := make([]byte, most)
-	n, err := io.ReadFull(r, text)
+	n, err := io.ReadFull(r, w.text[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return ""
 	}
-	text = text[:n]
+	text := w.text[:n]
 	at := bytes.Index(text, []byte(windowWord+prefix))
 	if at < 0 || len(text) < at+len(windowWord)+uuid {
 		return ""
