@@ -10,19 +10,24 @@ import (
 // first, so that the names are the same when a masked document is masked again. Depth
 // is how deep a document in a string may be nested.
 func (m *masker) clean(v *node, depth int) (changed bool) {
-	changed = m.byShape(v, depth)
+	changed = m.byShape(v, depth, "")
 	return m.byName(v, plain, "") || changed
 }
 
-// byShape masks in every string and in every name.
-func (m *masker) byShape(v *node, depth int) (changed bool) {
+// byShape masks in every string and in every name. The arguments in an array are those of
+// command, as in a container's "command" and "args".
+func (m *masker) byShape(v *node, depth int, command string) (changed bool) {
 	switch v.kind {
 	case '{':
 		aws := false
+		command = ""
 		for i := range v.items {
 			changed = m.inString(&v.names[i], depth-1) || changed
 			if item := &v.items[i]; item.kind == '"' && (strings.HasPrefix(item.raw, `"AKIA`) || strings.HasPrefix(item.raw, `"ASIA`)) {
 				aws = true
+			}
+			if name := strings.ToLower(v.names[i].text()); name == "command" || name == "cmd" || name == "entrypoint" {
+				command = commandOf(&v.items[i])
 			}
 		}
 		for i := range v.items {
@@ -31,15 +36,15 @@ func (m *masker) byShape(v *node, depth int) (changed bool) {
 				item.setText(placeholder)
 				changed = true
 			}
-			changed = m.byShape(item, depth-1) || changed
+			changed = m.byShape(item, depth-1, command) || changed
 		}
 	case '[':
-		args := arguments{m: m}
+		args := arguments{m: m, command: command}
 		for i := range v.items {
 			item := &v.items[i]
 			changed = args.mask(item) || changed
 			changed = m.maskPair(item) || changed
-			changed = m.byShape(item, depth-1) || changed
+			changed = m.byShape(item, depth-1, "") || changed
 		}
 	case '"':
 		return m.inString(v, depth)
@@ -77,6 +82,9 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 			inner := c
 			if !c.isSecret() {
 				inner = of.classOf(m, field)
+				if inner == plain && c == weak && valueFields[strings.ToLower(field)] {
+					inner = weak // {"name": "x-auth", "string_match": {"exact": …}}
+				}
 				if v.items[i].kind == '{' && inner.isSecret() && isStore(name) {
 					inner = plain // the name of one store
 				}
@@ -121,6 +129,8 @@ func hides(c class, name string, v *node) bool {
 	switch {
 	case c == weak:
 		return weakSecret(v.text())
+	case c == plain:
+		return isKeyName(name) && isGenerated(v.text())
 	case !c.isSecret():
 		return false
 	}
@@ -129,7 +139,11 @@ func hides(c class, name string, v *node) bool {
 		return false
 	}
 	all := wordsOf(name)
-	return !(len(all) > 0 && all[len(all)-1] == "key" && isKeyFile(text))
+	if len(all) == 0 || !isKeyFile(text) {
+		return true
+	}
+	last := all[len(all)-1]
+	return last != "key" && !(last == "credentials" && isPath(text) && strings.Contains(text, "/"))
 }
 
 // maskPair masks the value of ["Authorization", "x"], an element of an array.
@@ -156,7 +170,24 @@ type arguments struct {
 // commandFlags are the flags of commands that have a secret as their value.
 var commandFlags = map[string]string{
 	"mysql": "p", "mysqldump": "p", "mysqladmin": "p", "mariadb": "p", "sshpass": "p", "login": "p", "mongo": "p", "mongosh": "p", "mongodump": "p",
-	"curl": "u", "redis-cli": "a", "ldapsearch": "w", "ldapadd": "w", "ldapmodify": "w", "ldapwhoami": "w", "htpasswd": "b", "openssl": "k",
+	"mongorestore": "p", "mongoimport": "p", "mongoexport": "p", "sqlcmd": "P", "bcp": "P", "wget": "u", "http": "u",
+	"curl": "u", "redis-cli": "a", "ldapsearch": "w", "ldapadd": "w", "ldapmodify": "w", "ldapwhoami": "w", "openssl": "k",
+}
+
+// commandOf returns the flag with a secret of the command that a field names: a string, or
+// an array that it is the last or only known one of.
+func commandOf(v *node) (flag string) {
+	if v.kind == '"' {
+		return commandFlags[path.Base(v.text())]
+	}
+	for i := range v.items {
+		if v.items[i].kind == '"' {
+			if f := commandFlags[path.Base(v.items[i].text())]; f != "" {
+				flag = f
+			}
+		}
+	}
+	return flag
 }
 
 func (a *arguments) mask(v *node) (changed bool) {
@@ -192,11 +223,21 @@ func (a *arguments) mask(v *node) (changed bool) {
 	if flag == "" || len(flag) > maxName {
 		return false
 	}
+	if name, value, ok := strings.Cut(flag, "="); ok && a.command == "u" && (name == "user" || name == "proxy-user") {
+		if user, password, ok := strings.Cut(value, ":"); ok && !shown(password) {
+			v.setText("--" + name + "=" + user + ":" + placeholder)
+			return true
+		}
+	}
 	if strings.IndexFunc(flag, func(r rune) bool { return r < 0x80 && !isDotted(byte(r)) }) < 0 {
-		a.user = a.command == "u" && (flag == "u" || flag == "user" || flag == "proxy-user")
+		a.user = a.command == "u" && (flag == "u" || flag == "U" || flag == "user" || flag == "proxy-user")
 		a.secret = flag == a.command || a.user || a.m.class(flag).isSecret()
 	}
-	if a.command == "p" && !a.secret && flag[0] == 'p' && len(flag) > 1 && text[:2] != "--" && flag != "port" && flag != placeholder[:0]+"p"+placeholder {
+	if strings.TrimLeft(flag, "pP") == placeholder {
+		return false
+	}
+	if password := strings.HasPrefix("password", flag) || flag == "passwd" || flag == "pwd"; a.command == "p" && !password && flag[0] == 'p' && len(flag) > 1 && text[:2] != "--" && flag != "port" {
+		a.secret = false
 		v.setText("-p" + placeholder) // mysql -psecret
 		return true
 	}

@@ -42,7 +42,7 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 	return &vocabularies{
 		strong: words(`password passwords passwd passwort passphrase passphrases passcode passcodes passkey
 			secret secrets token tokens credential credentials cred creds apikey apikeys mnemonic
-			privatekey privkey cookies requirepass masterauth keytab`),
+			privatekey privkey cookies requirepass masterauth keytab hmac pepper`),
 		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass`),
 		weak:   words(`auth authn authentication session sessions sig signature login dockercfg`),
 		header: words(`authorization proxyauthorization cookie setcookie cookie2 setcookie2`),
@@ -54,7 +54,8 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			ingest ingestion write read aws azure gcp google openai anthropic stripe sendgrid mailgun twilio datadog dd newrelic sentry
 			github gitlab slack telegram algolia alicloud aliyun tencent qcloud huawei oss cos sse ssec ca cakey host encryptionatrest
 			symmetric sym blowfish chacha20 chacha aead gcm xchacha wireguard wg peer psk snmp radius tacacs ipsec ike ntp bgp md5 tsig rndc
-			erlang gossip serf consul vault transit`),
+			erlang gossip serf consul vault transit
+			csrf xsrf sas fernet fcm role unlock unlocking pay payment mch merchant sm2 sm4 salting pepper connection`),
 		passOf: words(`db database user usr username key store keystore truststore trust my mysql root admin ldap smtp imap pop mail email ftp sftp redis pg
 			pgsql postgres postgresql mongo mongodb maria mariadb rabbit rabbitmq amqp mq kafka sql mssql oracle http https proxy login auth bind
 			ssh vpn wifi wpa wlan sudo cert app api client server service svc conn jdbc old new master slave replica repl cluster basic
@@ -64,7 +65,7 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			address addr name names type types kind ttl timeout timeouts expiry expires expire expiration exp lifetime age maxage duration
 			length len size min max count counts limit limits policy policies version algorithm algorithms alg algo format mode field fields header headers
 			prefix suffix provider providers enabled disabled required optional store stores ref refs selector issuer audience scope scopes
-			interval period class status state service services env namespace mount mounts manager rotation rotate strategy template label labels title
+			interval period class status state service services env namespace mount mounts manager rotation rotate strategy template label labels title config configs configuration
 			description desc hint hints question reset change changed validator validation generator encoder encoding decoder hasher hashing
 			engine backend source sources plugin bucket buckets cache index idx endpointurl review method methods exchange
 			controller operator rule rules usage regex pattern retries retry attempts level id ids lookup column table attribute attributes claim claims
@@ -76,11 +77,12 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			primary secondary main base64 b64 hex enc encoded encrypted plain plaintext cleartext clear value values val string str text raw data env
 			input bytes pem der one two a b`),
 		harmless: words(`cpupin pincpu pinning imagepullsecrets primarykey partitionkey publickey publishablekey passthrough pwdlastset oldpwd tokenize secretary
-			automountserviceaccounttoken cookieless`),
+			automountserviceaccounttoken cookieless existingsecret imagepullsecret credhelpers`),
 		harmful: words(`secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
 			connectsid aspnetsessionid csrf xsrf csrftoken xsrftoken kek dek masterauth requirepass oauth oauthtoken
+			idrsa idecdsa ided25519 iddsa keymaterial pgpprivate sshprivate rsaprivate totpseed otpseed recoverycode recoverycodes backupcode backupcodes
 			enablesecret sharedsecret rootpw adminpw bindpw userpw dbpw ldappw ftppw snmpcommunity communitystring wallet seedphrase recoveryphrase
-			storepass keypass storepasswd keypasswd sshpass pgpassword mysqlpwd`),
+			basicauth basicauthusers httpbasicauth authusers rocommunity rwcommunity storepass keypass storepasswd keypasswd sshpass pgpassword mysqlpwd`),
 		suffixes: []string{"password", "passwords", "passwd", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials",
 			"apikey", "apikeys", "privatekey", "privkey", "secretkey", "accesskey", "authkey", "userpwd", "psk", "pwd"},
 		identified: words(`secret session sess`),
@@ -103,7 +105,8 @@ func classOf(name string) class {
 	case v.harmless[joined]:
 		return descriptive
 	}
-	for _, foreign := range []string{"密码", "口令", "密钥", "私钥", "パスワード", "пароль"} {
+	for _, foreign := range []string{"密码", "口令", "密钥", "私钥", "パスワード", "비밀번호", "пароль", "contraseña", "contrasena",
+		"motdepasse", "wachtwoord", "kennwort", "senha", "parola", "lösenord", "hasło"} {
 		if strings.Contains(joined, foreign) {
 			return secret
 		}
@@ -127,7 +130,7 @@ func classOf(name string) class {
 	if v.amount.hasAny(all) && plural(last) || slices.Contains(all, "per") {
 		return descriptive
 	}
-	if v.last[last] || v.strong.hasAny(all) {
+	if v.last[last] || v.strong.hasAny(all) || last == "pat" && len(all) > 1 || last == "material" && slices.Contains(all, "key") {
 		return secret
 	}
 	for i, w := range all {

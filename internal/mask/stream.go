@@ -183,7 +183,7 @@ func (c *copier) unit(n, depth int, of class, name string) error {
 		return err
 	}
 	c.at += n
-	c.m.byShape(v, depth)
+	c.m.byShape(v, depth, "")
 	c.m.byName(v, of, name)
 	c.last = ""
 	if v.kind == '"' {
