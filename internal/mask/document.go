@@ -85,8 +85,8 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 				if inner == plain && c == weak && valueFields[strings.ToLower(field)] {
 					inner = weak // {"name": "x-auth", "string_match": {"exact": …}}
 				}
-				if v.items[i].kind == '{' && inner.isSecret() && isStore(name) {
-					inner = plain // the name of one store
+				if nested := v.items[i].kind; (nested == '{' && isStore(name) || (nested == '{' || nested == '[') && isConfig(field)) && inner.isSecret() {
+					inner = plain // the name of one store, or what has names of its own
 				}
 			}
 			changed = m.byName(&v.items[i], inner, field) || changed
@@ -108,6 +108,13 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// isConfig reports whether a name is that of a configuration, such as Envoy's
+// tls_certificate_sds_secret_configs.
+func isConfig(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, "config") || strings.HasSuffix(name, "configs") || strings.HasSuffix(name, "configuration")
 }
 
 // isStore reports whether an object of that name has other objects by names of their

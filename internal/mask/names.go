@@ -42,8 +42,8 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 	return &vocabularies{
 		strong: words(`password passwords passwd passwort passphrase passphrases passcode passcodes passkey
 			secret secrets token tokens credential credentials cred creds apikey apikeys mnemonic
-			privatekey privkey cookies requirepass masterauth keytab hmac pepper`),
-		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass`),
+			privatekey privkey cookies requirepass masterauth keytab hmac pepper pswd psswd passw pword pwrd`),
+		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass sas priv`),
 		weak:   words(`auth authn authentication session sessions sig signature login dockercfg`),
 		header: words(`authorization proxyauthorization cookie setcookie cookie2 setcookie2`),
 		keyOf: words(`private priv access api secret auth account acct shared sharedaccess signing sign signer encryption encrypt enc
@@ -55,7 +55,7 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			github gitlab slack telegram algolia alicloud aliyun tencent qcloud huawei oss cos sse ssec ca cakey host encryptionatrest
 			symmetric sym blowfish chacha20 chacha aead gcm xchacha wireguard wg peer psk snmp radius tacacs ipsec ike ntp bgp md5 tsig rndc
 			erlang gossip serf consul vault transit
-			csrf xsrf sas fernet fcm role unlock unlocking pay payment mch merchant sm2 sm4 salting pepper connection`),
+			csrf xsrf sas fernet fcm role unlock unlocking pay payment mch merchant sm2 sm4 salting pepper connection signature cookie nuget cert certificate`),
 		passOf: words(`db database user usr username key store keystore truststore trust my mysql root admin ldap smtp imap pop mail email ftp sftp redis pg
 			pgsql postgres postgresql mongo mongodb maria mariadb rabbit rabbitmq amqp mq kafka sql mssql oracle http https proxy login auth bind
 			ssh vpn wifi wpa wlan sudo cert app api client server service svc conn jdbc old new master slave replica repl cluster basic
@@ -65,7 +65,7 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			address addr name names type types kind ttl timeout timeouts expiry expires expire expiration exp lifetime age maxage duration
 			length len size min max count counts limit limits policy policies version algorithm algorithms alg algo format mode field fields header headers
 			prefix suffix provider providers enabled disabled required optional store stores ref refs selector issuer audience scope scopes
-			interval period class status state service services env namespace mount mounts manager rotation rotate strategy template label labels title config configs configuration
+			interval period class status state service services env namespace mount mounts manager rotation rotate strategy template label labels title
 			description desc hint hints question reset change changed validator validation generator encoder encoding decoder hasher hashing
 			engine backend source sources plugin bucket buckets cache index idx endpointurl review method methods exchange
 			controller operator rule rules usage regex pattern retries retry attempts level id ids lookup column table attribute attributes claim claims
@@ -78,13 +78,13 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			input bytes pem der one two a b`),
 		harmless: words(`cpupin pincpu pinning imagepullsecrets primarykey partitionkey publickey publishablekey passthrough pwdlastset oldpwd tokenize secretary
 			automountserviceaccounttoken cookieless existingsecret imagepullsecret credhelpers`),
-		harmful: words(`secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
+		harmful: words(`clientassertion authtok nkeyseed pincode dockerauthconfig secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
 			connectsid aspnetsessionid csrf xsrf csrftoken xsrftoken kek dek masterauth requirepass oauth oauthtoken
 			idrsa idecdsa ided25519 iddsa keymaterial pgpprivate sshprivate rsaprivate totpseed otpseed recoverycode recoverycodes backupcode backupcodes
 			enablesecret sharedsecret rootpw adminpw bindpw userpw dbpw ldappw ftppw snmpcommunity communitystring wallet seedphrase recoveryphrase
 			basicauth basicauthusers httpbasicauth authusers rocommunity rwcommunity storepass keypass storepasswd keypasswd sshpass pgpassword mysqlpwd`),
 		suffixes: []string{"password", "passwords", "passwd", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials",
-			"apikey", "apikeys", "privatekey", "privkey", "secretkey", "accesskey", "authkey", "userpwd", "psk", "pwd"},
+			"apikey", "apikeys", "privatekey", "privkey", "secretkey", "accesskey", "authkey", "userpwd", "psk", "pwd", "pswd"},
 		identified: words(`secret session sess`),
 	}
 })
@@ -137,7 +137,7 @@ func classOf(name string) class {
 		if v.glued(w) {
 			return secret
 		}
-		if (w == "key" || w == "keys") && i > 0 && v.keyOf[all[i-1]] && !v.publicKey(all[:i]) {
+		if (w == "key" || w == "keys" || w == "private" && i == len(all)-1) && v.keyOf[kindOfKey(all[:i])] && !v.publicKey(all[:i]) {
 			return secret
 		}
 	}
@@ -150,6 +150,19 @@ func classOf(name string) class {
 		return weak
 	}
 	return plain
+}
+
+// kindOfKey returns the word that says what a key is of: the last one before "key" that is
+// no size or algorithm, as in "aes_256_key" and "jwt_hs256_key".
+func kindOfKey(before []string) string {
+	for i := len(before) - 1; i >= 0; i-- {
+		switch w := before[i]; {
+		case isDigits(w), w == "hs", w == "rs", w == "es", w == "sha", w == "cbc", w == "ctr":
+		default:
+			return w
+		}
+	}
+	return ""
 }
 
 // publicKey reports whether the words before "key" say that it is a public one.
@@ -174,8 +187,11 @@ func (v *vocabularies) glued(w string) bool {
 		}
 	}
 	for _, s := range []string{"pass", "pw"} {
-		if of, ok := strings.CutSuffix(w, s); ok && v.passOf[of] {
-			return true
+		of, ok := strings.CutSuffix(w, s)
+		for i := range of { // "db", "user" and "dbuser"
+			if ok && v.passOf[of[i:]] && (i == 0 || v.passOf[of[:i]]) {
+				return true
+			}
 		}
 	}
 	of, ok := strings.CutSuffix(strings.TrimSuffix(w, "s"), "key")

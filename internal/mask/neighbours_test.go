@@ -46,6 +46,20 @@ var neighboursWithSecrets = []string{
 	`{"x":"alice:«$2y$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234»"}`, `{"x":"alice:«$apr1$abcdefgh$ABCDEFGHIJKLMNOPQRSTU.»"}`,
 	`{"x":"root:«$6$abcdefgh$ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWX»:18000:0"}`,
 	`{"x":"«{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3»"}`,
+	// Names.
+	`{"AES_256_KEY":"«hunter2»"}`, `{"aes-256-key":"«hunter2»"}`, `{"jwt_hs256_key":"«hunter2»"}`, `{"hmac_sha256_key":"«hunter2»"}`,
+	`{"pswd":"«hunter2»"}`, `{"dbpswd":"«hunter2»"}`, `{"psswd":"«hunter2»"}`, `{"dbuserpass":"«hunter2»"}`, `{"client_assertion":"«hunter2»"}`,
+	`{"authtok":"«hunter2»"}`, `{"signatureKey":"«hunter2»"}`, `{"certKey":"«hunter2»"}`, `{"cookie_key":"«hunter2»"}`, `{"sas":"«hunter2»"}`,
+	`{"JWT_PRIVATE":"«hunter2»"}`, `{"rsa_priv":"«hunter2»"}`, `{"NUGET_KEY":"«hunter2»"}`, `{"nkeySeed":"«hunter2»"}`,
+	`{"DOCKER_AUTH_CONFIG":"«hunter2»"}`, `{"pin_code":"«hunter2»"}`, `{"X-Internal-Auth":"«hunter2»"}`,
+	`{"x":"AES_256_KEY=«hunter2»\nport=‹1›"}`, `{"x":"aes-256-key=«hunter2»\nport=‹1›"}`, `{"x":"jwt_hs256_key=«hunter2»\nport=‹1›"}`,
+	`{"x":"hmac_sha256_key=«hunter2»\nport=‹1›"}`, `{"x":"pswd=«hunter2»\nport=‹1›"}`, `{"x":"dbpswd=«hunter2»\nport=‹1›"}`,
+	`{"x":"psswd=«hunter2»\nport=‹1›"}`, `{"x":"dbuserpass=«hunter2»\nport=‹1›"}`, `{"x":"client_assertion=«hunter2»\nport=‹1›"}`,
+	`{"x":"authtok=«hunter2»\nport=‹1›"}`, `{"x":"signatureKey=«hunter2»\nport=‹1›"}`, `{"x":"certKey=«hunter2»\nport=‹1›"}`,
+	`{"x":"cookie_key=«hunter2»\nport=‹1›"}`, `{"x":"sas=«hunter2»\nport=‹1›"}`, `{"x":"JWT_PRIVATE=«hunter2»\nport=‹1›"}`,
+	`{"x":"rsa_priv=«hunter2»\nport=‹1›"}`, `{"x":"NUGET_KEY=«hunter2»\nport=‹1›"}`, `{"x":"nkeySeed=«hunter2»\nport=‹1›"}`,
+	`{"x":"DOCKER_AUTH_CONFIG=«hunter2»\nport=‹1›"}`, `{"x":"pin_code=«hunter2»\nport=‹1›"}`, `{"x":"--TWILIO_AUTH «hunter2» --port ‹1›"}`,
+	`{"secretConfig":"«hunter2»"}`,
 }
 
 func TestNeighboursWithSecrets(t *testing.T) {

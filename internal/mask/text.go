@@ -388,7 +388,7 @@ func (sc *scanner) word(word string, i, end int) {
 		} else {
 			sc.flagValue(from)
 		}
-	case dash && sc.m.class(word).isSecret():
+	case dash && (sc.m.class(word).isSecret() || sc.m.class(word) == weak && weakSecret(value) && strings.ContainsAny(value, "0123456789")):
 		sc.flagValue(from)
 	case !dash:
 		sc.directive(word, from)
