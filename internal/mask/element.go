@@ -120,18 +120,18 @@ func (sc *scanner) propertyList(tag string, i int) {
 	}
 	c := sc.m.class(strings.TrimSpace(name))
 	next := i + len(name)
-	close := strings.IndexByte(s[next:min(len(s), next+maxName)], '>')
-	if c != weak && !c.isSecret() || close < 0 || !strings.HasSuffix(s[next:next+close], tag) {
+	end := strings.IndexByte(s[next:min(len(s), next+maxName)], '>')
+	if c != weak && !c.isSecret() || end < 0 || !strings.HasSuffix(s[next:next+end], tag) {
 		return
 	}
-	next += close + 1
+	next += end + 1
 	for next < len(s) && s[next] <= ' ' {
 		next++
 	}
 	if next+1 >= len(s) || s[next] != '<' || !isLetter(s[next+1]) {
 		return
 	}
-	end := next + 1
+	end = next + 1
 	for end < len(s) && (isDotted(s[end]) || s[end] == ':') {
 		end++
 	}

@@ -430,7 +430,7 @@ func (sc *scanner) directive(name string, from int) {
 		return
 	case strings.IndexByte("=:,.", value[len(value)-1]) >= 0 && describes(strings.TrimRight(value, "=:,.")):
 		return // a sentence, or a name
-	case c == weak && !weakSecret(value), describes(value) && !named && len(s[from:to]) == len(value) && strings.IndexAny(value, "0123456789") < 0:
+	case c == weak && !weakSecret(value), describes(value) && !named && len(s[from:to]) == len(value) && !strings.ContainsAny(value, "0123456789"):
 		return
 	}
 	sc.ahead = append(sc.ahead, span{from, from + len(value)})
