@@ -54,6 +54,16 @@ func (sc *scanner) assignment(i, end int) int {
 	case s[k] == ':' && k+1 < len(s) && s[k+1] == '=':
 		a.spaced = k > before
 		k += 2
+	case s[k] == ',' && a.quoted && i > 1 && s[i-2] == '(': // Setenv("name", "value")
+		k++
+		for k < len(s) && s[k] == ' ' {
+			k++
+		}
+		if k == len(s) || s[k] != '"' && s[k] != '\'' {
+			return 0
+		}
+	case s[k] == '%' && k == end:
+		return sc.percentEncoded(i, end)
 	case s[k] == ':':
 		a.colon = true
 		k++
@@ -77,15 +87,77 @@ func (sc *scanner) assignment(i, end int) int {
 		a.class = secret
 	case (name == "value" || name == "values" || name == "default") && sc.inPair(a):
 		a.class = secret
-	case a.quoted && a.class == plain && len(name) <= maxName && valueFields[strings.ToLower(name)]:
+	case (a.quoted || a.colon && strings.IndexByte(s[max(sc.lineStart, i-maxName):i], '{') >= 0) && a.class == plain && len(name) <= maxName && valueFields[strings.ToLower(name)]:
 		a.class = sc.besideName(i, a.value)
 	case a.class == plain && inQuery(s, i) && (name == "key" || name == "sig" || name == "auth_key" || name == "code" && strings.Contains(s, "azurewebsites")):
 		a.class = weak
+	}
+	if sc.command == "u" && (name == "user" || name == "proxy-user") && strings.HasSuffix(s[:i], "--") { // curl --user=user:password
+		to := argumentEnd(s, a.value)
+		if colon := strings.IndexByte(s[a.value:to], ':'); colon > 0 {
+			to = a.value + len(strings.TrimRight(s[a.value:to], "\"'"))
+			if from := a.value + colon + 1; from < to && s[from:to] != placeholder {
+				return sc.emit(from, to, placeholder)
+			}
+		}
+	}
+	if a.class == plain && isKeyName(name) {
+		from := a.value
+		if from < len(s) && (s[from] == '"' || s[from] == '\'') {
+			from++
+		}
+		to := from
+		for to < len(s) && to-from < maxTag && (isBase64(s[to]) || s[to] == '=') {
+			to++
+		}
+		if isGenerated(s[from:to]) {
+			a.class = weak
+		}
 	}
 	if a.class != weak && !a.class.isSecret() {
 		return 0
 	}
 	return sc.maskValue(a)
+}
+
+// percentEncoded masks the value of the name s[i:end] in the query of a URL that is itself a
+// parameter, where "=" is %3D and "&" is %26.
+func (sc *scanner) percentEncoded(i, end int) int {
+	s := sc.s
+	from := end
+	cut := func(codes ...string) bool {
+		for _, code := range codes {
+			if len(s) >= from+3 && strings.EqualFold(s[from:from+3], code) {
+				from += 3
+				return true
+			}
+		}
+		return false
+	}
+	cut("%22")
+	if !cut("%3D", "%3A") {
+		return 0
+	}
+	for cut("%22", "%20") {
+	}
+	name := s[i:end]
+	if i > 0 && s[i-1] == '%' && len(name) > 2 {
+		name = name[2:] // of the code before it
+	}
+	if !sc.m.class(name).isSecret() {
+		return 0
+	}
+	to := from
+	for to < len(s) && s[to] > ' ' && strings.IndexByte("&\"'<>`", s[to]) < 0 {
+		if len(s) >= to+3 && s[to] == '%' && (s[to+1:to+3] == "26" || s[to+1:to+3] == "22" || strings.EqualFold(s[to+1:to+3], "2c")) {
+			break
+		}
+		to++
+	}
+	if shown(s[from:to]) {
+		return 0
+	}
+	return sc.emit(from, to, placeholder)
 }
 
 // inQuery reports whether the name at i is a parameter of a URL.

@@ -6,9 +6,10 @@ import "strings"
 // is: {"name": "DB_PASS", "value": "x"}.
 var (
 	nameFields = words(`name key header headername header_name header-name field env envvar env_name variable variablename var param parameter
-		parametername parameterkey paramname property propertyname option optionname attribute attributename k n label settingname setting configkey configname secretname id keyname key_name ref`)
+		parametername parameterkey paramname property propertyname option optionname attribute attributename k n label settingname setting configkey configname secretname id keyname key_name ref envname envkey attr paramkey`)
 	valueFields = words(`value values val v stringvalue string_value rawvalue raw_value default defaultvalue default_value content data
-		parametervalue paramvalue propertyvalue current text optionvalue settingvalue binaryvalue bytesvalue newvalue configvalue attributevalue headervalue header_value val_str`)
+		parametervalue paramvalue propertyvalue current text optionvalue settingvalue binaryvalue bytesvalue newvalue configvalue attributevalue headervalue header_value val_str envvalue
+		exact exact_match exactmatch string_match stringmatch prefix_match suffix_match contains_match regex_match safe_regex_match`)
 )
 
 // context is what an object's fields mean for each other.

@@ -10,19 +10,24 @@ import (
 // first, so that the names are the same when a masked document is masked again. Depth
 // is how deep a document in a string may be nested.
 func (m *masker) clean(v *node, depth int) (changed bool) {
-	changed = m.byShape(v, depth)
+	changed = m.byShape(v, depth, "")
 	return m.byName(v, plain, "") || changed
 }
 
-// byShape masks in every string and in every name.
-func (m *masker) byShape(v *node, depth int) (changed bool) {
+// byShape masks in every string and in every name. The arguments in an array are those of
+// command, as in a container's "command" and "args".
+func (m *masker) byShape(v *node, depth int, command string) (changed bool) {
 	switch v.kind {
 	case '{':
 		aws := false
+		command = ""
 		for i := range v.items {
 			changed = m.inString(&v.names[i], depth-1) || changed
 			if item := &v.items[i]; item.kind == '"' && (strings.HasPrefix(item.raw, `"AKIA`) || strings.HasPrefix(item.raw, `"ASIA`)) {
 				aws = true
+			}
+			if name := strings.ToLower(v.names[i].text()); name == "command" || name == "cmd" || name == "entrypoint" {
+				command = commandOf(&v.items[i])
 			}
 		}
 		for i := range v.items {
@@ -31,15 +36,15 @@ func (m *masker) byShape(v *node, depth int) (changed bool) {
 				item.setText(placeholder)
 				changed = true
 			}
-			changed = m.byShape(item, depth-1) || changed
+			changed = m.byShape(item, depth-1, command) || changed
 		}
 	case '[':
-		args := arguments{m: m}
+		args := arguments{m: m, command: command}
 		for i := range v.items {
 			item := &v.items[i]
 			changed = args.mask(item) || changed
 			changed = m.maskPair(item) || changed
-			changed = m.byShape(item, depth-1) || changed
+			changed = m.byShape(item, depth-1, "") || changed
 		}
 	case '"':
 		return m.inString(v, depth)
@@ -77,8 +82,11 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 			inner := c
 			if !c.isSecret() {
 				inner = of.classOf(m, field)
-				if v.items[i].kind == '{' && inner.isSecret() && isStore(name) {
-					inner = plain // the name of one store
+				if inner == plain && c == weak && valueFields[strings.ToLower(field)] {
+					inner = weak // {"name": "x-auth", "string_match": {"exact": …}}
+				}
+				if nested := v.items[i].kind; (nested == '{' && isStore(name) || (nested == '{' || nested == '[') && isConfig(field)) && inner.isSecret() {
+					inner = plain // the name of one store, or what has names of its own
 				}
 			}
 			changed = m.byName(&v.items[i], inner, field) || changed
@@ -105,6 +113,13 @@ func (m *masker) byName(v *node, c class, name string) (changed bool) {
 	return changed
 }
 
+// isConfig reports whether a name is that of a configuration, such as Envoy's
+// tls_certificate_sds_secret_configs.
+func isConfig(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, "config") || strings.HasSuffix(name, "configs") || strings.HasSuffix(name, "configuration")
+}
+
 // isStore reports whether an object of that name has other objects by names of their
 // own, as Layotto's secret_store has.
 func isStore(name string) bool {
@@ -124,6 +139,8 @@ func hides(c class, name string, v *node) bool {
 	switch {
 	case c == weak:
 		return weakSecret(v.text())
+	case c == plain:
+		return isKeyName(name) && isGenerated(v.text())
 	case !c.isSecret():
 		return false
 	}
@@ -132,7 +149,11 @@ func hides(c class, name string, v *node) bool {
 		return false
 	}
 	all := wordsOf(name)
-	return !(len(all) > 0 && all[len(all)-1] == "key" && isKeyFile(text))
+	if len(all) == 0 || !isKeyFile(text) {
+		return true
+	}
+	last := all[len(all)-1]
+	return last != "key" && !(last == "credentials" && isPath(text) && strings.Contains(text, "/"))
 }
 
 // maskPair masks the value of ["Authorization", "x"], an element of an array.
@@ -159,7 +180,24 @@ type arguments struct {
 // commandFlags are the flags of commands that have a secret as their value.
 var commandFlags = map[string]string{
 	"mysql": "p", "mysqldump": "p", "mysqladmin": "p", "mariadb": "p", "sshpass": "p", "login": "p", "mongo": "p", "mongosh": "p", "mongodump": "p",
-	"curl": "u", "redis-cli": "a", "ldapsearch": "w", "ldapadd": "w", "ldapmodify": "w", "ldapwhoami": "w", "htpasswd": "b", "openssl": "k",
+	"mongorestore": "p", "mongoimport": "p", "mongoexport": "p", "sqlcmd": "P", "bcp": "P", "wget": "u", "http": "u",
+	"curl": "u", "redis-cli": "a", "ldapsearch": "w", "ldapadd": "w", "ldapmodify": "w", "ldapwhoami": "w", "openssl": "k",
+}
+
+// commandOf returns the flag with a secret of the command that a field names: a string, or
+// an array that it is the last or only known one of.
+func commandOf(v *node) (flag string) {
+	if v.kind == '"' {
+		return commandFlags[path.Base(v.text())]
+	}
+	for i := range v.items {
+		if v.items[i].kind == '"' {
+			if f := commandFlags[path.Base(v.items[i].text())]; f != "" {
+				flag = f
+			}
+		}
+	}
+	return flag
 }
 
 func (a *arguments) mask(v *node) (changed bool) {
@@ -195,11 +233,21 @@ func (a *arguments) mask(v *node) (changed bool) {
 	if flag == "" || len(flag) > maxName {
 		return false
 	}
+	if name, value, ok := strings.Cut(flag, "="); ok && a.command == "u" && (name == "user" || name == "proxy-user") {
+		if user, password, ok := strings.Cut(value, ":"); ok && !shown(password) {
+			v.setText("--" + name + "=" + user + ":" + placeholder)
+			return true
+		}
+	}
 	if strings.IndexFunc(flag, func(r rune) bool { return r < 0x80 && !isDotted(byte(r)) }) < 0 {
-		a.user = a.command == "u" && (flag == "u" || flag == "user" || flag == "proxy-user")
+		a.user = a.command == "u" && (flag == "u" || flag == "U" || flag == "user" || flag == "proxy-user")
 		a.secret = flag == a.command || a.user || a.m.class(flag).isSecret()
 	}
-	if a.command == "p" && !a.secret && flag[0] == 'p' && len(flag) > 1 && text[:2] != "--" && flag != "port" && flag != placeholder[:0]+"p"+placeholder {
+	if strings.TrimLeft(flag, "pP") == placeholder {
+		return false
+	}
+	if password := strings.HasPrefix("password", flag) || flag == "passwd" || flag == "pwd"; a.command == "p" && !password && flag[0] == 'p' && len(flag) > 1 && text[:2] != "--" && flag != "port" {
+		a.secret = false
 		v.setText("-p" + placeholder) // mysql -psecret
 		return true
 	}

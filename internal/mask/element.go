@@ -71,8 +71,8 @@ func (sc *scanner) element(i int) {
 			sc.mayMask(v, pair)
 		}
 	}
-	if name == "key" && pair == plain {
-		sc.propertyList(at + 1)
+	if pair == plain && (nameFields[strings.ToLower(name)] || name == "string" || strings.HasSuffix(name, "-name")) {
+		sc.propertyList(name, at+1)
 	}
 	if c = max(c, pair); c != weak && !c.isSecret() || s[at-1] == '/' {
 		return
@@ -110,18 +110,33 @@ func (sc *scanner) nested(i int, c class) {
 	}
 }
 
-// propertyList masks the element behind <key>password</key>, whose text begins at i.
-func (sc *scanner) propertyList(i int) {
+// propertyList masks the element behind <key>password</key>, <name>password</name> and the
+// like, whose text begins at i and whose own name is tag.
+func (sc *scanner) propertyList(tag string, i int) {
 	s := sc.s
-	name, rest, ok := strings.Cut(s[i:min(len(s), i+maxName)], "</key>")
+	name, _, ok := strings.Cut(s[i:min(len(s), i+maxName)], "</")
 	if !ok {
 		return
 	}
-	if c := sc.m.class(name); c == weak || c.isSecret() {
-		next := i + len(name) + len("</key>") + len(rest) - len(strings.TrimLeft(rest, " \t\r\n"))
-		if next < len(s) && strings.HasPrefix(s[next:], "<") && !strings.HasPrefix(s[next:], "</") {
-			sc.nested(next, c)
-		}
+	c := sc.m.class(strings.TrimSpace(name))
+	next := i + len(name)
+	end := strings.IndexByte(s[next:min(len(s), next+maxName)], '>')
+	if c != weak && !c.isSecret() || end < 0 || !strings.HasSuffix(s[next:next+end], tag) {
+		return
+	}
+	next += end + 1
+	for next < len(s) && s[next] <= ' ' {
+		next++
+	}
+	if next+1 >= len(s) || s[next] != '<' || !isLetter(s[next+1]) {
+		return
+	}
+	end = next + 1
+	for end < len(s) && (isDotted(s[end]) || s[end] == ':') {
+		end++
+	}
+	if of := strings.ToLower(s[next+1 : end]); tag == "key" || of == tag || valueFields[of] || strings.HasSuffix(of, "value") {
+		sc.nested(next, c)
 	}
 }
 

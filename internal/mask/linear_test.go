@@ -15,7 +15,9 @@ var hostile = map[string]string{
 	"documents": `["`, "objects": `{"a":`, "objects closed": `{"a":1}`, "brackets": "token=[", "words": "token ", "blocks": "token: |\n", "nested": "tokens:\n", "nested deeper": "tokens:\n  ",
 	"values": "- value: x\n", "pairs": "- name: DB_PASS\n  value: x\n", "sections": "[secrets]\na=b\n", "heredocs": "token=<<EOF\n", "tags": "<a b=", "elements": "<token>", "cdata": "<token><![CDATA[",
 	"flags": "--token ", "letters": "a", "base64": "MIIEabcdefghijklmnopqrstuvwxyz0123456789/+", "base64 lines": "MIIEabcdefghijklmnopqrstuvwxyz0123456789\n", "dots": "a.b.", "webtokens": "eyJabc.", "digits": "123456789:",
-	"backslashes": `\`, "colons": "a: ", "tokens": "ghp_0123456789abcdefABCDEF ", "braces": "{", "spaces": "token =  ", "commas": "token = a, ", "and": "token=a&", "mysql": "mysql -p", "ampersands": "&", "at": "@", "semicolons": "token=a;",
+	"backslashes": `\`, "colons": "a: ", "tokens": "ghp_0123456789abcdefABCDEF ", "braces": "{", "spaces": "token =  ", "commas": "token = a, ", "and": "token=a&", "mysql": "mysql -p", "ampersands": "&", "at": "@", "ats": "a@", "users with @": "a:b@c@",
+	"directives": "config set token x", "quoted": "password 'x", "identified": "identified by ", "hashes": "$6$a", "percent": "password%3D", "encoded": "dG9rZW46IGFiYw", "names": "<name>token</name>",
+	"semicolons": "token=a;",
 }
 
 // The time is proportional to the length: four times the text takes about four times as

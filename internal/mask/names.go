@@ -42,8 +42,8 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 	return &vocabularies{
 		strong: words(`password passwords passwd passwort passphrase passphrases passcode passcodes passkey
 			secret secrets token tokens credential credentials cred creds apikey apikeys mnemonic
-			privatekey privkey cookies requirepass masterauth keytab`),
-		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass`),
+			privatekey privkey cookies requirepass masterauth keytab hmac pepper pswd psswd passw pword pwrd`),
+		last:   words(`pass jwt bearer pwd pwds pw psk pin otp cvv cvc sk ak cookie setcookie jsessionid phpsessid sessid sessionid sid pincode userpass htpasswd pgpass sas priv`),
 		weak:   words(`auth authn authentication session sessions sig signature login dockercfg`),
 		header: words(`authorization proxyauthorization cookie setcookie cookie2 setcookie2`),
 		keyOf: words(`private priv access api secret auth account acct shared sharedaccess signing sign signer encryption encrypt enc
@@ -54,7 +54,8 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			ingest ingestion write read aws azure gcp google openai anthropic stripe sendgrid mailgun twilio datadog dd newrelic sentry
 			github gitlab slack telegram algolia alicloud aliyun tencent qcloud huawei oss cos sse ssec ca cakey host encryptionatrest
 			symmetric sym blowfish chacha20 chacha aead gcm xchacha wireguard wg peer psk snmp radius tacacs ipsec ike ntp bgp md5 tsig rndc
-			erlang gossip serf consul vault transit`),
+			erlang gossip serf consul vault transit
+			csrf xsrf sas fernet fcm role unlock unlocking pay payment mch merchant sm2 sm4 salting pepper connection signature cookie nuget cert certificate`),
 		passOf: words(`db database user usr username key store keystore truststore trust my mysql root admin ldap smtp imap pop mail email ftp sftp redis pg
 			pgsql postgres postgresql mongo mongodb maria mariadb rabbit rabbitmq amqp mq kafka sql mssql oracle http https proxy login auth bind
 			ssh vpn wifi wpa wlan sudo cert app api client server service svc conn jdbc old new master slave replica repl cluster basic
@@ -76,13 +77,14 @@ var theVocabularies = sync.OnceValue(func() *vocabularies {
 			primary secondary main base64 b64 hex enc encoded encrypted plain plaintext cleartext clear value values val string str text raw data env
 			input bytes pem der one two a b`),
 		harmless: words(`cpupin pincpu pinning imagepullsecrets primarykey partitionkey publickey publishablekey passthrough pwdlastset oldpwd tokenize secretary
-			automountserviceaccounttoken cookieless`),
-		harmful: words(`secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
+			automountserviceaccounttoken cookieless existingsecret imagepullsecret credhelpers`),
+		harmful: words(`clientassertion authtok nkeyseed pincode dockerauthconfig secretid accesskeyid awsaccesskeyid sessionid secretkeyid privatekeyid ak sk aksk dockerconfigjson sessid phpsessid jsessionid
 			connectsid aspnetsessionid csrf xsrf csrftoken xsrftoken kek dek masterauth requirepass oauth oauthtoken
+			idrsa idecdsa ided25519 iddsa keymaterial pgpprivate sshprivate rsaprivate totpseed otpseed recoverycode recoverycodes backupcode backupcodes
 			enablesecret sharedsecret rootpw adminpw bindpw userpw dbpw ldappw ftppw snmpcommunity communitystring wallet seedphrase recoveryphrase
-			storepass keypass storepasswd keypasswd sshpass pgpassword mysqlpwd`),
+			basicauth basicauthusers httpbasicauth authusers rocommunity rwcommunity storepass keypass storepasswd keypasswd sshpass pgpassword mysqlpwd`),
 		suffixes: []string{"password", "passwords", "passwd", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials",
-			"apikey", "apikeys", "privatekey", "privkey", "secretkey", "accesskey", "authkey", "userpwd", "psk", "pwd"},
+			"apikey", "apikeys", "privatekey", "privkey", "secretkey", "accesskey", "authkey", "userpwd", "psk", "pwd", "pswd"},
 		identified: words(`secret session sess`),
 	}
 })
@@ -103,7 +105,8 @@ func classOf(name string) class {
 	case v.harmless[joined]:
 		return descriptive
 	}
-	for _, foreign := range []string{"密码", "口令", "密钥", "私钥", "パスワード", "пароль"} {
+	for _, foreign := range []string{"密码", "口令", "密钥", "私钥", "パスワード", "비밀번호", "пароль", "contraseña", "contrasena",
+		"motdepasse", "wachtwoord", "kennwort", "senha", "parola", "lösenord", "hasło"} {
 		if strings.Contains(joined, foreign) {
 			return secret
 		}
@@ -127,14 +130,14 @@ func classOf(name string) class {
 	if v.amount.hasAny(all) && plural(last) || slices.Contains(all, "per") {
 		return descriptive
 	}
-	if v.last[last] || v.strong.hasAny(all) {
+	if v.last[last] || v.strong.hasAny(all) || last == "pat" && len(all) > 1 || last == "material" && slices.Contains(all, "key") {
 		return secret
 	}
 	for i, w := range all {
 		if v.glued(w) {
 			return secret
 		}
-		if (w == "key" || w == "keys") && i > 0 && v.keyOf[all[i-1]] && !v.publicKey(all[:i]) {
+		if (w == "key" || w == "keys" || w == "private" && i == len(all)-1) && v.keyOf[kindOfKey(all[:i])] && !v.publicKey(all[:i]) {
 			return secret
 		}
 	}
@@ -147,6 +150,19 @@ func classOf(name string) class {
 		return weak
 	}
 	return plain
+}
+
+// kindOfKey returns the word that says what a key is of: the last one before "key" that is
+// no size or algorithm, as in "aes_256_key" and "jwt_hs256_key".
+func kindOfKey(before []string) string {
+	for i := len(before) - 1; i >= 0; i-- {
+		switch w := before[i]; {
+		case isDigits(w), w == "hs", w == "rs", w == "es", w == "sha", w == "cbc", w == "ctr":
+		default:
+			return w
+		}
+	}
+	return ""
 }
 
 // publicKey reports whether the words before "key" say that it is a public one.
@@ -171,8 +187,11 @@ func (v *vocabularies) glued(w string) bool {
 		}
 	}
 	for _, s := range []string{"pass", "pw"} {
-		if of, ok := strings.CutSuffix(w, s); ok && v.passOf[of] {
-			return true
+		of, ok := strings.CutSuffix(w, s)
+		for i := range of { // "db", "user" and "dbuser"
+			if ok && v.passOf[of[i:]] && (i == 0 || v.passOf[of[:i]]) {
+				return true
+			}
 		}
 	}
 	of, ok := strings.CutSuffix(strings.TrimSuffix(w, "s"), "key")

@@ -203,7 +203,7 @@ func (c *copier) unit(n, depth int, of class, name string) error {
 		return err
 	}
 	c.at += n
-	c.changed = c.m.byShape(v, depth) || c.changed
+	c.changed = c.m.byShape(v, depth, "") || c.changed
 	c.changed = c.m.byName(v, of, name) || c.changed
 	c.last = ""
 	if v.kind == '"' {

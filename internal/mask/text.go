@@ -1,16 +1,20 @@
 package mask
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // A scanner masks the secrets of one text. It goes over the text once, from left to
 // right, and looks at what begins at each place: a known token, a URL, a key, a name
 // with a value. What it looks at beyond that is bounded, so that the time is
 // proportional to the length.
 type scanner struct {
-	m    *masker
-	s    string
-	out  []byte // the masked text up to done
-	done int
+	m     *masker
+	s     string
+	out   []byte // the masked text up to done
+	done  int
+	depth int // how deep a text in this one may be nested
 
 	ahead     []span // to be masked further on, in order
 	lineStart int
@@ -33,7 +37,7 @@ type span struct{ from, to int }
 
 // maskText masks the secrets in a text once.
 func (m *masker) maskText(s string, depth int) string {
-	sc := scanner{m: m, s: s, first: true,
+	sc := scanner{m: m, s: s, depth: depth, first: true,
 		k8s: strings.Contains(s, "kind: Secret"),
 		aws: strings.Contains(s, "AKIA") || strings.Contains(s, "ASIA"),
 	}
@@ -84,6 +88,12 @@ func (sc *scanner) run(depth int) {
 			sc.newLine(i + 1)
 		case c == ' ' || c == '\t' || c == '\r' || c == '=' || c == ',' || c == ';' || c == '(' || c == '[' || c == '{':
 			sc.item = i + 1
+			if c == '{' {
+				if from, to := schemeHash(s, i); from < to && s[from:to] != placeholder {
+					i = sc.emit(from, to, placeholder)
+					continue
+				}
+			}
 			if (c == '{' || c == '[') && i >= sc.document {
 				if end := sc.embedded(i, depth); end > 0 {
 					i = end
@@ -104,8 +114,15 @@ func (sc *scanner) run(depth int) {
 		case c == '@':
 			if from, to, ok := dsnSecret(s, max(sc.item, sc.done), i); ok && s[from:to] != placeholder {
 				sc.emit(from, to, placeholder)
+			} else if i-sc.item < maxName && atFollows(s, i+1) {
+				break // the password has an @ in it
 			}
 			sc.item = i + 1
+		case c == '$':
+			if end := passwordHashEnd(s, i); end > 0 {
+				i = sc.emit(i, end, placeholder)
+				continue
+			}
 		case c == '+' || c == '/':
 			if end := sc.encoded(i); end > 0 {
 				i = end
@@ -146,6 +163,7 @@ func (sc *scanner) block(i int) int {
 
 // encoded masks base64 or hex of a private key that begins at i.
 func (sc *scanner) encoded(i int) int {
+	s := sc.s
 	if i < sc.base64 {
 		return 0
 	}
@@ -154,7 +172,7 @@ func (sc *scanner) encoded(i int) int {
 		end++
 	}
 	sc.base64 = end
-	if end-i < leastKey {
+	if end-i < leastEncoded || end-i < leastKey && !sc.holdsSecret(s[i:end]) {
 		return 0
 	}
 	end = base64End(sc.s, i)
@@ -162,10 +180,42 @@ func (sc *scanner) encoded(i int) int {
 	if holdsKey(sc.s[i:end]) {
 		return sc.emit(i, end, placeholder)
 	}
-	if sc.aws && isAWSSecret(sc.s[i:end]) {
+	if sc.aws && isAWSSecret(sc.s[i:end]) || sc.holdsSecret(sc.s[i:end]) {
 		return sc.emit(i, end, placeholder)
 	}
 	return 0
+}
+
+// holdsSecret reports whether run is base64 of a text that has a secret in it.
+func (sc *scanner) holdsSecret(run string) bool {
+	if sc.depth <= 0 || len(run) > maxEncodedText {
+		return false
+	}
+	if head, ok := decodeBase64(run[:min(len(run), 16)]); !ok || !isPrintable(head) {
+		return false
+	}
+	text, ok := decodeBase64(run)
+	return ok && isPrintable(text) && sc.m.maskText(text, min(sc.depth, maxEncodings)-1) != text
+}
+
+// maxEncodedText bounds the base64 that is looked into for a text, bytes;
+// leastEncoded is the least of it; maxEncodings how
+// often one may be in another.
+const (
+	leastEncoded   = 16
+	maxEncodedText = 1 << 20
+	maxEncodings   = 3
+)
+
+// isPrintable reports whether s is a text: UTF-8 without control characters, but for those
+// of lines. The last character may be cut off.
+func isPrintable(s string) bool {
+	for i, r := range s {
+		if r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == utf8.RuneError && i < len(s)-utf8.UTFMax {
+			return false
+		}
+	}
+	return true
 }
 
 // embedded masks a JSON document in the text.
@@ -243,7 +293,10 @@ func (sc *scanner) name(i int) int {
 		sc.word(word, i, end)
 	}
 	switch word {
-	case "export", "set", "env", "ENV", "ARG", "declare", "const", "let", "var", "setenv", "e", "D":
+	case "set":
+		sc.first = sc.first || strings.Contains(s[max(sc.lineStart, i-maxName):i], "config") // aws configure set name value
+	case "export", "env", "ENV", "ARG", "declare", "const", "let", "var", "setenv", "setx", "SetEnv", "e", "D",
+		"proxy_set_header", "grpc_set_header", "add_header", "fastcgi_param", "uwsgi_param", "http-request", "set-header", "RequestHeader", "Header", "stats":
 	default:
 		sc.first = false
 	}
@@ -291,6 +344,9 @@ func (sc *scanner) word(word string, i, end int) {
 		if sc.command != "" && i > 0 && s[i-1] == '-' && strings.HasPrefix(word, sc.command) && len(word) > len(sc.command) && strings.HasPrefix(sc.command, "p") && (i < 2 || s[i-2] != '-') {
 			sc.emit(i+1, argumentEnd(s, i+1), placeholder) // mysql -psecret
 		}
+		if sc.command == "u" && end < len(s) && s[end] == ':' && i > 0 && s[i-1] == '-' && isFlagStart(s, i) && (word[0] == 'u' || word[0] == 'U') {
+			sc.emit(end+1, argumentEnd(s, end+1), placeholder) // curl -uuser:password
+		}
 		return
 	}
 	from := end
@@ -317,16 +373,15 @@ func (sc *scanner) word(word string, i, end int) {
 			sc.ahead = append(sc.ahead, span{from, to})
 		}
 		return
-	case "mysql", "mysqldump", "mysqladmin", "mariadb", "sshpass", "login":
-		sc.command = "p"
-	case "redis-cli":
-		sc.command = "a"
-	case "ldapsearch", "ldapadd", "ldapmodify", "ldapwhoami":
-		sc.command = "w"
-	case "curl", "wget", "http":
-		sc.command = "u"
-	case "openssl":
-		sc.command = "k"
+	case "by":
+		if strings.Contains(strings.ToLower(s[max(sc.lineStart, i-64):i]), "identified") && (s[from] == '\'' || s[from] == '"') {
+			sc.flagValue(from) // SQL
+			return
+		}
+	default:
+		if flag := commandFlags[word]; flag != "" {
+			sc.command = flag
+		}
 	}
 	if lower == "login" || lower == "machine" {
 		sc.netrc = true
@@ -335,21 +390,64 @@ func (sc *scanner) word(word string, i, end int) {
 	switch {
 	case !dash && lower == "password" && sc.netrc, !dash && sc.first && (lower == "requirepass" || lower == "masterauth" || lower == "auth_pass"):
 		sc.ahead = append(sc.ahead, span{from, argumentEnd(s, from)})
-	case dash && sc.command == "u" && (word == "u" || word == "user" || word == "proxy-user"):
+	case dash && sc.command == "u" && (word == "u" || word == "U" || word == "user" || word == "proxy-user"):
 		if colon := strings.IndexByte(value, ':'); colon > 0 && colon+1 < len(value) && value[colon+1:] != placeholder {
 			sc.ahead = append(sc.ahead, span{from + colon + 1, to})
 		}
 	case dash && word == sc.command:
 		sc.flagValue(from)
 	case dash && sc.command == "p" && word[0] == 'p' && len(word) > 1 && (i < 2 || s[i-2] != '-') && word != "port":
-		if !sc.m.class(word).isSecret() {
+		if !strings.HasPrefix("password", word) && word != "passwd" && word != "pwd" {
 			sc.emit(i+1, end, placeholder)
 		} else {
 			sc.flagValue(from)
 		}
-	case dash && sc.m.class(word).isSecret():
+	case dash && (sc.m.class(word).isSecret() || sc.m.class(word) == weak && weakSecret(value) && strings.ContainsAny(value, "0123456789")):
 		sc.flagValue(from)
+	case !dash:
+		sc.directive(word, from)
 	}
+}
+
+// servers are what nginx passes requests to, as in "proxy_pass http://x".
+var servers = words(`proxy fastcgi uwsgi scgi grpc memcached`)
+
+// directive masks the value that only space divides from its name, as in "bindpw x" of a
+// line of its own, and in PASSWORD 'x' of SQL. Words of a sentence are no such value.
+func (sc *scanner) directive(name string, from int) {
+	s := sc.s
+	c := sc.m.class(name)
+	if c != weak && !c.isSecret() || assigns(s, from) {
+		return
+	}
+	if of, ok := strings.CutSuffix(name, "_pass"); ok && servers[of] {
+		return // nginx's directive
+	}
+	to := argumentEnd(s, from)
+	rest, _, _ := strings.Cut(s[to:min(len(s), to+maxName)], "\n")
+	rest = strings.TrimSpace(rest)
+	if s[from] == '"' || s[from] == '\'' {
+		if to-from > 2 && s[to-1] == s[from] && (c != line || sc.first && strings.Trim(rest, ";") == "") && (c.isSecret() || weakSecret(s[from+1:to-1])) {
+			sc.flagValue(from)
+		}
+		return
+	}
+	if !sc.first {
+		return
+	}
+	value := strings.TrimSuffix(s[from:to], ";")
+	named := strings.ContainsAny(name, "_-.") || c.isSecret() && theVocabularies().harmful[name]
+	switch {
+	case rest != "" && rest[0] != ';' && rest[0] != '#', value == "", shown(value), weakWords[strings.ToLower(value)], isKeyFile(value):
+		return
+	case value[0] == '{' && !strings.Contains(value, "}") || value[0] == '(' || value[0] == '*' || value[len(value)-1] == ')': // code
+		return
+	case strings.IndexByte("=:,.", value[len(value)-1]) >= 0 && describes(strings.TrimRight(value, "=:,.")):
+		return // a sentence, or a name
+	case c == weak && !weakSecret(value), describes(value) && !named && len(s[from:to]) == len(value) && !strings.ContainsAny(value, "0123456789"):
+		return
+	}
+	sc.ahead = append(sc.ahead, span{from, from + len(value)})
 }
 
 // flagValue masks the value of a flag, unless it is another flag.

@@ -56,6 +56,7 @@ var tokenShapes = []tokenShape{
 	{"ops_eyJ", isDashed, 40, 0}, {"r8_", isAlnum, 30, 0}, {"gsk_", isAlnum, 30, 0}, {"xai-", isAlnum, 40, 0}, {"pul-", isHex, 40, 0}, {"secret_", isAlnum, 40, 0}, {"ntn_", isAlnum, 40, 0},
 	{"pat-na1-", isDashed, 30, 0}, {"pat-eu1-", isDashed, 30, 0}, {"shippo_live_", isHex, 30, 0}, {"duffel_live_", isDashed, 30, 0}, {"FLWSECK", isDashed, 20, 0},
 	{"ATATT3", isBase64, 50, 0}, {"ATCTT3", isBase64, 50, 0}, {"ATBB", isAlnum, 28, 0}, {"CCIPAT_", isWord, 20, 0}, {"bkua_", isAlnum, 30, 0}, {"sgp_", isWord, 30, 0}, {"ctx7sk-", isDashed, 20, 0},
+	{"s.", isAlnum, 24, 24}, {"CFPAT-", isDashed, 30, 0}, {"amzn.mws.", isDashed, 30, 0}, {"ABSK", isBase64, 100, 0}, // Vault before 1.10, Contentful, Amazon
 	{"sbp_", isHex, 32, 0}, {"sb_secret_", isDashed, 16, 0}, {"vck_", isAlnum, 24, 0}, {"rnd_", isAlnum, 28, 0}, {"rpa_", isAlnum, 30, 0},
 }
 
@@ -122,6 +123,60 @@ func webTokenEnd(s string, from int) int {
 		return 0
 	}
 	return end
+}
+
+// passwordHashEnd returns where the hash of a password ends that begins with the $ at from,
+// as crypt(3) and Argon2 write it: $6$salt$hash. It returns 0 if there is none.
+func passwordHashEnd(s string, from int) int {
+	id := from + 1
+	for id < len(s) && id-from < 20 && (isDashed(s[id])) {
+		id++
+	}
+	if id == from+1 || id == len(s) || s[id] != '$' {
+		return 0
+	}
+	switch name := strings.TrimRight(s[from+1:id], "abdixy0123456789"); name {
+	case "", "apr", "g", "argon", "argon2", "scrypt", "pbkdf2-sha", "pbkdf", "pbkdf2", "sha", "md", "bcrypt-sha":
+	default:
+		return 0
+	}
+	end, parts := id, 0
+	for end < len(s) && (isBase64(s[end]) || strings.IndexByte("$.=,", s[end]) >= 0) {
+		if s[end] == '$' {
+			parts++
+		}
+		end++
+	}
+	if parts < 2 || end-id < 24 {
+		return 0
+	}
+	return end
+}
+
+// schemeHash returns where the hash is in {SSHA}hash, as LDAP writes it, whose brace is at
+// from; nothing if there is none.
+func schemeHash(s string, from int) (begin, end int) {
+	begin = from + 1
+	for begin < len(s) && begin-from < 20 && (isUpperDigit(s[begin]) || s[begin] == '-') {
+		begin++
+	}
+	if begin == len(s) || s[begin] != '}' {
+		return 0, 0
+	}
+	switch strings.TrimRight(s[from+1:begin], "-0123456789") {
+	case "SSHA", "SHA", "SMD", "MD", "CRYPT", "PBKDF", "ARGON":
+	default:
+		return 0, 0
+	}
+	begin++
+	end = begin
+	for end < len(s) && (isBase64(s[end]) || strings.IndexByte("$.=,", s[end]) >= 0) {
+		end++
+	}
+	if end-begin < 8 {
+		return 0, 0
+	}
+	return begin, end
 }
 
 // botTokenEnd finds Telegram's bot tokens, 123456789:AA…, with 35 characters after the

@@ -56,10 +56,24 @@ found:
 	case slash >= 0 && slash < at:
 		return 0, 0, false
 	}
+	if name := s[begin:at]; name != placeholder && begin < at && tokenIsUser(s[:colon]) {
+		return begin, at, true
+	}
 	if name := s[begin:at]; len(name) >= 20 && strings.ContainsAny(name, "0123456789") && !strings.ContainsAny(name, ":.") {
 		return begin, at, true // a token for a user
 	}
 	return 0, 0, false
+}
+
+// tokenIsUser reports whether what stands alone before the @ is a secret in URLs with the
+// scheme that before ends in.
+func tokenIsUser(before string) bool {
+	for _, scheme := range []string{"redis", "rediss", "nats"} {
+		if rest, ok := strings.CutSuffix(before, scheme); ok && (rest == "" || !isWord(rest[len(rest)-1])) {
+			return true
+		}
+	}
+	return false
 }
 
 func isPort(s string) bool { return len(s) <= 5 && isDigits(s) }
@@ -96,6 +110,15 @@ func webhookSecret(s string, from int) (begin, to int, ok bool) {
 	return 0, 0, false
 }
 
+// atFollows reports whether a word begins at from that an @ follows.
+func atFollows(s string, from int) bool {
+	end := from
+	for end < len(s) && end-from < maxName && s[end] > ' ' && strings.IndexByte("@/:,;\"'<>", s[end]) < 0 {
+		end++
+	}
+	return end < len(s) && s[end] == '@'
+}
+
 // dsnSecret finds the password before the @ at at: user:password@tcp(host), how Go's
 // SQL drivers write it, or user:password@host. It looks back to from at most.
 func dsnSecret(s string, from, at int) (begin, to int, ok bool) {
@@ -115,6 +138,9 @@ func dsnSecret(s string, from, at int) (begin, to int, ok bool) {
 	}
 	if strings.ContainsAny(user, "/<(") || from+colon+1 == at {
 		return 0, 0, false
+	}
+	if len(rest) > 1 && rest[0] == '/' && isLetter(rest[1]) { // user:password@/database
+		return from + colon + 1, at, true
 	}
 	end := 0
 	for end < len(rest) && end < 300 && (isDotted(rest[end])) {

@@ -154,3 +154,28 @@ func isDuration(v string) bool {
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 func isWord(c byte) bool   { return isLetter(c) || isDigit(c) || c == '_' }
+
+// isKeyName reports whether a name ends in "key" and says which, whatever key that is.
+func isKeyName(name string) bool {
+	name = strings.ToLower(name)
+	return len(name) > len("key") && strings.HasSuffix(name, "key") && !strings.Contains(name, "pub")
+}
+
+// isGenerated reports whether a value looks like the output of a random generator: letters
+// and digits in turns, without an end.
+func isGenerated(value string) bool {
+	if len(value) < 16 || len(value) > 1024 {
+		return false
+	}
+	turns, digit := 0, false
+	for i := range len(value) {
+		c := value[i]
+		if !isBase64(c) && c != '=' {
+			return false
+		}
+		if d := isDigit(c); d != digit {
+			turns, digit = turns+1, d
+		}
+	}
+	return turns >= 6
+}

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -77,6 +80,9 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 	if a.tokenFile != "" {
 		token, err := readArgument(cmd.Context(), a.tokenFile, maxToken)
 		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) && !namesPlace(a.tokenFile) { // perhaps the token itself, which no error shows
+				return nil, errors.New("read token: no file has the name that --token-file gives, valid: the name of a file, not the token itself")
+			}
 			return nil, fmt.Errorf("read token: %w", err)
 		}
 		if c.token = strings.TrimSpace(string(token)); c.token == "" {
@@ -84,6 +90,16 @@ func (a *adminFlags) client(cmd *cobra.Command) (*adminClient, error) {
 		}
 	}
 	return c, nil
+}
+
+// namesPlace reports whether a path has a folder in it that is there.
+func namesPlace(path string) bool {
+	folder, _ := filepath.Split(path)
+	if folder == "" {
+		return false
+	}
+	info, err := os.Stat(folder)
+	return err == nil && info.IsDir()
 }
 
 // newHTTPClient returns a client that follows no redirect: where it leads is not where the

@@ -53,6 +53,15 @@ func TestFilesThatAreNoneAreNamed(t *testing.T) {
 			failsWith(t, append(args, "--admin", "127.0.0.1:1", "--token-file", path), "read token: ", words, path)
 		}
 	}
+	// The token itself instead of a file with it.
+	for _, token := range []string{"s3cretT0ken", "s3cret/T0ken+abc="} {
+		for _, args := range adminCommands {
+			run := start(context.Background(), append(args, "--admin", "127.0.0.1:1", "--token-file", token)...)
+			if code := <-run.code; code != 3 || strings.Contains(run.stderr.String(), token) || !strings.Contains(run.stderr.String(), "not the token itself") {
+				t.Errorf("%q: exit code %d, %s", args, code, run.stderr)
+			}
+		}
+	}
 	// A dump directory with a link to a pipe in it.
 	dump := t.TempDir()
 	if err := os.Symlink(pipe, filepath.Join(dump, layout.FlowLog)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -228,14 +229,14 @@ func nonLocal(req *http.Request) (why string) {
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return req.RemoteAddr
 	}
-	if host := hostName(req.Host); host != "localhost" && host != "" {
+	if host := strings.TrimSuffix(hostName(req.Host), "."); host != "localhost" && host != "" {
 		a, err := netip.ParseAddr(host)
 		if err != nil || !a.Unmap().IsLoopback() {
 			return fmt.Sprintf("one that asks the host %q", req.Host)
 		}
 	}
-	for _, name := range nonLocalHeaders {
-		if len(req.Header.Values(name)) > 0 {
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		if passedOn(name) {
 			return "through a browser or proxy, as the header " + name + " shows"
 		}
 	}
@@ -245,9 +246,20 @@ func nonLocal(req *http.Request) (why string) {
 	return ""
 }
 
-// nonLocalHeaders are headers that browsers send for a page, and that proxies on this
-// host add to requests that they pass on.
-var nonLocalHeaders = [...]string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
+// passedOn reports whether a header is one that browsers send for a page, or that proxies
+// on this host add to requests that they pass on. The name is in canonical form.
+func passedOn(name string) bool {
+	switch name {
+	case "Origin", "Forwarded", "Via", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip":
+		return true
+	}
+	for _, prefix := range []string{"X-Forwarded-", "X-Real-", "X-Original-", "X-Envoy-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
 
 // allow reports whether the request's method is one of methods and nothing says that it
 // comes from a page of another site. If not, it has answered the request.

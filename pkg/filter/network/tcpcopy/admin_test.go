@@ -269,6 +269,13 @@ func TestOnlyLocalCallersMayChangeState(t *testing.T) {
 		"X-Forwarded-Host":       {header("X-Forwarded-Host"), false, "X-Forwarded-Host"},
 		"X-Real-IP":              {header("X-Real-IP"), false, "X-Real-Ip"},
 		"Via":                    {header("Via"), false, "Via"},
+		"X-Forwarded-Proto":      {header("X-Forwarded-Proto"), false, "X-Forwarded-Proto"},
+		"Envoy":                  {header("x-envoy-external-address"), false, "X-Envoy-External-Address"},
+		"True-Client-IP":         {header("True-Client-IP"), false, "True-Client-Ip"},
+		"a WebSocket":            {header("Sec-WebSocket-Key"), false, "Sec-Fetch-Site"},
+		"prefetched":             {header("Sec-Purpose"), false, "Sec-Fetch-Site"},
+		"the root's localhost":   {hostName("localhost.:34901"), true, ""},
+		"a forged name, rooted":  {hostName("localhost.evil.example."), false, "evil.example"},
 	} {
 		for target, method := range map[string]string{"/api/v1/tcpcopy/config?layer=app": "PUT", "/api/v1/tcpcopy/window": "DELETE", "/api/v1/tcpcopy/window?seconds=x": "POST"} {
 			code, answer, _ := h.request(a, method, target, goodConfig, c.change)

@@ -61,8 +61,8 @@ func saysHeader(name, value string) string {
 // byBrowser reports whether the request has what browsers send and a page cannot keep them
 // from sending.
 func byBrowser(req *http.Request) bool {
-	for _, name := range []string{"Sec-Fetch-Site", "Sec-Ch-Ua", "Upgrade-Insecure-Requests"} {
-		if len(req.Header.Values(name)) > 0 {
+	for name := range req.Header {
+		if strings.HasPrefix(name, "Sec-") || name == "Upgrade-Insecure-Requests" {
 			return true
 		}
 	}
