@@ -85,7 +85,10 @@ func TestAWindowThatIsCanceledWhileItOpensLeavesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHanging(t, "pcapng")
-			complete(t, h.window(func() {}))
+			complete(t, h.window(func() {
+				enough := h.clients.messages() + 10
+				eventually(t, "something is recorded", func() bool { return h.clients.messages() >= enough })
+			}))
 			eventually(t, "the window's snapshots are written", func() bool {
 				return endsInNewline(t, h.dump, layout.EffectiveConfigs) && endsInNewline(t, h.dump, layout.StaticConfigs)
 			})

@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"mosn.io/tcpcopy/internal/grpcecho"
@@ -112,6 +114,66 @@ func (m *mosn) portraysFlights(address string, all ...flightOf) {
 		flight := headers["X-Flight"] + headers["x-flight"] // names as the protocol's codec has them
 		if field[1] != want.window || field[2] != "RPC" || field[3] != port || flight != want.flight {
 			t.Errorf("portrait %q, want one of %s in window %s on port %s", lines[i], want.flight, want.window, port)
+		}
+	}
+}
+
+// The port of a portrait is that of the listener that the request came to, or its Unix
+// socket's path, as in the records of the listener.
+func TestAPortraitHasThePortOfItsListener(t *testing.T) {
+	t.Parallel()
+	base := newBase(t)
+	grpcServer := mosnproc.Filter{Type: "grpc", Config: block{"server_name": grpcecho.ServerName}}
+	listener := func(name, network, address string, behind mosnproc.Filter) mosnproc.Listener {
+		l := mosnproc.NewListener(name, address, recorder(base), behind)
+		l.Network = network
+		l.Streams = []mosnproc.Filter{{Type: "tcpcopy_portrait", Config: block{"business_type": name}}}
+		return l
+	}
+	all := []mosnproc.Listener{
+		listener("grpc1", "tcp", freeAddress(t), grpcServer),
+		listener("grpc2", "tcp", freeAddress(t), grpcServer),
+		listener("grpc-unix", "unix", filepath.Join(base, "g.sock"), grpcServer),
+		listener("http1", "tcp", freeAddress(t), mosnproc.Proxy("Http1")),
+		listener("http2", "tcp", freeAddress(t), mosnproc.Proxy("Http1")),
+		listener("http-unix", "unix", filepath.Join(base, "h.sock"), mosnproc.Proxy("Http1")),
+	}
+	m := start(t, base, configOf(httpUpstream(t), all...))
+	w := m.window(func() {
+		for _, l := range all {
+			if strings.HasPrefix(l.Name, "http") {
+				client := newHTTPClient(l.Network, l.Address)
+				if err := client.post(deadline(t), "http://tower/", []byte("request to land"), nil); err != nil {
+					t.Error(err)
+				}
+				client.CloseIdleConnections()
+				continue
+			}
+			target := l.Address
+			if l.Network == "unix" {
+				target = "unix:" + target
+			}
+			conn, err := grpc.DialContext(deadline(t), target, grpc.WithInsecure(), grpc.WithBlock())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := grpcecho.Echo(deadline(t), conn, []byte("request to land")); err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		}
+	})
+	text := string(mustRead(t, filepath.Join(m.dump, "dump_portrait_data.log")))
+	if n := strings.Count(text, "\n"); n != len(all) {
+		t.Errorf("%d portraits, want %d", n, len(all))
+	}
+	for _, l := range all {
+		port := l.Address
+		if l.Network == "tcp" {
+			port = portOf(l.Address)
+		}
+		if want := fmt.Sprintf("[%s][%s][%s]{", w.Window, l.Name, port); !strings.Contains(text, want) {
+			t.Errorf("no portrait begins with %s:\n%s", want, text)
 		}
 	}
 }

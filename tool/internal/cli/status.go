@@ -211,8 +211,10 @@ func (t *tool) printStatus(o *output, s *status) error {
 	default:
 		line("guard", "lets nothing be recorded: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
 	}
-	if s.Guard.Downs > 0 {
-		line("", "it has gone down %d times", s.Guard.Downs)
+	if n := s.Guard.Downs; n == 1 {
+		line("", "it has gone down once")
+	} else if n > 1 {
+		line("", "it has gone down %d times", n)
 	}
 	buffer := fmt.Sprintf("%s of %s in use", size(s.Buffer.Used), size(s.Buffer.Size))
 	if w := s.Buffer.Window; w > 0 && w < s.Buffer.Size {

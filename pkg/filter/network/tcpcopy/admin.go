@@ -49,7 +49,11 @@ func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodPut) || !a.authorized(w, req) {
 		return
 	}
-	layer := model.Layer(req.URL.Query().Get("layer"))
+	query, ok := queryOf(w, req)
+	if !ok {
+		return
+	}
+	layer := model.Layer(strings.Join(query["layer"], ","))
 	if layer != model.LayerApp && layer != model.LayerGlobal {
 		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "layer", Value: string(layer), Valid: "app, global"})
 		return
@@ -92,14 +96,18 @@ func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"window": closed.ID, "closed": closed.Closes})
 		return
 	}
-	text := req.URL.Query().Get("seconds")
+	query, ok := queryOf(w, req)
+	if !ok {
+		return
+	}
+	text := strings.Join(query["seconds"], ",")
 	seconds, err := strconv.Atoi(text)
 	if limit := int(strategy.MaxManual / time.Second); err != nil || seconds < 1 || seconds > limit {
 		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "seconds", Value: text, Valid: fmt.Sprintf("1 … %d", limit)})
 		return
 	}
 	open := a.recorder.controller.OpenManual
-	unguarded, err := guardOff(req.URL.Query())
+	unguarded, err := guardOff(query)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
@@ -122,6 +130,16 @@ func (a *admin) window(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	reply(w, http.StatusOK, answer)
+}
+
+// queryOf returns the parameters of the request. Where they cannot be read, it has
+// answered the request and returns false; URL.Query would leave those parameters out.
+func queryOf(w http.ResponseWriter, req *http.Request) (url.Values, bool) {
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("query: %w", err))
+	}
+	return query, err == nil
 }
 
 // guardOff reports whether the request insists on a window whatever the guard says.

@@ -11,9 +11,9 @@ import (
 	v2 "mosn.io/mosn/pkg/config/v2"
 )
 
-// clients are the open connections of the listeners that answer gRPC calls themselves and
-// have portraits. MOSN's gRPC server (pkg/filter/network/grpc/factory.go) gives a stream
-// filter no variables, so that a portrait's port is found through the call's connection:
+// clients are the open connections of the listeners that answer gRPC calls themselves.
+// MOSN's gRPC server (pkg/filter/network/grpc/factory.go) gives stream filters and
+// handlers no variables, so that a portrait's port is found through the call's connection:
 // the server has the very address that MOSN's connection has. Safe for concurrent use; the
 // zero value is ready.
 type clients struct {
@@ -37,15 +37,11 @@ func (c *clients) port(ctx context.Context) string {
 	return ""
 }
 
-// portraysGRPC reports whether the listener answers gRPC calls itself and uploads their
-// headers as portraits.
-func portraysGRPC(ln *v2.Listener) bool {
-	named := func(name string) func(v2.Filter) bool {
-		return func(f v2.Filter) bool { return f.Type == name }
-	}
+// answersGRPC reports whether the listener answers gRPC calls itself.
+func answersGRPC(ln *v2.Listener) bool {
 	for _, chain := range ln.FilterChains {
-		if slices.ContainsFunc(chain.Filters, named(v2.GRPC_NETWORK_FILTER)) {
-			return slices.ContainsFunc(ln.StreamFilters, named(portraitFilterType))
+		if slices.ContainsFunc(chain.Filters, func(f v2.Filter) bool { return f.Type == v2.GRPC_NETWORK_FILTER }) {
+			return true
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package tcpcopy
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +93,7 @@ func TestAHostWithoutInitStillRecords(t *testing.T) {
 	if c := h.connections()[0]; c.Port != "2045" {
 		t.Errorf("connection %+v", c)
 	}
-	if err := f.(*factory).Init("no listener"); err == nil || !strings.Contains(err.Error(), "string") {
+	if err := f.(*factory).Init("no listener"); !errors.Is(err, ErrInvalidConfig) || !strings.Contains(err.Error(), "string") {
 		t.Errorf("Init with text: %v", err)
 	}
 }

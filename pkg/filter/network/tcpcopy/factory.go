@@ -2,6 +2,7 @@ package tcpcopy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -25,9 +26,13 @@ type factory struct {
 
 	mu       sync.Mutex     // guards the rest
 	tried    bool           // bind has been called
-	grpc     bool           // portraysGRPC of the listener
+	grpc     bool           // answersGRPC of the listener
 	listener *boundListener // nil before bind, and if the listener was refused
 }
+
+// ErrInvalidConfig is the error of a factory's Init that is given anything but a
+// listener. Layotto's filter has it under this name.
+var ErrInvalidConfig = errors.New("invalid config for tcpcopy")
 
 var (
 	_ api.NetworkFilterChainFactory = (*factory)(nil)
@@ -50,10 +55,10 @@ func newFactory(r *recorder, config map[string]any) (api.NetworkFilterChainFacto
 func (f *factory) Init(param any) error {
 	ln, ok := param.(*v2.Listener)
 	if !ok {
-		return fmt.Errorf("tcpcopy: Init with %T, valid: *v2.Listener", param)
+		return fmt.Errorf("%w: Init with %T, valid: *v2.Listener", ErrInvalidConfig, param)
 	}
 	f.mu.Lock()
-	f.grpc = portraysGRPC(ln)
+	f.grpc = answersGRPC(ln)
 	f.mu.Unlock()
 	return f.bind(ln.Name, portOf(ln))
 }
@@ -72,7 +77,7 @@ func (f *factory) bind(name, port string) error {
 	return err
 }
 
-// bound returns the listener, nil if it was refused, and portraysGRPC of it. tried is
+// bound returns the listener, nil if it was refused, and answersGRPC of it. tried is
 // false before bind.
 func (f *factory) bound() (l *boundListener, grpc, tried bool) {
 	f.mu.Lock()
@@ -109,12 +114,8 @@ func (c *scope) wants(ctx context.Context) bool {
 	if len(c.peers) == 0 {
 		return true
 	}
-	value, err := variable.Get(ctx, types.VariableConnection)
-	if err != nil {
-		return false
-	}
-	conn, ok := value.(api.Connection)
-	return ok && c.includes(addressOf(conn.RemoteAddr()).Addr())
+	conn := contextConnection(ctx)
+	return conn != nil && c.includes(addressOf(conn.RemoteAddr()).Addr())
 }
 
 // includes reports whether a client's address is in one of the networks.
@@ -152,11 +153,26 @@ func contextText(ctx context.Context, v variable.Variable) string {
 	return ""
 }
 
-// contextPort returns the listener's port, "" where MOSN has none: the listener
-// of a Unix socket has 0 there.
+// contextPort returns the listener's port, or its Unix socket's path, for which MOSN has
+// the port 0; "" where ctx has neither.
 func contextPort(ctx context.Context) string {
 	if port := contextText(ctx, types.VariableListenerPort); port != "0" {
 		return port
 	}
+	if conn := contextConnection(ctx); conn != nil {
+		if a, ok := conn.LocalAddr().(*net.UnixAddr); ok {
+			return a.Name
+		}
+	}
 	return ""
+}
+
+// contextConnection returns the connection of MOSN's context, nil without one.
+func contextConnection(ctx context.Context) api.Connection {
+	value, err := variable.Get(ctx, types.VariableConnection)
+	if err != nil {
+		return nil
+	}
+	conn, _ := value.(api.Connection)
+	return conn
 }

@@ -29,6 +29,7 @@ type filter struct {
 	read    atomic.Uint64 // bytes that the connection has read
 	offered uint64        // of those, bytes that OnData has had; only the read loop uses it
 	sent    atomic.Uint64 // bytes that the connection has sent
+	written atomic.Uint64 // offset of the end of the last write in a window
 	closed  atomic.Bool   // OnEvent has had the close event
 }
 
@@ -143,6 +144,7 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	}
 	if n > 0 {
 		before := record.PerDirection{In: f.earlier(w, &f.read), Out: f.sent.Load()}
+		f.written.Store(before.Out + uint64(n))
 		sessionOf(w).Data(&f.self, record.Out, before, pieces, n)
 	}
 }
@@ -159,7 +161,14 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 	f.recorder.connections.Add(-1)
 	if w := f.gate.Open(); w != nil {
 		totals := record.PerDirection{In: f.read.Load(), Out: f.sent.Load()}
-		sessionOf(w).End(&f.self, record.CloseReason(event), totals)
+		reason := record.CloseReason(event)
+		if reason == record.CloseLocal && f.recorder.upgrading.Load() && f.written.Load() > totals.Out {
+			// The last write was not sent by this process, which is being replaced: the
+			// connection has moved. MOSN does not say so, and closes what is left of it
+			// here, as its gRPC server does at the end of its graceful timeout.
+			reason = record.CloseMoved
+		}
+		sessionOf(w).End(&f.self, reason, totals)
 	}
 }
 

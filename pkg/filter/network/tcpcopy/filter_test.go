@@ -288,3 +288,40 @@ func TestAConnectionIsDescribedByItsAddresses(t *testing.T) {
 		})
 	}
 }
+
+// In a hot upgrade MOSN closes connections that it has handed over as if they had ended.
+// They are told by a write that this process has not sent itself.
+func TestAConnectionThatMovedIsNotClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		upgrading, passedOn bool
+		event               api.ConnectionEvent
+		reason              string
+	}{
+		"passed on":               {true, true, api.LocalClose, "moved"},
+		"nothing passed on":       {true, false, api.LocalClose, "LocalClose"},
+		"the client has gone":     {true, true, api.RemoteClose, "RemoteClose"},
+		"a slow client, no other": {false, true, api.LocalClose, "LocalClose"},
+	} {
+		h := newHarness(t, both)
+		h.recorder.upgrading.Store(c.upgrading)
+		conn := h.connect(h.factory)
+		conn.send("before the window")
+		h.window(func() {
+			conn.receive("question")
+			conn.send("answer")
+			if c.passedOn {
+				conn.offer("late")
+			}
+			conn.end(c.event)
+		})
+		closed := h.connections()[0].Closed
+		want := uint64(len("before the window") + len("answer"))
+		if c.passedOn && c.reason != "moved" {
+			want += uint64(len("late")) // it was on its way
+		}
+		if closed == nil || closed.Reason != c.reason || closed.TotalOut != want {
+			t.Errorf("%s: close event %+v, want %s and %d bytes", name, closed, c.reason, want)
+		}
+		h.recorder.close(false)
+	}
+}

@@ -19,6 +19,7 @@ import (
 var (
 	_ func(map[string]any) (api.NetworkFilterChainFactory, error) = tcpcopy.CreateTcpcopyFactory
 	_ func(_type.BusinessType, any, context.Context) bool         = tcpcopy.UploadPortraitData
+	_ error                                                       = tcpcopy.ErrInvalidConfig
 
 	_ func() bool       = strategy.IsAvaliable
 	_ func(string) bool = strategy.UpdateAppDumpConfig

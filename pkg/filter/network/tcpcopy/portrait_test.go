@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/peer"
+
 	"mosn.io/api"
+	v2 "mosn.io/mosn/pkg/config/v2"
 	"mosn.io/mosn/pkg/protocol"
 	"mosn.io/mosn/pkg/types"
 	"mosn.io/pkg/variable"
@@ -48,6 +52,13 @@ func streamContext(port int) context.Context {
 	return ctx
 }
 
+// unixContext is MOSN's context of a stream that came over a Unix socket.
+func unixContext(path string) context.Context {
+	ctx := streamContext(0)
+	_ = variable.Set(ctx, types.VariableConnection, api.Connection(&fakeConn{local: &net.UnixAddr{Name: path, Net: "unix"}}))
+	return ctx
+}
+
 type panickingMarshaler struct{}
 
 func (panickingMarshaler) MarshalJSON() ([]byte, error) { panic("no JSON") }
@@ -66,7 +77,8 @@ func TestPortraitsAreRendered(t *testing.T) {
 		"nothing":        {nil, streamContext(2045), `[RPC][2045]null`},
 		"no context":     {1, nil, `[RPC][]1`},
 		"a bare context": {1, context.Background(), `[RPC][]1`},
-		"a Unix socket":  {1, streamContext(0), `[RPC][]1`},
+		"a Unix socket":  {1, unixContext("/run/a.sock"), `[RPC][/run/a.sock]1`},
+		"no port":        {1, streamContext(0), `[RPC][]1`},
 		"raw lines":      {json.RawMessage("{\n \"a\":\r\n 1}\n"), nil, `[RPC][]{"a":1}`},
 		"raw nonsense":   {json.RawMessage("{"), nil, ""},
 		"no JSON":        {func() {}, nil, ""},
@@ -143,6 +155,29 @@ func TestARequestHasOnePortraitWhateverPhasesItHas(t *testing.T) {
 	h.window(func() { receive(both, 1, "the request has had its turn") })
 	h.window(func() { receive(second, 1, "gRPC") })
 	if got, want := h.portraits(), []string{`[RPC][80]{"a":"gRPC"}`}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A gRPC handler has no variables of MOSN in its context, but the address of its client.
+func TestAGRPCHandlerUploadsWithItsListenersPort(t *testing.T) {
+	h := newHarness(t, object{})
+	f, err := newFactory(h.recorder, h.into(object{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := &v2.Listener{Addr: &net.TCPAddr{Port: 34904}}
+	ln.Name = "api"
+	ln.FilterChains = []v2.FilterChain{{FilterChainConfig: v2.FilterChainConfig{Filters: []v2.Filter{{Type: filterType}, {Type: v2.GRPC_NETWORK_FILTER}}}}}
+	if err := f.(*factory).Init(ln); err != nil {
+		t.Fatal(err)
+	}
+	c := h.connect(f)
+	ctx := peer.NewContext(context.Background(), &peer.Peer{Addr: c.remote})
+	h.window(func() { h.recorder.uploadPortrait("OPEN", 1, ctx) })
+	c.end(api.RemoteClose)
+	h.window(func() { h.recorder.uploadPortrait("CLOSED", 1, ctx) })
+	if got, want := h.portraits(), []string{"[OPEN][34904]1", "[CLOSED][]1"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -60,6 +60,7 @@ type recorder struct {
 	panicked   sync.Map                        // key: where; the log has an alert of a panic there
 	warned     atomic.Pointer[strategy.Window] // the last window in which a refused portrait was logged
 	clients    clients
+	upgrading  atomic.Bool // a successor is taking the connections over
 	meters     *meters
 	publishing sync.Once
 	retiring   sync.WaitGroup // the goroutines that close stores which have been replaced

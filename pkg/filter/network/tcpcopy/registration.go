@@ -52,20 +52,19 @@ func init() {
 	}); err != nil {
 		log.StartLogger.Errorf(logPrefix+"extends block: %v", err)
 	}
-	var upgrading atomic.Bool // states change in several of MOSN's goroutines
 	stagemanager.RegisterOnStateChanged(func(s stagemanager.State) {
 		switch s {
 		case stagemanager.StartingNewServer:
 			succeeded.Store(true)
 		case stagemanager.Upgrading:
 			succeeded.Store(true)
-			upgrading.Store(true)
+			process.upgrading.Store(true)
 		case stagemanager.Running: // again: the upgrade has failed
 			succeeded.Store(false)
-			upgrading.Store(false)
+			process.upgrading.Store(false)
 		case stagemanager.AfterStop:
 			// The listeners are closed by then (pkg/stagemanager/stage_manager.go).
-			process.close(upgrading.Load())
+			process.close(process.upgrading.Load())
 		}
 	})
 }
