@@ -51,7 +51,7 @@ type exportFlow struct {
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), waiting: map[*exportFlow]bool{}}
+	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), pairs: newAddressPairs(), waiting: map[*exportFlow]bool{}}
 	e.buf = pcapng.AppendHead(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
