@@ -122,6 +122,9 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 // pass writes what is new in a record of data or a gap, and the gap before it that no
 // record mentions.
 func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
+	if r.Length == 0 && f.Network != "udp" {
+		return // no packet shows it, nor where its direction begins
+	}
 	next := r.Offset
 	if f.known[r.Direction] {
 		next = f.Next.Of(r.Direction)

@@ -242,6 +242,12 @@ func TestLogsAreInTheOrderOfTheirContent(t *testing.T) {
 		"a name of MOSN's roller": {map[string]string{
 			now + ".2026-10-25_03": meta(90, windowA, 0, "1"), now + ".2026-10-25_04": meta(91, windowA, 1, "2"), now: meta(92, windowA, 2, "3"),
 		}, nil, "is not known"},
+		"lines without offsets through the repeated hour, in one window": {map[string]string{
+			archive(5): hex(-10, windowA, "1"), archive(10): hex(5, windowA, "2"), now: hex(10, windowA, "3"),
+		}, nil, "is not known"},
+		"numbers of logrotate through the repeated hour": {map[string]string{
+			now + ".2": hex(-10, windowA, "1"), now + ".1": hex(5, windowA, "2"), now: hex(10, windowA, "3"),
+		}, nil, "is not known"},
 		"archives of one second, whose lines are a little out of order": {map[string]string{
 			"dump_tcp_copy-2026-10-25T04-31-02.100.log": "2026-10-25 04:31:02,120 [INFO] [" + windowA + "][8080]31\n",
 			"dump_tcp_copy-2026-10-25T04-31-02.200.log": "2026-10-25 04:31:02,110 [INFO] [" + windowA + "][8080]32\n",

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -84,11 +85,12 @@ func (z *lineTimes) sort(paths []string) []string {
 
 // sortByTime moves those that begin well before others in front of them. Where their
 // first lines are as near to each other as lines of different workers can be, the order
-// by name stays: the names of archives that were rotated in one second are in order.
+// by name stays: the names of archives that were rotated in one second are in order. So
+// are the numbers of logrotate always.
 func sortByTime(archives []*logSample) {
 	for i, s := range archives {
 		j := i
-		for j > 0 && archives[j-1].first.After(s.first.Add(slack)) {
+		for j > 0 && archives[j-1].first.After(s.first.Add(slack)) && !(layout.InOrderByName(archives[j-1].path) && layout.InOrderByName(s.path)) {
 			j--
 		}
 		copy(archives[j+1:i+1], archives[j:i])
@@ -255,6 +257,35 @@ func (z *lineTimes) after(samples []*logSample) map[*logSample][]*logSample {
 			if parts[i].offset > parts[i-1].offset {
 				after[parts[i-1].of] = append(after[parts[i-1].of], parts[i].of)
 			}
+		}
+	}
+	// By the time of the rotation, which the recorder gives an archive as its name and at
+	// which the next file begins, where only one does.
+	type rotated struct{ archive, next *logSample }
+	var rotations []rotated
+	nexts := map[*logSample]int{}
+	begin := slices.DeleteFunc(slices.Clone(samples), func(s *logSample) bool { return s.first.IsZero() })
+	slices.SortStableFunc(begin, func(a, b *logSample) int { return a.first.Compare(b.first) })
+	for _, a := range samples {
+		at, ok := layout.ParseArchive(filepath.Base(layout.TrimGzip(a.path)), layout.FlowLog)
+		if !ok {
+			continue
+		}
+		year, month, day := at.Date()
+		wall := time.Date(year, month, day, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
+		i := sort.Search(len(begin), func(i int) bool { return !begin[i].first.Before(wall.Add(-slack)) })
+		j := i
+		for j < len(begin) && j < i+2 && !begin[j].first.After(wall.Add(slack)) {
+			j++
+		}
+		if j == i+1 && begin[i] != a {
+			rotations = append(rotations, rotated{a, begin[i]})
+			nexts[begin[i]]++
+		}
+	}
+	for _, r := range rotations {
+		if nexts[r.next] == 1 {
+			after[r.archive] = append(after[r.archive], r.next)
 		}
 	}
 	// By the index, where the windows of two files do not overlap.
