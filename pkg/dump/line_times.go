@@ -29,13 +29,14 @@ type lineTimes struct {
 	walls   [2]time.Time // the first and the last local time that sampling has found for the window; zero where it has none
 	sampled map[string][2]time.Time
 
-	wall    time.Time     // of the last line, in whole seconds
-	offset  time.Duration // of the last line
-	last    time.Time     // instant of the last line; zero before the first
-	sure    bool          // the index has confirmed an offset
-	changes bool          // no offset is possible for all of the window
-	assumed bool          // the offset of a line since the last confirmation was one of several
-	chosen  bool          // the last line is of the same window, and its offset was one of several
+	wall     time.Time     // of the last line, in whole seconds
+	offset   time.Duration // of the last line
+	last     time.Time     // instant of the last line; zero before the first
+	sure     bool          // the index has confirmed an offset
+	narrowed bool          // others were possible for the last line, but not for all of its window
+	changes  bool          // no offset is possible for all of the window
+	assumed  bool          // the offset of a line since the last confirmation was one of several
+	chosen   bool          // the last line is of the same window
 
 	unindexed, ambiguous, outside bool // was remarked on
 }
@@ -130,10 +131,12 @@ func (z *lineTimes) choose(wall time.Time) time.Duration {
 	case 0:
 		return z.guess(wall, ofZone)
 	case 1:
-		if z.assumed && possible[0] != z.offset {
+		// It was the same in this window before, or so it seemed, or the lines go back.
+		differs := possible[0] != z.offset && (z.assumed || z.narrowed && z.sure)
+		if differs || z.chosen && z.isBack(wall, possible[0]) {
 			z.remarkChange()
 		}
-		z.sure, z.assumed = true, false
+		z.sure, z.assumed, z.chosen = true, false, true
 		return possible[0]
 	}
 	if !z.sure && !z.ambiguous {
@@ -200,6 +203,7 @@ func (z *lineTimes) possible(wall time.Time) (offsets []time.Duration) {
 		}
 	}
 	z.changes = len(all) == 0 && len(offsets) > 1 && !z.walls[0].IsZero()
+	z.narrowed = len(all) > 0 && len(all) < len(offsets)
 	if len(all) == 0 {
 		return offsets
 	}
