@@ -51,7 +51,7 @@ type exportFlow struct {
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), waiting: map[*exportFlow]bool{}}
+	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), pairs: newAddressPairs(), waiting: map[*exportFlow]bool{}}
 	e.buf = pcapng.AppendHead(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
@@ -122,6 +122,9 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 // pass writes what is new in a record of data or a gap, and the gap before it that no
 // record mentions.
 func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
+	if r.Length == 0 && f.Network != "udp" {
+		return // no packet shows it, nor where its direction begins
+	}
 	next := r.Offset
 	if f.known[r.Direction] {
 		next = f.Next.Of(r.Direction)

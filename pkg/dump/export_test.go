@@ -68,7 +68,7 @@ func TestTsharkReadsWhatIsExportedFromLines(t *testing.T) {
 				lines = encoder.Open(lines, now, f)
 			}
 			for dir := range record.Direction(2) {
-				data := bytes.Repeat([]byte{byte(i), byte(round), byte(dir)}, 1+i*700)
+				data := bytes.Repeat([]byte{byte(i), byte(round), byte(dir)}, 1+i*90)
 				lines = encoder.Data(lines, now, f, dir, uint64(len(sent[i][dir])), data)
 				sent[i][dir] = append(sent[i][dir], data...)
 			}

@@ -35,6 +35,12 @@ func newStreamWindow(key windowKey) *streamWindow {
 	return &streamWindow{key: key, index: map[uint64]uint64{}}
 }
 
+// has reports whether a connection is one of the window's process.
+func (w *streamWindow) has(conn string) bool {
+	n := len(w.key.run)
+	return len(conn) > n && conn[n] == '-' && conn[:n] == w.key.run
+}
+
 // slot returns the slot of a connection by its number.
 func (w *streamWindow) slot(number uint64) *connectionSlot { return &w.slots[number-w.first] }
 

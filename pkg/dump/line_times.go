@@ -29,11 +29,14 @@ type lineTimes struct {
 	walls   [2]time.Time // the first and the last local time that sampling has found for the window; zero where it has none
 	sampled map[string][2]time.Time
 
-	wall   time.Time     // of the last line, in whole seconds
-	offset time.Duration // of the last line
-	last   time.Time     // instant of the last line; zero before the first
-	sure   bool          // the index has confirmed an offset
-	chosen bool          // the last line is of the same window, and its offset was one of several
+	wall     time.Time     // of the last line, in whole seconds
+	offset   time.Duration // of the last line
+	last     time.Time     // instant of the last line; zero before the first
+	sure     bool          // the index has confirmed an offset
+	narrowed bool          // others were possible for the last line, but not for all of its window
+	changes  bool          // no offset is possible for all of the window
+	assumed  bool          // the offset of a line since the last confirmation was one of several
+	chosen   bool          // the last line is of the same window
 
 	unindexed, ambiguous, outside bool // was remarked on
 }
@@ -128,7 +131,12 @@ func (z *lineTimes) choose(wall time.Time) time.Duration {
 	case 0:
 		return z.guess(wall, ofZone)
 	case 1:
-		z.sure = true
+		// It was the same in this window before, or so it seemed, or the lines go back.
+		differs := possible[0] != z.offset && (z.assumed || z.narrowed && z.sure)
+		if differs || z.chosen && z.isBack(wall, possible[0]) {
+			z.remarkChange()
+		}
+		z.sure, z.assumed, z.chosen = true, false, true
 		return possible[0]
 	}
 	if !z.sure && !z.ambiguous {
@@ -142,6 +150,10 @@ func (z *lineTimes) choose(wall time.Time) time.Duration {
 			}
 		}
 		if slices.Contains(possible, z.offset) && !z.isBack(wall, z.offset) {
+			z.assumed = true
+			if z.changes {
+				z.remarkChange()
+			}
 			return z.offset
 		}
 		if o, ok := z.next(wall, possible); ok {
@@ -153,6 +165,15 @@ func (z *lineTimes) choose(wall time.Time) time.Duration {
 		return o
 	}
 	return possible[len(possible)-1] // the one that puts the line nearest to the opening
+}
+
+// remarkChange says that the offset has changed at a time that is not known, as where
+// daylight saving time begins.
+func (z *lineTimes) remarkChange() {
+	if !z.ambiguous {
+		z.ambiguous = true
+		z.options.remark("the offset of the times changes in window %s or near it, and the index does not say when: some of them may be an hour wrong", z.window)
+	}
 }
 
 // possible returns the offsets that put a line into its window, in ascending order.
@@ -181,10 +202,25 @@ func (z *lineTimes) possible(wall time.Time) (offsets []time.Duration) {
 			all = append(all, o)
 		}
 	}
-	if len(all) > 0 {
-		return all
+	z.changes = len(all) == 0 && len(offsets) > 1 && !z.walls[0].IsZero()
+	z.narrowed = len(all) > 0 && len(all) < len(offsets)
+	if len(all) == 0 {
+		return offsets
 	}
-	return offsets
+	// So is the reader's zone, if its rules fit.
+	zone := z.options.zone()
+	fits := func(wall time.Time) bool {
+		return slices.ContainsFunc(offsetsIn(zone, wall), func(o time.Duration) bool { return inside(wall, o) })
+	}
+	if fits(z.walls[0]) && fits(z.walls[1]) {
+		for _, o := range intersect(offsetsIn(zone, wall), offsets) {
+			if !slices.Contains(all, o) {
+				all = append(all, o)
+			}
+		}
+		slices.Sort(all)
+	}
+	return all
 }
 
 // guess returns the offset of a line of which the index says nothing, or nothing that can

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"hash/fnv"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -20,15 +23,25 @@ import (
 // its order, in bytes.
 const sampleSize = 256 << 10
 
+// sampledStreams is how many streams all samples remember together, and leastStreams how
+// many each may remember in any case.
+const (
+	sampledStreams = 256 << 10
+	leastStreams   = 64
+)
+
 // logSample is what a part of the flow log says of its place among the others.
 type logSample struct {
 	path    string
 	size    int64
-	head    []byte               // the first bytes of its content
+	start   string               // the first bytes of its content, startSize at most
 	first   time.Time            // local time of its first line; zero where there is none
-	offsets map[streamKey]uint64 // an offset that it has of each stream
+	offsets map[streamKey]uint64 // an offset that it has of each stream, of most streams where they are many
 	windows []string             // of which it has lines
 }
+
+// startSize is how many bytes of two logs are not equal by chance: a line has that many.
+const startSize = 64
 
 // streamKey names a direction of a connection. Its offsets count in all windows.
 type streamKey struct {
@@ -46,8 +59,9 @@ func (z *lineTimes) sort(paths []string) []string {
 	}
 	z.turnTo(paths[0])
 	samples := make([]*logSample, len(paths))
+	most := max(sampledStreams/len(paths), leastStreams)
 	for i, path := range paths {
-		samples[i] = z.sample(path)
+		samples[i] = z.sample(path, most)
 	}
 	samples = z.withoutCopies(samples)
 	// The local times of the lines are nearer to the order than those in the names, which
@@ -61,7 +75,7 @@ func (z *lineTimes) sort(paths []string) []string {
 			archives[i].first = archives[i-1].first
 		}
 	}
-	slices.SortStableFunc(archives, func(a, b *logSample) int { return a.first.Compare(b.first) })
+	sortByTime(archives)
 	sorted := make([]string, 0, len(samples))
 	for _, s := range inOrder(samples, z.after(samples)) {
 		sorted = append(sorted, s.path)
@@ -69,9 +83,24 @@ func (z *lineTimes) sort(paths []string) []string {
 	return sorted
 }
 
-// sample reads the beginning and the end of a file. What cannot be read is reported when
-// all of it is read.
-func (z *lineTimes) sample(path string) *logSample {
+// sortByTime moves those that begin well before others in front of them. Where their
+// first lines are as near to each other as lines of different workers can be, the order
+// by name stays: the names of archives that were rotated in one second are in order. So
+// are the numbers of logrotate always.
+func sortByTime(archives []*logSample) {
+	for i, s := range archives {
+		j := i
+		for j > 0 && archives[j-1].first.After(s.first.Add(slack)) && !(layout.InOrderByName(archives[j-1].path) && layout.InOrderByName(s.path)) {
+			j--
+		}
+		copy(archives[j+1:i+1], archives[j:i])
+		archives[j] = s
+	}
+}
+
+// sample reads the beginning and the end of a file, and remembers the offsets of most
+// streams at most. What cannot be read is reported when all of it is read.
+func (z *lineTimes) sample(path string, most int) *logSample {
 	s := &logSample{path: path, offsets: map[streamKey]uint64{}}
 	f, err := openFile(path, new(atomic.Int64))
 	if err != nil {
@@ -87,8 +116,9 @@ func (z *lineTimes) sample(path string) *logSample {
 	if err != nil {
 		return s
 	}
-	s.head, _ = io.ReadAll(io.LimitReader(content, sampleSize))
-	z.learn(s, s.head)
+	head, _ := io.ReadAll(io.LimitReader(content, sampleSize))
+	s.start = string(head[:min(len(head), startSize)])
+	z.learn(s, head)
 	if layout.TrimGzip(path) == path && s.size > sampleSize {
 		tail := make([]byte, sampleSize)
 		n, err := f.f.ReadAt(tail, s.size-sampleSize)
@@ -96,7 +126,29 @@ func (z *lineTimes) sample(path string) *logSample {
 			z.learn(s, lines)
 		}
 	}
+	s.forget(most)
 	return s
+}
+
+// forget keeps the offsets of that many streams. All samples keep the same streams, if
+// they have them.
+func (s *logSample) forget(most int) {
+	if len(s.offsets) <= most {
+		return
+	}
+	hash := func(key streamKey) uint32 {
+		h := fnv.New32a()
+		h.Write([]byte(key.conn))
+		return h.Sum32()
+	}
+	keys := slices.SortedFunc(maps.Keys(s.offsets), func(a, b streamKey) int {
+		return cmp.Or(cmp.Compare(hash(a), hash(b)), cmp.Compare(a.conn, b.conn), cmp.Compare(a.dir, b.dir))
+	})
+	kept := make(map[streamKey]uint64, most)
+	for _, key := range keys[:most] {
+		kept[key] = s.offsets[key]
+	}
+	s.offsets = kept
 }
 
 // learn adds what lines say.
@@ -140,16 +192,23 @@ func (z *lineTimes) learn(s *logSample, lines []byte) {
 // withoutCopies leaves out a file whose beginning is that of another one, which has more:
 // what a copy has left behind.
 func (z *lineTimes) withoutCopies(samples []*logSample) []*logSample {
-	const least = 64 // bytes that are not equal by chance: a line has that many
+	alike := map[string][]*logSample{} // by their start
 	copies := map[*logSample]bool{}
-	for i, a := range samples {
-		for _, b := range samples[i+1:] {
-			n := min(len(a.head), len(b.head))
-			if n < least || copies[a] || copies[b] || !bytes.Equal(a.head[:n], b.head[:n]) {
+	for _, b := range samples {
+		if len(b.start) < startSize {
+			continue
+		}
+		for _, a := range alike[b.start] {
+			if copies[a] || copies[b] {
+				continue
+			}
+			headA, headB := headOf(a.path), headOf(b.path)
+			n := min(len(headA), len(headB))
+			if n < startSize || !bytes.Equal(headA[:n], headB[:n]) {
 				continue
 			}
 			shorter, other := a, b
-			if c := cmp.Compare(len(a.head), len(b.head)); c > 0 || c == 0 && a.size > b.size {
+			if c := cmp.Compare(len(headA), len(headB)); c > 0 || c == 0 && a.size > b.size {
 				shorter, other = b, a
 			}
 			if info, err := os.Stat(shorter.path); err == nil && info.Size() != other.size && n == sampleSize && layout.TrimGzip(shorter.path) != layout.TrimGzip(other.path) &&
@@ -159,8 +218,24 @@ func (z *lineTimes) withoutCopies(samples []*logSample) []*logSample {
 			copies[shorter] = true
 			z.options.remark("%s is a copy of %s and is left out", shorter.path, other.path)
 		}
+		alike[b.start] = append(alike[b.start], b)
 	}
 	return slices.DeleteFunc(slices.Clone(samples), func(s *logSample) bool { return copies[s] })
+}
+
+// headOf returns the first bytes of a file's content.
+func headOf(path string) []byte {
+	f, err := openFile(path, new(atomic.Int64))
+	if err != nil {
+		return nil
+	}
+	defer f.f.Close()
+	content, _, err := sniff(f)
+	if err != nil {
+		return nil
+	}
+	head, _ := io.ReadAll(io.LimitReader(content, sampleSize))
+	return head
 }
 
 // after returns which files come after which for certain.
@@ -182,6 +257,35 @@ func (z *lineTimes) after(samples []*logSample) map[*logSample][]*logSample {
 			if parts[i].offset > parts[i-1].offset {
 				after[parts[i-1].of] = append(after[parts[i-1].of], parts[i].of)
 			}
+		}
+	}
+	// By the time of the rotation, which the recorder gives an archive as its name and at
+	// which the next file begins, where only one does.
+	type rotated struct{ archive, next *logSample }
+	var rotations []rotated
+	nexts := map[*logSample]int{}
+	begin := slices.DeleteFunc(slices.Clone(samples), func(s *logSample) bool { return s.first.IsZero() })
+	slices.SortStableFunc(begin, func(a, b *logSample) int { return a.first.Compare(b.first) })
+	for _, a := range samples {
+		at, ok := layout.ParseArchive(filepath.Base(layout.TrimGzip(a.path)), layout.FlowLog)
+		if !ok {
+			continue
+		}
+		year, month, day := at.Date()
+		wall := time.Date(year, month, day, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
+		i := sort.Search(len(begin), func(i int) bool { return !begin[i].first.Before(wall.Add(-slack)) })
+		j := i
+		for j < len(begin) && j < i+2 && !begin[j].first.After(wall.Add(slack)) {
+			j++
+		}
+		if j == i+1 && begin[i] != a {
+			rotations = append(rotations, rotated{a, begin[i]})
+			nexts[begin[i]]++
+		}
+	}
+	for _, r := range rotations {
+		if nexts[r.next] == 1 {
+			after[r.archive] = append(after[r.archive], r.next)
 		}
 	}
 	// By the index, where the windows of two files do not overlap.

@@ -34,7 +34,7 @@ func manyRecords(i, at int, kind record.Kind, dir record.Direction, offset, leng
 // Connections that have ended need no memory, those that are open a little, and nothing
 // of them is forgotten.
 func TestManyConnectionsNeedLittleMemory(t *testing.T) {
-	const few, many = 60_000, 160_000
+	const few, many = 30_000, 70_000
 	for name, c := range map[string]struct {
 		feed  func(n int, put func(*record.Record))
 		check func(i, n int, c *dump.Connection) bool
@@ -54,7 +54,7 @@ func TestManyConnectionsNeedLittleMemory(t *testing.T) {
 			}
 		}, func(i, _ int, c *dump.Connection) bool {
 			return c.Complete() && c.Reason == "RemoteClose" && c.Bytes.In == uint64(1+i%7) && c.Last.Sub(c.First) == 10*time.Microsecond
-		}, 24},
+		}, 48},
 		"open": {func(n int, put func(*record.Record)) {
 			for i := range n {
 				put(manyRecords(i, i, record.KindData, record.In, 0, 3))
@@ -141,7 +141,7 @@ func (m *manyPackets) Read(p []byte) (int, error) {
 
 // A capture of many open connections keeps who they are.
 func TestManyConnectionsOfACaptureKeepTheirIdentity(t *testing.T) {
-	const n = 100_000
+	const n = 50_000
 	file, encoder := dumptest.NewFile()
 	flows := make([]*record.Flow, n)
 	src := &manyPackets{n: 2 * n, file: func(i int) []byte {

@@ -39,6 +39,7 @@ type Streams struct {
 	order   []*streamWindow             // of windows, by first record
 	open    map[string]string           // the window that each process records in
 	last    *Connection                 // that Add was given a record of, nil when it is done
+	current *streamWindow               // of the last record whose connection was not last; nil when it is over
 	held    heldConnections             // in memory
 	ended   []*Connection               // that have had a close event and may be done, by that
 
@@ -101,6 +102,27 @@ func (s *Streams) Add(r *record.Record) error {
 // connection returns r's connection. When r begins another window of its process, the
 // one before is over.
 func (s *Streams) connection(r *record.Record) (*Connection, error) {
+	w := s.current
+	if w == nil || w.key.window != r.Window || !w.has(r.Conn) {
+		var err error
+		if w, err = s.window(r); err != nil {
+			return nil, err
+		}
+	}
+	c, err := s.held.find(w, r.Conn)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
+		s.held.add(w, c)
+	}
+	s.last = c
+	return c, nil
+}
+
+// window returns the window of r's process, which is current then.
+func (s *Streams) window(r *record.Record) (*streamWindow, error) {
 	run := runOf(r.Conn)
 	if s.open[run] != r.Window {
 		if len(s.open) >= recent.MaxConnections {
@@ -121,16 +143,8 @@ func (s *Streams) connection(r *record.Record) (*Connection, error) {
 		s.windows[key] = w
 		s.order = append(s.order, w)
 	}
-	c, err := s.held.find(w, r.Conn)
-	if err != nil {
-		return nil, err
-	}
-	if c == nil {
-		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
-		s.held.add(w, c)
-	}
-	s.last = c
-	return c, nil
+	s.current = w
+	return w, nil
 }
 
 // end says that a connection has had a close event. It is done once many others have had
@@ -212,7 +226,7 @@ func (s *Streams) finish(window, run string) (err error) {
 	if w == nil {
 		return nil
 	}
-	s.last = nil
+	s.last, s.current = nil, nil
 	delete(s.windows, key)
 	s.order = slices.DeleteFunc(s.order, func(o *streamWindow) bool { return o == w })
 	s.ended = slices.DeleteFunc(s.ended, func(c *Connection) bool { return c.window == w })
@@ -225,7 +239,7 @@ func (s *Streams) Finish() (err error) {
 	for _, w := range s.order {
 		err = cmp.Or(err, s.held.drain(w, s.done, true))
 	}
-	s.order, s.last, s.ended = nil, nil, nil
+	s.order, s.last, s.current, s.ended = nil, nil, nil, nil
 	clear(s.windows)
 	clear(s.open)
 	return cmp.Or(err, s.held.close())

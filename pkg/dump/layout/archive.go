@@ -111,6 +111,13 @@ func (a rotation) compare(b rotation) int {
 	return a.at.Compare(b.at)
 }
 
+// InOrderByName reports whether a file of the flow log has a name that says its place for
+// certain among others of which that is true too: logrotate's numbers do, local times do not.
+func InOrderByName(path string) bool {
+	a, ok := parseRotation(TrimGzip(filepath.Base(path)), FlowLog)
+	return ok && a.at.IsZero()
+}
+
 // anyZone is how far two local times of one instant can be apart, with room to spare.
 const anyZone = 30 * time.Hour
 

@@ -321,9 +321,9 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 		return err
 	}
 	p := packetOf{packetView: view}
-	p.key, p.dir, p.flow = d.orient(view, d.options.direction)
+	p.key, p.dir, p.flow = d.orient(&view, d.options.direction)
 	p.identity = d.identity(&p)
-	if p.identity != nil && p.identity.labelled {
+	if p.identity != nil && p.identity.labelled && p.key.label != view.label {
 		p.key.label = view.label
 		p.flow = d.flows.find(p.key)
 	}
@@ -598,7 +598,12 @@ func (c *closedFlows) remove(key packetKey) {
 
 // orient returns which end of a packet is the client, and the packet's direction.
 // What is known of its connection may be nothing.
-func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Direction, *packetFlow) {
+func (d *Decoder) orient(v *packetView, direction uint32) (packetKey, record.Direction, *packetFlow) {
+	if v.udp || v.flags&flagSYN == 0 {
+		if key, dir, f := d.flows.packetsOf(v); f != nil {
+			return key, dir, f
+		}
+	}
 	in, flowIn := d.find(v, packetKey{client: v.src, server: v.dst, udp: v.udp})
 	out, flowOut := d.find(v, packetKey{client: v.dst, server: v.src, udp: v.udp})
 	if !v.udp && v.flags&flagSYN != 0 {
@@ -610,8 +615,10 @@ func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Dire
 	// Where one of the two is known, that is more certain than a flag.
 	switch knownIn, knownOut := flowIn != nil, flowOut != nil; {
 	case knownIn && !knownOut:
+		d.flows.remember(v.label, in, flowIn)
 		return in, record.In, flowIn
 	case knownOut && !knownIn:
+		d.flows.remember(v.label, out, flowOut)
 		return out, record.Out, flowOut
 	case direction == packetInbound:
 		return in, record.In, flowIn
@@ -625,7 +632,7 @@ func (d *Decoder) orient(v packetView, direction uint32) (packetKey, record.Dire
 
 // find returns the connection of a packet, nil when it is not known, and its key with
 // the label; key lacks that.
-func (d *Decoder) find(v packetView, key packetKey) (packetKey, *packetFlow) {
+func (d *Decoder) find(v *packetView, key packetKey) (packetKey, *packetFlow) {
 	key.label = v.label
 	if f := d.flows.find(key); f != nil || d.closed.has(key) {
 		return key, f

@@ -2,8 +2,10 @@ package pcapng
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"mosn.io/tcpcopy/pkg/dump/internal/spill"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // maxFlows is how many connections a Decoder has in memory. It remembers all that have
@@ -15,52 +17,79 @@ type flowTable struct {
 	flows *spill.Table[*packetFlow]
 	key   []byte
 
-	// What was found last, by a hash of the key. It holds while moves is that of flows.
-	found [128]foundFlow
+	// The connections whose packets were found last, by slotOf their addresses. They hold
+	// while moves is that of flows.
+	found [256]foundFlow
 	moves uint64
 }
 
-// foundFlow is the connection of a key, nil where there is none.
+// foundFlow is the connection of all packets between two addresses with a label, or
+// nothing.
 type foundFlow struct {
-	key packetKey
-	set bool
-	f   *packetFlow
+	client, server netip.AddrPort
+	udp            bool
+	label          uint32 // of the packets; that of key may be noLabel
+	key            packetKey
+	f              *packetFlow
 }
 
 func newFlowTable() *flowTable {
 	return &flowTable{flows: spill.NewTable(maxFlows, appendFlow, parseFlow)}
 }
 
-// slot returns where the connection of a key is among those that were found last.
-func (t *flowTable) slot(key packetKey) *foundFlow {
+// slot returns where the connection of packets between a and b is, if it was found lately.
+// It is the same for either direction and any label.
+func (t *flowTable) slot(a, b netip.AddrPort) *foundFlow {
 	if moves := t.flows.Moves(); moves != t.moves {
 		t.moves = moves
 		clear(t.found[:])
 	}
-	return &t.found[(key.client.Port()*3^key.server.Port()^uint16(key.label))%uint16(len(t.found))]
+	hash := func(a netip.AddrPort) uint64 {
+		ip := a.Addr().As16()
+		return (binary.LittleEndian.Uint64(ip[:]) ^ binary.BigEndian.Uint64(ip[8:]) ^ uint64(a.Port())<<17) * 0x9e3779b97f4a7c15
+	}
+	return &t.found[(hash(a)+hash(b))>>56]
+}
+
+// packetsOf returns the connection of a packet and the packet's direction, if it is known
+// from the packets before.
+func (t *flowTable) packetsOf(v *packetView) (key packetKey, dir record.Direction, f *packetFlow) {
+	s := t.slot(v.src, v.dst)
+	if s.f == nil || s.label != v.label || s.udp != v.udp {
+		return key, dir, nil
+	}
+	switch {
+	case s.client == v.src && s.server == v.dst:
+		return s.key, record.In, s.f
+	case s.client == v.dst && s.server == v.src:
+		return s.key, record.Out, s.f
+	}
+	return key, dir, nil
+}
+
+// remember says that the packets with that label between the addresses of key are those of
+// f, until one of these addresses is added or removed.
+func (t *flowTable) remember(label uint32, key packetKey, f *packetFlow) {
+	*t.slot(key.client, key.server) = foundFlow{key.client, key.server, key.udp, label, key, f}
 }
 
 // find returns a connection, or nil.
 func (t *flowTable) find(key packetKey) *packetFlow {
-	if s := t.slot(key); s.set && s.key == key {
-		return s.f
-	}
 	t.key = key.append(t.key[:0])
 	f, _ := t.flows.Find(t.key)
-	*t.slot(key) = foundFlow{key, true, f}
 	return f
 }
 
 func (t *flowTable) add(key packetKey, f *packetFlow) {
 	t.key = key.append(t.key[:0])
 	t.flows.Add(t.key, f)
-	*t.slot(key) = foundFlow{key, true, f}
+	*t.slot(key.client, key.server) = foundFlow{}
 }
 
 func (t *flowTable) remove(key packetKey) {
 	t.key = key.append(t.key[:0])
 	t.flows.Remove(t.key)
-	*t.slot(key) = foundFlow{}
+	*t.slot(key.client, key.server) = foundFlow{}
 }
 
 // append appends the bytes of k.
