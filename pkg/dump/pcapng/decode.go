@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -48,34 +47,13 @@ type section struct {
 // found counts what a stream has of which the end of the stream tells.
 type found struct {
 	packets int             // that were read
-	foreign int             // that are not the recorder's
-	links   map[string]bool // names of the link types of foreign ones
+	others  int             // that are not the recorder's
+	links   map[string]bool // names of the link types of those
 	unnamed int             // connections without an identity
 }
 
 // MaxInterfaces bounds the interfaces of a section, whatever a file contains.
 const MaxInterfaces = 1 << 12
-
-// packetKey identifies a connection by what each of its packets has.
-type packetKey struct {
-	client, server netip.AddrPort
-	udp            bool
-	label          uint32 // noLabel of connections whose identity has none
-}
-
-// noLabel is no label of a packet.
-const noLabel = ^uint32(0)
-
-// packetFlow is what the decoder knows of a connection.
-type packetFlow struct {
-	record.Identity
-	next  record.PerDirection // offset after the last bytes
-	known [2]bool             // next is valid, by direction
-	shift [2]uint32           // of sequence numbers, see Appearance
-
-	unnamed bool   // it has not identified itself
-	link    uint16 // of the packet that did so
-}
 
 // NewDecoder returns a Decoder. Call Reset before Next.
 func NewDecoder() *Decoder {
@@ -136,13 +114,13 @@ func (d *Decoder) end() error {
 	d.found = found{}
 	links := slices.Sorted(maps.Keys(f.links))
 	switch {
-	case f.foreign > 0 && f.packets == 0:
-		return fmt.Errorf("%w: none of its %d packets (%s) has a comment of the recorder", record.ErrUnsupported, f.foreign, strings.Join(links, ", "))
+	case f.others > 0 && f.packets == 0:
+		return fmt.Errorf("%w: none of its %d packets (%s) has a comment of the recorder", record.ErrUnsupported, f.others, strings.Join(links, ", "))
 	case d.Remark == nil:
 		return nil
 	}
-	if f.foreign > 0 {
-		d.Remark(fmt.Sprintf("%s: %d packets (%s) are not the recorder's and are left out", d.file, f.foreign, strings.Join(links, ", ")))
+	if f.others > 0 {
+		d.Remark(fmt.Sprintf("%s: %d packets (%s) are not the recorder's and are left out", d.file, f.others, strings.Join(links, ", ")))
 	}
 	if f.unnamed > 0 {
 		d.Remark(fmt.Sprintf("%s: %d connections have lost the comment that identifies them: they are named after their addresses", d.file, f.unnamed))
@@ -367,7 +345,7 @@ func (d *Decoder) leaveOut(link uint16) {
 	if d.found.links == nil {
 		d.found.links = map[string]bool{}
 	}
-	d.found.foreign++
+	d.found.others++
 	d.found.links[linkName(link)] = true
 }
 
@@ -445,244 +423,7 @@ func (d *Decoder) pushEvent(now time.Time, f *packetFlow, key packetKey, n *comm
 	d.closed.add(key)
 }
 
-// identity returns the identity comment of a packet that is the recorder's, or nil.
-// Somebody may have copied one from another packet: in its own, the sequence number says
-// the same as the comment, and so do the addresses, unless some program has replaced them.
-func (d *Decoder) identity(p *packetOf) (id *parsedIdentity) {
-	for _, c := range d.options.comments {
-		if c.identity == nil || !d.mayBegin(c.identity, p) {
-			continue
-		}
-		if c.identity.has(p.key) {
-			return c.identity
-		}
-		if id == nil && (p.flow == nil || p.flow.unnamed) && !d.closed.has(p.key) {
-			id = c.identity
-		}
-	}
-	return id
-}
-
-// mayBegin reports whether the sequence number of a packet is one at which the file may
-// begin to have the connection.
-func (d *Decoder) mayBegin(id *parsedIdentity, p *packetOf) bool {
-	base, syn := id.base.Of(p.dir), p.flags&(flagSYN|flagACK) == flagSYN
-	switch {
-	case p.udp || syn:
-		return true
-	case id.start && !id.again || p.flags&flagSYN != 0:
-		return false // then the first packet is the client's SYN
-	case p.seq == uint32(base)+1+id.shift[p.dir]:
-		return true
-	}
-	for i := range d.options.comments { // the first packet may be that of a gap
-		c := &d.options.comments[i]
-		if n := c.comment; n.kind == commentGap && n.offset == base && c.conn == id.Conn && c.isOf(p, id.shift) {
-			return true
-		}
-	}
-	return false
-}
-
-// has reports whether key is that of the packets that the encoder makes for id.
-func (id *parsedIdentity) has(key packetKey) bool {
-	f := record.Flow{Endpoint: record.Endpoint{Identity: id.Identity}}
-	f.ClientAddr, _ = netip.ParseAddrPort(id.Peer)
-	f.ServerAddr, _ = netip.ParseAddrPort(id.Listener)
-	for _, a := range []Appearance{{}, {Client: StandInClient(id.Conn)}, {ServerPort: key.server.Port()}} {
-		if client, server := PacketAddresses(&f, &a); client == key.client && server == key.server {
-			return true
-		}
-	}
-	return false
-}
-
-// event returns the first comment about a gap or a close that is the recorder's, or nil.
-// One of another connection counts where there is none of the packet's own: one of the
-// two is damaged.
-func (d *Decoder) event(p *packetOf) (event *parsedComment) {
-	for i := range d.options.comments {
-		c := &d.options.comments[i]
-		switch {
-		case c.comment.kind == commentNone || !c.isOf(p, p.shift()):
-		case p.flow == nil || p.flow.unnamed || c.conn == p.flow.Conn:
-			return c
-		case event == nil:
-			event = c
-		}
-	}
-	return event
-}
-
-// shift returns the shift of the packet's connection, as far as it is known.
-func (p *packetOf) shift() (shift [2]uint32) {
-	switch {
-	case p.identity != nil:
-		shift = p.identity.shift
-	case p.flow != nil:
-		shift = p.flow.shift
-	}
-	return shift
-}
-
-// isOf reports whether the recorder may have written a comment about a gap or a close to
-// that packet, of a connection with that shift.
-func (c *parsedComment) isOf(p *packetOf, shift [2]uint32) bool {
-	n := &c.comment
-	switch {
-	case p.length() > 0:
-		return false
-	case p.udp:
-		return true
-	case n.kind == commentClose:
-		return p.flags&(flagFIN|flagRST) != 0 || n.reason == string(record.CloseMoved)
-	}
-	if n.kind != commentGap || n.dir != p.dir {
-		return false
-	}
-	// Versions before Jump went on by the length.
-	from := uint32(n.offset) + 1 + shift[p.dir]
-	return p.seq == from+Jump(n.length) || p.seq == from+uint32(n.length)
-}
-
-// damagedComment returns an error where a comment of the recorder is missing from a packet
-// and one that resembles it is there, or where event is of another connection.
-func (d *Decoder) damagedComment(p *packetOf, event *parsedComment) error {
-	r, f := d.options.resembles, p.flow
-	for _, c := range d.options.comments { // in full, but perhaps not of this packet
-		if c.identity != nil {
-			r[commentIdentity] = true
-		}
-		r[c.comment.kind] = true
-	}
-	kind := ""
-	switch {
-	case r[commentIdentity] && p.identity == nil && (f == nil || f.unnamed || p.flags&(flagSYN|flagACK) == flagSYN):
-		kind = "the identity of a connection"
-	case event != nil:
-		if f != nil && !f.unnamed && event.conn != f.Conn {
-			kind = fmt.Sprintf("connection %.80q in a packet of %.80q", event.conn, f.Conn)
-		}
-	case p.length() > 0 || p.flags&flagSYN != 0:
-	case r[commentGap] && (p.udp || f == nil || p.seq != uint32(f.next.Of(p.dir))+1+f.shift[p.dir]):
-		kind = "a gap"
-	case r[commentClose] && (p.udp || p.flags&(flagFIN|flagRST) != 0):
-		kind = "a close"
-	}
-	if kind == "" {
-		return nil
-	}
-	return malformed("the comment of " + kind)
-}
-
-// closedFlows remembers the connections that were closed last, up to maxClosed.
-type closedFlows struct {
-	young, old map[packetKey]bool
-}
-
 const maxClosed = 1 << 12
-
-func (c *closedFlows) add(key packetKey) {
-	if c.young == nil || len(c.young) >= maxClosed/2 {
-		c.young, c.old = map[packetKey]bool{}, c.young
-	}
-	c.young[key] = true
-}
-
-func (c *closedFlows) has(key packetKey) bool { return c.young[key] || c.old[key] }
-
-func (c *closedFlows) remove(key packetKey) {
-	delete(c.young, key)
-	delete(c.old, key)
-}
-
-// orient returns which end of a packet is the client, and the packet's direction.
-// What is known of its connection may be nothing.
-func (d *Decoder) orient(v *packetView, direction uint32) (packetKey, record.Direction, *packetFlow) {
-	if v.udp || v.flags&flagSYN == 0 {
-		if key, dir, f := d.flows.packetsOf(v); f != nil {
-			return key, dir, f
-		}
-	}
-	in, flowIn := d.find(v, packetKey{client: v.src, server: v.dst, udp: v.udp})
-	out, flowOut := d.find(v, packetKey{client: v.dst, server: v.src, udp: v.udp})
-	if !v.udp && v.flags&flagSYN != 0 {
-		if v.flags&flagACK != 0 {
-			return out, record.Out, flowOut
-		}
-		return in, record.In, flowIn
-	}
-	// Where one of the two is known, that is more certain than a flag.
-	switch knownIn, knownOut := flowIn != nil, flowOut != nil; {
-	case knownIn && !knownOut:
-		d.flows.remember(v.label, in, flowIn)
-		return in, record.In, flowIn
-	case knownOut && !knownIn:
-		d.flows.remember(v.label, out, flowOut)
-		return out, record.Out, flowOut
-	case direction == packetInbound:
-		return in, record.In, flowIn
-	case direction == packetOutbound:
-		return out, record.Out, flowOut
-	case v.dst.Port() > v.src.Port() && !knownIn:
-		return out, record.Out, flowOut
-	}
-	return in, record.In, flowIn
-}
-
-// find returns the connection of a packet, nil when it is not known, and its key with
-// the label; key lacks that.
-func (d *Decoder) find(v *packetView, key packetKey) (packetKey, *packetFlow) {
-	key.label = v.label
-	if f := d.flows.find(key); f != nil || d.closed.has(key) {
-		return key, f
-	}
-	key.label = noLabel
-	return key, d.flows.find(key)
-}
-
-// begin remembers a connection.
-func (d *Decoder) begin(key packetKey, id *parsedIdentity) *packetFlow {
-	d.closed.remove(key)
-	f := &packetFlow{Identity: id.Identity}
-	d.flows.add(key, f)
-	return f
-}
-
-// unknown makes up the identity of a connection whose own was lost, but for what
-// the comment of an event says, if there is one.
-func (d *Decoder) unknown(key packetKey, event *parsedComment) *parsedIdentity {
-	id := &parsedIdentity{Identity: record.Identity{
-		Window:   d.window, // its files are of one window
-		Conn:     "unknown-" + key.client.String(),
-		Port:     fmt.Sprint(key.server.Port()),
-		Network:  "tcp",
-		Peer:     key.client.String(),
-		Listener: key.server.String(),
-	}}
-	if key.udp {
-		id.Network = "udp"
-	}
-	if event != nil {
-		id.Conn = event.conn
-	}
-	return id
-}
-
-// offset returns the stream offset of a packet's payload: the one with its
-// sequence number that is nearest to what is expected.
-func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, ok bool) {
-	expected := f.next.Of(dir)
-	if v.udp {
-		return expected, true
-	}
-	if !f.known[dir] {
-		return uint64(v.seq - 1 - f.shift[dir]), true
-	}
-	ahead := int64(int32(v.seq - 1 - f.shift[dir] - uint32(expected)))
-	offset = expected + uint64(ahead)
-	return offset, ahead >= 0 && offset+v.length() >= offset || ahead < 0 && offset < expected
-}
 
 // push queues a record whose kind-specific fields are those of r.
 func (d *Decoder) push(now time.Time, kind record.Kind, f *packetFlow, r record.Record) {

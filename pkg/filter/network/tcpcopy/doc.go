@@ -43,6 +43,7 @@
 //	portrait.go         what applications report about themselves
 //	portrait_stream.go  the stream filter that reports request headers
 //	admin.go            the requests of MOSN's admin server
+//	authorize.go        who may change state or see payload
 //	status.go           the answer to the status request
 //	browser.go          requests that a page of another site may have sent
 //	ownpeer.go          requests that the proxy sends to itself
