@@ -62,7 +62,8 @@ func saysHeader(name, value string) string {
 // from sending.
 func byBrowser(req *http.Request) bool {
 	for name := range req.Header {
-		if strings.HasPrefix(name, "Sec-") || name == "Upgrade-Insecure-Requests" {
+		// node, which is no browser, sends Sec-Fetch-Mode alone.
+		if strings.HasPrefix(name, "Sec-") && name != "Sec-Fetch-Mode" || name == "Upgrade-Insecure-Requests" {
 			return true
 		}
 	}
