@@ -76,12 +76,14 @@ func TestARouteToTheAdminServerNeedsAToken(t *testing.T) {
 // who went wait for their turn too.
 func patientRequest(ctx context.Context, t *testing.T, address, method, path, host, body string) (code int, text string) {
 	t.Helper()
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
 	for {
 		code, text = rawRequest(t, address, method, path, host, body)
 		if code != http.StatusServiceUnavailable || !strings.Contains(text, "many callers") || ctx.Err() != nil {
 			return code, text
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-pause.C
 	}
 }
 
