@@ -152,6 +152,7 @@ func FuzzJSON(f *testing.F) {
 	for _, d := range texts {
 		f.Add([]byte(quote(d.in)))
 	}
+	f.Add([]byte("\"\\u0\x16CA\"")) // no digit, but for a bit
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		got, err := JSON(doc)
 		if !json.Valid(doc) {

@@ -227,7 +227,7 @@ func stringEnd(s string, i int) (int, error) {
 			}
 			if s[i] == 'u' {
 				for range 4 {
-					if i++; i == len(s) || !isHex(s[i]|0x20) {
+					if i++; i == len(s) || !isHex(s[i]) && (s[i] < 'A' || 'F' < s[i]) {
 						return i, errSyntax
 					}
 				}
