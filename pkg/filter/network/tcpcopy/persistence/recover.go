@@ -117,29 +117,17 @@ func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string,
 		return r, false
 	}
 	r = Recovered{Spool: s.Path()}
-	h := s.Header()
-	config.Formats, config.Spool, host.Run = formatsOf(h.Formats), SpoolOff, h.Run
-	host.Effective, host.Static = nil, nil // they are not the ones of that time
-	store, err := open(config, host)
-	if err != nil {
+	session, err := openDead(config, host, s)
+	switch {
+	case err != nil:
 		s.Leave()
 		r.Err = err
 		return r, true
-	}
-	defer store.Close()
-	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), h.Window, h.Run, h.Opened) {
-		// The process was killed between the line and the removal of the spool: all
-		// that comes before the line was done.
+	case session == nil:
 		s.Remove()
 		return r, false
 	}
-	session, err := deadSession(store, s)
-	if err != nil {
-		s.Leave()
-		r.Err = err
-		return r, true
-	}
-	defer session.memory.Free()
+	defer session.closeDead()
 	closed, damage, err := session.writeDead()
 	if err != nil {
 		s.Leave()
@@ -147,7 +135,7 @@ func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string,
 		return r, true
 	}
 	r.Err = errors.Join(s.Damage(), damage)
-	line, written := store.finish(session, session.died(closed), true)
+	line, written := session.store.finish(session, session.died(closed), true)
 	r.Window = line
 	if !written {
 		s.Leave()
@@ -156,6 +144,36 @@ func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string,
 	}
 	s.Remove()
 	return r, true
+}
+
+// openDead opens the window that a spool has: a session with a store of its own, for
+// closeDead. The session is nil where the index has the window's line already: the process
+// was killed between the line and the removal of the spool, and all that comes before the
+// line was done.
+func openDead(config Config, host Host, s *buffer.DeadSpool) (*Session, error) {
+	h := s.Header()
+	config.Formats, config.Spool, host.Run = formatsOf(h.Formats), SpoolOff, h.Run
+	host.Effective, host.Static = nil, nil // they are not the ones of that time
+	store, err := open(config, host)
+	if err != nil {
+		return nil, err
+	}
+	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), h.Window, h.Run, h.Opened) {
+		store.Close()
+		return nil, nil
+	}
+	session, err := deadSession(store, s)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return session, nil
+}
+
+// closeDead ends what openDead has returned.
+func (s *Session) closeDead() {
+	s.memory.Free()
+	s.store.Close()
 }
 
 // deadSession makes a session of what a spool holds: its sources are the spool's

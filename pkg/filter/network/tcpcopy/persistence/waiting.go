@@ -239,22 +239,11 @@ func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
 // giveUp writes the index line of a window whose spool will not be recovered: what the
 // spool has is lost.
 func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLine, err error) {
-	h := s.Header()
-	config.Formats, config.Spool, host.Run = formatsOf(h.Formats), SpoolOff, h.Run
-	host.Effective, host.Static = nil, nil
-	store, err := open(config, host)
-	if err != nil {
+	session, err := openDead(config, host, s)
+	if err != nil || session == nil {
 		return line, err
 	}
-	defer store.Close()
-	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), h.Window, h.Run, h.Opened) {
-		return line, nil // it was killed behind the line
-	}
-	session, err := deadSession(store, s)
-	if err != nil {
-		return line, err
-	}
-	defer session.memory.Free()
+	defer session.closeDead()
 	for i, p := range session.pipelines {
 		if err := p.truncateUncommitted(); err != nil {
 			return line, err
@@ -270,7 +259,7 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLi
 		}
 		source.close(source.sum.Connections)
 	}
-	line, written := store.finish(session, session.died(h.Opened), true)
+	line, written := session.store.finish(session, session.died(s.Header().Opened), true)
 	if !written {
 		return line, errors.New("the line of its window cannot be written to the index and is lost")
 	}
