@@ -23,6 +23,10 @@ var mayImport = []struct {
 	// what the project does.
 	{"internal/...", []string{"internal/...", "pkg/record"}},
 
+	{"pkg/protocol/call", []string{"pkg/record"}},
+	{"pkg/protocol/parse", []string{"pkg/record", "pkg/protocol/call"}},
+	{"pkg/protocol/...", []string{"pkg/record", "pkg/protocol/...", "internal/..."}}, // the decoder, and a package for each protocol
+
 	{"pkg/dump/layout", []string{"pkg/record", "internal/..."}},
 	{"pkg/dump/internal/dumptest", []string{"pkg/record", "pkg/dump/layout", "pkg/dump/hexlog", "pkg/dump/pcapng", "internal/..."}}, // for tests
 	{"pkg/dump/internal/...", []string{"pkg/record", "internal/..."}},

@@ -1,0 +1,213 @@
+package parse
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Runner gives the bytes and gaps of one connection to a parser. It is for one
+// goroutine.
+type Runner struct {
+	parser  Parser
+	sink    call.Sink
+	streams [2]Stream
+	order   uint64 // pieces so far
+	limit   int    // bytes of both streams that may wait
+}
+
+// maxMisled is how often in a row a parser may find a message where there is none,
+// before the connection counts as one of another protocol.
+const maxMisled = 16
+
+// NewRunner returns a runner for a new parser of p.
+func NewRunner(p *Protocol, env Env) *Runner {
+	r := &Runner{sink: env.Sink, limit: env.Memory}
+	for dir := range r.streams {
+		r.streams[dir].dir = record.Direction(dir)
+		if env.Spans {
+			r.streams[dir].spans = env.Sink
+		}
+	}
+	r.parser = p.New(env)
+	return r
+}
+
+// Start says that a direction begins with a message at offset, although bytes came
+// before it. Without it a direction that does not begin at 0 begins within one.
+func (r *Runner) Start(dir record.Direction, offset uint64) {
+	s := &r.streams[dir]
+	s.started, s.offset, s.synced = true, offset, true
+}
+
+// Data gives the parser the next bytes of a direction. They begin where the ones before
+// have ended. It keeps a copy of what waits. An error is one of Parser.Parse; Rest then
+// returns what was not consumed.
+func (r *Runner) Data(dir record.Direction, offset uint64, at time.Time, b []byte) error {
+	s := &r.streams[dir]
+	if !s.started {
+		s.begin(offset)
+	}
+	r.order++
+	s.add(b, at, r.order)
+	err := r.advance(s)
+	if waiting := len(s.data) + len(r.streams[1-dir].data); err == nil && waiting > r.limit {
+		err = fmt.Errorf("a message of more than %d bytes", r.limit)
+	}
+	return err
+}
+
+// advance lets the parser consume what it can of s, and then of the other stream, where
+// bytes may have waited for those of s.
+func (r *Runner) advance(s *Stream) error {
+	err := r.parse(s)
+	s.keep()
+	if o := &r.streams[1-s.dir]; err == nil && len(o.data) > 0 && o.synced {
+		o.need = 0
+		err = r.parse(o)
+		o.keep()
+	}
+	return err
+}
+
+// parse lets the parser consume what it can of s.
+func (r *Runner) parse(s *Stream) error {
+	for {
+		if s.skip > 0 {
+			s.skipData()
+			if s.skip > 0 {
+				return nil
+			}
+		}
+		if !s.synced && !r.sync(s) {
+			return nil
+		}
+		if len(s.data) < s.need {
+			return nil
+		}
+		s.need = 0
+		before := s.offset
+		err := r.parser.Parse(s)
+		if s.offset != before {
+			s.misled = 0
+		}
+		var upgrade *Upgrade
+		if err == nil || errors.As(err, &upgrade) || !s.torn || s.misled >= maxMisled || len(s.data) == 0 {
+			return err
+		}
+		// Behind a gap, what looked like a message need not have been one.
+		s.misled++
+		r.lose(s, 1)
+	}
+}
+
+// sync looks for a message and reports whether there is one.
+func (r *Runner) sync(s *Stream) bool {
+	n, found := r.parser.Sync(s)
+	r.skipped(s.dir, s.offset, n)
+	s.consume(n)
+	s.seen = len(s.data)
+	s.synced = found
+	return found
+}
+
+// lose says that it is not known what s has from here on; n bytes are given up.
+func (r *Runner) lose(s *Stream, n int) {
+	r.skipped(s.dir, s.offset, n)
+	s.consume(n)
+	s.synced, s.torn, s.last, s.seen, s.need = false, true, time.Time{}, 0, 0
+	r.parser.Lost(s)
+}
+
+func (r *Runner) skipped(dir record.Direction, offset uint64, n int) {
+	if sink, ok := r.sink.(call.SkipSink); ok && n > 0 {
+		sink.Skipped(dir, call.Range{Offset: offset, Length: uint64(n)})
+	}
+}
+
+// Gap gives the parser a gap, which begins where the bytes before it have ended. Errors
+// are those of Data.
+func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
+	s := &r.streams[dir]
+	if length == 0 {
+		return nil
+	}
+	if !s.started {
+		s.begin(offset)
+	}
+	if s.skip > 0 {
+		n := s.skipGap(length)
+		s.torn = true
+		if s.skip == 0 {
+			if err := r.advance(s); err != nil {
+				return err
+			}
+		}
+		if length -= n; length == 0 {
+			return nil
+		}
+	}
+	given := s.drop()
+	r.skipped(dir, given.Offset, int(given.Length))
+	s.offset += length
+	s.skip = 0
+	r.lose(s, 0)
+	return nil
+}
+
+// End tells the parser that nothing more comes.
+func (r *Runner) End(e End) { r.parser.End(e) }
+
+// Pending returns the range of a direction at its end that is not decided.
+func (r *Runner) Pending(dir record.Direction) call.Range {
+	s := &r.streams[dir]
+	return call.Range{Offset: s.offset, Length: uint64(len(s.data))}
+}
+
+// Next returns the offset of the first byte of a direction that is not consumed; ok is
+// false if nothing of the direction has come.
+func (r *Runner) Next(dir record.Direction) (offset uint64, ok bool) {
+	return r.streams[dir].offset, r.streams[dir].started
+}
+
+// Skipping reports whether a direction is within bytes that are passed over.
+func (r *Runner) Skipping(dir record.Direction) bool { return r.streams[dir].skip > 0 }
+
+// Piece is a part of what waits.
+type Piece struct {
+	Direction record.Direction
+	Offset    uint64
+	At        time.Time
+	Data      []byte
+
+	order uint64
+}
+
+// Rest returns what was not consumed, in the order in which it came. The data are the
+// runner's.
+func (r *Runner) Rest() []Piece {
+	var pieces []Piece
+	for i := range r.streams {
+		s := &r.streams[i]
+		for k, m := range s.marks {
+			from, to := max(m.offset, s.offset), s.offset+uint64(len(s.data))
+			if k+1 < len(s.marks) {
+				to = s.marks[k+1].offset
+			}
+			if from < to {
+				pieces = append(pieces, Piece{s.dir, from, m.at, s.data[from-s.offset : to-s.offset], m.order})
+			}
+		}
+	}
+	slices.SortStableFunc(pieces, func(a, b Piece) int {
+		if a.order < b.order {
+			return -1
+		}
+		return 1
+	})
+	return pieces
+}
