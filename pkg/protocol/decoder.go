@@ -1,0 +1,260 @@
+package protocol
+
+import (
+	"errors"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// decoder is a Decoder. Of detect, runner and turns one is not nil: they are its phases.
+type decoder struct {
+	sink   call.Sink
+	limits Limits
+	env    parse.Env
+
+	name  string    // of the protocol, once known
+	calls uint64    // N of the last call
+	next  [2]uint64 // offset after what came of each direction
+	came  [2]bool   // something came of it
+
+	detect *detection
+	runner *parse.Runner
+	turns  *turns
+
+	closed bool
+	totals record.PerDirection // of a connection that is closed
+}
+
+// FallbackSink is a Sink that also wants to know where a connection turned out not to
+// speak the protocol that it was thought to speak.
+type FallbackSink interface {
+	Sink
+	// Fallback says that from an offset of a direction on the bytes are not of protocol. What
+	// follows in both directions becomes calls of tcp.
+	Fallback(protocol string, dir record.Direction, offset uint64, err error)
+}
+
+func newDecoder(sink Sink, limits Limits) *decoder {
+	d := &decoder{sink: sink, limits: limits}
+	if limits.Memory == 0 {
+		d.limits.Memory = DefaultMemory
+	}
+	chooser, ok := sink.(call.SpanChooser)
+	d.env = parse.Env{
+		Sink: sink, Spans: !ok || chooser.WantsSpans(), Memory: d.limits.Memory,
+		Next: func() uint64 { d.calls++; return d.calls },
+	}
+	if limits.Protocol == call.TCP {
+		d.become(call.TCP)
+	} else {
+		d.detect = newDetection([2]uint64{})
+	}
+	return d
+}
+
+func (d *decoder) Protocol() string { return d.name }
+
+func (d *decoder) Data(dir record.Direction, offset uint64, at time.Time, b []byte) {
+	if !d.came[dir] {
+		d.came[dir], d.next[dir] = true, offset
+	}
+	switch next := d.next[dir]; {
+	case offset > next:
+		d.Gap(dir, next, offset-next, record.ReasonNone)
+	case offset+uint64(len(b)) <= next:
+		return
+	case offset < next:
+		b = b[next-offset:]
+		offset = next
+	}
+	d.next[dir] = offset + uint64(len(b))
+	d.data(dir, offset, at, b)
+}
+
+// data gives the next bytes of a direction to the phase.
+func (d *decoder) data(dir record.Direction, offset uint64, at time.Time, b []byte) {
+	switch {
+	case d.runner != nil:
+		if err := d.runner.Data(dir, offset, at, b); err != nil {
+			d.leave(dir, err)
+		}
+	case d.turns != nil:
+		d.turns.data(dir, offset, uint64(len(b)), at, at, b)
+	default:
+		d.detect.data(dir, offset, at, b)
+		d.decide(false)
+	}
+}
+
+func (d *decoder) Gap(dir record.Direction, offset, length uint64, _ record.Reason) {
+	if !d.came[dir] {
+		d.came[dir], d.next[dir] = true, offset
+	}
+	if offset+length <= d.next[dir] {
+		return
+	}
+	length -= d.next[dir] - min(offset, d.next[dir])
+	offset = max(offset, d.next[dir])
+	d.next[dir] = offset + length
+	d.gap(dir, offset, length)
+}
+
+// gap gives a gap to the phase.
+func (d *decoder) gap(dir record.Direction, offset, length uint64) {
+	switch {
+	case d.runner != nil:
+		if err := d.runner.Gap(dir, offset, length); err != nil {
+			d.leave(dir, err)
+		}
+	case d.turns != nil:
+		d.turns.gap(dir, offset, length)
+	default:
+		d.detect.gap(dir, offset, length)
+		d.decide(false)
+	}
+}
+
+func (d *decoder) Close(_ time.Time, reason record.CloseReason, totals record.PerDirection) {
+	// A connection that has moved to another process goes on there.
+	d.closed = reason != record.CloseMoved
+	d.totals = totals
+}
+
+func (d *decoder) End(at time.Time) {
+	if d.detect != nil {
+		d.decide(true)
+	}
+	e := parse.End{At: at, Closed: d.closed}
+	for _, dir := range record.Directions() {
+		e.Recorded[dir] = d.closed && d.next[dir] >= d.totals.Of(dir)
+	}
+	if d.runner != nil {
+		d.runner.End(e)
+	} else {
+		d.turns.finish(e)
+	}
+}
+
+func (d *decoder) Pending(dir record.Direction) (offset, length uint64) {
+	switch {
+	case d.runner != nil:
+		r := d.runner.Pending(dir)
+		return r.Offset, r.Length
+	case d.detect != nil:
+		return d.detect.pending(dir, d.next[dir])
+	}
+	return d.next[dir], 0
+}
+
+// decide goes on to the next phase if the protocol can be told.
+func (d *decoder) decide(final bool) {
+	name := d.limits.Protocol
+	if name == "" {
+		p, none := d.detect.protocol(final)
+		switch {
+		case p != nil:
+			name = p.Name
+		case none || final || d.detect.full():
+			name = call.TCP
+		default:
+			return
+		}
+	}
+	from := d.detect
+	d.detect = nil
+	d.become(name, from)
+	d.replay(from.from(record.In, from.Start[record.In]))
+}
+
+// become makes the phase of a protocol. from is the detection that ended, nil if there was none.
+func (d *decoder) become(name string, from ...*detection) {
+	d.name = name
+	env := d.env
+	env.FromStart = [2]bool{true, true}
+	var start [2]uint64
+	if len(from) > 0 {
+		start = from[0].Start
+		for dir := range start {
+			env.FromStart[dir] = !from[0].Middle[dir]
+		}
+	}
+	p := byName(name)
+	if p == nil {
+		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]})
+		return
+	}
+	d.runner = parse.NewRunner(p, env)
+	for _, dir := range record.Directions() {
+		if start[dir] > 0 {
+			d.runner.Start(dir, start[dir])
+		}
+	}
+}
+
+// replay gives pieces that were held to the phase.
+func (d *decoder) replay(pieces []piece) {
+	for _, p := range pieces {
+		switch {
+		case p.Gap:
+			d.gap(p.Dir, p.Offset, p.Length)
+		case p.Data != nil:
+			d.data(p.Dir, p.Offset, p.First, p.Data)
+		case d.turns != nil:
+			d.turns.data(p.Dir, p.Offset, p.Length, p.First, p.Last, nil)
+		default:
+			// It was recorded, but it is not at hand any more.
+			if sink, ok := d.sink.(call.SkipSink); ok {
+				sink.Skipped(p.Dir, call.Range{Offset: p.Offset, Length: p.Length})
+			}
+			d.gap(p.Dir, p.Offset, p.Length)
+		}
+	}
+}
+
+// leave ends the phase of a parser that consumes no more: because the connection goes
+// on in another protocol, or because it never spoke this one.
+func (d *decoder) leave(dir record.Direction, err error) {
+	runner := d.runner
+	d.runner = nil
+	rest := piecesOf(runner.Rest())
+	var upgrade *parse.Upgrade
+	if errors.As(err, &upgrade) {
+		runner.End(parse.End{})
+		d.upgrade(runner, dir, upgrade)
+	} else {
+		at, _ := runner.Next(dir)
+		runner.End(parse.End{Fallback: true})
+		if sink, ok := d.sink.(FallbackSink); ok {
+			sink.Fallback(d.name, dir, at, err)
+		}
+		d.become(call.TCP)
+	}
+	d.replay(rest)
+}
+
+// upgrade makes the phase that follows a parser.
+func (d *decoder) upgrade(runner *parse.Runner, dir record.Direction, u *parse.Upgrade) {
+	var start [2]uint64
+	start[dir], _ = runner.Next(dir)
+	start[1-dir] = u.Other
+	detect := newDetection(start)
+	if u.To == "" || u.To != call.TCP && byName(u.To) == nil {
+		d.name, d.detect = "", detect
+		d.limits.Protocol = ""
+		return
+	}
+	d.env.Request = u.Request
+	d.become(u.To, detect)
+	d.env.Request = nil
+}
+
+func piecesOf(rest []parse.Piece) []piece {
+	pieces := make([]piece, len(rest))
+	for i, r := range rest {
+		pieces[i] = piece{r.Direction, r.Offset, uint64(len(r.Data)), r.At, r.At, r.Data, false}
+	}
+	return pieces
+}

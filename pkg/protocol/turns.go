@@ -1,0 +1,135 @@
+package protocol
+
+import (
+	"encoding/json"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// turns makes calls of a connection whose protocol is not known: one for each turn, which
+// is what the client sends until the server answers, and the answer. It needs the
+// lengths and times of the pieces alone.
+type turns struct {
+	env  parse.Env
+	late [2]bool // bytes of the direction passed before
+	open bool    // current is a call
+	turn turn
+}
+
+// turn is the state of a call of turns.
+type turn struct {
+	Call call.Call
+	Dir  record.Direction // of the last bytes
+}
+
+func newTurns(env parse.Env, late [2]bool) *turns { return &turns{env: env, late: late} }
+
+// data adds bytes that passed. b is nil where they are not at hand.
+func (t *turns) data(dir record.Direction, offset, length uint64, first, last time.Time, b []byte) {
+	if length == 0 {
+		return
+	}
+	m := t.message(dir, offset, first)
+	m.Length += length
+	m.Last = last
+	t.body(m)
+	if t.env.Spans && b != nil {
+		t.env.Sink.Span(call.Span{
+			Call: t.turn.Call.N, Direction: dir, Range: call.Range{Offset: offset, Length: length}, Kind: call.KindBody, More: true, Value: b,
+		})
+	}
+}
+
+// gap adds bytes that passed and were not recorded.
+func (t *turns) gap(dir record.Direction, offset, length uint64) {
+	if length == 0 {
+		return
+	}
+	m := t.message(dir, offset, time.Time{})
+	m.Length += length
+	m.Missing += length
+	m.Last = time.Time{}
+	t.body(m)
+	t.turn.Call.Incomplete |= call.Gap
+}
+
+func (t *turns) body(m *call.Message) { m.Body, m.HasBody = m.Range, true }
+
+// message returns the message of the current turn that bytes of dir belong to. They may
+// begin a turn.
+func (t *turns) message(dir record.Direction, offset uint64, at time.Time) *call.Message {
+	c := &t.turn.Call
+	switch {
+	case !t.open, dir == record.In && t.turn.Dir == record.Out:
+		if t.open {
+			c.Response.Ended = true
+			t.end()
+		}
+		t.open = true
+		t.turn = turn{Call: call.Call{N: t.env.Next(), Protocol: call.TCP, Method: "turn"}, Dir: dir}
+		if t.late[dir] {
+			c.Incomplete |= call.BeganBefore
+		}
+	case dir == record.Out && t.turn.Dir == record.In:
+		c.Request.Ended = true
+	}
+	t.late[dir] = false
+	t.turn.Dir = dir
+	m := &c.Request
+	if dir == record.Out {
+		m = &c.Response
+	}
+	if !m.Present {
+		*m = call.Message{Present: true, Range: call.Range{Offset: offset}, First: at}
+	}
+	return m
+}
+
+// finish gives the sink the last turn.
+func (t *turns) finish(e parse.End) {
+	if !t.open {
+		return
+	}
+	c := &t.turn.Call
+	if e.Closed {
+		c.Request.Ended, c.Response.Ended = c.Request.Present, c.Response.Present
+	} else {
+		c.Incomplete |= call.CutByWindow
+	}
+	t.end()
+}
+
+func (t *turns) end() {
+	c := &t.turn.Call
+	if !c.Request.Present {
+		c.Incomplete |= call.NoRequest
+	}
+	if !c.Response.Present {
+		c.Incomplete |= call.NoAnswer
+	}
+	t.open = false
+	t.env.Sink.Call(c)
+}
+
+// turnsState is what a checkpoint has of turns.
+type turnsState struct {
+	Late [2]bool
+	Open bool
+	Turn turn
+}
+
+func (t *turns) MarshalJSON() ([]byte, error) {
+	return json.Marshal(turnsState{t.late, t.open, t.turn})
+}
+
+func (t *turns) UnmarshalJSON(b []byte) error {
+	var s turnsState
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	t.late, t.open, t.turn = s.Late, s.Open, s.Turn
+	return nil
+}
