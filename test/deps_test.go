@@ -33,6 +33,7 @@ var mayImport = []struct {
 	{"pkg/dump/hexlog", []string{"pkg/record", "pkg/dump/layout", "pkg/dump/internal/...", "internal/..."}},
 	{"pkg/dump/pcapng", []string{"pkg/record", "pkg/dump/layout", "pkg/dump/internal/...", "internal/..."}},
 	{"pkg/dump", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
+	{"pkg/calls", []string{"pkg/record", "pkg/dump", "pkg/protocol/..."}},
 	{"pkg/replay", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
 
 	{filter + "/model", []string{"internal/mask"}}, // what its errors may show

@@ -58,6 +58,9 @@ type End struct {
 	Recorded [2]bool
 	// Fallback says that this parser has found that the bytes are not of its protocol.
 	Fallback bool
+
+	// Streams are the two streams, where they end. They are valid during the call.
+	Streams [2]*Stream
 }
 
 // AnswerWasNotSent reports whether an answer that has not come by e was not sent, rather than not recorded.

@@ -160,7 +160,10 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 }
 
 // End tells the parser that nothing more comes.
-func (r *Runner) End(e End) { r.parser.End(e) }
+func (r *Runner) End(e End) {
+	e.Streams = [2]*Stream{&r.streams[0], &r.streams[1]}
+	r.parser.End(e)
+}
 
 // Pending returns the range of a direction at its end that is not decided.
 func (r *Runner) Pending(dir record.Direction) call.Range {

@@ -45,6 +45,7 @@ type Value struct {
 	Kind     call.Kind
 	Name     string
 	Encoding string
+	More     bool // the value goes on behind the skip
 }
 
 // Until is the length of a skip that goes on until the connection ends.
@@ -109,7 +110,7 @@ func (s *Stream) skipData() {
 	if s.spans != nil && s.value.Kind != 0 {
 		s.spans.Span(call.Span{
 			Call: s.value.Call, Direction: s.dir, Range: call.Range{Offset: s.offset, Length: uint64(n)},
-			Kind: s.value.Kind, Name: s.value.Name, Encoding: s.value.Encoding, More: s.skip > 0, Value: s.data[:n],
+			Kind: s.value.Kind, Name: s.value.Name, Encoding: s.value.Encoding, More: s.skip > 0 || s.value.More, Value: s.data[:n],
 		})
 	}
 	s.Advance(n)

@@ -1,0 +1,136 @@
+package calls
+
+import (
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/protocol"
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Options say how streams are decoded.
+type Options struct {
+	// Protocols has, by a listener's port or path, the protocol that is spoken there, one
+	// of protocol.Names. On other listeners the bytes tell.
+	Protocols map[string]string
+
+	// Memory is how many bytes each decoder may hold; 0 means protocol.DefaultMemory.
+	Memory int
+
+	// Span, when not nil, is called with each value in the connection c. Those of a call
+	// come before the call. The span's value is valid until Span returns.
+	Span func(c *dump.Connection, s call.Span)
+}
+
+// Station makes calls of records. It belongs to one goroutine.
+type Station struct {
+	options  Options
+	each     func(*Call) error
+	streams  *dump.Streams
+	reasons  map[string]record.Reason
+	err      error // the first one of each
+	coverage Coverage
+	windows  map[string]struct{}
+}
+
+// New returns a station that calls each with every call, in the order in which they have
+// ended. The call is the station's and valid until each returns; its strings are each's
+// to keep. An error of each is what Add or Finish returns.
+func New(o Options, each func(*Call) error) *Station {
+	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}}
+	for r := range record.Reason(record.NumReasons) {
+		s.reasons[r.String()] = r
+	}
+	s.streams = dump.NewStreams(s.event, s.done)
+	return s
+}
+
+// Add gives the station the next record, in a dump.Reader's order. It does not keep r.
+func (s *Station) Add(r *record.Record) error { return s.streams.Add(r) }
+
+// Finish says that there are no more records: calls that have not ended end here.
+func (s *Station) Finish() error { return s.streams.Finish() }
+
+// Late returns how many bytes were left out, as dump.Streams says it.
+func (s *Station) Late() uint64 { return s.streams.Late() }
+
+// connection is what the station has of a connection in a window. It is the sink of its
+// decoder.
+type connection struct {
+	station *Station
+	of      *dump.Connection
+	decoder protocol.Decoder
+	call    Call
+	bytes   uint64 // recorded
+	skipped uint64 // of these: passed over by the decoder
+	gaps    uint64
+	left    bool // the decoder has given up the protocol
+}
+
+// event gives an event to the connection's decoder.
+func (s *Station) event(c *dump.Connection, r *record.Record) error {
+	own, ok := c.State.(*connection)
+	if !ok {
+		own = s.connection(c)
+	}
+	switch r.Kind {
+	case record.KindData:
+		own.bytes += r.Length
+		s.coverage.see(r.Time)
+		own.decoder.Data(r.Direction, r.Offset, r.Time, r.Data)
+	case record.KindGap:
+		own.gaps += r.Length
+		s.coverage.see(r.Time)
+		own.decoder.Gap(r.Direction, r.Offset, r.Length, s.reasons[r.Reason])
+	case record.KindClose:
+		own.decoder.Close(r.Time, record.CloseReason(r.Reason), r.Totals)
+	}
+	return s.err
+}
+
+func (s *Station) connection(c *dump.Connection) *connection {
+	own := &connection{station: s, of: c, call: Call{Identity: c.Identity}}
+	own.decoder = protocol.New(own, protocol.Limits{Memory: s.options.Memory, Protocol: s.options.Protocols[c.Port]})
+	c.State = own
+	return own
+}
+
+// done ends the decoder of a connection whose window is over.
+func (s *Station) done(c *dump.Connection) error {
+	own, ok := c.State.(*connection)
+	if !ok {
+		return nil
+	}
+	own.decoder.End(c.Last)
+	s.windows[c.Window] = struct{}{}
+	s.coverage.add(own)
+	c.State = nil
+	return s.err
+}
+
+// Call implements call.Sink.
+func (o *connection) Call(c *call.Call) {
+	if o.station.err != nil {
+		return
+	}
+	o.call.Call = *c
+	o.station.err = o.station.each(&o.call)
+}
+
+// Span implements call.Sink.
+func (o *connection) Span(s call.Span) { o.station.options.Span(o.of, s) }
+
+// WantsSpans implements call.SpanChooser.
+func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
+
+// Skipped implements call.SkipSink.
+func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
+
+// Fallback implements protocol.FallbackSink.
+func (o *connection) Fallback(string, record.Direction, uint64, error) { o.left = true }
+
+// Coverage returns what the calls so far are based on. It is complete after Finish.
+func (s *Station) Coverage() Coverage {
+	c := s.coverage
+	c.Windows = len(s.windows)
+	return c
+}
