@@ -222,11 +222,11 @@ func (d *decoder) leave(dir record.Direction, err error) {
 	rest := piecesOf(runner.Rest())
 	var upgrade *parse.Upgrade
 	if errors.As(err, &upgrade) {
-		runner.End(parse.End{})
+		runner.End(parse.End{Left: true})
 		d.upgrade(runner, dir, upgrade)
 	} else {
 		at, _ := runner.Next(dir)
-		runner.End(parse.End{Fallback: true})
+		runner.End(parse.End{Left: true})
 		if sink, ok := d.sink.(FallbackSink); ok {
 			sink.Fallback(d.name, dir, at, err)
 		}

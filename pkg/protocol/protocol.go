@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -77,7 +78,9 @@ func Names() []string {
 
 // protocols are all protocols, in the order in which they are tried: those with the most
 // distinct bytes first.
-var protocols = []*parse.Protocol{}
+var protocols = []*parse.Protocol{
+	&http1.Protocol,
+}
 
 func byName(name string) *parse.Protocol {
 	for _, p := range protocols {

@@ -54,10 +54,10 @@ type End struct {
 	At     time.Time
 	Closed bool // the connection itself has ended; else its window is over, or another parser goes on
 	// Recorded says, for each direction, that what passed until the end was recorded or told as a gap, so that what
-	// is missing was never sent.
+	// is missing was never sent. It is not said of a direction in which no message was found since bytes were missing.
 	Recorded [2]bool
-	// Fallback says that this parser has found that the bytes are not of its protocol.
-	Fallback bool
+	// Left says that another parser goes on: the bytes are of another protocol from here on.
+	Left bool
 
 	// Streams are the two streams, where they end. They are valid during the call.
 	Streams [2]*Stream

@@ -110,8 +110,7 @@ func (r *Runner) sync(s *Stream) bool {
 	n, found := r.parser.Sync(s)
 	r.skipped(s.dir, s.offset, n)
 	s.consume(n)
-	s.seen = len(s.data)
-	s.synced = found
+	s.seen, s.synced = 0, found
 	return found
 }
 
@@ -162,6 +161,9 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 // End tells the parser that nothing more comes.
 func (r *Runner) End(e End) {
 	e.Streams = [2]*Stream{&r.streams[0], &r.streams[1]}
+	for dir, s := range e.Streams {
+		e.Recorded[dir] = e.Recorded[dir] && !s.Astray()
+	}
 	r.parser.End(e)
 }
 

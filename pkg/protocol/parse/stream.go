@@ -61,7 +61,7 @@ func (s *Stream) Offset() uint64 { return s.offset }
 // or Sync returns.
 func (s *Stream) Bytes() []byte { return s.data }
 
-// Seen returns how many of Bytes were there when Parse or Sync was called the last time,
+// Seen returns how many of Bytes were there when Parse was called the last time,
 // so that a parser that looks for the end of a line need not begin anew.
 func (s *Stream) Seen() int { return s.seen }
 
@@ -155,6 +155,9 @@ func (s *Stream) LastTime() time.Time { return s.last }
 
 // FromStart reports whether all of the stream so far was there, from its first byte on.
 func (s *Stream) FromStart() bool { return !s.torn }
+
+// Astray reports whether bytes were missing, and no message was found since.
+func (s *Stream) Astray() bool { return s.started && !s.synced }
 
 // begin starts the stream at offset.
 func (s *Stream) begin(offset uint64) {

@@ -299,7 +299,8 @@ func Middle(t *testing.T, p *parse.Protocol, s Session) {
 	for round := range 2 * rounds {
 		random := rand.New(rand.NewPCG(uint64(round), 5))
 		feeds := cut(s.feeds(), random, 50)
-		got, err := run(p, feeds[random.IntN(len(feeds)):], true, nil)
+		feeds = feeds[random.IntN(len(feeds)):]
+		got, err := run(p, feeds, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -325,7 +326,7 @@ func compare(t *testing.T, round int, got, want []call.Call) (unmarked int) {
 		c := got[i]
 		fail := func(why string, w *call.Call) {
 			t.Helper()
-			t.Fatalf("round %d: %s: call\n%swhole recording\n%s", round, why, Text([]call.Call{c}), Text([]call.Call{*w}))
+			t.Fatalf("round %d: %s: call\n%swhole recording\n%sall calls\n%s", round, why, Text([]call.Call{c}), Text([]call.Call{*w}), Text(got))
 		}
 		none := &call.Call{}
 		asked, answered := requests[c.Request.Offset], answers[c.Response.Offset]

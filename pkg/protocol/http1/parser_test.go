@@ -1,0 +1,116 @@
+package http1_test
+
+import (
+	"strings"
+	"testing"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/http1"
+	"mosn.io/tcpcopy/pkg/protocol/parsetest"
+)
+
+// sessions are understood whole. Each has what real clients and servers send.
+var sessions = map[string]parsetest.Session{
+	"plain": parsetest.Talk(
+		">GET /a?token=s3cret&x=1 HTTP/1.1\r\nHost: shop\r\nX-Request-Id: 77\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\nhello",
+		">POST /b HTTP/1.1\r\nHost: shop\r\nContent-Length: 11\r\n\r\nhello world",
+		"<HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n6;x=y\r\nfghijk\r\n0\r\nX-Sum: 9\r\n\r\n",
+		">HEAD /c HTTP/1.1\r\nHost: shop\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
+		">DELETE /d HTTP/1.1\r\nHost: shop\r\n\r\n",
+		"<HTTP/1.1 204 No Content\r\n\r\n",
+	),
+	"oddities": parsetest.Talk(
+		">\r\n\r\nPURGE * HTTP/1.0\n\n",
+		"<HTTP/1.0 200\r\nContent-Length: 2, 2\r\n\r\nab",
+		">GET http://shop.example:81/p q?x HTTP/1.1\r\nX-Long: a\r\n b\r\nno field\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+		"<HTTP/1.1 100 Continue\r\n\r\n",
+		"<HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+		">xyz",
+		"<\r\nHTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n",
+		">GET /until-close HTTP/1.1\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nall that comes",
+		"< until the end",
+	),
+	"chunks": parsetest.Talk(
+		">PUT /up HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n",
+		">A\r\n0123456789\r\n0\r\n\r\n",
+		"<HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+		">GET /2 HTTP/1.1\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n"+strings.Repeat("0123456789", 300),
+		">GET /3 HTTP/1.1\r\n\r\n",
+		"<HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n",
+	),
+}
+
+var pipelined = parsetest.Talk(
+	">GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n",
+	"<HTTP/1.1 201 OK\r\nContent-Length: 1\r\n\r\na",
+	"<HTTP/1.1 202 OK\r\nContent-Length: 1\r\n\r\nb",
+	">GET /4 HTTP/1.1\r\n\r\n",
+	"<HTTP/1.1 203 OK\r\nContent-Length: 1\r\n\r\ncHTTP/1.1 204 OK\r\n\r\n",
+	">GET /5 HTTP/1.1\r\n\r\n",
+	"<HTTP/1.1 205 OK\r\nContent-Length: 1\r\n\r\nd",
+)
+
+func TestParser(t *testing.T) {
+	for name, s := range sessions {
+		t.Run(name, func(t *testing.T) { parsetest.Check(t, &http1.Protocol, s) })
+	}
+	t.Run("pipelined", func(t *testing.T) {
+		parsetest.Cuts(t, &http1.Protocol, pipelined)
+		parsetest.Checkpoints(t, &http1.Protocol, pipelined)
+		parsetest.Middle(t, &http1.Protocol, pipelined)
+	})
+	t.Run("hostile", func(t *testing.T) {
+		parsetest.Hostile(t, &http1.Protocol, sessions["plain"], sessions["oddities"], sessions["chunks"], pipelined)
+	})
+}
+
+// summary is what a test says of a call: method, target, status, and the words of what is
+// not known.
+func summary(c *call.Call) string {
+	s := c.Method + " " + c.Target + " " + c.Status
+	if c.Failed {
+		s += " failed"
+	}
+	for _, word := range c.Incomplete.Words() {
+		s += " " + word
+	}
+	return s
+}
+
+func TestCalls(t *testing.T) {
+	cases := []struct {
+		name    string
+		session parsetest.Session
+		closed  bool
+		want    []string
+	}{
+		{"plain", sessions["plain"], true, []string{"GET /a?token=s3cret&x=1 200", "POST /b 503 failed", "HEAD /c 200", "DELETE /d 204"}},
+		{"oddities", sessions["oddities"], true, []string{"PURGE * 200", "GET http://shop.example:81/p q?x 404", "GET /until-close 200"}},
+		{"until the window closes", sessions["oddities"][:9], false, []string{"PURGE * 200", "GET http://shop.example:81/p q?x 404", "GET /until-close 200 cut_by_window"}},
+		{"pipelined", pipelined, true, []string{"GET /1 201", "GET /2 202", "GET /3 203", "GET /4 204", "GET /5 205"}},
+		{"no answer", parsetest.Talk(">GET /a HTTP/1.1\r\n\r\n"), true, []string{"GET /a  failed no_answer"}},
+		{"no answer yet", parsetest.Talk(">GET /a HTTP/1.1\r\n\r\n"), false, []string{"GET /a  cut_by_window no_answer"}},
+		{"half an answer", parsetest.Talk(">GET /a HTTP/1.1\r\n\r\n", "<HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), true, []string{"GET /a 200 failed"}},
+		{"early answer", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Le", "<HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n"), true, []string{"  408 no_request"}},
+		{"early answer and its head", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Le", "<HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", ">ngth: 0\r\n\r\n"), true, []string{"POST /a 400"}},
+		{"unasked", parsetest.Talk("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), true, []string{"  408 no_request"}},
+	}
+	for _, c := range cases {
+		r, err := parsetest.Decode(&http1.Protocol, c.session, c.closed)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var got []string
+		for i := range r.Calls {
+			got = append(got, summary(&r.Calls[i]))
+		}
+		if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+			t.Errorf("%s: calls %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package http1
+
+import (
+	"bytes"
+	"strings"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// methods are the usual ones, so that calls need no memory for theirs.
+var methods = [...]string{"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
+
+func method(b []byte) string {
+	for _, m := range methods {
+		if string(b) == m {
+			return m
+		}
+	}
+	return string(b)
+}
+
+// pathOf returns the path of a target in any of its forms (RFC 9112, section 3.2).
+func pathOf(target string) string {
+	if !strings.HasPrefix(target, "/") {
+		if _, rest, ok := strings.Cut(target, "://"); ok {
+			at := strings.IndexAny(rest, "/?#")
+			if at < 0 || rest[at] != '/' {
+				return "/"
+			}
+			target = rest[at:]
+		}
+	}
+	if at := strings.IndexAny(target, "?#"); at >= 0 {
+		return target[:at]
+	}
+	return target
+}
+
+// hostOf returns the host of a target in absolute form.
+func hostOf(target string) string {
+	_, rest, ok := strings.Cut(target, "://")
+	if !ok {
+		return ""
+	}
+	if at := strings.IndexAny(rest, "/?#"); at >= 0 {
+		rest = rest[:at]
+	}
+	return rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+// field reports a field of a head that begins at offset with data.
+func (p *parser) field(c *call.Call, dir record.Direction, offset uint64, data []byte, f *field) {
+	if !p.env.Spans {
+		return
+	}
+	at := offset
+	if len(f.value) > 0 {
+		at += uint64(cap(data) - cap(f.value)) // value is a part of data
+	}
+	p.env.Sink.Span(call.Span{
+		Call: c.N, Direction: dir, Range: call.Range{Offset: at, Length: uint64(len(f.value))},
+		Kind: call.KindHeader, Name: strings.ToLower(string(f.name)), Value: f.value,
+	})
+}
+
+// requestSpans reports the values of a request line, which data begins with.
+func (p *parser) requestSpans(c *call.Call, offset uint64, data []byte, r *requestLine) {
+	if !p.env.Spans {
+		return
+	}
+	report := func(kind call.Kind, name string, value []byte) {
+		p.env.Sink.Span(call.Span{
+			Call: c.N, Direction: record.In, Range: call.Range{Offset: offset + uint64(cap(data)-cap(value)), Length: uint64(len(value))},
+			Kind: kind, Name: name, Value: value,
+		})
+	}
+	report(call.KindMethod, "", r.method)
+	report(call.KindTarget, "", r.target)
+	_, query, ok := bytes.Cut(r.target, []byte("?"))
+	for ok && len(query) > 0 {
+		pair := query
+		if end := bytes.IndexByte(query, '&'); end >= 0 {
+			pair, query = query[:end], query[end+1:]
+		} else {
+			query = nil
+		}
+		if name, value, ok := bytes.Cut(pair, []byte("=")); ok && len(value) > 0 {
+			report(call.KindQuery, string(name), value)
+		}
+	}
+}
