@@ -61,7 +61,7 @@ func TestParser(t *testing.T) {
 	t.Run("pipelined", func(t *testing.T) {
 		parsetest.Cuts(t, &http1.Protocol, pipelined)
 		parsetest.Checkpoints(t, &http1.Protocol, pipelined)
-		parsetest.Middle(t, &http1.Protocol, pipelined)
+		parsetest.Gaps(t, &http1.Protocol, pipelined)
 	})
 	t.Run("hostile", func(t *testing.T) {
 		parsetest.Hostile(t, &http1.Protocol, sessions["plain"], sessions["oddities"], sessions["chunks"], pipelined)
