@@ -26,7 +26,7 @@ missing in between.`,
 	}
 	r := t.readFlags(cmd)
 	r.streams = true
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if a connection has gaps")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := r.query(cmd, args)
@@ -43,7 +43,7 @@ missing in between.`,
 			e := newJSONLines(t.stdout)
 			put = func(c *dump.Connection) error { return e.Encode(connRowOf(c)) }
 		} else {
-			tab = newTable(t.stdout, "CONN", "WINDOW", "PEER", "LISTENER", "FIRST", "LAST", ">IN", ">OUT", ">GAPS", "COMPLETE")
+			tab = o.newConnTable()
 			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
 		gaps := 0
@@ -66,22 +66,53 @@ missing in between.`,
 	return cmd
 }
 
+// newConnTable returns a table for the rows of connCells.
+func (o *output) newConnTable() *table {
+	listener, clock := "PORT", "15:04:05"
+	if o.fits(showsListeners) {
+		listener, clock = "LISTENER", "15:04:05.000"
+	}
+	return o.newTable(
+		connColumn(),
+		column{heading: "WINDOW", from: 100},
+		column{heading: "PEER", least: 15, middle: true},
+		column{heading: listener, least: 10, middle: true},
+		column{heading: "FIRST", clock: clock, right: true},
+		column{heading: "LAST", clock: clock, right: true, from: 120},
+		column{heading: "IN", right: true},
+		column{heading: "OUT", right: true},
+		column{heading: "COMPLETE", least: 10},
+	)
+}
+
+// connColumn is the column with the identities of connections. Those that recorders give
+// are never shortened.
+func connColumn() column { return column{heading: "CONN", least: 27, middle: true} }
+
+// showsListeners is how wide lines must be for tables to have the addresses of listeners
+// and not just their ports, in columns of the terminal.
+const showsListeners = 120
+
 // connCells returns the cells of a connection's row in the table.
-func (o *output) connCells(c *dump.Connection) []string {
-	complete := "no"
+func (o *output) connCells(c *dump.Connection) []cell {
+	complete := cell{text: "no"}
 	if c.Complete() {
-		complete = "yes"
+		complete.text = "yes"
+	}
+	if n := len(c.Gaps) + c.MoreGaps; n > 0 {
+		complete = cell{text: fmt.Sprintf("no: %s", size(c.Lost.In+c.Lost.Out)), colour: o.t.colours().lost}
+		if o.fits(showsListeners) {
+			complete.text += fmt.Sprintf(" lost in %s", plural(n, "gap"))
+		}
 	}
 	listener := c.Listener
-	if listener == "" {
+	if listener == "" || !o.fits(showsListeners) {
 		listener = c.Port
 	}
-	gaps := "-"
-	if n := len(c.Gaps) + c.MoreGaps; n > 0 {
-		gaps = fmt.Sprintf("%d (%s)", n, size(c.Lost.In+c.Lost.Out))
+	return []cell{
+		{text: printable(c.Conn)}, {text: o.window(c.Window)}, {text: printable(c.Peer)}, {text: printable(listener)}, {at: c.First}, {at: c.Last},
+		{text: size(c.Bytes.In)}, {text: size(c.Bytes.Out)}, complete,
 	}
-	return []string{printable(c.Conn), shortWindow(c.Window), printable(c.Peer), printable(listener), o.time(c.First, dayAndTime), o.time(c.Last, dayAndTime),
-		size(c.Bytes.In), size(c.Bytes.Out), gaps, complete}
 }
 
 // connRow is a connection as a JSON line.

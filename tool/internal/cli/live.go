@@ -30,7 +30,7 @@ pauses, are lines on standard error.`,
 	}
 	a := t.adminFlags(cmd)
 	r := t.readFlags(cmd)
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")

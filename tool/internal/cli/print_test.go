@@ -12,7 +12,7 @@ import (
 
 func TestDirectionsOfASessionHaveTheirColours(t *testing.T) {
 	var b bytes.Buffer
-	c := newSessionPrinter(&b, &output{utc: true}, colours{in: "<R>", out: "<B>", gap: "<Y>", reset: "<0>"}, formText)
+	c := newSessionPrinter(&b, &output{utc: true}, colours{out: "<B>", lost: "<M>", reset: "<0>"}, formText)
 	at := time.Unix(0, 0)
 	data := func(dir record.Direction, text string) *record.Record {
 		return &record.Record{Kind: record.KindData, Time: at, Direction: dir, Data: []byte(text), Length: uint64(len(text))}
@@ -28,11 +28,11 @@ func TestDirectionsOfASessionHaveTheirColours(t *testing.T) {
 	if err := c.end(); err != nil {
 		t.Fatal(err)
 	}
-	want := `<R>> first line<0>
-<R>> half of the second<0>
+	want := `> first line
+> half of the second
 <B>< answer<0>
 <B>< no end<0>
-<Y>[< 9 bytes are missing at offset 7: guard]<0>
+<M>[< 9 bytes are missing at offset 7: guard]<0>
 <B>< rest<0>
 `
 	if b.String() != want {
@@ -45,30 +45,6 @@ func TestColoursOnlyOnTerminals(t *testing.T) {
 	tool := &tool{screen: &b, getenv: func(string) string { return "" }}
 	if tool.colours() != (colours{}) {
 		t.Error("colours in a file")
-	}
-}
-
-func TestTableDecidesOnWidthsEarly(t *testing.T) {
-	var b bytes.Buffer
-	tab := newTable(&b, "A", ">B", "C")
-	for i := range 2000 {
-		cell := "x"
-		if i == 100 {
-			cell = "longest"
-		}
-		if i == 1500 {
-			cell = "longer than the widest one before"
-		}
-		if err := tab.add(cell, "é", "end"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tab.end(); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(b.String(), "\n")
-	if len(lines) != 2002 || lines[0] != "A        B  C" || lines[1] != "x        é  end" || lines[1501] != "longer than the widest one before  é  end" {
-		t.Errorf("%d lines: %q, %q, %q", len(lines), lines[0], lines[1], lines[1501])
 	}
 }
 

@@ -37,7 +37,7 @@ machine. FORCE_OFF, and what memory the window needs, still count.`,
 		Args: atMost(0),
 	}
 	a := t.adminFlags(cmd)
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	cmd.Flags().DurationVar(&length, "for", 10*time.Second, "how `long`, from 1s to 1h")
 	cmd.Flags().BoolVar(&ignoreGuard, "ignore-guard", false, "record whatever the use of CPU and memory is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

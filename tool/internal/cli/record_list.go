@@ -71,7 +71,7 @@ func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
 		b = append(b, "  "...)
 		b = append(b, colour...)
 		b = appendEscaped(b, r.Data[:min(len(r.Data), previewBytes)], false)
-		b = append(b, l.colour.reset...)
+		b = append(b, l.colour.after(colour)...)
 		if len(r.Data) > previewBytes {
 			b = append(b, " …"...)
 		}
@@ -79,29 +79,19 @@ func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
 		b = append(b, '\n')
 		b = append(b, colour...)
 		b = appendEscaped(b, r.Data, true)
-		b = append(b, l.colour.reset...)
+		b = append(b, l.colour.after(colour)...)
 	case formHex:
 		b = append(b, '\n')
 		b = append(b, colour...)
 		b = bytes.TrimSuffix(appendHexDump(b, "", r.Offset, r.Data), []byte("\n"))
-		b = append(b, l.colour.reset...)
+		b = append(b, l.colour.after(colour)...)
 	}
 	return b
 }
 
-// of returns the colour of a direction.
-func (c *colours) of(d record.Direction) string {
-	if d == record.Out {
-		return c.out
-	}
-	return c.in
-}
-
 // appendGapText appends the line for bytes that are missing.
 func appendGapText(dst []byte, r *record.Record, c colours) []byte {
-	dst = append(dst, c.gap...)
-	dst = fmt.Appendf(dst, "[%c %d bytes are missing at offset %d: %s]", r.Direction.Arrow(), r.Length, r.Offset, printable(r.Reason))
-	return append(dst, c.reset...)
+	return c.append(dst, c.lost, fmt.Sprintf("[%c %d bytes are missing at offset %d: %s]", r.Direction.Arrow(), r.Length, r.Offset, printable(r.Reason)))
 }
 
 // appendHexDump appends lines of sixteen bytes, as text too, each after indent.

@@ -24,7 +24,7 @@ this when there is none. Processes that are alive are left alone.`,
 		Args: atMost(1),
 	}
 	t.readFlags(cmd) // which change nothing here
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, err := t.query(cmd.Context(), args).Locate()
 		if err != nil {

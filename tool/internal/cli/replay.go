@@ -39,7 +39,7 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 		Args: atMost(1),
 	}
 	r := t.readFlags(cmd)
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	f := addReplayFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := r.query(cmd, args)

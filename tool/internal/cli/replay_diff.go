@@ -42,8 +42,8 @@ func appendDifference(b []byte, c *replay.Conn, d *replay.Difference, colour col
 	if isWritten(recorded) && isWritten(replayed) {
 		b = appendTextDiff(b, recorded, replayed, d, colour)
 	}
-	b = appendHexRows(b, "  - ", d.Recorded, d.At, colour.in, colour.reset)
-	b = appendHexRows(b, "  + ", d.Replayed, d.At, colour.out, colour.reset)
+	b = appendHexRows(b, "- ", d.Recorded, d.At, "", "")
+	b = appendHexRows(b, "+ ", d.Replayed, d.At, colour.failed, colour.after(colour.failed))
 	return append(b, '\n')
 }
 
@@ -62,8 +62,8 @@ func isWritten(b []byte) bool {
 
 // appendTextDiff shows the lines from the first difference on.
 func appendTextDiff(b, recorded, replayed []byte, d *replay.Difference, colour colours) []byte {
-	b = appendLines(b, "  - ", recorded, d.At-d.Recorded.From, colour.in, colour.reset)
-	return appendLines(b, "  + ", replayed, d.At-d.Replayed.From, colour.out, colour.reset)
+	b = appendLines(b, "- ", recorded, d.At-d.Recorded.From, "", "")
+	return appendLines(b, "+ ", replayed, d.At-d.Replayed.From, colour.failed, colour.after(colour.failed))
 }
 
 func appendLines(b []byte, indent string, text []byte, at int, on, off string) []byte {

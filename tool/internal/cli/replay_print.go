@@ -23,7 +23,18 @@ type replayOutput struct {
 // plan prints what a replay would do.
 func (o *replayOutput) plan(p *replay.Plan, options replay.Options) error {
 	if o.rows == nil {
-		o.tab = newTable(o.t.stdout, "CONN", "WINDOW", "PEER", "PROTOCOL", ">STARTS", ">TAKES", ">SENDS", ">BYTES", ">TURNS", "NOTE")
+		o.tab = o.output.newTable(
+			connColumn(),
+			column{heading: "WINDOW", from: 120},
+			column{heading: "PEER", least: 15, middle: true, from: 100},
+			column{heading: "PROTOCOL"},
+			column{heading: "STARTS", right: true},
+			column{heading: "TAKES", right: true, from: 100},
+			column{heading: "SENDS", right: true},
+			column{heading: "BYTES", right: true},
+			column{heading: "TURNS", right: true},
+			column{heading: "NOTE", least: 20},
+		)
 	}
 	for i := range p.Conns {
 		c := &p.Conns[i]
@@ -41,13 +52,13 @@ func (o *replayOutput) plan(p *replay.Plan, options replay.Options) error {
 			continue
 		}
 		note := obstacles(c.Obstacles)
-		cells := []string{printable(c.Conn), shortWindow(c.Window), printable(c.Peer), string(protocol),
-			"+" + length(c.Starts), length(c.Takes), strconv.Itoa(c.Sends), size(c.Payload), strconv.Itoa(c.Turns), note}
+		row := texts(printable(c.Conn), o.output.window(c.Window), printable(c.Peer), string(protocol),
+			"+"+length(c.Starts), length(c.Takes), strconv.Itoa(c.Sends), size(c.Payload), strconv.Itoa(c.Turns), note)
 		if c.Skipped {
-			cells[3], cells[4], cells[5], cells[6], cells[7] = "-", "-", "-", "-", "-"
-			cells[9] = "left out: " + note
+			copy(row[3:], texts("-", "-", "-", "-", "-"))
+			row[9] = cell{text: "left out: " + note, colour: o.t.colours().lost}
 		}
-		if err := o.tab.add(cells...); err != nil {
+		if err := o.tab.add(row...); err != nil {
 			return err
 		}
 	}
@@ -80,9 +91,21 @@ func (o *replayOutput) conn(c *replay.Conn) {
 		err = o.rows.Encode(replayRowOf(c))
 	} else if o.all || c.Notable() {
 		if o.tab == nil {
-			o.tab = newTable(o.t.stdout, "CONN", "WINDOW", "PEER", "PROTOCOL", ">SENT", ">TURNS", ">EQUAL", ">DIFFERENT", ">MISSING", ">LATE", "NOTE")
+			o.tab = o.output.newTable(
+				connColumn(),
+				column{heading: "WINDOW", from: 120},
+				column{heading: "PEER", least: 15, middle: true, from: 120},
+				column{heading: "PROTOCOL", from: 100},
+				column{heading: "SENT", right: true},
+				column{heading: "TURNS", right: true, from: 100},
+				column{heading: "EQUAL", right: true},
+				column{heading: "DIFFERENT", right: true},
+				column{heading: "MISSING", right: true},
+				column{heading: "LATE", right: true},
+				column{heading: "NOTE", least: 20},
+			)
 		}
-		err = o.tab.add(connResult(c)...)
+		err = o.tab.add(o.connResult(c)...)
 	}
 	if o.err == nil {
 		o.err = err
@@ -90,32 +113,38 @@ func (o *replayOutput) conn(c *replay.Conn) {
 }
 
 // connResult returns the cells of a connection's row in the table.
-func connResult(c *replay.Conn) []string {
-	cells := []string{printable(c.Conn), shortWindow(c.Window), printable(c.Peer), string(c.Protocol)}
-	note := obstacles(c.Obstacles)
+func (o *replayOutput) connResult(c *replay.Conn) []cell {
+	colour := o.t.colours()
+	row := texts(printable(c.Conn), o.output.window(c.Window), printable(c.Peer), string(c.Protocol))
+	note := cell{text: obstacles(c.Obstacles)}
 	if c.Skipped {
-		for len(cells) < 10 {
-			cells = append(cells, "-")
-		}
-		cells[3] = "-"
-		return append(cells, "left out: "+note)
+		row[3].text = "-"
+		note = cell{text: "left out: " + note.text, colour: colour.lost}
+		return append(append(row, texts("-", "-", "-", "-", "-", "-")...), note)
 	}
 	sent := strconv.Itoa(c.Sent)
 	if c.Sent < c.Sends {
 		sent += " of " + strconv.Itoa(c.Sends)
 	}
-	cells = append(cells, sent)
-	for _, n := range []uint64{c.Turns, c.Equal, c.Different, c.Missing, c.Late} {
-		cells = append(cells, strconv.FormatUint(n, 10))
+	row = append(row, cell{text: sent})
+	for _, n := range []struct {
+		count  uint64
+		colour string // unless it is 0
+	}{{c.Turns, ""}, {c.Equal, ""}, {c.Different, colour.failed}, {c.Missing, colour.failed}, {c.Late, colour.slow}} {
+		count := cell{text: strconv.FormatUint(n.count, 10)}
+		if n.count > 0 {
+			count.colour = n.colour
+		}
+		row = append(row, count)
 	}
 	if !c.Compared {
-		copy(cells[6:], []string{"-", "-", "-", "-"})
-		note = joinNotes(note, "answers not compared")
+		copy(row[6:], texts("-", "-", "-", "-"))
+		note.text = joinNotes(note.text, "answers not compared")
 	}
 	if c.Err != nil {
-		note = joinNotes("failed: "+printable(c.Err.Error()), note)
+		note = cell{text: joinNotes("failed: "+printable(c.Err.Error()), note.text), colour: colour.failed}
 	}
-	return append(cells, note)
+	return append(row, note)
 }
 
 func joinNotes(a, b string) string {

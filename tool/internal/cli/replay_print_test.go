@@ -24,11 +24,11 @@ func TestDifferencesAreEscapedAndShowWhatDiffers(t *testing.T) {
 		Turn: 3, Verdict: replay.Different, Label: "GET /\x1b[2J", At: 9, Note: "a note",
 		Recorded: replay.Excerpt{Bytes: []byte("one\ntwo\nthree\n"), Total: 14}, Replayed: replay.Excerpt{Bytes: []byte("one\ntwo\ntree\x1b\n"), Total: 13},
 	}
-	got := string(appendDifference(nil, c, d, colours{in: "<R>", out: "<B>", reset: "<0>"}))
+	got := string(appendDifference(nil, c, d, colours{failed: "<R>", reset: "<0>"}))
 	want := `k3v9qa-17 turn 3 of loop 2 GET /\x1b[2J: different from byte 9 on, recorded are 14 bytes, 13 came
   a note
-<R>  - 00000000  6f 6e 65 0a 74 77 6f 0a  74 68 72 65 65 0a        |one.two.three.|<0>
-<B>  + 00000000  6f 6e 65 0a 74 77 6f 0a  74 72 65 65 1b 0a        |one.two.tree..|<0>
+- 00000000  6f 6e 65 0a 74 77 6f 0a  74 68 72 65 65 0a        |one.two.three.|
+<R>+ 00000000  6f 6e 65 0a 74 77 6f 0a  74 72 65 65 1b 0a        |one.two.tree..|<0>
 
 `
 	if got != want {
@@ -36,7 +36,7 @@ func TestDifferencesAreEscapedAndShowWhatDiffers(t *testing.T) {
 	}
 	d.Replayed.Bytes = []byte("one\ntwo\ntree\n")
 	got = string(appendDifference(nil, c, d, colours{}))
-	if !strings.Contains(got, "  - three\n  + tree\n") {
+	if !strings.Contains(got, "- three\n+ tree\n") {
 		t.Errorf("no text in\n%s", got)
 	}
 }

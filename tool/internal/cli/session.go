@@ -9,7 +9,7 @@ import (
 )
 
 // sessionPrinter prints one connection as a dialogue: each line of the client's
-// after "> ", each of the proxy's after "< ", in two colours.
+// after "> ", each of the proxy's after "< ", in another colour.
 type sessionPrinter struct {
 	w      io.Writer
 	output *output
@@ -72,7 +72,7 @@ func (p *sessionPrinter) endLine(b []byte) []byte {
 		return b
 	}
 	p.within = false
-	b = append(b, p.colour.reset...)
+	b = append(b, p.colour.after(p.colour.of(p.dir))...)
 	return append(b, '\n')
 }
 
@@ -107,5 +107,5 @@ func (p *sessionPrinter) appendHex(b []byte, r *record.Record) []byte {
 	}
 	b = append(b, p.colour.of(r.Direction)...)
 	b = appendHexDump(b, indent, r.Offset, r.Data)
-	return append(b, p.colour.reset...)
+	return append(b, p.colour.after(p.colour.of(r.Direction))...)
 }

@@ -32,7 +32,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	}
 	r := t.readFlags(cmd)
 	r.streams = true
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVar(&stream, "follow-stream", "", "show the conversation of this `connection`")
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")

@@ -130,7 +130,7 @@ func (t *tool) statusCommand() *cobra.Command {
 		Args: atMost(0),
 	}
 	a := t.adminFlags(cmd)
-	o := addOutput(cmd)
+	o := t.addPlainOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		asJSON, err := o.json(cmd)
 		if err != nil {

@@ -3,8 +3,10 @@ package cli
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
 )
 
 // isTerminal reports whether w is a terminal.
@@ -13,16 +15,20 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// colours are the sequences that set the two directions of a session apart;
-// empty ones change nothing.
-type colours struct {
-	in, out, gap, reset string
-}
+// leastWidth is the width that every table fits into, in columns.
+const leastWidth = 80
 
-// colours returns what suits standard output (see https://no-color.org).
-func (t *tool) colours() colours {
-	if !isTerminal(t.screen) || t.getenv("NO_COLOR") != "" || t.getenv("TERM") == "dumb" {
-		return colours{}
+// width returns how wide lines on standard output may be, in columns: as wide as the
+// terminal, elsewhere as COLUMNS says, and never less than leastWidth.
+func (t *tool) width() int {
+	columns := 0
+	if f, ok := t.screen.(*os.File); ok && isTerminal(f) {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+			columns = int(size.Col)
+		}
 	}
-	return colours{in: "\x1b[31m", out: "\x1b[34m", gap: "\x1b[33m", reset: "\x1b[0m"}
+	if columns == 0 {
+		columns, _ = strconv.Atoi(t.getenv("COLUMNS")) // 0 where it is no number
+	}
+	return max(columns, leastWidth)
 }

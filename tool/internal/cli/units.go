@@ -39,3 +39,11 @@ const (
 	dayAndTime = "2006-01-02 15:04:05.000"
 	timeOnly   = "15:04:05.000000"
 )
+
+// plural returns n things, such as "1 gap" and "2 gaps".
+func plural[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -45,7 +45,17 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 	if asJSON {
 		return writeWindows(t.stdout, windows, skips)
 	}
-	tab := newTable(t.stdout, "WINDOW", "OPENED", ">LENGTH", "TRIGGER", ">CONNS", ">IN", ">OUT", "LOST")
+	lost := t.colours().lost
+	tab := o.newTable(
+		column{heading: "WINDOW"},
+		column{heading: "OPENED", clock: "15:04:05", right: true},
+		column{heading: "LENGTH", right: true},
+		column{heading: "TRIGGER", least: 8},
+		column{heading: "CONNS", right: true},
+		column{heading: "IN", right: true},
+		column{heading: "OUT", right: true},
+		column{heading: "LOST", least: 14},
+	)
 	err = eachInOrder(windows, skips, func(w *query.Window) error {
 		trigger := string(w.Trigger)
 		switch {
@@ -56,14 +66,22 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		case w.Guard == record.GuardOff:
 			trigger += " (guard off)"
 		}
-		return tab.add(printable(w.Window), o.time(w.Opened, dayAndTime), length(w.Closed.Sub(w.Opened)), printable(trigger),
+		row := texts(o.window(w.Window), "", length(w.Closed.Sub(w.Opened)), printable(trigger),
 			fmt.Sprint(w.Connections), size(w.Seen.In), size(w.Seen.Out), losses(&w.Accounts))
+		row[1].at = w.Opened
+		if w.Lost != (record.PerDirection{}) {
+			row[7].colour = lost
+		}
+		return tab.add(row...)
 	}, func(l *layout.SkipLine) error {
 		name := "skipped"
 		if l.Windows > 1 {
 			name = fmt.Sprintf("%d skipped", l.Windows)
 		}
-		return tab.add(name, o.time(l.First, dayAndTime), length(l.Last.Sub(l.First)), printable(string(l.Trigger)), "-", "-", "-", skipText(&l.Skip))
+		row := texts(name, "", length(l.Last.Sub(l.First)), printable(string(l.Trigger)), "-", "-", "-", skipText(&l.Skip))
+		row[1].at = l.First
+		row[7].colour = lost
+		return tab.add(row...)
 	})
 	if err != nil && tab.empty() {
 		return err
@@ -94,15 +112,9 @@ func eachInOrder(windows eachWindow, skips []layout.SkipLine, window func(*query
 	return skipUntil(func(*layout.SkipLine) bool { return true })
 }
 
-// maxWhy bounds the words of a reason in a table, in characters.
-const maxWhy = 200
-
 // skipText returns why windows did not open, for people.
 func skipText(s *record.Skip) string {
 	why := strings.TrimPrefix(s.Why, string(s.Reason)+": ")
-	if text := []rune(why); len(text) > maxWhy {
-		why = string(text[:maxWhy]) + "…"
-	}
 	return printable(string(s.Reason)) + inBrackets(printable(why))
 }
 
@@ -119,8 +131,14 @@ func writeWindows(w io.Writer, windows eachWindow, skips []layout.SkipLine) erro
 	})
 }
 
-// shortWindow returns the part of a window's id that tables have.
-func shortWindow(id string) string { return layout.WindowPrefix(printable(id)) }
+// window returns a window's id for a table: the first characters of it, which name it
+// everywhere, or all in a wide one.
+func (o *output) window(id string) string {
+	if o.wide {
+		return printable(id)
+	}
+	return layout.WindowPrefix(printable(id))
+}
 
 // losses returns how much was lost, and why.
 func losses(a *record.Accounts) string {

@@ -23,7 +23,7 @@ reason in the place of the losses.`,
 		Args: atMost(1),
 	}
 	r := t.readFlags(cmd)
-	o := addOutput(cmd)
+	o := t.addOutput(cmd)
 	cmd.Flags().BoolVar(&scan, "scan", false, "read the records, also of windows that the index lacks, such as the open one")
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if bytes were lost")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
