@@ -47,7 +47,9 @@ func (d *Dump) Next() (*record.Record, error) {
 		case s != nil:
 			d.last = nil
 			if d.advance(s) {
-				heap.Fix(&d.active, 0)
+				if len(d.active) > 1 {
+					heap.Fix(&d.active, 0)
+				}
 			} else {
 				heap.Pop(&d.active)
 			}

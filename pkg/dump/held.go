@@ -54,6 +54,18 @@ type heldConnections struct {
 	limit  int           // length of memory at which some of it is moved to the file
 	clock  uint64        // counts what is used
 	buf    []byte
+
+	found [256]*Connection // the connections in memory that were found last, by nameHash
+}
+
+// nameHash returns which of found a connection is.
+func nameHash(conn string) byte {
+	const looked = 8 // bytes at the end: the number in the process
+	h := uint32(0)
+	for i := max(len(conn)-looked, 0); i < len(conn); i++ {
+		h = h*31 + uint32(conn[i])
+	}
+	return byte(h ^ h>>8)
 }
 
 // hash returns the hash of a connection's identity.
@@ -66,6 +78,12 @@ func (h *heldConnections) hash(conn string) uint64 {
 
 // find returns the connection of a window with that identity, or nil.
 func (h *heldConnections) find(w *streamWindow, conn string) (*Connection, error) {
+	found := &h.found[nameHash(conn)]
+	if c := *found; c != nil && c.window == w && c.Conn == conn {
+		h.clock++
+		c.used = h.clock
+		return c, nil
+	}
 	number, ok := w.index[h.hash(conn)]
 	if !ok {
 		return nil, nil
@@ -76,6 +94,7 @@ func (h *heldConnections) find(w *streamWindow, conn string) (*Connection, error
 	}
 	h.clock++
 	c.used = h.clock
+	*found = c
 	return c, nil
 }
 
@@ -152,8 +171,16 @@ func (h *heldConnections) store(c *Connection) bool {
 		return false
 	}
 	slot.c, slot.position = nil, (at+1)*2|slot.position&1
-	c.window = nil
+	h.release(c)
 	return true
+}
+
+// release says that c is not one of its window's connections in memory any more.
+func (h *heldConnections) release(c *Connection) {
+	c.window = nil
+	if found := &h.found[nameHash(c.Conn)]; *found == c {
+		*found = nil // it may have a large State
+	}
 }
 
 // finished says that c has ended. The caller drains its window then.
@@ -169,7 +196,7 @@ func (h *heldConnections) drain(w *streamWindow, done func(*Connection) error, a
 			if hash := h.hash(c.Conn); w.index[hash] == w.first {
 				delete(w.index, hash)
 			}
-			c.window = nil
+			h.release(c)
 		}
 		w.slots[0] = connectionSlot{}
 		w.slots = w.slots[1:]
@@ -192,5 +219,6 @@ func (h *heldConnections) drain(w *streamWindow, done func(*Connection) error, a
 // close removes the file.
 func (h *heldConnections) close() error {
 	h.memory = nil
+	clear(h.found[:])
 	return h.file.Close()
 }

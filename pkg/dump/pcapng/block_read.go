@@ -26,11 +26,11 @@ type blockReader struct {
 	src        io.Reader
 	buf        []byte // buf[start:end] is read and not yet returned
 	start, end int
-	offset     int64            // of buf[start] in the stream
-	order      binary.ByteOrder // of the section
-	passing    int64            // bytes to pass over, of a block that is too long for the buffer
-	lost       bool             // the block at start is damaged: look for the next
-	err        error            // what ended the stream
+	offset     int64     // of buf[start] in the stream
+	order      byteOrder // of the section
+	passing    int64     // bytes to pass over, of a block that is too long for the buffer
+	lost       bool      // the block at start is damaged: look for the next
+	err        error     // what ended the stream
 }
 
 // block is one block. Its body is valid until the reader's next call.
@@ -38,14 +38,14 @@ type block struct {
 	kind   uint32
 	body   []byte // without the frame; nil of a block that is too long to be held
 	offset int64  // of the block in the stream
-	order  binary.ByteOrder
+	order  byteOrder
 }
 
 func (r *blockReader) reset(src io.Reader) {
 	if len(r.buf) != blockBuffer {
 		r.buf = make([]byte, blockBuffer) // a longer one is given back
 	}
-	*r = blockReader{src: src, buf: r.buf, order: binary.LittleEndian}
+	*r = blockReader{src: src, buf: r.buf}
 }
 
 // next returns the next block. record.ErrNoMoreYet means that a later call may give more,
@@ -130,9 +130,9 @@ func (r *blockReader) head(at int) (kind uint32, length int64, ok bool) {
 	if kind == blockSection { // the same in both orders
 		switch uint32(byteOrderMagic) {
 		case binary.LittleEndian.Uint32(b[8:]):
-			r.order = binary.LittleEndian
+			r.order = byteOrder{}
 		case binary.BigEndian.Uint32(b[8:]):
-			r.order = binary.BigEndian
+			r.order = byteOrder{big: true}
 		default:
 			return kind, 0, false
 		}
@@ -222,6 +222,14 @@ func (r *blockReader) skip(n int) {
 
 // need reads until n bytes are held. n is at most longestBlock.
 func (r *blockReader) need(n int) error {
+	if r.end-r.start >= n {
+		return nil
+	}
+	return r.fill(n)
+}
+
+// fill is need for bytes that are not held.
+func (r *blockReader) fill(n int) error {
 	for r.end-r.start < n {
 		if r.err != nil {
 			return r.err

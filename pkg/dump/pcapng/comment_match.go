@@ -110,6 +110,9 @@ func (c *parsedComment) isOf(p *packetOf, shift [2]uint32) bool {
 // damagedComment returns an error where a comment of the recorder is missing from a packet
 // and one that resembles it is there, or where event is of another connection.
 func (d *Decoder) damagedComment(p *packetOf, event *parsedComment) error {
+	if event == nil && d.options.silent() {
+		return nil
+	}
 	r, f := d.options.resembles, p.flow
 	for _, c := range d.options.comments { // in full, but perhaps not of this packet
 		if c.identity != nil {

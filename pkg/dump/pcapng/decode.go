@@ -83,17 +83,16 @@ func (d *Decoder) Next() (*record.Record, error) {
 		}
 		d.queued, d.returned = 0, 0
 		b, err := d.blocks.next()
-		if errors.Is(err, record.ErrNoMoreYet) {
+		switch {
+		case err == nil:
+			err = d.block(&b)
+		case errors.Is(err, record.ErrNoMoreYet):
 			return nil, err
-		}
-		if errors.Is(err, io.EOF) {
+		case errors.Is(err, io.EOF):
 			if err := d.end(); err != nil {
 				return nil, &record.DamageError{File: d.file, Err: err}
 			}
 			return nil, io.EOF
-		}
-		if err == nil {
-			err = d.block(b)
 		}
 		if err == nil {
 			d.bad = false
@@ -128,7 +127,7 @@ func (d *Decoder) end() error {
 	return nil
 }
 
-func (d *Decoder) block(b block) error {
+func (d *Decoder) block(b *block) error {
 	switch b.kind {
 	case blockSection:
 		d.section = section{}
@@ -142,7 +141,7 @@ func (d *Decoder) block(b block) error {
 		if len(d.section.interfaces) >= MaxInterfaces {
 			return malformed("interface block")
 		}
-		i, err := parseInterface(b)
+		i, err := parseInterface(*b)
 		if err != nil {
 			return err
 		}
@@ -162,13 +161,13 @@ func (d *Decoder) block(b block) error {
 
 // isPacketOfOurs reports whether a block of an unknown type has the content of a packet
 // block, so that it is the type that is damaged.
-func isPacketOfOurs(b block) bool {
+func isPacketOfOurs(b *block) bool {
 	p, err := cutPacket(b)
 	if err != nil || p.length != uint32(len(p.data)) {
 		return false
 	}
-	_, err = parsePacket(p.data, 0)
-	return err == nil
+	var view packetView
+	return view.parse(p.data, 0) == nil
 }
 
 // capturedPacket is what a packet block has.
@@ -182,7 +181,7 @@ type capturedPacket struct {
 
 // cutPacket reads the body of an Enhanced Packet Block or of the obsolete Packet Block,
 // which has a shorter number of the interface.
-func cutPacket(b block) (p capturedPacket, err error) {
+func cutPacket(b *block) (p capturedPacket, err error) {
 	const fixed = packetFixed - 8 // the frame's head is not in body
 	if len(b.body) < fixed {
 		return p, malformed("packet block")
@@ -197,7 +196,7 @@ func cutPacket(b block) (p capturedPacket, err error) {
 		length: b.order.Uint32(b.body[16:]), data: b.body[fixed : fixed+captured], options: b.body[fixed+padded:],
 	}
 	if whole := int64(p.length); whole > captured && fixed+whole <= int64(len(b.body)) {
-		if _, err := parsePacket(b.body[fixed:fixed+whole], 0); err == nil {
+		if view := (packetView{}); view.parse(b.body[fixed:fixed+whole], 0) == nil {
 			return p, malformed("a packet that is not cut, with the length of one that is")
 		}
 	}
@@ -208,7 +207,7 @@ func cutPacket(b block) (p capturedPacket, err error) {
 }
 
 // enhanced decodes a packet block and queues what it says.
-func (d *Decoder) enhanced(b block) error {
+func (d *Decoder) enhanced(b *block) error {
 	p, err := cutPacket(b)
 	if err != nil {
 		return err
@@ -223,7 +222,7 @@ func (d *Decoder) enhanced(b block) error {
 	} else {
 		now = d.lastTime()
 	}
-	d.options = packetOptions{comments: d.options.comments[:0]}
+	d.options.reset()
 	if err := d.options.parse(p.options, b.order); err != nil {
 		return err
 	}
@@ -252,7 +251,7 @@ func (d *Decoder) lastTime() time.Time {
 
 // simple decodes a Simple Packet Block, which has neither a time nor options: it gets the
 // time of the packet before it.
-func (d *Decoder) simple(b block) error {
+func (d *Decoder) simple(b *block) error {
 	if len(b.body) < 4 || len(d.section.interfaces) == 0 {
 		return malformed("simple packet block")
 	}
@@ -265,7 +264,7 @@ func (d *Decoder) simple(b block) error {
 	if captured > int64(len(b.body)-4) {
 		return malformed(fmt.Sprintf("%d bytes in a simple packet block of %d", captured, len(b.body)))
 	}
-	d.options = packetOptions{comments: d.options.comments[:0]}
+	d.options.reset()
 	return d.packet(d.lastTime(), i.link, b.body[4:4+captured], length)
 }
 
@@ -276,33 +275,34 @@ func (d *Decoder) packet(now time.Time, link uint16, data []byte, length uint32)
 	if int64(length) > int64(len(data)) {
 		cut = int(min(int64(length)-int64(len(data)), 1<<16))
 	}
-	view, err := parsePacket(data, 0)
+	var p packetOf
+	err := p.parse(data, 0)
 	if err != nil && cut > 0 {
-		view, err = parsePacket(data, cut)
+		err = p.parse(data, cut)
 	}
 	raw := err == nil || isRaw(link) // some program may have changed the link type alone
 	if !raw {
 		packet, framed := withoutLinkHeader(link, data)
 		if framed {
 			packet, cut = withoutTrailer(packet, cut)
-			view, err = parsePacket(packet, cut)
+			err = p.parse(packet, cut)
 		}
 		if !framed || err != nil {
 			err = errForeign
 		}
 	}
 	switch {
+	case err == nil:
 	case errors.Is(err, errForeign):
 		d.leaveOut(link)
 		return nil
-	case err != nil:
+	default:
 		return err
 	}
-	p := packetOf{packetView: view}
-	p.key, p.dir, p.flow = d.orient(&view, d.options.direction)
+	p.key, p.dir, p.flow = d.orient(&p.packetView, d.options.direction)
 	p.identity = d.identity(&p)
-	if p.identity != nil && p.identity.labelled && p.key.label != view.label {
-		p.key.label = view.label
+	if p.identity != nil && p.identity.labelled && p.key.label != p.label {
+		p.key.label = p.label
 		p.flow = d.flows.find(p.key)
 	}
 	// The same connection may have been captured at an interface of the host, too.
@@ -355,11 +355,16 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 	d.found.packets++
 	f := p.flow
 	if id := p.identity; id != nil {
+		if id.Window != d.window {
+			d.window = id.Window
+		}
+		id.Window = d.window // the same string for all, which is compared fast
 		if f == nil || f.Conn != id.Conn || f.Window != id.Window {
 			f = d.begin(p.key, id)
-			d.push(now, record.KindOpen, f, record.Record{Start: id.start, Base: id.base, HasBase: id.known == [2]bool{true, true}})
+			if r := d.push(now, record.KindOpen, f); r != nil {
+				r.Start, r.Base, r.HasBase = id.start, id.base, id.known == [2]bool{true, true}
+			}
 		}
-		d.window = id.Window
 		f.link, f.shift = link, id.shift
 		for _, dir := range record.Directions() {
 			if id.known[dir] {
@@ -394,7 +399,7 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 	if p.length() == 0 && !p.udp {
 		return damage
 	}
-	offset, ok := f.offset(p.dir, p.packetView)
+	offset, ok := f.offset(p.dir, &p.packetView)
 	if !ok {
 		return malformed(fmt.Sprintf("sequence number %d is before the stream's start", p.seq))
 	}
@@ -402,10 +407,14 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 	f.known[p.dir] = true
 	n := uint64(len(p.payload))
 	if n > 0 || p.length() == 0 {
-		d.push(now, record.KindData, f, record.Record{Direction: p.dir, Offset: offset, Length: n, Data: p.payload})
+		if r := d.push(now, record.KindData, f); r != nil {
+			r.Direction, r.Offset, r.Length, r.Data = p.dir, offset, n, p.payload
+		}
 	}
 	if p.cut > 0 {
-		d.push(now, record.KindGap, f, record.Record{Direction: p.dir, Offset: offset + n, Length: p.cut, Reason: record.ReasonMissing})
+		if r := d.push(now, record.KindGap, f); r != nil {
+			r.Direction, r.Offset, r.Length, r.Reason = p.dir, offset+n, p.cut, record.ReasonMissing
+		}
 	}
 	return damage
 }
@@ -415,22 +424,28 @@ func (d *Decoder) pushEvent(now time.Time, f *packetFlow, key packetKey, n *comm
 	if n.kind == commentGap {
 		f.next.Set(n.dir, n.offset+n.length)
 		f.known[n.dir] = true
-		d.push(now, record.KindGap, f, record.Record{Direction: n.dir, Offset: n.offset, Length: n.length, Reason: n.reason})
+		if r := d.push(now, record.KindGap, f); r != nil {
+			r.Direction, r.Offset, r.Length, r.Reason = n.dir, n.offset, n.length, n.reason
+		}
 		return
 	}
-	d.push(now, record.KindClose, f, record.Record{Reason: n.reason, Totals: n.totals})
+	if r := d.push(now, record.KindClose, f); r != nil {
+		r.Reason, r.Totals = n.reason, n.totals
+	}
 	d.flows.remove(key)
 	d.closed.add(key)
 }
 
 const maxClosed = 1 << 12
 
-// push queues a record whose kind-specific fields are those of r.
-func (d *Decoder) push(now time.Time, kind record.Kind, f *packetFlow, r record.Record) {
+// push queues a record and returns it for the fields that only its kind has. It returns
+// nil where the queue is full.
+func (d *Decoder) push(now time.Time, kind record.Kind, f *packetFlow) *record.Record {
 	if d.queued == len(d.queue) {
-		return
+		return nil
 	}
-	r.Kind, r.Time, r.Identity = kind, now, f.Identity
-	d.queue[d.queued] = r
+	r := &d.queue[d.queued]
 	d.queued++
+	*r = record.Record{Kind: kind, Time: now, Identity: f.Identity}
+	return r
 }

@@ -26,10 +26,11 @@ type flowTable struct {
 // foundFlow is the connection of all packets between two addresses with a label, or
 // nothing.
 type foundFlow struct {
+	pair           uint64 // see pairHash
 	client, server netip.AddrPort
 	udp            bool
-	label          uint32 // of the packets; that of key may be noLabel
-	key            packetKey
+	label          uint32 // of the packets
+	keyLabel       uint32 // of the connection's key, may be noLabel
 	f              *packetFlow
 }
 
@@ -37,40 +38,65 @@ func newFlowTable() *flowTable {
 	return &flowTable{flows: spill.NewTable(maxFlows, appendFlow, parseFlow)}
 }
 
-// slot returns where the connection of packets between a and b is, if it was found lately.
-// It is the same for either direction and any label.
-func (t *flowTable) slot(a, b netip.AddrPort) *foundFlow {
+// slot returns where the connection of packets with that pairHash is, if it was found
+// lately.
+func (t *flowTable) slot(pair uint64) *foundFlow {
 	if moves := t.flows.Moves(); moves != t.moves {
 		t.moves = moves
 		clear(t.found[:])
 	}
-	hash := func(a netip.AddrPort) uint64 {
-		ip := a.Addr().As16()
-		return (binary.LittleEndian.Uint64(ip[:]) ^ binary.BigEndian.Uint64(ip[8:]) ^ uint64(a.Port())<<17) * 0x9e3779b97f4a7c15
+	return &t.found[pair>>56]
+}
+
+// pairHash returns a hash of two addresses and their ports, which is the same in either
+// order. a and b are the addressHash of the addresses.
+func pairHash(a uint64, aPort uint16, b uint64, bPort uint16) uint64 {
+	return ((a ^ uint64(aPort)<<32) + (b ^ uint64(bPort)<<32)) * 0x9e3779b97f4a7c15
+}
+
+// addressHash returns a hash of an address.
+func addressHash(a netip.Addr) uint64 {
+	if a.Is4() {
+		ip := a.As4()
+		return uint64(binary.LittleEndian.Uint32(ip[:]))
 	}
-	return &t.found[(hash(a)+hash(b))>>56]
+	ip := a.As16()
+	return addressHash16(&ip)
+}
+
+// addressHash16 returns a hash of an IPv6 address.
+func addressHash16(ip *[16]byte) uint64 {
+	return binary.LittleEndian.Uint64(ip[:]) ^ binary.BigEndian.Uint64(ip[8:])
+}
+
+// pair returns the pairHash of the connection's packets.
+func (k *packetKey) pair() uint64 {
+	return pairHash(addressHash(k.client.Addr()), k.client.Port(), addressHash(k.server.Addr()), k.server.Port())
 }
 
 // packetsOf returns the connection of a packet and the packet's direction, if it is known
 // from the packets before.
 func (t *flowTable) packetsOf(v *packetView) (key packetKey, dir record.Direction, f *packetFlow) {
-	s := t.slot(v.src, v.dst)
-	if s.f == nil || s.label != v.label || s.udp != v.udp {
+	s := t.slot(v.pair)
+	if s.f == nil || s.pair != v.pair || s.label != v.label || s.udp != v.udp {
 		return key, dir, nil
 	}
 	switch {
 	case s.client == v.src && s.server == v.dst:
-		return s.key, record.In, s.f
+		dir = record.In
 	case s.client == v.dst && s.server == v.src:
-		return s.key, record.Out, s.f
+		dir = record.Out
+	default:
+		return key, dir, nil
 	}
-	return key, dir, nil
+	return packetKey{s.client, s.server, s.udp, s.keyLabel}, dir, s.f
 }
 
 // remember says that the packets with that label between the addresses of key are those of
 // f, until one of these addresses is added or removed.
 func (t *flowTable) remember(label uint32, key packetKey, f *packetFlow) {
-	*t.slot(key.client, key.server) = foundFlow{key.client, key.server, key.udp, label, key, f}
+	pair := key.pair()
+	*t.slot(pair) = foundFlow{pair, key.client, key.server, key.udp, label, key.label, f}
 }
 
 // find returns a connection, or nil.
@@ -83,13 +109,13 @@ func (t *flowTable) find(key packetKey) *packetFlow {
 func (t *flowTable) add(key packetKey, f *packetFlow) {
 	t.key = key.append(t.key[:0])
 	t.flows.Add(t.key, f)
-	*t.slot(key.client, key.server) = foundFlow{}
+	*t.slot(key.pair()) = foundFlow{}
 }
 
 func (t *flowTable) remove(key packetKey) {
 	t.key = key.append(t.key[:0])
 	t.flows.Remove(t.key)
-	*t.slot(key.client, key.server) = foundFlow{}
+	*t.slot(key.pair()) = foundFlow{}
 }
 
 // append appends the bytes of k.

@@ -1,7 +1,6 @@
 package pcapng
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"time"
@@ -49,13 +48,13 @@ func parseInterface(b block) (i capturedInterface, err error) {
 
 // nextOption is cutOption for options of which damage does not matter. more is false at
 // the end.
-func nextOption(b []byte, order binary.ByteOrder) (code uint16, value, rest []byte, more bool) {
+func nextOption(b []byte, order byteOrder) (code uint16, value, rest []byte, more bool) {
 	code, value, rest, err := cutOption(b, order)
 	return code, value, rest, err == nil && code != optEnd
 }
 
 // cutOption splits off the first option of b. At the end of b, its code is optEnd.
-func cutOption(b []byte, order binary.ByteOrder) (code uint16, value, rest []byte, err error) {
+func cutOption(b []byte, order byteOrder) (code uint16, value, rest []byte, err error) {
 	if len(b) == 0 {
 		return optEnd, nil, nil, nil
 	}

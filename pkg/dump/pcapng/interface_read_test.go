@@ -1,7 +1,6 @@
 package pcapng
 
 import (
-	"encoding/binary"
 	"testing"
 	"time"
 )
@@ -63,7 +62,7 @@ func TestUnknownInterfaceOptionsChangeNothing(t *testing.T) {
 		"after the end":           {"\x00\x00\x00\x00\x09\x00\x01\x00\x09\x00\x00\x00", capturedInterface{link: 101, unit: 6}},
 		"longer than their block": {"\x09\x00\x01\x00\x09\x00\x00\x00\x0e\x00\x08\x00\xff", capturedInterface{link: 101, unit: 9}},
 	} {
-		got, err := parseInterface(block{order: binary.LittleEndian, body: []byte("\x65\x00\x00\x00\x00\x00\x00\x00" + c.options)})
+		got, err := parseInterface(block{body: []byte("\x65\x00\x00\x00\x00\x00\x00\x00" + c.options)})
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, c.want)
 		}

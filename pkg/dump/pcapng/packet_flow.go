@@ -122,7 +122,7 @@ func (d *Decoder) unknown(key packetKey, event *parsedComment) *parsedIdentity {
 
 // offset returns the stream offset of a packet's payload: the one with its
 // sequence number that is nearest to what is expected.
-func (f *packetFlow) offset(dir record.Direction, v packetView) (offset uint64, ok bool) {
+func (f *packetFlow) offset(dir record.Direction, v *packetView) (offset uint64, ok bool) {
 	expected := f.next.Of(dir)
 	if v.udp {
 		return expected, true

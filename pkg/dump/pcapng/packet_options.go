@@ -1,7 +1,6 @@
 package pcapng
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/record"
@@ -18,10 +17,24 @@ type packetOptions struct {
 // contains. The recorder writes two at most.
 const maxComments = 64
 
+// reset forgets the options of the packet before.
+func (o *packetOptions) reset() {
+	o.direction = 0
+	if len(o.comments) > 0 {
+		o.comments = o.comments[:0]
+	}
+	o.resembles = [numComments]bool{}
+}
+
+// silent reports whether no comment says anything, or may have done so before it was damaged.
+func (o *packetOptions) silent() bool {
+	return len(o.comments) == 0 && o.resembles == [numComments]bool{}
+}
+
 // parse reads the options in b. Options that are not known are skipped, and whatever
 // comes after the end of the options. Comments that are not in the recorder's form are
 // those of people.
-func (o *packetOptions) parse(b []byte, order binary.ByteOrder) error {
+func (o *packetOptions) parse(b []byte, order byteOrder) error {
 	for {
 		code, value, rest, err := cutOption(b, order)
 		switch {

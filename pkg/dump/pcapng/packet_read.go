@@ -14,6 +14,7 @@ import (
 type packetView struct {
 	src, dst netip.AddrPort
 	udp      bool
+	pair     uint64 // hash of the addresses, see pairHash
 	label    uint32 // see labelOf
 	flags    byte
 	seq      uint32
@@ -28,55 +29,65 @@ func (v *packetView) length() uint64 { return uint64(len(v.payload)) + v.cut }
 // those of ICMP, and of fragments.
 var errForeign = errors.New("not a packet of the recorder's")
 
-// parsePacket reads an IP packet and verifies its checksums, so that no damaged
+// parse reads an IP packet and verifies its checksums, so that no damaged
 // byte passes for a recorded one. cut says how many bytes the capture has left out at
 // its end (a snapshot length); then the checksum of TCP or UDP cannot be verified.
-func parsePacket(b []byte, cut int) (v packetView, err error) {
-	p, err := parseIP(b, cut)
-	if err != nil {
-		return v, err
+// After an error v holds nothing.
+func (v *packetView) parse(b []byte, cut int) error {
+	*v = packetView{}
+	transport, err := v.parseIP(b, cut)
+	if err == nil {
+		err = v.parseTransport(transport, cut)
 	}
-	transport, header := p.transport, tcpHeader
-	v.udp, v.label = p.protocol == protocolUDP, p.label
-	if v.udp {
+	if err != nil {
+		*v = packetView{}
+	}
+	return err
+}
+
+// ipPayload is what an IP packet has after its header.
+type ipPayload struct {
+	src, dst netip.Addr
+	a, b     uint64 // addressHash of src and dst
+	protocol byte
+	bytes    []byte
+	pseudo   checksum.Sum // of the addresses
+}
+
+// parseTransport reads what the IP packet has after its header.
+func (v *packetView) parseTransport(p ipPayload, cut int) error {
+	transport, header := p.bytes, tcpHeader
+	if v.udp = p.protocol == protocolUDP; v.udp {
 		header = udpHeader
 	}
 	switch {
 	case len(transport) < header && cut > 0:
-		return v, malformed("a packet that is cut within its headers")
+		return malformed("a packet that is cut within its headers")
 	case len(transport) < header:
-		return v, malformed("a packet without a TCP or UDP header")
+		return malformed("a packet without a TCP or UDP header")
 	}
 	whole := len(transport) + cut
 	if cut == 0 && p.pseudo.Plus(checksum.Of16(uint16(p.protocol))).Plus(checksum.Of16(uint16(whole))).Add(transport).Field() != 0 {
-		return v, record.ErrChecksum
+		return record.ErrChecksum
 	}
-	v.src = netip.AddrPortFrom(p.src, binary.BigEndian.Uint16(transport))
-	v.dst = netip.AddrPortFrom(p.dst, binary.BigEndian.Uint16(transport[2:]))
+	from, to := binary.BigEndian.Uint16(transport), binary.BigEndian.Uint16(transport[2:])
+	v.src, v.dst = netip.AddrPortFrom(p.src, from), netip.AddrPortFrom(p.dst, to)
+	v.pair = pairHash(p.a, from, p.b, to)
 	if !v.udp {
 		header = int(transport[12]>>4) * 4
 		if header < tcpHeader || header > whole {
-			return v, malformed("TCP header length")
+			return malformed("TCP header length")
 		}
 		v.flags = transport[13]
 		v.seq = binary.BigEndian.Uint32(transport[4:])
 	}
 	v.payload = transport[min(header, len(transport)):]
 	v.cut = uint64(whole - header - len(v.payload))
-	return v, nil
-}
-
-// ipView is a decoded IP header.
-type ipView struct {
-	src, dst  netip.Addr
-	protocol  byte
-	label     uint32
-	transport []byte
-	pseudo    checksum.Sum // of the addresses
+	return nil
 }
 
 // parseIP reads an IP packet's header.
-func parseIP(b []byte, cut int) (p ipView, err error) {
+func (v *packetView) parseIP(b []byte, cut int) (p ipPayload, err error) {
 	if len(b) < ipv4Header {
 		return p, malformed("a packet without an IP header")
 	}
@@ -94,10 +105,11 @@ func parseIP(b []byte, cut int) (p ipView, err error) {
 		if p.protocol = b[9]; p.protocol != protocolTCP && p.protocol != protocolUDP || binary.BigEndian.Uint16(b[6:])&fragment != 0 {
 			return p, errForeign
 		}
-		p.label = uint32(binary.BigEndian.Uint16(b[4:]) >> countBitsV4)
-		p.transport = b[header:]
+		v.label = uint32(binary.BigEndian.Uint16(b[4:]) >> countBitsV4)
+		p.bytes = b[header:]
 		p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
-		p.pseudo = p.pseudo.Add(b[12:20])
+		p.a, p.b = uint64(binary.LittleEndian.Uint32(b[12:])), uint64(binary.LittleEndian.Uint32(b[16:]))
+		p.pseudo = p.pseudo.Plus(checksum.Sum(binary.LittleEndian.Uint64(b[12:])))
 	case 6:
 		if len(b) < ipv6Header {
 			return p, malformed("a packet without an IPv6 header")
@@ -112,9 +124,11 @@ func parseIP(b []byte, cut int) (p ipView, err error) {
 		default:
 			return p, malformed(fmt.Sprintf("IP protocol %d", p.protocol))
 		}
-		p.label = binary.BigEndian.Uint32(b) & (1<<labelBitsV6 - 1)
-		p.transport = b[ipv6Header:]
-		p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		v.label = binary.BigEndian.Uint32(b) & (1<<labelBitsV6 - 1)
+		p.bytes = b[ipv6Header:]
+		src, dst := [16]byte(b[8:24]), [16]byte(b[24:40])
+		p.src, p.dst = netip.AddrFrom16(src), netip.AddrFrom16(dst)
+		p.a, p.b = addressHash16(&src), addressHash16(&dst)
 		p.pseudo = p.pseudo.Add(b[8:40])
 	default:
 		return p, malformed("neither IPv4 nor IPv6")
