@@ -3,7 +3,10 @@ module mosn.io/tcpcopy/tool
 go 1.26.0
 
 require (
+	github.com/TarsCloud/TarsGo v1.1.4
 	github.com/alicebob/miniredis/v2 v2.40.0
+	github.com/apache/dubbo-go-hessian2 v1.10.2
+	github.com/apache/thrift v0.13.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gopacket/gopacket v1.7.7
 	github.com/jackc/pgx/v5 v5.13.0
@@ -17,9 +20,11 @@ require (
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/dubbogo/gost v1.11.16 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
 	github.com/spf13/pflag v1.0.5 // indirect
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect

@@ -13,7 +13,9 @@ import (
 // all returns all scenarios.
 func all() []scenario {
 	var list []scenario
-	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios()} {
+	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios(),
+		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+	} {
 		list = append(list, some...)
 	}
 	return list

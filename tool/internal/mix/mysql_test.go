@@ -117,7 +117,9 @@ func (c *mysqlClient) prepared(statement string, arguments ...[]any) {
 
 func (c *mysqlClient) close() {
 	c.r.Helper()
-	c.do("QUIT", "", func() error { return errors.Join(c.sql.Raw(func(any) error { return nil }), c.sql.Close(), c.db.Close()) })
+	c.do("QUIT", "", func() error {
+		return errors.Join(c.sql.Raw(func(any) error { return nil }), c.sql.Close(), c.db.Close())
+	})
 }
 
 func mysqlScenarios() []scenario {
