@@ -6,7 +6,7 @@ require (
 	github.com/TarsCloud/TarsGo v1.1.4
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/apache/dubbo-go-hessian2 v1.10.2
-	github.com/apache/thrift v0.13.0
+	github.com/apache/thrift v0.23.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gopacket/gopacket v1.7.7
 	github.com/jackc/pgx/v5 v5.13.0
