@@ -13,6 +13,8 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/protocol/tls"
+	"mosn.io/tcpcopy/pkg/protocol/websocket"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -79,7 +81,9 @@ func Names() []string {
 // protocols are all protocols, in the order in which they are tried: those with the most
 // distinct bytes first.
 var protocols = []*parse.Protocol{
+	&tls.Protocol,
 	&http1.Protocol,
+	&websocket.Protocol,
 }
 
 func byName(name string) *parse.Protocol {

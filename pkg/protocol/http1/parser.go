@@ -13,6 +13,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/protocol/trace"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -168,7 +169,7 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 	x := p.beginRequest(s, &r)
 	c := &x.Call
 	side.Exchange = x
-	body := framing{}
+	body, ids := framing{}, trace.Fields{}
 	base := s.Offset() + uint64(len(data)-len(fields))
 	for rest := fields; ; {
 		f, after, more := nextField(rest)
@@ -194,8 +195,9 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 			}
 		}
 		body.field(&f)
-		// TRACE
+		trace.Add(&ids, f.name, f.value)
 	}
+	c.Trace = ids.Trace
 	p.requestSpans(c, s.Offset(), data, &r)
 	if c.Host == "" {
 		c.Host = hostOf(c.Target)
@@ -448,7 +450,8 @@ func (p *parser) upgraded(s *parse.Stream, side *side, to string) error {
 	name, _, _ := strings.Cut(to, ",")
 	switch strings.TrimSpace(name) {
 	case "websocket":
-		u.To = call.WebSocket
+		request := x.Call
+		u.To, u.Request = call.WebSocket, &request
 	case "h2c":
 		// The answer is that of HTTP/2's stream 1 (RFC 7540, section 3.2).
 		u.To, u.Request = call.HTTP2, &x.Call

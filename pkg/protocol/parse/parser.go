@@ -74,8 +74,8 @@ type Upgrade struct {
 	// Other is the offset in the other direction from which on it speaks the new protocol.
 	Other uint64
 
-	// Request is the request that began the new protocol, where that goes on with its answer: HTTP/1.1
-	// to HTTP/2 in clear text (stream 1).
+	// Request is the request that began the new protocol. Of HTTP/1.1 to HTTP/2 in clear text the new protocol answers
+	// it (stream 1), and it is a call of that.
 	Request *call.Call
 }
 

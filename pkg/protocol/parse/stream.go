@@ -27,7 +27,8 @@ type Stream struct {
 	skip    uint64 // bytes to pass over from offset on
 	value   Value  // what they are
 	spans   call.Sink
-	missing uint64 // bytes of the skip that were not recorded
+	passed  uint64 // bytes of the skip that were passed over
+	missing uint64 // those of them that were not recorded
 	misled  int    // how often in a row Sync found what is no message
 }
 
@@ -46,7 +47,14 @@ type Value struct {
 	Name     string
 	Encoding string
 	More     bool // the value goes on behind the skip
+
+	// Key is XORed over the bytes (RFC 6455, section 5.3); spans then have the encoding XOR
+	// if Encoding is empty.
+	Key [4]byte
 }
+
+// XOR is the encoding of spans whose bytes have a key XORed over them.
+const XOR = "xor"
 
 // Until is the length of a skip that goes on until the connection ends.
 const Until = math.MaxUint64
@@ -94,7 +102,7 @@ func (s *Stream) consume(n int) {
 // included. If Skipping after it, Parse returns, and is called again behind them. A value
 // with a kind is reported as spans.
 func (s *Stream) Skip(n uint64, v Value) {
-	s.skip, s.value, s.missing = n, v, 0
+	s.skip, s.value, s.passed, s.missing = n, v, 0, 0
 	s.skipData()
 }
 
@@ -108,12 +116,28 @@ func (s *Stream) skipData() {
 		s.skip -= uint64(n)
 	}
 	if s.spans != nil && s.value.Kind != 0 {
-		s.spans.Span(call.Span{
-			Call: s.value.Call, Direction: s.dir, Range: call.Range{Offset: s.offset, Length: uint64(n)},
-			Kind: s.value.Kind, Name: s.value.Name, Encoding: s.value.Encoding, More: s.skip > 0 || s.value.More, Value: s.data[:n],
-		})
+		s.span(s.data[:n])
 	}
+	s.passed += uint64(n)
 	s.Advance(n)
+}
+
+// span reports bytes of a skip.
+func (s *Stream) span(data []byte) {
+	encoding := s.value.Encoding
+	if key := s.value.Key; key != [4]byte{} {
+		data = append([]byte(nil), data...)
+		for i := range data {
+			data[i] ^= key[(s.passed+uint64(i))%4]
+		}
+		if encoding == "" {
+			encoding = XOR
+		}
+	}
+	s.spans.Span(call.Span{
+		Call: s.value.Call, Direction: s.dir, Range: call.Range{Offset: s.offset, Length: uint64(len(data))},
+		Kind: s.value.Kind, Name: s.value.Name, Encoding: encoding, More: s.skip > 0 || s.value.More, Value: data,
+	})
 }
 
 // skipGap passes over the part of a gap of n bytes that lies in a skip, and returns its
@@ -123,6 +147,7 @@ func (s *Stream) skipGap(n uint64) uint64 {
 	if s.skip != Until {
 		s.skip -= n
 	}
+	s.passed += n
 	s.missing += n
 	s.offset += n
 	s.last = time.Time{}
