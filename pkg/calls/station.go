@@ -73,6 +73,10 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 		own = s.connection(c)
 	}
 	switch r.Kind {
+	case record.KindOpen:
+		if r.HasBase {
+			own.decoder.Open(r.Base)
+		}
 	case record.KindData:
 		own.bytes += r.Length
 		s.coverage.see(r.Time)

@@ -57,6 +57,17 @@ func newDecoder(sink Sink, limits Limits) *decoder {
 
 func (d *decoder) Protocol() string { return d.name }
 
+func (d *decoder) Open(base record.PerDirection) {
+	for _, dir := range record.Directions() {
+		if at := base.Of(dir); at > 0 && !d.came[dir] {
+			d.came[dir], d.next[dir] = true, at
+			if d.detect != nil {
+				d.detect.Middle[dir] = true
+			}
+		}
+	}
+}
+
 func (d *decoder) Data(dir record.Direction, offset uint64, at time.Time, b []byte) {
 	if !d.came[dir] {
 		d.came[dir], d.next[dir] = true, offset

@@ -57,7 +57,7 @@ func (d *detection) data(dir record.Direction, offset uint64, at time.Time, b []
 	if !l.seen {
 		l.seen, l.from = true, offset
 		l.start = offset == d.Start[dir]
-		d.Middle[dir] = !l.start
+		d.Middle[dir] = d.Middle[dir] || !l.start
 	}
 	if l.start {
 		l.data = append(l.data, b[:min(len(b), maxFirst-len(l.data))]...)

@@ -108,7 +108,7 @@ func cut(feeds []feed, random *rand.Rand, most int) []feed {
 // Decode returns what a parser finds in a session. closed says that the connection
 // ended after it. The error is the parser's.
 func Decode(p *parse.Protocol, s Session, closed bool) (*Recorder, error) {
-	return run(p, s.feeds(), closed, nil)
+	return run(p, s.feeds(), [2]uint64{}, closed, nil)
 }
 
 const memory = 1 << 20
@@ -118,16 +118,12 @@ func env(r *Recorder) parse.Env {
 	return parse.Env{Sink: skipRecorder{r}, Spans: true, Memory: memory, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }}
 }
 
-// run gives feeds to a new runner. At the indexes of checkpoints it goes on with a new one.
-func run(p *parse.Protocol, feeds []feed, closed bool, checkpoints map[int]bool) (*Recorder, error) {
+// run gives feeds to a new runner. base is how many bytes of each direction came before them. At the indexes of checkpoints it goes on with a new one.
+func run(p *parse.Protocol, feeds []feed, base [2]uint64, closed bool, checkpoints map[int]bool) (*Recorder, error) {
 	r := &Recorder{}
 	e := env(r)
-	first := [2]bool{true, true}
-	for _, f := range feeds {
-		if first[f.Dir] {
-			first[f.Dir] = false
-			e.FromStart[f.Dir] = f.offset == 0 && !f.gap
-		}
+	for _, dir := range record.Directions() {
+		e.FromStart[dir] = base[dir] == 0
 	}
 	runner := parse.NewRunner(p, e)
 	var end time.Time
@@ -194,7 +190,7 @@ func Cuts(t *testing.T, p *parse.Protocol, s Session) {
 	for round := range rounds {
 		random := rand.New(rand.NewPCG(uint64(round), 1))
 		most := []int{1, 3, 20, 1000}[round%4]
-		got, err := run(p, cut(s.feeds(), random, most), true, nil)
+		got, err := run(p, cut(s.feeds(), random, most), [2]uint64{}, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -227,7 +223,7 @@ func Checkpoints(t *testing.T, p *parse.Protocol, s Session) {
 		for range 3 {
 			at[random.IntN(len(feeds))] = true
 		}
-		got, err := run(p, feeds, true, at)
+		got, err := run(p, feeds, [2]uint64{}, true, at)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -246,7 +242,7 @@ func Spans(t *testing.T, p *parse.Protocol, s Session) {
 	}
 	for round := range 8 {
 		random := rand.New(rand.NewPCG(uint64(round), 3))
-		got, err := run(p, cut(s.feeds(), random, 1+30*round), true, nil)
+		got, err := run(p, cut(s.feeds(), random, 1+30*round), [2]uint64{}, true, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +277,7 @@ func Gaps(t *testing.T, p *parse.Protocol, s Session) {
 				}
 			}
 		}
-		got, err := run(p, feeds, true, nil)
+		got, err := run(p, feeds, [2]uint64{}, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: a gap has turned the connection off: %v", round, err)
 		}
@@ -300,7 +296,7 @@ func Middle(t *testing.T, p *parse.Protocol, s Session) {
 		random := rand.New(rand.NewPCG(uint64(round), 5))
 		feeds := cut(s.feeds(), random, 50)
 		feeds = feeds[random.IntN(len(feeds)):]
-		got, err := run(p, feeds, true, nil)
+		got, err := run(p, feeds, [2]uint64{}, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -388,6 +384,6 @@ func Hostile(t *testing.T, p *parse.Protocol, seeds ...Session) {
 				f.gap = true
 			}
 		}
-		_, _ = run(p, feeds, random.IntN(2) == 0, nil)
+		_, _ = run(p, feeds, [2]uint64{}, random.IntN(2) == 0, nil)
 	}
 }
