@@ -295,8 +295,11 @@ func Middle(t *testing.T, p *parse.Protocol, s Session) {
 	for round := range 2 * rounds {
 		random := rand.New(rand.NewPCG(uint64(round), 5))
 		feeds := cut(s.feeds(), random, 50)
-		feeds = feeds[random.IntN(len(feeds)):]
-		got, err := run(p, feeds, [2]uint64{}, true, nil)
+		from, base := random.IntN(len(feeds)), [2]uint64{}
+		for _, f := range feeds[:from] {
+			base[f.Dir] += uint64(len(f.Data))
+		}
+		got, err := run(p, feeds[from:], base, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
