@@ -4,13 +4,14 @@
 
 GO         ?= go
 CONFIG     ?= http
+GRPC_ADDRESS ?= 127.0.0.1:2047
 BENCHTIME  ?= 200ms
 BENCHFLAGS ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run upstream test bench lint fmt clean
+.PHONY: help build demo run grpc upstream dist test bench lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,17 +23,19 @@ build: ## build the commands into bin/
 demo: ## record real HTTP traffic through a real MOSN and show the recording
 	$(GO) run ./examples/demo
 
-run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until interrupted; CONFIG=tcp, tls, http, grpc, unix, udp
-	@mkdir -p logs
-	@echo "recording into the directory that http://127.0.0.1:34901/api/v1/tcpcopy tells; the proxy's log is logs/mosn.log"
-	bin/mosn start -c configs/$(CONFIG).json
+run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until Ctrl-C and say what to do next; CONFIG=tcp, tls, http, grpc, unix, udp
+	@$(GO) build -o bin/ ./examples/run ./examples/grpcclient
+	@bin/run -config configs/$(CONFIG).json
 
-upstream: ## run the HTTP server that the configurations proxy to, in a second terminal
-	$(GO) run ./examples/upstream
+grpc: ## call the gRPC service of `make run CONFIG=grpc`, in a second terminal
+	@$(GO) run ./examples/grpcclient -address $(GRPC_ADDRESS)
+
+upstream: ## run the servers that the configurations proxy to, where make run is not to do it
+	@$(GO) run ./examples/upstream
 
 # Certificates are good for a day and never committed.
 configs/certs/server.pem: FORCE
-	@$(GO) run ./examples/certs -dir configs/certs
+	@$(GO) run ./examples/certs -dir configs/certs >/dev/null
 FORCE:
 
 test: ## go vet and all tests, the end-to-end ones included
@@ -57,5 +60,5 @@ lint: ## formatting and the linters of .golangci.yml
 fmt: ## gofmt everything
 	gofmt -w $$(find . -name '*.go' -not -path './.git/*')
 
-clean: ## remove what the other targets made
-	rm -rf bin logs configs/certs configs/*.sock
+clean: ## remove what the other targets made, and the recordings of make run
+	rm -rf bin dist logs configs/certs configs/*.sock

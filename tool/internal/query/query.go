@@ -24,6 +24,8 @@ type Query struct {
 	Options dump.Options
 
 	Report Report
+
+	located bool // remarkOther has been called
 }
 
 // Report receives what is not a record. Each of its functions may be nil.
