@@ -55,6 +55,11 @@ type heldConnections struct {
 	clock  uint64        // counts what is used
 	buf    []byte
 
+	parse  func(b []byte) (StoredState, error) // see Streams.StoreStates; nil where States stay in memory
+	states int                                 // bytes that the States in memory hold, as far as they were counted
+	most   int                                 // that they may hold, where more than maxStates had to stay
+	state  []byte                              // of one connection, while it is stored
+
 	found [256]*Connection // the connections in memory that were found last, by nameHash
 }
 
@@ -108,7 +113,7 @@ func (h *heldConnections) load(w *streamWindow, number uint64) (*Connection, err
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseState(state)
+	c, err := h.parseStored(state)
 	if err != nil {
 		return nil, err
 	}
@@ -137,13 +142,13 @@ func (h *heldConnections) keep(w *streamWindow, c *Connection, number uint64) {
 }
 
 // shrink moves connections that have not been used for long to the file, but not one.
-// Those with a State stay, and those that may be done soon.
+// Those stay whose State cannot go there, and those that may be done soon.
 func (h *heldConnections) shrink(not *Connection) {
 	rest := h.memory[:0]
 	for _, c := range h.memory {
 		switch {
 		case c.window == nil:
-		case c == not || c.ending || c.State != nil || c.used+maxHeld/2 > h.clock || !h.store(c):
+		case c == not || c.ending || h.pinned(c) || c.used+maxHeld/2 > h.clock || !h.store(c):
 			rest = append(rest, c)
 		}
 	}
@@ -158,7 +163,7 @@ func (h *heldConnections) store(c *Connection) bool {
 		return false
 	}
 	slot := c.window.slot(c.number)
-	h.buf = c.appendState(h.buf[:0])
+	h.buf = h.appendStored(h.buf[:0], c)
 	at := slot.position/2 - 1
 	var err error
 	if at < 0 {
@@ -178,6 +183,8 @@ func (h *heldConnections) store(c *Connection) bool {
 // release says that c is not one of its window's connections in memory any more.
 func (h *heldConnections) release(c *Connection) {
 	c.window = nil
+	h.states -= c.held
+	c.held = 0
 	if found := &h.found[nameHash(c.Conn)]; *found == c {
 		*found = nil // it may have a large State
 	}

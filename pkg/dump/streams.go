@@ -30,7 +30,8 @@ import (
 // Streams goes through the records once and buffers no payload. It holds a Connection
 // for each one that is open or that waits for an earlier one to end. Beyond maxHeld of
 // them, those without a State that have been still for long go to a temporary file, and
-// some 50 bytes of each stay in memory. It belongs to one goroutine.
+// some 50 bytes of each stay in memory; those with a State too where StoreStates says how.
+// It belongs to one goroutine.
 type Streams struct {
 	event func(*Connection, *record.Record) error
 	done  func(*Connection) error
@@ -76,6 +77,17 @@ func (s *Streams) Add(r *record.Record) error {
 		}
 	}
 	c.extend(r)
+	err := s.add(c, r)
+	if s.held.parse != nil && c.window != nil {
+		if s.held.count(c); s.held.states > max(maxStates, s.held.most) && err == nil {
+			s.held.shrinkStates(c)
+		}
+	}
+	return err
+}
+
+// add is Add for a record of c.
+func (s *Streams) add(c *Connection, r *record.Record) error {
 	switch r.Kind {
 	case record.KindOpen:
 		c.opened(r)

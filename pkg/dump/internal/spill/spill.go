@@ -6,6 +6,7 @@ package spill
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"os"
 )
 
@@ -15,6 +16,17 @@ const buffered = 256 << 10
 // granule is what the space of a value is a multiple of, in bytes: a value may grow a
 // little and stay where it is.
 const granule = 32
+
+// spaceOf returns the space of a value of n bytes: long ones may grow by an eighth at
+// least, so that one that grows again and again does not fill the disk.
+func spaceOf(n int) int {
+	step := granule
+	if n > granule*granule {
+		step = 1 << (bits.Len(uint(n)) - 3)
+		n += step / 2
+	}
+	return (n + step - 1) / step * step
+}
 
 // File holds values. Its file has no name: it ends with the process, and nobody else can
 // open it. The zero File is empty and ready to use. It belongs to one goroutine.
@@ -35,7 +47,7 @@ func (f *File) Put(value []byte) (at int64, err error) {
 			return 0, err
 		}
 	}
-	space := (len(value) + granule - 1) / granule * granule
+	space := spaceOf(len(value))
 	at = f.size
 	f.tail = binary.LittleEndian.AppendUint32(f.tail, uint32(space))
 	f.tail = binary.LittleEndian.AppendUint32(f.tail, uint32(len(value)))

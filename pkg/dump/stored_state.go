@@ -1,0 +1,96 @@
+package dump
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// StoredState is a Connection's State that may go to the temporary file with its
+// connection, see Streams.StoreStates. It belongs to the goroutine of the Streams.
+type StoredState interface {
+	// AppendState appends the bytes from which the State can be made again to dst.
+	AppendState(dst []byte) []byte
+
+	// Held returns how many bytes of memory the State keeps beside itself.
+	Held() int
+}
+
+// maxStates is how many bytes the States of connections in memory may hold before those
+// of some of them go to the temporary file.
+const maxStates = 16 << 20
+
+// StoreStates says that every State that is not nil is a StoredState, and that parse makes
+// it again from what AppendState has appended; parse does not keep b. Then connections with
+// a State go to the temporary file as the others do, also when the States hold more than
+// maxStates together. Without it they stay in memory. It is called before the first Add.
+func (s *Streams) StoreStates(parse func(b []byte) (StoredState, error)) { s.held.parse = parse }
+
+// pinned reports whether c has to stay in memory.
+func (h *heldConnections) pinned(c *Connection) bool { return c.State != nil && h.parse == nil }
+
+// appendStored appends the bytes of c and its State.
+func (h *heldConnections) appendStored(dst []byte, c *Connection) []byte {
+	state, ok := c.State.(StoredState)
+	if !ok {
+		return c.appendState(append(dst, 0))
+	}
+	h.state = state.AppendState(h.state[:0])
+	dst = binary.AppendUvarint(dst, uint64(len(h.state))+1)
+	dst = append(dst, h.state...)
+	return c.appendState(dst)
+}
+
+// parseStored returns the connection whose bytes and State's bytes b has.
+func (h *heldConnections) parseStored(b []byte) (*Connection, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size)+1 {
+		return nil, errState
+	}
+	b = b[size:]
+	if n == 0 {
+		return parseState(b)
+	}
+	c, err := parseState(b[n-1:])
+	if err != nil {
+		return nil, err
+	}
+	state, err := h.parse(b[:n-1])
+	if err != nil {
+		return nil, err
+	}
+	c.State = state
+	h.count(c)
+	return c, nil
+}
+
+// count counts what the State of c holds.
+func (h *heldConnections) count(c *Connection) {
+	n := 0
+	if state, ok := c.State.(StoredState); ok {
+		n = state.Held()
+	}
+	h.states += n - c.held
+	c.held = n
+}
+
+// shrinkStates moves connections that have not been used for long to the file, but not
+// one, until the States of the others hold half of maxStates.
+func (h *heldConnections) shrinkStates(not *Connection) {
+	byUse := slices.Clone(h.memory)
+	slices.SortFunc(byUse, func(a, b *Connection) int {
+		if a.used < b.used {
+			return -1
+		}
+		return 1
+	})
+	for _, c := range byUse {
+		if h.states <= maxStates/2 || h.full {
+			break
+		}
+		if c.window != nil && c != not && !c.ending && c.held > 0 {
+			h.store(c)
+		}
+	}
+	h.memory = slices.DeleteFunc(h.memory, func(c *Connection) bool { return c.window == nil })
+	h.most = 2 * h.states
+}

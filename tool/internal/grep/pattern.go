@@ -1,0 +1,319 @@
+package grep
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxMatch is how long a match is that is found for certain, in bytes. Longer ones are
+// found where they are in one line of at most so many bytes; otherwise the expression
+// sees twice as much at a time.
+const MaxMatch = 64 << 10
+
+// maxPattern bounds the text of a pattern, in bytes.
+const maxPattern = 32 << 10
+
+// Options say how the text of a pattern is read.
+type Options struct {
+	Fixed      bool // it is looked for as it is
+	Hex        bool // it is bytes in hexadecimal
+	IgnoreCase bool
+	Multiline  bool // an expression goes across the ends of lines
+}
+
+// Pattern is what is looked for. It does not change; several goroutines may use it.
+type Pattern struct {
+	literal []byte // all there is to look for; nil where there is an expression
+
+	re       *regexp.Regexp
+	within   *regexp.Regexp // re after one byte that is context; nil where context does not matter
+	longest  int            // of a match, in bytes; more than MaxMatch where nothing bounds it
+	lines    bool           // a match is within a line
+	required literals       // each match has one of them; none where none is known
+	prefix   []byte         // that begins each match; nil where none is known
+}
+
+// Compile reads a pattern. Its errors say what of the text is wrong.
+func Compile(text string, o Options) (*Pattern, error) {
+	switch {
+	case text == "":
+		return nil, errors.New("it is empty: there is nothing to look for")
+	case len(text) > maxPattern:
+		return nil, fmt.Errorf("it has %d bytes, valid: up to %d", len(text), maxPattern)
+	case o.Hex:
+		literal, err := parseHex(text)
+		if err != nil {
+			return nil, err
+		}
+		return &Pattern{literal: literal}, nil
+	case o.Fixed && !o.IgnoreCase:
+		return &Pattern{literal: []byte(text)}, nil
+	case o.Fixed:
+		text = regexp.QuoteMeta(text)
+		o.Multiline = true
+	}
+	return compileExpression(text, o)
+}
+
+func compileExpression(text string, o Options) (*Pattern, error) {
+	flags := syntax.Perl &^ syntax.OneLine
+	if o.IgnoreCase {
+		flags |= syntax.FoldCase
+	}
+	tree, err := syntax.Parse(text, flags)
+	if err != nil {
+		return nil, expressionError(err)
+	}
+	if literal, ok := onlyLiteral(tree); ok {
+		return &Pattern{literal: literal}, nil
+	}
+	p := &Pattern{lines: !o.Multiline && !namesLineEnd(text)}
+	if p.lines {
+		withinLines(tree)
+	}
+	if p.re, err = regexp.Compile(tree.String()); err != nil {
+		return nil, expressionError(err)
+	}
+	p.longest = longest(tree)
+	if looksAround(tree) {
+		if p.within, err = regexp.Compile(`\A(?s:.)(?s:.*?)(` + tree.String() + `)`); err != nil {
+			return nil, expressionError(err)
+		}
+	}
+	p.required = requiredLiterals(tree)
+	if prefix, _ := p.re.LiteralPrefix(); prefix != "" {
+		p.prefix = []byte(prefix)
+	}
+	return p, nil
+}
+
+// expressionError returns what a package regexp says, without the package's name.
+func expressionError(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+}
+
+// parseHex reads bytes of two hexadecimal digits each, which spaces, colons or dashes may
+// part.
+func parseHex(text string) ([]byte, error) {
+	var literal []byte
+	high := -1
+	for i := range len(text) {
+		c := text[i]
+		d := strings.IndexByte("0123456789abcdef", c|0x20)
+		switch {
+		case d >= 0 && c != 0x10:
+			if high < 0 {
+				high = d
+			} else {
+				literal = append(literal, byte(high<<4|d))
+				high = -1
+			}
+		case (c == ' ' || c == ':' || c == '-') && high < 0:
+		default:
+			return nil, fmt.Errorf("%q at %d is no byte in hexadecimal, valid: two digits each, such as 0d0a or 0d 0a", text[i:min(i+1, len(text))], i+1)
+		}
+	}
+	if high >= 0 {
+		return nil, errors.New("its last byte has one digit, valid: two digits each, such as 0d0a")
+	}
+	if len(literal) == 0 {
+		return nil, errors.New("it has no bytes: there is nothing to look for")
+	}
+	return literal, nil
+}
+
+// namesLineEnd reports whether an expression says \n or \r, or has one of them, so that it
+// is meant to go across lines.
+func namesLineEnd(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\n' || text[i] == '\r':
+			return true
+		case text[i] != '\\':
+			continue
+		}
+		i++
+		rest := text[i:]
+		for _, end := range []string{"n", "r", "x0a", "x0A", "x0d", "x0D", "x{a}", "x{A}", "x{0a}", "x{0A}", "x{d}", "x{D}", "x{0d}", "x{0D}", "012", "015"} {
+			if strings.HasPrefix(rest, end) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// onlyLiteral returns the bytes of an expression that is nothing but them.
+func onlyLiteral(re *syntax.Regexp) ([]byte, bool) {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase != 0 {
+		return nil, false
+	}
+	return []byte(string(re.Rune)), true
+}
+
+// withinLines changes an expression so that no match has the end of a line, and that a
+// line may end with \r\n.
+func withinLines(re *syntax.Regexp) {
+	for _, sub := range re.Sub {
+		withinLines(sub)
+	}
+	switch re.Op {
+	case syntax.OpAnyChar:
+		re.Op = syntax.OpAnyCharNotNL
+	case syntax.OpCharClass:
+		var runes []rune
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			low, high := re.Rune[i], re.Rune[i+1]
+			if low > '\n' || high < '\n' {
+				runes = append(runes, low, high)
+				continue
+			}
+			if low < '\n' {
+				runes = append(runes, low, '\n'-1)
+			}
+			if high > '\n' {
+				runes = append(runes, '\n'+1, high)
+			}
+		}
+		if re.Rune = runes; len(runes) == 0 {
+			*re = syntax.Regexp{Op: syntax.OpNoMatch}
+		}
+	case syntax.OpEndLine:
+		carriage := &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{'\r'}, Rune0: [2]rune{'\r'}}
+		end := *re
+		*re = syntax.Regexp{Op: syntax.OpConcat, Sub: []*syntax.Regexp{{Op: syntax.OpQuest, Sub: []*syntax.Regexp{carriage}}, &end}}
+	}
+}
+
+// looksAround reports whether an expression asks what is before a match.
+func looksAround(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	for _, sub := range re.Sub {
+		if looksAround(sub) {
+			return true
+		}
+	}
+	return false
+}
+
+// longest returns how long a match can be, in bytes; more than MaxMatch where nothing
+// bounds it.
+func longest(re *syntax.Regexp) (n int) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return bounded(len(re.Rune) * utf8.UTFMax)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return utf8.UTFMax
+	case syntax.OpStar, syntax.OpPlus:
+		if longest(re.Sub[0]) == 0 {
+			return 0
+		}
+		return MaxMatch + 1
+	case syntax.OpRepeat:
+		if re.Max < 0 && longest(re.Sub[0]) > 0 {
+			return MaxMatch + 1
+		}
+		return bounded(max(re.Max, 0) * longest(re.Sub[0]))
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			n = max(n, longest(sub))
+		}
+		return n
+	}
+	for _, sub := range re.Sub { // a sequence, a group, or something that may be missing
+		n = bounded(n + longest(sub))
+	}
+	return n
+}
+
+func bounded(n int) int { return min(n, MaxMatch+1) }
+
+// literals are bytes of which a text must have one.
+type literals struct {
+	fold bool     // of either case; the texts are in lower case
+	text [][]byte // none where nothing is known
+}
+
+// maxLiterals bounds them: each is looked for on its own.
+const maxLiterals = 8
+
+// requiredLiterals returns what each match of an expression must have.
+func requiredLiterals(re *syntax.Regexp) literals {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return literalsOf(re)
+	case syntax.OpCapture, syntax.OpPlus:
+		return requiredLiterals(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return requiredLiterals(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		var best literals
+		for _, sub := range re.Sub {
+			if l := requiredLiterals(sub); l.worth() > best.worth() {
+				best = l
+			}
+		}
+		return best
+	case syntax.OpAlternate:
+		var all literals
+		for i, sub := range re.Sub {
+			l := requiredLiterals(sub)
+			if len(l.text) == 0 || i > 0 && l.fold != all.fold || len(all.text)+len(l.text) > maxLiterals {
+				return literals{}
+			}
+			all.fold, all.text = l.fold, append(all.text, l.text...)
+		}
+		return all
+	}
+	return literals{}
+}
+
+// worth orders literals by how seldom they are.
+func (l *literals) worth() int {
+	if len(l.text) == 0 {
+		return 0
+	}
+	shortest := len(l.text[0])
+	for _, text := range l.text[1:] {
+		shortest = min(shortest, len(text))
+	}
+	return shortest*maxLiterals - len(l.text) + 1
+}
+
+// literalsOf returns the bytes of a literal. Of one that matches either case, it returns
+// the longest part of which the two cases of ASCII are all that matches: the letters k
+// and s have a third form.
+func literalsOf(re *syntax.Regexp) literals {
+	if re.Flags&syntax.FoldCase == 0 {
+		return literals{text: [][]byte{[]byte(string(re.Rune))}}
+	}
+	text := bytes.ToLower([]byte(string(re.Rune)))
+	var best []byte
+	for len(text) > 0 {
+		n := 0
+		for n < len(text) && text[n] < utf8.RuneSelf && text[n] != 'k' && text[n] != 's' {
+			n++
+		}
+		if n > len(best) {
+			best = text[:n]
+		}
+		text = text[min(n+1, len(text)):]
+	}
+	if len(best) == 0 {
+		return literals{}
+	}
+	return literals{fold: true, text: [][]byte{best}}
+}
