@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/protocol"
+)
+
+func (t *tool) callsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "calls [DIR]",
+		Short: "List the calls of a dump, or sum them up",
+		Long: `calls decodes what was recorded and lists the calls, one a line: who asked for what,
+what came back, and how long it took. It knows HTTP, gRPC, WebSocket, Dubbo, Bolt,
+TARS, Thrift, Redis, MySQL, PostgreSQL and Kafka; of other connections each turn is a
+call. --by sums calls up: one line for each value of a field.
+
+A call is marked where bytes of it were not recorded. --coverage says what the calls
+are based on.`,
+		Example: `  tcpcopyctl calls --where failed
+  tcpcopyctl calls --where 'code >= 500 and path startsWith "/checkout"'
+  tcpcopyctl calls --sort latency --top 10
+  tcpcopyctl calls --by route
+  tcpcopyctl calls -f --port 8080              what is recorded now, as it comes
+  tcpcopyctl calls -o json | jq .target`,
+		Args: atMost(1),
+	}
+	r := t.readFlags(cmd)
+	r.streams = true
+	o := t.addOutput(cmd)
+	d := addDecodeFlags(cmd)
+	l := addListFlags(cmd)
+	var coverage, follow bool
+	f := cmd.Flags()
+	f.BoolVar(&coverage, "coverage", false, "say at the end what the calls are based on, and what could not be known")
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		q, err := r.query(cmd, args)
+		if err != nil {
+			return err
+		}
+		asJSON, err := o.json(cmd)
+		if err != nil {
+			return err
+		}
+		options, err := d.options(cmd)
+		if err != nil {
+			return err
+		}
+		list, err := l.list(cmd, o, asJSON, follow)
+		if err != nil {
+			return err
+		}
+		if follow {
+			q.Options.Wait = t.poll(cmd.Context())
+		}
+		c, err := q.Calls(cmd.Context(), options, list.add)
+		if err != nil {
+			return err
+		}
+		if err := list.end(); err != nil {
+			return err
+		}
+		if coverage && asJSON {
+			return newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c})
+		}
+		t.explain(&c, coverage)
+		return nil
+	}
+	return cmd
+}
+
+// explain says on standard error what could not be known; all says more.
+func (t *tool) explain(c *calls.Coverage, all bool) {
+	if err := t.stdout.Flush(); err != nil {
+		return // run reports it
+	}
+	if all {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: %s, %s seen, %s lost, %s not decoded\n", plural(c.Windows, "window"), size(c.Seen), size(c.Lost), size(c.Undecoded))
+	}
+	if len(c.Uncertain) == 0 {
+		return
+	}
+	if !all {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: %s were not recorded and %s not decoded, on %s", size(c.Lost), size(c.Undecoded), plural(len(c.Uncertain)+c.More, "connection"))
+	}
+	const most = 5
+	names := make([]string, 0, most)
+	for _, u := range c.Uncertain[:min(most, len(c.Uncertain))] {
+		names = append(names, printable(u.Conn))
+	}
+	text := strings.Join(names, ", ")
+	if n := len(c.Uncertain) + c.More - len(names); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	if all {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: lost or not decoded on %s\n", text)
+		return
+	}
+	fmt.Fprintf(t.stderr, " (%s): --coverage says more\n", text)
+}
+
+// decodeFlags is the part of a command line that says how streams are decoded.
+type decodeFlags struct {
+	protocols []string
+}
+
+func addDecodeFlags(cmd *cobra.Command) *decodeFlags {
+	d := &decodeFlags{}
+	cmd.Flags().StringSliceVar(&d.protocols, "protocol", nil, "the protocol of a listener, as `PORT=NAME`, where the bytes do not tell it")
+	return d
+}
+
+// options returns what the flags say.
+func (d *decodeFlags) options(cmd *cobra.Command) (calls.Options, error) {
+	o := calls.Options{Protocols: map[string]string{}}
+	for _, p := range d.protocols {
+		at := strings.LastIndexByte(p, '=')
+		if at <= 0 {
+			return o, misused(cmd, "--protocol is %q, which is not PORT=NAME, such as 8080=http/1.1", p)
+		}
+		port, name := p[:at], p[at+1:]
+		if !isProtocol(name) {
+			return o, misused(cmd, "--protocol %q names no protocol that is known, valid: %s", name, strings.Join(protocol.Names(), ", "))
+		}
+		if n, err := strconv.Atoi(port); !strings.HasPrefix(port, "/") && !strings.HasPrefix(port, "@") && (err != nil || n < 1 || n > 65535) {
+			return o, misused(cmd, "--protocol has the port %q, valid: 1 to 65535, or the path of a Unix socket", port)
+		}
+		o.Protocols[port] = name
+	}
+	return o, nil
+}
+
+func isProtocol(name string) bool {
+	for _, n := range protocol.Names() {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

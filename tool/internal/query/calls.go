@@ -1,0 +1,22 @@
+package query
+
+import (
+	"context"
+	"errors"
+
+	"mosn.io/tcpcopy/pkg/calls"
+)
+
+// Calls calls f with every call that is made of wanted records, as soon as it has ended.
+// The call is valid until f returns. Calls stops at the first error of f and returns it.
+// The coverage is that of what was read, also with an error.
+func (q *Query) Calls(ctx context.Context, o calls.Options, f func(*calls.Call) error) (calls.Coverage, error) {
+	station := calls.New(o, f)
+	err := q.Each(ctx, station.Add)
+	q.Report.late(station.Late())
+	// What was read before an error, or before the end of a query that waits, counts.
+	if last := station.Finish(); err == nil || q.Options.Wait != nil && errors.Is(err, context.Canceled) {
+		err = last
+	}
+	return station.Coverage(), err
+}
