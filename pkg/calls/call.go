@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -13,6 +14,8 @@ import (
 type Call struct {
 	record.Identity
 	call.Call
+
+	Of *dump.Connection // the connection, whose State belongs to the station
 }
 
 // ID returns the call's identity in its window: "<conn>#<n>".

@@ -92,7 +92,7 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 }
 
 func (s *Station) connection(c *dump.Connection) *connection {
-	own := &connection{station: s, of: c, call: Call{Identity: c.Identity}}
+	own := &connection{station: s, of: c, call: Call{Identity: c.Identity, Of: c}}
 	own.decoder = protocol.New(own, protocol.Limits{Memory: s.options.Memory, Protocol: s.options.Protocols[c.Port]})
 	c.State = own
 	return own

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bytes"
-	"slices"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -69,45 +68,83 @@ func beginsAnswer(data []byte) parse.Verdict {
 
 // within implements parse.Protocol.Within.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
-	at, needed, _ = find(dir, data)
-	return at, needed, needed > 0
+	return find(dir, data)
 }
 
 // find looks for the first line of a message that is followed by the beginning of a
-// field, or an empty line. It returns where the line is, and how many bytes it needed to
-// see that, 0 if there is none; then at is where a line may be that has not ended.
+// field, or an empty line. Before it may be the end of a body, without an end of line. It
+// returns where the line is, and how many bytes it needed to see that; needed is 0 if there is
+// none, then at is where a line may be that has not ended.
 func find(dir record.Direction, data []byte) (at, needed int, ok bool) {
-	valid := isRequestLine
-	if dir == record.Out {
-		valid = isStatusLine
+	first := firstStatusLine
+	if dir == record.In {
+		first = firstRequestLine
 	}
 	for at < len(data) {
-		end := bytes.IndexByte(data[at:], '\n')
-		if end < 0 {
+		begin, end, whole := first(data[at:])
+		at += begin
+		if !whole {
 			break
 		}
-		next := at + end + 1
-		line, _ := cutLine(data[at:next])
-		if valid(line) && (at > 0 || dir == record.Out || isUsual(line)) {
-			if n, known := fieldBegins(data[next:]); n > 0 {
-				return at, next + n, true
-			} else if !known {
-				return at, 0, false
-			}
+		next := at + end - begin
+		if n, known := fieldBegins(data[next:]); n > 0 {
+			return at, next + n, true
+		} else if !known {
+			return at, 0, false
 		}
 		at = next
-	}
-	if len(data)-at > maxHead {
-		return len(data), 0, false // no first line is that long
 	}
 	return at, 0, false
 }
 
-// isUsual reports whether a request line has a usual method, so that it is not one of
-// which the beginning is missing.
-func isUsual(line []byte) bool {
-	r, _ := parseRequestLine(line)
-	return slices.Contains(methods[:], string(r.method))
+// maxFirstLine is how many bytes of a line are kept that may become a first line.
+const maxFirstLine = 64 << 10
+
+// firstStatusLine returns where a status line begins and ends in data. whole is false if
+// there is none; begin is then where one may begin that has not ended.
+func firstStatusLine(data []byte) (begin, end int, whole bool) {
+	const version = "HTTP/1."
+	for {
+		n := bytes.Index(data[begin:], []byte(version))
+		if n < 0 {
+			return max(begin, len(data)-len(version)+1), 0, false
+		}
+		begin += n
+		if n = bytes.IndexByte(data[begin:], '\n') + 1; n == 0 {
+			if beginsAnswer(data[begin:]) != parse.No && len(data)-begin <= maxFirstLine {
+				return begin, 0, false
+			}
+		} else if line, _ := cutLine(data[begin : begin+n]); isStatusLine(line) {
+			return begin, begin + n, true
+		}
+		begin++
+	}
+}
+
+// firstRequestLine does for request lines what firstStatusLine does for status lines.
+// Where the line does not begin with one, one of a usual method may begin in it.
+func firstRequestLine(data []byte) (begin, end int, whole bool) {
+	for begin < len(data) {
+		n := bytes.IndexByte(data[begin:], '\n') + 1
+		if n == 0 {
+			return max(begin, len(data)-maxFirstLine), 0, false
+		}
+		line, _ := cutLine(data[begin : begin+n])
+		if at := bytes.LastIndex(line, []byte(" HTTP/1.")); at > 0 {
+			if begin > 0 && isRequestLine(line) {
+				return begin, begin + n, true
+			}
+			last := -1
+			for _, m := range methods {
+				last = max(last, bytes.LastIndex(line[:at], []byte(m+" ")))
+			}
+			if last >= 0 && isRequestLine(line[last:]) {
+				return begin + last, begin + n, true
+			}
+		}
+		begin += n
+	}
+	return begin, 0, false
 }
 
 // fieldBegins reports whether data begins with a field's name and its colon, or with an
