@@ -4,6 +4,7 @@ go 1.23
 
 require (
 	github.com/envoyproxy/go-control-plane v0.10.0
+	github.com/expr-lang/expr v1.17.8
 	github.com/fsnotify/fsnotify v1.7.0
 	github.com/ghodss/yaml v1.0.0
 	github.com/google/uuid v1.6.0

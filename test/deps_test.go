@@ -34,6 +34,8 @@ var mayImport = []struct {
 	{"pkg/dump/pcapng", []string{"pkg/record", "pkg/dump/layout", "pkg/dump/internal/...", "internal/..."}},
 	{"pkg/dump", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
 	{"pkg/calls", []string{"pkg/record", "pkg/dump", "pkg/protocol/..."}},
+	{"pkg/body", nil},
+	{"pkg/query", []string{"pkg/record", "pkg/protocol/call"}},
 	{"pkg/replay", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
 
 	{filter + "/model", []string{"internal/mask"}}, // what its errors may show
@@ -50,6 +52,7 @@ var mayImport = []struct {
 	{"bench", []string{"pkg/...", "internal/..."}},
 	{"test", nil},
 
+	{"tool/internal/codings", []string{"pkg/body"}},
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/..."}},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
@@ -119,7 +122,7 @@ func TestOnlyTheRootPackageLinksMOSN(t *testing.T) {
 		folder string
 		pkgs   []string
 	}{
-		{"..", []string{"./pkg/record/...", "./pkg/dump/...", "./pkg/replay/...", "./" + filter + "/model/...", "./" + filter + "/strategy/...", "./" + filter + "/persistence/..."}},
+		{"..", []string{"./pkg/record/...", "./pkg/dump/...", "./pkg/replay/...", "./pkg/body/...", "./pkg/query/...", "./" + filter + "/model/...", "./" + filter + "/strategy/...", "./" + filter + "/persistence/..."}},
 		{"../tool", []string{"./..."}},
 	} {
 		for _, dep := range goList(t, c.folder, append([]string{"-deps"}, c.pkgs...)...) {
@@ -134,7 +137,7 @@ func TestOnlyTheRootPackageLinksMOSN(t *testing.T) {
 // knows only what its errors may show.
 func TestReadersLinkNothingOfTheFilter(t *testing.T) {
 	t.Parallel()
-	for _, dep := range goList(t, "..", "-deps", "./pkg/record/...", "./pkg/dump/...", "./pkg/replay/...") {
+	for _, dep := range goList(t, "..", "-deps", "./pkg/record/...", "./pkg/dump/...", "./pkg/replay/...", "./pkg/body/...", "./pkg/query/...") {
 		if strings.HasPrefix(dep, module+"/pkg/filter/") {
 			t.Errorf("it links %s", dep)
 		}
