@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/urfave/cli"
 )
@@ -50,6 +52,14 @@ func run(args []string, out io.Writer) error {
 			Usage:  "accepted for compatibility; send the running proxy SIGHUP instead",
 			Action: func(*cli.Context) error { return nil },
 		},
+		{
+			Name:  "version",
+			Usage: "print the versions of this program, of MOSN and of Go",
+			Action: func(*cli.Context) error {
+				_, err := fmt.Fprintf(out, "mosn %s (MOSN %s, %s, %s/%s)\n", version, mosnVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				return err
+			},
+		},
 	}
 	// Flags without a command mean start, as in MOSN's own main.
 	app.Action = func(c *cli.Context) error {
@@ -59,4 +69,16 @@ func run(args []string, out io.Writer) error {
 		return start(c)
 	}
 	return app.Run(args)
+}
+
+// mosnVersion returns the version of the module mosn.io/mosn that is linked.
+func mosnVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "mosn.io/mosn" {
+				return m.Version
+			}
+		}
+	}
+	return "unknown"
 }

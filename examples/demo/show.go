@@ -48,6 +48,17 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 	}
 	fmt.Fprintf(out, "\n%d connections with %d requests: what was recorded equals what was sent and received.\n",
 		len(clients), len(clients)*requests)
+
+	fmt.Fprintf(out, "\nlook at it yourself:\n")
+	for _, command := range []string{
+		"windows " + dump,
+		"conns " + dump,
+		"show --follow-stream " + recorded[0].Conn + " " + dump,
+		"export -o " + filepath.Join(filepath.Dir(dump), "demo.pcapng") + " " + dump,
+	} {
+		fmt.Fprintf(out, "  bin/tcpcopyctl %s\n", command)
+	}
+	fmt.Fprintln(out, "\nrecord your own requests: make run")
 	return nil
 }
 
