@@ -13,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -80,6 +81,7 @@ func Names() []string {
 // distinct bytes first.
 var protocols = []*parse.Protocol{
 	&http1.Protocol,
+	&postgresql.Protocol,
 }
 
 func byName(name string) *parse.Protocol {
