@@ -13,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/protocol/redis"
 	"mosn.io/tcpcopy/pkg/protocol/tls"
 	"mosn.io/tcpcopy/pkg/protocol/websocket"
 	"mosn.io/tcpcopy/pkg/record"
@@ -88,6 +89,7 @@ var protocols = []*parse.Protocol{
 	&tls.Protocol,
 	&http1.Protocol,
 	&websocket.Protocol,
+	&redis.Protocol,
 }
 
 func byName(name string) *parse.Protocol {
