@@ -14,6 +14,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
+	"mosn.io/tcpcopy/pkg/protocol/redis"
 	"mosn.io/tcpcopy/pkg/protocol/tls"
 	"mosn.io/tcpcopy/pkg/protocol/websocket"
 	"mosn.io/tcpcopy/pkg/record"
@@ -90,6 +91,7 @@ var protocols = []*parse.Protocol{
 	&http1.Protocol,
 	&websocket.Protocol,
 	&postgresql.Protocol,
+	&redis.Protocol,
 }
 
 func byName(name string) *parse.Protocol {

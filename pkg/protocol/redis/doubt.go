@@ -1,0 +1,200 @@
+package redis
+
+import (
+	"time"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+)
+
+// doubt says whether it is uncertain which answer belongs to which command. It begins
+// with a gap, or where a connection is recorded from its middle on: commands that were
+// not recorded may still be answered, and then every answer belongs to an earlier command
+// than it seems. In doubt, answers are given to commands as if no such command were left,
+// and the calls are marked.
+//
+// One byte pattern looks the same with and without such a command: one command, one
+// answer, one command, and so on. So doubt ends at a point where all that is known is
+// answered and a new command comes, if one of these holds:
+//
+//   - Twice the connection was quiet: for 200 ms and eight times the longest answer in between.
+//     A server that owes an answer does not wait that long, give it when the next command
+//     comes, and then owe that one's.
+//   - For 20 commands, each one was answered before the next, and the kinds of the
+//     answers fit them, but would fit none of the 16 commands that came before.
+//   - The client never sent a command before it had the last one's answer, 32 times before the doubt
+//     and 4 times since.
+type doubt struct {
+	On     bool
+	Joined bool // the connection was recorded from its middle on, and there was no gap since
+
+	Inferred bool // there was a doubt, which has ended
+
+	// Before the doubt.
+	Exchanges int // commands that were answered without a doubt
+	Window    int // how many commands have waited at a time
+
+	// Since it began, or since it was seen that answers came that belong to no command.
+	Points  int           // how often a command came when all were answered
+	Quiet   int           // how often the connection was quiet before
+	Clean   int           // commands in a row that came when all were answered
+	Longest time.Duration // from the end of a command to its answer
+	Last    [maxShift]kinds
+	Refuted uint32 // bit i: the answers do not belong to the commands i+1 before
+
+	// How many commands have waited at least, for so many that came.
+	Arrivals int
+	Least    int
+
+	LastIn, LastOut int64 // when the last byte of a command and of an answer came
+}
+
+const (
+	maxShift      = 16
+	minQuiet      = 200 * time.Millisecond
+	quietFactor   = 8
+	cleanByKind   = 20
+	cleanByHabit  = 4
+	habit         = 32
+	surplusLength = 8
+)
+
+// begin begins a doubt, or begins it anew.
+func (d *doubt) begin() {
+	d.On, d.Joined = true, false
+	d.reset()
+}
+
+// reset gives up what speaks against the doubt.
+func (d *doubt) reset() {
+	d.Points, d.Quiet, d.Clean, d.Longest, d.Refuted = 0, 0, 0, 0, 0
+	d.Last = [maxShift]kinds{}
+	d.Arrivals, d.Least = 0, 0
+}
+
+// end ends the doubt.
+func (d *doubt) end() {
+	d.On, d.Joined, d.Inferred = false, false, true
+	d.reset()
+}
+
+// arrive is called when a command begins, which came at first.
+func (p *parser) arrive(first int64) {
+	d := &p.doubt
+	if !d.On {
+		return
+	}
+	p.dropLost()
+	if p.queue.len() > 0 || p.out.open || p.out.confirmed > 0 || p.out.waiting || p.out.lost {
+		d.Clean = 0
+		if d.Least = min(d.Least, p.queue.len()); d.Arrivals == 0 {
+			d.Least = p.queue.len()
+		}
+		if d.Arrivals++; d.Arrivals >= surplusLength {
+			p.dropSurplus(d.Least)
+			d.Arrivals, d.Least = 0, 0
+		}
+		return
+	}
+	d.Arrivals, d.Least = 0, 0
+	d.Points++
+	d.Clean++
+	if last := max(d.LastIn, d.LastOut); d.Points > 1 && last != 0 && first != 0 {
+		if idle := time.Duration(first - last); idle >= minQuiet && idle >= quietFactor*d.Longest {
+			d.Quiet++
+		}
+	}
+	switch {
+	case d.Quiet >= 2,
+		d.Clean > cleanByKind && d.Refuted == 1<<maxShift-1,
+		d.Clean > cleanByHabit && d.Exchanges >= habit && d.Window <= 1:
+		d.end()
+		p.out.sound = true
+	}
+}
+
+// dropLost gives those commands to the sink that waited when a part of the answers was
+// lost: the client would not have gone on otherwise.
+func (p *parser) dropLost() {
+	for e := p.queue.front(); e != nil && e.flags&outGap != 0 && !p.out.open; e = p.queue.front() {
+		p.unanswered(e, 0, false)
+		p.queue.pop()
+	}
+}
+
+// dropSurplus gives the n oldest commands to the sink, of which it is not certain that they are still to be
+// answered: they wait although later ones were answered.
+func (p *parser) dropSurplus(n int) {
+	for ; n > 0 && !p.out.open && p.out.confirmed == 0; n-- {
+		e := p.queue.front()
+		if e == nil || e.flags&unsure == 0 {
+			return
+		}
+		p.unanswered(e, 0, false)
+		p.queue.pop()
+	}
+}
+
+// contradicted is called before the first command of the queue gets its answer, of a kind;
+// 0 where the kind says nothing. Where doubt has ended without proof, an answer that is
+// none for its command begins it again.
+func (p *parser) contradicted(e *entry, kind kinds) {
+	d := &p.doubt
+	if d.On || !d.Inferred || kind == 0 || e.flags&bare != 0 {
+		return
+	}
+	c := commands[e.method]
+	if c == nil || c.answers == 0 || c.answers&kind != 0 {
+		return
+	}
+	d.begin()
+	waiting := p.queue.waiting()
+	for i := range waiting {
+		waiting[i].flags |= unsure
+	}
+}
+
+// answered is called when a command has its answer, of a kind; 0 where the kind says
+// nothing.
+func (d *doubt) answered(e *entry, kind kinds, first int64) {
+	if !d.On {
+		d.Exchanges++
+		return
+	}
+	if e.flags&bare != 0 {
+		return
+	}
+	if e.last != 0 && first != 0 {
+		d.Longest = max(d.Longest, time.Duration(first-e.last))
+	}
+	var expected kinds
+	if c := commands[e.method]; c != nil {
+		expected = c.answers
+	}
+	if kind != 0 {
+		if expected != 0 && expected&kind == 0 {
+			d.reset() // it is not its answer
+		}
+		for i, before := range d.Last {
+			if before != 0 && before&kind == 0 {
+				d.Refuted |= 1 << i
+			}
+		}
+	}
+	copy(d.Last[1:], d.Last[:maxShift-1])
+	d.Last[0] = expected
+}
+
+// stray is called when an answer comes to which no command is known.
+func (d *doubt) stray() {
+	joined := d.Joined
+	d.begin()
+	d.Joined = joined
+}
+
+// mark returns how a call is marked that is uncertain, or whose request is not known.
+func (d *doubt) mark() call.Incomplete {
+	if d.Joined {
+		return call.BeganBefore
+	}
+	return call.Gap
+}
