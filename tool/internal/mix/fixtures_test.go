@@ -14,7 +14,7 @@ import (
 func all() []scenario {
 	var list []scenario
 	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios(),
-		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(), kafkaScenarios(),
 	} {
 		list = append(list, some...)
 	}

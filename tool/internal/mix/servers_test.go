@@ -30,6 +30,8 @@ func startServer(t testing.TB, name string) server {
 		return startMySQL(t)
 	case "postgresql":
 		return startPostgreSQL(t)
+	case "kafka":
+		return startKafka(t)
 	case "dubbo", "bolt", "tars", "thrift":
 		return startRPC(t, name)
 	}
