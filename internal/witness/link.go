@@ -63,6 +63,7 @@ func (e *end) bytes(dir record.Direction) []byte {
 // behind the proxy. It is safe for concurrent use.
 type Link struct {
 	Client string // the client's address, which is the peer of the recorded connection
+	Server string // the address that the server sees as its client's
 
 	client, relay end
 }

@@ -86,7 +86,7 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the server: %w", err), front.Close(), behind.Close())
 	}
-	link := &Link{Client: front.LocalAddr().String()}
+	link := &Link{Client: front.LocalAddr().String(), Server: server.LocalAddr().String()}
 	p.links = append(p.links, link)
 	p.conns = append(p.conns, front, behind, server)
 	p.running.Add(2)

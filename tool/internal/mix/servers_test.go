@@ -30,6 +30,10 @@ func startServer(t testing.TB, name string) server {
 		return startMySQL(t)
 	case "postgresql":
 		return startPostgreSQL(t)
+	case "script":
+		return startScripted(t)
+	case "http":
+		return startHTTP(t)
 	case "kafka":
 		return startKafka(t)
 	case "dubbo", "bolt", "tars", "thrift":
