@@ -14,7 +14,7 @@ import (
 func all() []scenario {
 	var list []scenario
 	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios(),
-		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(), kafkaScenarios(), http1Scenarios(),
+		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(), kafkaScenarios(), http1Scenarios(), http2Scenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(),
 	} {
 		list = append(list, some...)
 	}
@@ -41,7 +41,7 @@ func TestScenarios(t *testing.T) {
 				return
 			}
 			for i, link := range path.Links() {
-				name, protocol := strings.TrimPrefix(s.name, "http-"), r.calls[0].Protocol
+				name, protocol := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(s.name, "http-"), "http2-"), "tcp-"), r.calls[len(r.calls)-1].Protocol
 				if i > 0 {
 					name += fmt.Sprint("-", i+1)
 				}

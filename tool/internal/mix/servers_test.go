@@ -34,6 +34,12 @@ func startServer(t testing.TB, name string) server {
 		return startScripted(t)
 	case "http":
 		return startHTTP(t)
+	case "grpc":
+		return startGRPC(t)
+	case "websocket":
+		return startWebSocket(t)
+	case "tls":
+		return startTLS(t)
 	case "kafka":
 		return startKafka(t)
 	case "dubbo", "bolt", "tars", "thrift":
