@@ -92,6 +92,11 @@ func (l *Link) Passed(dir record.Direction, offset uint64) (earliest, latest tim
 	return earliest, latest, ok1 && ok2
 }
 
+// Whole reports whether the two ends have had the same bytes of a direction.
+func (l *Link) Whole(dir record.Direction) bool {
+	return bytes.Equal(l.client.bytes(dir), l.relay.bytes(dir))
+}
+
 // Chunks returns what passed the relay, in the order in which it did.
 func (l *Link) Chunks() []Chunk {
 	l.relay.mu.Lock()

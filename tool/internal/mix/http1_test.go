@@ -119,32 +119,35 @@ func (h *http1) do(method, target string, body io.Reader, change func(*http.Requ
 	r.check(res.Body.Close())
 	c := witness.Call{Protocol: "http/1.1", Method: method, Target: target, Host: req.Host, Status: fmt.Sprint(res.StatusCode), Code: res.StatusCode, Failed: res.StatusCode >= 500}
 	c.Request, c.Response = between(before, conn.Mark())
-	c.RequestBody = httpBody(conn.Link.Bytes(record.In), c.Request)
-	if method != "HEAD" {
-		c.ResponseBody = httpBody(conn.Link.Bytes(record.Out), c.Response)
+	c.RequestBody, _ = httpBody(conn.Link.Bytes(record.In), c.Request)
+	c.ResponseBody, c.Final = httpBody(conn.Link.Bytes(record.Out), c.Response)
+	if method == "HEAD" {
+		c.ResponseBody = nil
 	}
 	r.note(conn, c)
 }
 
-// httpBody returns what is behind the head of a message, nil if there is nothing.
-func httpBody(stream []byte, message *witness.Range) *witness.Range {
+// httpBody returns what is behind the head of a message, nil if there is nothing, and where the
+// final answer begins if there are interim ones.
+func httpBody(stream []byte, message *witness.Range) (body *witness.Range, final uint64) {
 	b := stream[message.Offset : message.Offset+message.Length]
 	head := 0
 	for {
 		n := bytes.Index(b[head:], []byte("\r\n\r\n"))
 		if n < 0 {
-			return nil
+			return nil, 0
 		}
 		interim := bytes.HasPrefix(b[head:], []byte("HTTP/1.1 1")) && !bytes.HasPrefix(b[head:], []byte("HTTP/1.1 101"))
 		head += n + 4
 		if !interim {
 			break
 		}
+		final = message.Offset + uint64(head)
 	}
 	if head == len(b) {
-		return nil
+		return nil, final
 	}
-	return &witness.Range{Offset: message.Offset + uint64(head), Length: uint64(len(b) - head)}
+	return &witness.Range{Offset: message.Offset + uint64(head), Length: uint64(len(b) - head)}, final
 }
 
 // unsized hides the length of a body, so that it is sent in chunks.
@@ -286,11 +289,12 @@ func http1Scripts() map[string]func(*script) {
 			s.server("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
 			a3 := s.server(ok)
 			s.web("POST", "/up", "h", 200, join(q1, q2), join(a1, a3))
+			s.calls[0].Final = a3.Offset
 			q := s.client("POST /up HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 			a := s.server("HTTP/1.1 417 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-			_ = a
 			s.end = "server"
 			s.web("POST", "/up", "h", 417, q, a)
+			s.calls[1].NoLatency = true // the request's body never came
 		},
 		"until-close": func(s *script) {
 			q := s.client("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -348,16 +352,16 @@ func http1Scripts() map[string]func(*script) {
 			a := s.server("HTTP/1.1 200 Connection established\r\n\r\n")
 			s.web("CONNECT", "db.example:443", "db.example:443", 200, q, a)
 			s.calls[0].Comment = "from here on the tunnel's own protocol"
-			s.client("\x00\x01 what the tunnel carries")
-			s.server("\x02 and its answer")
+			q = s.client("\x00\x01 what the tunnel carries")
+			s.note(witness.Call{Protocol: "tcp", Method: "turn"}, q, s.server("\x02 and its answer"))
 		},
 		"upgrade-unknown": func(s *script) {
 			q := s.client("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: own/1\r\n\r\n")
 			a := s.server("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: own/1\r\n\r\n")
 			s.web("GET", "/chat", "h", 101, q, a)
 			s.calls[0].Comment = "from here on another protocol"
-			s.client("\x01\x02\x03hello")
-			s.server("\x04hello back")
+			q = s.client("\x01\x02\x03hello")
+			s.note(witness.Call{Protocol: "tcp", Method: "turn"}, q, s.server("\x04hello back"))
 		},
 		"slow-bytes": func(s *script) {
 			var q, a []*witness.Range

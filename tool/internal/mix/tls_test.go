@@ -70,7 +70,7 @@ func (r *run) tls(name string, version uint16, rounds int) {
 		r.check(err)
 	}
 	c.Close()
-	r.note(conn, witness.Call{Protocol: "tls", Target: name, Comment: fmt.Sprintf("passes through; %s, server name %q, ALPN echo", tls.VersionName(version), name)})
+	r.note(conn, witness.Call{Protocol: "tls", Method: "handshake", Target: name, Host: name, Status: tls.VersionName(version), Comment: fmt.Sprintf("passes through; %s, server name %q, ALPN echo", tls.VersionName(version), name)})
 }
 
 func tlsScenarios() []scenario {

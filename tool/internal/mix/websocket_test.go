@@ -54,13 +54,20 @@ func startWebSocket(t testing.TB) server {
 
 // ws is a client with one connection.
 type ws struct {
-	r    *run
-	conn *witness.Conn
-	c    *websocket.Conn
+	r      *run
+	target string // of the upgrade
+	conn   *witness.Conn
+	c      *websocket.Conn
+}
+
+// note notes a message. Where it goes to is what the upgrade said.
+func (w *ws) note(c witness.Call) {
+	c.Protocol, c.Target, c.Host = "websocket", w.target, "chat.example"
+	w.r.note(w.conn, c)
 }
 
 func (r *run) websocket(target string, mode websocket.CompressionMode) *ws {
-	w := &ws{r: r}
+	w := &ws{r: r, target: target}
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := r.path.Dial(ctx)
 		w.conn = conn
@@ -95,22 +102,22 @@ func (w *ws) echo(kind websocket.MessageType, parts ...string) {
 		r.Fatalf("echo %q", short(string(got)))
 	}
 	request, response := between(before, w.conn.Mark())
-	r.note(w.conn, witness.Call{Protocol: "websocket", Method: name, Request: request, NoAnswer: true, Comment: "the client's message"})
-	r.note(w.conn, witness.Call{Protocol: "websocket", Method: name, Response: response, NoRequest: true, Comment: "the server's message"})
+	w.note(witness.Call{Method: name, Request: request, NoAnswer: true, Comment: "the client's message"})
+	w.note(witness.Call{Method: name, Response: response, NoRequest: true, Comment: "the server's message"})
 }
 
 // closed notes the closing frames of both sides.
 func (w *ws) closed(before witness.Mark, code int, byServer bool) {
 	request, response := between(before, w.conn.Mark())
-	one := witness.Call{Protocol: "websocket", Method: "close", Status: fmt.Sprint(code), Code: code, Failed: code >= 1002 && code <= 1015 && code != 1005}
+	one := witness.Call{Method: "close", Status: fmt.Sprint(code), Code: code, Failed: code >= 1002 && code <= 1015 && code != 1005}
 	client, server := one, one
 	client.Request, client.NoAnswer, client.Comment = request, true, "the client's close"
 	server.Response, server.NoRequest, server.Comment = response, true, "the server's close"
 	if byServer {
 		client, server = server, client
 	}
-	w.r.note(w.conn, client)
-	w.r.note(w.conn, server)
+	w.note(client)
+	w.note(server)
 }
 
 func websocketScenarios() []scenario {
@@ -146,7 +153,7 @@ func websocketScenarios() []scenario {
 				r.check(w.c.Write(r.ctx, websocket.MessageText, []byte(fmt.Sprint("close ", code))))
 				after := w.conn.Mark()
 				request, _ := between(before, after)
-				r.note(w.conn, witness.Call{Protocol: "websocket", Method: "text", Request: request, NoAnswer: true, Comment: "the client's message"})
+				w.note(witness.Call{Method: "text", Request: request, NoAnswer: true, Comment: "the client's message"})
 				_, _, err := w.c.Read(r.ctx)
 				var closed websocket.CloseError
 				if !errors.As(err, &closed) || int(closed.Code) != code {
