@@ -50,9 +50,11 @@ var mayImport = []struct {
 	{"cmd/mosn", []string{filter, "internal/..."}},
 	{"examples/...", []string{"pkg/...", "internal/..."}},
 	{"bench", []string{"pkg/...", "internal/..."}},
+	{"test/mosncodec", []string{"internal/..."}}, // for tests of the tool
 	{"test", nil},
 
 	{"tool/internal/codings", []string{"pkg/body"}},
+	{"tool/internal/mix", nil}, // tests alone
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/..."}},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
@@ -61,7 +63,7 @@ var mayImport = []struct {
 const filter = "pkg/filter/network/tcpcopy"
 
 // joinMOSN are the packages that import the proxy.
-var joinMOSN = []string{filter, "cmd/mosn"}
+var joinMOSN = []string{filter, "cmd/mosn", "test/mosncodec"}
 
 // matches reports whether pkg is what pattern stands for.
 func matches(pattern, pkg string) bool {

@@ -63,6 +63,7 @@ func (e *end) bytes(dir record.Direction) []byte {
 // behind the proxy. It is safe for concurrent use.
 type Link struct {
 	Client string // the client's address, which is the peer of the recorded connection
+	Server string // the address that the server sees as its client's
 
 	client, relay end
 }
@@ -89,6 +90,11 @@ func (l *Link) Passed(dir record.Direction, offset uint64) (earliest, latest tim
 	earliest, ok1 := from.at(dir, offset)
 	latest, ok2 := to.at(dir, offset)
 	return earliest, latest, ok1 && ok2
+}
+
+// Whole reports whether the two ends have had the same bytes of a direction.
+func (l *Link) Whole(dir record.Direction) bool {
+	return bytes.Equal(l.client.bytes(dir), l.relay.bytes(dir))
 }
 
 // Chunks returns what passed the relay, in the order in which it did.

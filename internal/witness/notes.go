@@ -39,11 +39,12 @@ type Call struct {
 	RequestBody  *Range `json:"request_body,omitempty"`
 	ResponseBody *Range `json:"response_body,omitempty"`
 
-	Interleaved bool `json:"interleaved,omitempty"`
+	// Final is the offset of the final answer where interim ones are in front of it, else 0.
+	Final uint64 `json:"final,omitempty"`
 
-	// Unlisted says that the decoder may leave the call out or list it in another form, because the protocol
-	// has no request and answer there.
-	Comment string `json:"comment,omitempty"`
+	Interleaved bool   `json:"interleaved,omitempty"`
+	NoLatency   bool   `json:"no_latency,omitempty"` // although there are a request and an answer
+	Comment     string `json:"comment,omitempty"`
 }
 
 // Fixture is a connection with its calls, as tests of parsers read it.

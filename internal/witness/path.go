@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
@@ -16,7 +17,9 @@ type Path struct {
 	server  func() (net.Conn, error) // connects to the server
 	relay   net.Listener             // where the proxy connects to
 	running sync.WaitGroup
-	arrived chan net.Conn // connections of the proxy
+	arrived chan net.Conn // connections of the proxy that belong to a client
+	dialing atomic.Bool   // a client connects
+	strays  atomic.Int32  // connections of the proxy that belong to none
 
 	mu    sync.Mutex // guards the rest, and lets one client connect at a time
 	proxy string     // where clients connect to
@@ -46,6 +49,11 @@ func newPath(server func() (net.Conn, error)) (*Path, error) {
 			if err != nil {
 				return
 			}
+			if !p.dialing.Load() { // somebody looks whether the proxy serves
+				conn.Close()
+				p.strays.Add(1)
+				continue
+			}
 			p.arrived <- conn
 		}
 	}()
@@ -62,6 +70,11 @@ func (p *Path) Through(proxy string) {
 	p.proxy = proxy
 }
 
+// Strays returns how many connections of the proxy have come while no client connected.
+// Whoever started the proxy and looked whether it serves waits for them, since they must
+// not be taken for a client's.
+func (p *Path) Strays() int { return int(p.strays.Load()) }
+
 // Dial connects a client. The caller closes the connection.
 func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 	p.mu.Lock()
@@ -69,6 +82,8 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 	if p.done {
 		return nil, errors.New("the path is closed")
 	}
+	p.dialing.Store(true)
+	defer p.dialing.Store(false)
 	var dialer net.Dialer
 	front, err := dialer.DialContext(ctx, "tcp", p.proxy)
 	if err != nil {
@@ -86,7 +101,7 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the server: %w", err), front.Close(), behind.Close())
 	}
-	link := &Link{Client: front.LocalAddr().String()}
+	link := &Link{Client: front.LocalAddr().String(), Server: server.LocalAddr().String()}
 	p.links = append(p.links, link)
 	p.conns = append(p.conns, front, behind, server)
 	p.running.Add(2)

@@ -14,7 +14,7 @@ import (
 func all() []scenario {
 	var list []scenario
 	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios(),
-		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(), kafkaScenarios(), http1Scenarios(), http2Scenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(),
 	} {
 		list = append(list, some...)
 	}
@@ -41,12 +41,12 @@ func TestScenarios(t *testing.T) {
 				return
 			}
 			for i, link := range path.Links() {
-				name := s.name
+				name, protocol := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(s.name, "http-"), "http2-"), "tcp-"), r.calls[len(r.calls)-1].Protocol
 				if i > 0 {
 					name += fmt.Sprint("-", i+1)
 				}
-				f := witness.NewFixture(s.server, name, link, r.calls)
-				if err := f.Write(filepath.Join(folder, strings.ReplaceAll(s.server, "/", "")+"-"+name+".json")); err != nil {
+				f := witness.NewFixture(protocol, name, link, r.calls)
+				if err := f.Write(filepath.Join(folder, strings.ReplaceAll(protocol, "/", "")+"-"+name+".json")); err != nil {
 					t.Fatal(err)
 				}
 			}

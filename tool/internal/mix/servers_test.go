@@ -30,6 +30,18 @@ func startServer(t testing.TB, name string) server {
 		return startMySQL(t)
 	case "postgresql":
 		return startPostgreSQL(t)
+	case "script":
+		return startScripted(t)
+	case "http":
+		return startHTTP(t)
+	case "grpc":
+		return startGRPC(t)
+	case "websocket":
+		return startWebSocket(t)
+	case "tls":
+		return startTLS(t)
+	case "kafka":
+		return startKafka(t)
 	case "dubbo", "bolt", "tars", "thrift":
 		return startRPC(t, name)
 	}
