@@ -55,8 +55,10 @@ var mayImport = []struct {
 
 	{"tool/internal/codings", []string{"pkg/body"}},
 	{"tool/internal/mix", nil}, // tests alone
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/..."}},
-	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query"}},
+	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls"}},
+	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
+	{"tool/internal/quantile", nil},
+	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol", "pkg/protocol/call", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ are based on.`,
 	r.streams = true
 	o := t.addOutput(cmd)
 	d := addDecodeFlags(cmd)
+	w := t.addWhereFlag(cmd)
 	l := addListFlags(cmd)
 	var coverage, follow bool
 	f := cmd.Flags()
@@ -59,11 +61,12 @@ are based on.`,
 		if follow {
 			q.Options.Wait = t.poll(cmd.Context())
 		}
-		c, err := q.Calls(cmd.Context(), options, list.add)
+		each, end, err := w.calls(cmd, &options, needs(list), list.add)
 		if err != nil {
 			return err
 		}
-		if err := list.end(); err != nil {
+		c, err := q.Calls(cmd.Context(), options, each)
+		if err := errors.Join(err, list.end(), end()); err != nil {
 			return err
 		}
 		if coverage && asJSON {

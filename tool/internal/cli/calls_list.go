@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/query"
 )
 
-// callList takes calls and prints them, or what becomes of them.
+// callList receives calls and prints them, or what becomes of them.
 type callList interface {
-	add(*calls.Call) error
+	add(*query.Call, *calls.Call) error
 	end() error // it follows the last call
 }
 
@@ -21,12 +22,14 @@ type callList interface {
 type listFlags struct {
 	sort string
 	top  int
+	by   string
 }
 
 func addListFlags(cmd *cobra.Command) *listFlags {
 	l := &listFlags{}
 	f := cmd.Flags()
 	f.StringVar(&l.sort, "sort", "", "sort by latency, duration or bytes, the largest first, or by `time`, the oldest first")
+	f.StringVar(&l.by, "by", "", "one line for each value of these `fields`, separated by commas, such as route or method,status")
 	f.IntVar(&l.top, "top", 0, "only the first `n`, after sorting")
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(sortNames(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return l
@@ -44,14 +47,34 @@ func (l *listFlags) list(cmd *cobra.Command, o *output, asJSON, follow bool) (ca
 	if follow && l.sort != "" {
 		return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sort at: leave --sort out")
 	}
+	if l.by != "" {
+		if follow {
+			return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sum up at: leave --by out")
+		}
+		fields, err := query.ParseFields(l.by)
+		if err != nil {
+			return nil, misused(cmd, "--by: %w", err)
+		}
+		return o.newCallGroups(asJSON, fields, l.sort, l.top), nil
+	}
 	rows := o.newCallRows(asJSON)
 	switch {
+	case key != nil && l.top > 0 && l.top <= maxTop:
+		return &topCalls{rows: rows, key: key, top: l.top}, nil
 	case key != nil:
-		return newSortedCalls(cmd.Context(), rows, key, l.top), nil
+		return newSortedCalls(cmd.Context(), rows, key, l.top)
 	case l.top > 0:
 		return &firstCalls{callList: rows, left: l.top}, nil
 	}
 	return rows, nil
+}
+
+// needs returns what the list asks for of a call's content.
+func needs(l callList) query.Needs {
+	if g, ok := l.(*callGroups); ok {
+		return g.fields.Needs()
+	}
+	return 0
 }
 
 // sortKeys have, for each order, the number by which calls are sorted, the smallest
@@ -71,11 +94,11 @@ type firstCalls struct {
 	left int
 }
 
-func (f *firstCalls) add(c *calls.Call) error {
+func (f *firstCalls) add(row *query.Call, c *calls.Call) error {
 	if f.left--; f.left < 0 {
 		return nil
 	}
-	return f.callList.add(c)
+	return f.callList.add(row, c)
 }
 
 // callRow is a call as it is printed: the cells of a table's row, or JSON.
@@ -99,14 +122,14 @@ func (o *output) newCallRows(asJSON bool) *callRows {
 	return r
 }
 
-func (r *callRows) add(c *calls.Call) error { return r.put(r.row(c)) }
+func (r *callRows) add(row *query.Call, c *calls.Call) error { return r.put(r.row(row, c)) }
 
 // row returns the row of a call. Its JSON is valid until the next call of row.
-func (r *callRows) row(c *calls.Call) callRow {
+func (r *callRows) row(row *query.Call, c *calls.Call) callRow {
 	if r.table != nil {
 		return callRow{cells: r.o.callCells(c)}
 	}
-	r.buf = c.AppendJSON(r.buf[:0])
+	r.buf = query.AppendJSON(r.buf[:0], row)
 	return callRow{json: r.buf}
 }
 

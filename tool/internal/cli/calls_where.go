@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/query"
+	"mosn.io/tcpcopy/tool/internal/content"
+)
+
+// whereFlag is the part of a command line that says which calls are wanted.
+type whereFlag struct {
+	t    *tool
+	expr string
+}
+
+func (t *tool) addWhereFlag(cmd *cobra.Command) *whereFlag {
+	w := &whereFlag{t: t}
+	cmd.Flags().StringVar(&w.expr, "where", "", "only calls that meet this `condition`, such as 'failed and latency > 200ms' (see docs/calls.md)")
+	return w
+}
+
+// calls makes of each a function for a station that calls each with the wanted calls, and
+// with their content where needs or the condition ask for it. It adds to the options what
+// that takes. end frees what is kept and says what could not be known; call it at the end.
+func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Needs, each func(*query.Call, *calls.Call) error) (f func(*calls.Call) error, end func() error, err error) {
+	match := func(*query.Call) (bool, error) { return true, nil }
+	if w.expr != "" {
+		q, err := query.Compile(w.expr)
+		if err != nil {
+			var at *query.Error
+			if errors.As(err, &at) {
+				return nil, nil, misused(cmd, "--where: %w", err)
+			}
+			return nil, nil, err
+		}
+		needs |= q.Needs()
+		match = q.Evaluator().Match
+	}
+	var collector *content.Collector
+	if wanted := content.Of(needs); wanted.Any() {
+		collector = content.NewCollector(wanted, content.Limits{})
+		o.Span = collector.Span
+	}
+	unknown, example := 0, error(nil)
+	var row query.Call
+	f = func(c *calls.Call) error {
+		row = query.Call{Call: &c.Call, Identity: &c.Identity}
+		if collector != nil {
+			kept := collector.Take(c)
+			defer kept.Close()
+			row.Content = kept
+		}
+		matched, err := match(&row)
+		if err != nil {
+			unknown++
+			example = err
+		}
+		if !matched {
+			return nil
+		}
+		return each(&row, c)
+	}
+	end = func() error {
+		if unknown > 0 {
+			fmt.Fprintf(w.t.stderr, "tcpcopyctl: of %s a part that the condition asks for is not known; of the last one: %s\n", plural(unknown, "call"), printable(example.Error()))
+		}
+		if collector != nil {
+			return collector.Close()
+		}
+		return nil
+	}
+	return f, end, nil
+}
