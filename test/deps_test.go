@@ -58,6 +58,7 @@ var mayImport = []struct {
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls"}},
 	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
 	{"tool/internal/quantile", nil},
+	{"tool/internal/resend", nil},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol", "pkg/protocol/call", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
