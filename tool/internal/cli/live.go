@@ -30,6 +30,7 @@ pauses, are lines on standard error.`,
 	}
 	a := t.adminFlags(cmd)
 	r := t.readFlags(cmd)
+	r.running = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
@@ -111,7 +112,7 @@ func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path 
 		defer func() { err = errors.Join(err, f.Close()) }()
 		w = f
 	}
-	if q.Options.Filter == (dump.Filter{}) {
+	if q.SelectsAll() {
 		_, err := io.Copy(w, stream)
 		return err
 	}

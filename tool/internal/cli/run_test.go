@@ -31,7 +31,7 @@ func start(ctx context.Context, args ...string) *running {
 	r, w := io.Pipe()
 	run := &running{lines: bufio.NewScanner(r), stderr: &bytes.Buffer{}, code: make(chan int, 1)}
 	go func() { // ends with the command
-		code := cli.Run(ctx, args, strings.NewReader(""), w, run.stderr)
+		code := cli.Run(ctx, "", args, strings.NewReader(""), w, run.stderr)
 		_ = w.Close()
 		run.code <- code
 	}()
