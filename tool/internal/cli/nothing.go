@@ -137,6 +137,15 @@ func (o *output) moment(at time.Time) string {
 	return o.time(at, time.DateTime)
 }
 
+// due returns a time to come for people, and how long that is from now.
+func (o *output) due(at time.Time) string {
+	text := o.moment(at)
+	if in := at.Sub(o.t.now()).Round(time.Second); in > 0 {
+		text += ", in " + in.String()
+	}
+	return text
+}
+
 // maxListed is how many words a sentence lists.
 const maxListed = 12
 
