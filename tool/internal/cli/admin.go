@@ -160,9 +160,9 @@ func (c *adminClient) unasked(err error) error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("ask %s: %w; nothing listens there: is MOSN running, and is this its admin server? --admin or TCPCOPY_ADMIN names another", c.base.Host, err)
+		return fmt.Errorf("ask %s: %w: is MOSN running there? --admin or TCPCOPY_ADMIN names another address", c.base.Host, syscall.ECONNREFUSED)
 	case strings.Contains(text, "malformed HTTP") || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%s is no MOSN's admin server: it does not speak HTTP (%w); --admin or TCPCOPY_ADMIN names another", c.base.Host, err)
+		return fmt.Errorf("%s is no MOSN's admin server: it does not speak HTTP (%w); --admin or TCPCOPY_ADMIN names another address", c.base.Host, err)
 	default:
 		return fmt.Errorf("ask %s: %w", c.base.Host, err)
 	}

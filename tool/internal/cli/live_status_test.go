@@ -60,7 +60,7 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 		{open(skipped(2), false), "the window goes on"},
 		{open(skipped(2), true), "the guard pauses the window"},
 		{skipped(2), "waiting for a window"},
-		{due(2 * time.Minute), "waiting for the next window, which is due 03:06:05, in 2m0s"},
+		{due(2 * time.Minute), "waiting for the next window, which is due 03:06:05, in 2m"},
 		{due(2 * time.Minute), ""},
 		{opening(), ""},
 		{open(opening(), false), ""},

@@ -141,7 +141,7 @@ func (o *output) moment(at time.Time) string {
 func (o *output) due(at time.Time) string {
 	text := o.moment(at)
 	if in := at.Sub(o.t.now()).Round(time.Second); in > 0 {
-		text += ", in " + in.String()
+		text += ", in " + length(in)
 	}
 	return text
 }

@@ -53,7 +53,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		column{heading: "CONNS", right: true},
 		column{heading: "IN", right: true},
 		column{heading: "OUT", right: true},
-		column{heading: "LOST", least: 14},
+		column{heading: "LOST", least: 8},
 	)
 	err = eachInOrder(windows, skips, func(w *query.Window) error {
 		trigger := string(w.Trigger)
