@@ -170,6 +170,20 @@ const ownBashWords = `    local line=${COMP_LINE:0:COMP_POINT} space word i
 // package bash-completion is not installed.
 func (t *tool) useOwnBashCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
+	if all, _, err := root.Find([]string{"completion"}); err == nil {
+		all.Short = "Write the completion script for a shell"
+		all.Args = nil
+		all.RunE = func(cmd *cobra.Command, args []string) error {
+			var shells []string
+			for _, c := range cmd.Commands() {
+				shells = append(shells, c.Name())
+			}
+			if len(args) == 0 {
+				return misused(cmd, "the shell is not set, valid: %s", strings.Join(shells, ", "))
+			}
+			return misused(cmd, "the shell is %q, valid: %s", args[0], strings.Join(shells, ", "))
+		}
+	}
 	bash, _, err := root.Find([]string{"completion", "bash"})
 	if err != nil {
 		panic(fmt.Sprintf("completion for bash: %v", err)) // cobra has it

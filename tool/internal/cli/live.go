@@ -69,7 +69,7 @@ pauses, are lines on standard error.`,
 		ended := make(chan struct{})
 		go func() { // ends with the stream
 			defer close(ended)
-			t.watchWindows(watched, c, o)
+			t.watchWindows(cmd.Context(), watched, c, o)
 		}()
 		defer func() {
 			stop()

@@ -15,13 +15,14 @@ const liveStatusEvery = time.Second
 
 // watchWindows prints to standard error what live waits for, which windows do not open, and
 // when the guard pauses one, until ctx ends. A stream without records would say nothing of that.
-func (t *tool) watchWindows(ctx context.Context, c *adminClient, o *output) {
+// The first status is waited for until whole ends, which is the command's context.
+func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, o *output) {
 	tick := time.NewTicker(liveStatusEvery)
 	defer tick.Stop()
 	var before *status
-	for {
+	for asked := whole; ; asked = ctx {
 		// A recorder that does not answer ends the stream, which has its own error.
-		if now, _, err := c.status(ctx); err == nil {
+		if now, _, err := c.status(asked); err == nil {
 			t.printChanges(before, now, o)
 			before = now
 		}

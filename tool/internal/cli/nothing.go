@@ -32,7 +32,7 @@ func (o *output) whyNothing(q *query.Query) []string {
 	why := []string{"nothing found in " + path}
 	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	for _, u := range q.Unknown {
-		add("%s", unknownConn(&u))
+		add("%s", unknownConn(q, &u))
 	}
 	if o.t.damage.count > 0 {
 		add("what is damaged may have had it")

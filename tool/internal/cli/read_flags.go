@@ -131,14 +131,18 @@ func (t *tool) resolveConns(cmd *cobra.Command, q *query.Query, what string) err
 		return err // a query that finds nothing explains itself
 	}
 	for _, u := range q.Unknown {
-		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(unknownConn(&u)))
+		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(unknownConn(q, &u)))
 	}
 	return nil
 }
 
 // unknownConn returns the sentence about a connection that is not there.
-func unknownConn(u *query.UnknownConn) string {
-	return fmt.Sprintf("no connection's identity is or begins with %q%s", u.Text, askOr(u.Similar, "conns"))
+func unknownConn(q *query.Query, u *query.UnknownConn) string {
+	among := ""
+	if q.Options.Filter != (dump.Filter{}) {
+		among = "of what the other filters want, "
+	}
+	return fmt.Sprintf(among+"no connection's identity is or begins with %q%s", u.Text, askOr(u.Similar, "conns"))
 }
 
 // query returns a query for all records of what the arguments name. It reports to

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/query"
 )
@@ -104,7 +105,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		switch {
 		case err != nil || found || follow:
 			return err
-		case len(q.Unknown) > 0 && g.conn != "":
+		case len(q.Unknown) > 0 && g.conn != "" && q.Options.Filter == (dump.Filter{}):
 			return fmt.Errorf("there are no records of connection %q%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
 		}
 		t.explainNothing(q, o)

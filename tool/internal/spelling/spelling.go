@@ -13,8 +13,8 @@ const maxClosest = 3
 // maxLength bounds the words that are compared, bytes.
 const maxLength = 64
 
-// Closest returns those of known that word was probably meant to be, the closest first. The
-// result is empty where nothing is close.
+// Closest returns those of known that word was probably meant to be: up to three that are
+// equally close, in their order. The result is empty where nothing is close.
 func Closest(word string, known []string) []string {
 	if word == "" || len(word) > maxLength {
 		return nil
@@ -41,7 +41,7 @@ func Closest(word string, known []string) []string {
 	slices.SortStableFunc(all, func(a, b candidate) int { return a.distance - b.distance })
 	var closest []string
 	for _, c := range all {
-		if len(closest) < maxClosest && !slices.Contains(closest, c.word) {
+		if c.distance == all[0].distance && len(closest) < maxClosest && !slices.Contains(closest, c.word) {
 			closest = append(closest, c.word)
 		}
 	}
