@@ -53,6 +53,7 @@ var mayImport = []struct {
 	{"test/mosncodec", []string{"internal/..."}}, // for tests of the tool
 	{"test", nil},
 
+	{"tool/internal/spelling", nil},
 	{"tool/internal/codings", []string{"pkg/body"}},
 	{"tool/internal/mix", nil}, // tests alone
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls"}},
@@ -60,6 +61,8 @@ var mayImport = []struct {
 	{"tool/internal/quantile", nil},
 	{"tool/internal/resend", nil},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol", "pkg/protocol/call", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
+	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "tool/internal/spelling"}},
+	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/spelling"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
 

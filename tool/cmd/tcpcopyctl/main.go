@@ -1,4 +1,4 @@
-// Command tcpcopyctl reads the dumps of tcpcopy for MOSN and steers recorders.
+// Command tcpcopyctl reads the dumps of tcpcopy for MOSN and controls recorders.
 package main
 
 import (
@@ -10,10 +10,13 @@ import (
 	"mosn.io/tcpcopy/tool/internal/cli"
 )
 
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it wherever it is
-	code := cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := cli.Run(ctx, version, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

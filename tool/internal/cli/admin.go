@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -141,37 +142,56 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return nil, fmt.Errorf("ask %s: %w", c.base.Host, err)
+		return nil, c.unasked(err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	return nil, &refusedError{address: c.base.Host, status: resp.StatusCode, reason: refusalOf(resp)}
+	reason, own := refusalOf(resp)
+	if !own {
+		return nil, c.stranger(ctx, method, path, fmt.Errorf("%s%s", resp.Status, reason))
+	}
+	return nil, &refusedError{address: c.base.Host, status: resp.StatusCode, reason: reason}
 }
 
-// refusalOf returns the reason in an answer.
-func refusalOf(resp *http.Response) string {
+// unasked returns the error for a request without an answer.
+func (c *adminClient) unasked(err error) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("ask %s: %w: is MOSN running there? --admin or TCPCOPY_ADMIN names another address", c.base.Host, syscall.ECONNREFUSED)
+	case strings.Contains(text, "malformed HTTP") || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s is no MOSN's admin server: it does not speak HTTP (%w); --admin or TCPCOPY_ADMIN names another address", c.base.Host, err)
+	default:
+		return fmt.Errorf("ask %s: %w", c.base.Host, err)
+	}
+}
+
+// maxQuoted bounds what is shown of an answer that nobody expected, in bytes.
+const maxQuoted = 40
+
+// refusalOf returns the reason in an answer, and whether the answer has the form of the
+// admin API's refusals, or of a redirect, which names another server itself. The reason of
+// any other answer is how it begins, in brackets.
+func refusalOf(resp *http.Response) (reason string, own bool) {
 	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
-		return fmt.Sprintf("it redirects to %s, which is not followed; name that server with --admin if it is the right one", to)
+		return fmt.Sprintf("it redirects to %s, which is not followed; name that server with --admin if it is the right one", to), true
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {
-		return resp.Status
+		return "", false
 	}
 	var answer struct {
 		Error string `json:"error"`
 	}
 	if json.Unmarshal(text, &answer) == nil && answer.Error != "" {
-		return answer.Error
+		return answer.Error, true
 	}
-	if resp.StatusCode == http.StatusNotFound {
-		return "there is no tcpcopy in this server, or its admin API is not MOSN's"
+	if begins := strings.TrimSpace(string(text[:min(len(text), maxQuoted)])); begins != "" {
+		return fmt.Sprintf(" (%q)", begins), false
 	}
-	if reason := strings.TrimSpace(string(text)); reason != "" {
-		return reason
-	}
-	return http.StatusText(resp.StatusCode)
+	return "", false
 }
 
 // answer is what a request is answered with.
@@ -196,20 +216,55 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 		return fmt.Errorf("read the answer of %s: %w", c.base.Host, err)
 	}
 	if len(text) > maxReply {
-		return c.stranger(method, path, fmt.Errorf("more than %d bytes", maxReply))
+		return c.stranger(ctx, method, path, fmt.Errorf("more than %d bytes", maxReply))
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return c.stranger(method, path, fmt.Errorf("%.40q: %w", text, err))
+		return c.stranger(ctx, method, path, fmt.Errorf("%.40q: %w", text, err))
 	}
 	if field := v.missing(); field != "" {
-		return c.stranger(method, path, fmt.Errorf("JSON without %q", field))
+		return c.stranger(ctx, method, path, fmt.Errorf("JSON without %q", field))
 	}
 	return nil
 }
 
-// stranger returns the error for an answer that is not one of the admin API.
-func (c *adminClient) stranger(method, path string, err error) error {
-	return fmt.Errorf("%s is not the admin server of a tcpcopy: it answers %s %s with %w", c.base.Host, method, path, err)
+// stranger returns the error for an answer that is not one of the admin API. It says
+// whether a MOSN answers at all.
+func (c *adminClient) stranger(ctx context.Context, method, path string, err error) error {
+	what := "is no MOSN, or at least"
+	if version := c.mosnVersion(ctx); version != "" {
+		what = fmt.Sprintf("is a MOSN (version %s) whose program does not have tcpcopy, and", version)
+	}
+	return fmt.Errorf("%s %s not the admin server of a tcpcopy: it answers %s %s with %w", c.base.Host, what, method, path, err)
+}
+
+const (
+	adminVersion   = "/api/v1/version" // of every MOSN
+	versionTimeout = 2 * time.Second   // how long it may take
+	maxVersion     = 80                // bytes of it that are shown
+)
+
+// mosnVersion returns the version that a MOSN says it has. It is empty for any other server.
+func (c *adminClient) mosnVersion(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath(adminVersion).String(), nil)
+	if err != nil {
+		return ""
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxVersion))
+	version, ok := strings.CutPrefix(string(text), "mosn version: ")
+	if err != nil || resp.StatusCode != http.StatusOK || !ok {
+		return ""
+	}
+	if version = strings.TrimSpace(version); version == "" {
+		return "unknown"
+	}
+	return version
 }
 
 // openStream opens the live stream. The caller closes it.
@@ -224,7 +279,7 @@ func (c *adminClient) openStream(ctx context.Context) (io.ReadCloser, error) {
 		return nil, errors.Join(fmt.Errorf("read the answer of %s: %w", c.base.Host, err), body.Close())
 	}
 	if !pcapng.IsSection(head[:n]) {
-		return nil, errors.Join(c.stranger(http.MethodGet, adminStream, fmt.Errorf("%q, which is not pcapng", head[:n])), body.Close())
+		return nil, errors.Join(c.stranger(ctx, http.MethodGet, adminStream, fmt.Errorf("%q, which is not pcapng", head[:n])), body.Close())
 	}
 	return &headedStream{io.MultiReader(bytes.NewReader(head), body), body}, nil
 }

@@ -31,11 +31,13 @@ type fakeAdmin struct {
 	old         bool   // does not know guard=off
 	full        bool   // the disk is
 	skips       bool   // windows have not opened
+	none        bool   // it is a MOSN without tcpcopy
+	due         bool   // the next window is
 	window      string // id of the open one
 }
 
 // startAdmin starts a server for the script and sets TCPCOPY_ADMIN. The state is
-// "", force_off, guard_down, window_open, token or gone.
+// "", due, force_off, guard_down, skips, window_open, token, no_tcpcopy or gone.
 func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 	a := &fakeAdmin{dir: ts.MkAbs("dump"), app: model.DefaultDumpConfig(), global: model.DefaultDumpConfig()}
 	state := strings.Join(args, " ")
@@ -51,6 +53,10 @@ func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 		a.full = true
 	case "skips":
 		a.guardDown, a.skips = true, true
+	case "due":
+		a.app.Switch, a.due = model.SwitchOn, true
+	case "no_tcpcopy":
+		a.none = true
 	case "window_open":
 		a.window = firstWindow
 	case "token":
@@ -69,6 +75,14 @@ func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.none {
+		if req.URL.Path == "/api/v1/version" && req.Header.Get("Authorization") == "" {
+			_, _ = fmt.Fprint(w, "mosn version: 1.6.0")
+		} else {
+			http.NotFound(w, req)
+		}
+		return
+	}
 	if a.token != "" && req.URL.Path != "/api/v1/tcpcopy" && req.Header.Get("Authorization") != "Bearer "+a.token {
 		refuse(w, http.StatusUnauthorized, "a token is required")
 		return
@@ -116,6 +130,9 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 		"totals":  map[string]any{"windows": 3, "connections": 5, "seen": record.PerDirection{In: 2048, Out: 10}},
 		"output":  map[string]any{"dir": a.dir, "formats": []string{"hex_meta"}, "listeners": []string{"ingress"}},
 		"refused": []any{map[string]any{"listener": "egress", "error": "its strategy differs from ingress's"}},
+	}
+	if a.due {
+		answer["next"] = time.Now().Add(90 * time.Second)
 	}
 	if a.skips {
 		var list []record.Skip

@@ -126,7 +126,7 @@ func TestFilesThatTheShellHasOpenedAreRead(t *testing.T) {
 func TestAnInterruptEndsTheWaitForAReader(t *testing.T) {
 	pipe := mkfifo(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	run := start(ctx, "export", "-o", pipe, emptyDump(t))
+	run := start(ctx, "export", "-o", pipe, smallDump(t))
 	select {
 	case code := <-run.code:
 		t.Fatalf("it does not wait: exit code %d, %q", code, run.stderr)

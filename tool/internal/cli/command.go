@@ -11,9 +11,9 @@ import (
 func (t *tool) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tcpcopyctl",
-		Short: "Read what tcpcopy has recorded, and steer recorders",
+		Short: "Read what tcpcopy has recorded, and control recorders",
 		Long: `tcpcopyctl answers what went over the wire: it reads the dump directory of a MOSN
-or Layotto with the tcpcopy filter, and steers the filter through MOSN's admin
+or Layotto with the tcpcopy filter, and controls the filter through MOSN's admin
 server.
 
 Exit codes: 0 done, 1 losses found where --check asks for them or differences by
@@ -21,7 +21,7 @@ replay, 2 wrong usage, 3 the data or the server could not be read (what is intac
 is read all the same).`,
 		Example: `  tcpcopyctl windows                          which windows are there?
   tcpcopyctl conns --window 5f3c              who talked in this one?
-  tcpcopyctl show --follow-stream k3v9qa-17   what did they say?
+  tcpcopyctl show k3v9qa-17                   what did they say?
   tcpcopyctl export -o out.pcapng             for Wireshark
   tcpcopyctl record --for 10s                 record now
   tcpcopyctl live -w - | wireshark -k -i -    watch now
@@ -30,7 +30,7 @@ is read all the same).`,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return misused(cmd, "there is no command %q", args[0])
+				return unknownCommand(cmd, args[0])
 			}
 			return nil
 		},
@@ -41,24 +41,15 @@ is read all the same).`,
 			return &usageError{command: cmd.CommandPath(), err: errors.New("no command given")}
 		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{command: cmd.CommandPath(), err: err}
-	})
+	root.SetFlagErrorFunc(wrongFlag)
+	root.SetHelpCommand(t.helpCommand())
 	root.AddCommand(
 		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.exportCommand(),
 		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
+		t.versionCommand(),
 	)
+	t.useOwnBashCompletion(root)
 	return root
-}
-
-// atMost returns a check that there are no more than n arguments.
-func atMost(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > n {
-			return misused(cmd, "%d arguments, at most %d: %q is one too many", len(args), n, args[n])
-		}
-		return nil
-	}
 }
 
 // exclusive checks that at most one of these flags is set.

@@ -46,9 +46,10 @@ missing in between.`,
 			tab = o.newConnTable()
 			put = func(c *dump.Connection) error { return tab.add(o.connCells(c)...) }
 		}
-		gaps := 0
+		gaps, found := 0, false
 		if err := q.Connections(cmd.Context(), func(c *dump.Connection) error {
 			gaps += len(c.Gaps) + c.MoreGaps
+			found = true
 			return put(c)
 		}); err != nil {
 			return err
@@ -58,8 +59,11 @@ missing in between.`,
 				return err
 			}
 		}
+		if !found {
+			t.explainNothing(q, o)
+		}
 		if check && gaps > 0 {
-			return fmt.Errorf("%w: %d gaps", errFound, gaps)
+			return fmt.Errorf("%w: %s", errFound, plural(gaps, "gap"))
 		}
 		return nil
 	}

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/tool/internal/query"
 )
 
@@ -21,19 +18,20 @@ func (t *tool) exportCommand() *cobra.Command {
 		Use:   "export [DIR] -o FILE",
 		Short: "Write records to one file, for Wireshark or for scripts",
 		Long: `export writes the records of a dump to one file: pcapng, which Wireshark and tcpdump
-open, or JSON lines. Records of hex_meta logs become packets too: with the real
-addresses, and headers that are made up for the purpose.
+open, or JSON lines. The name of the file says which, or --as. Records of hex_meta logs
+become packets too: with the real addresses, and headers that are made up for the purpose.
 
 Where Wireshark would not recognise by itself what a port's connections speak, export
 prints the options with which tshark does, "Decode As" in Wireshark's window.`,
 		Example: `  tcpcopyctl export -o out.pcapng
   tcpcopyctl export --window 5f3c --conn k3v9qa-17 -o - | tshark -r - -z follow,tcp,ascii,0
-  tcpcopyctl export --as json -o records.jsonl`,
+  tcpcopyctl export -o records.jsonl`,
 		Args: atMost(1),
 	}
 	r := t.readFlags(cmd)
 	cmd.Flags().StringVarP(&path, "output", "o", "", "the `file` to write, - for standard output")
-	cmd.Flags().StringVar(&form, "as", "", "`form` of the file: pcapng or json (by default as its name ends, or pcapng)")
+	cmd.Flags().StringVar(&form, "as", "", "`form` of the file: "+formNames()+" (by default as its name ends, or pcapng)")
+	complete(cmd, "as", oneOf(strings.Split(formNames(), ", ")...))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := r.query(cmd, args)
 		if err != nil {
@@ -42,27 +40,23 @@ prints the options with which tshark does, "Decode As" in Wireshark's window.`,
 		if path == "" {
 			return misused(cmd, "--output is not set, valid: a file, or - for standard output")
 		}
-		switch {
-		case form == "" && (strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".jsonl")):
-			form = "json"
-		case form == "":
-			form = "pcapng"
-		case form != "pcapng" && form != "json":
-			return misused(cmd, "--as is %q, valid: pcapng, json", form)
+		chosen, err := chooseForm(form, path)
+		if err != nil {
+			return misused(cmd, "%w", err)
 		}
 		if path == "-" {
-			if form == "pcapng" && isTerminal(t.screen) {
+			if chosen.name == "pcapng" && isTerminal(t.screen) {
 				return misused(cmd, "a capture is not for a terminal: redirect the output, or set --output to a file")
 			}
-			return t.export(cmd.Context(), q, form, t.stdout)
+			return t.export(cmd.Context(), q, chosen, t.stdout)
 		}
-		return t.exportFile(cmd, q, form, path)
+		return t.exportFile(cmd, q, chosen, path)
 	}
 	return cmd
 }
 
 // exportFile writes to the file at path, see writeWhole.
-func (t *tool) exportFile(cmd *cobra.Command, q *query.Query, form, path string) error {
+func (t *tool) exportFile(cmd *cobra.Command, q *query.Query, form *exportForm, path string) error {
 	if from, err := q.Locate(); err == nil && from != "-" && isPartOf(path, from) {
 		return misused(cmd, "--output is %s, which is a part of the dump that is read", path)
 	}
@@ -87,25 +81,11 @@ func isPartOf(path, from string) bool {
 	return err == nil && os.SameFile(dir, b)
 }
 
-// export writes the records that q wants to w. Where Wireshark would not recognise what
-// is in them, it writes the options with which it does to the standard error.
-func (t *tool) export(ctx context.Context, q *query.Query, form string, w io.Writer) error {
-	if form == "json" {
-		out := bufio.NewWriterSize(w, 64<<10)
-		if err := q.Each(ctx, newRowWriter(out).write); err != nil {
-			return err
-		}
-		return out.Flush()
+// export writes what q wants to w. Where that is nothing, it says why.
+func (t *tool) export(ctx context.Context, q *query.Query, form *exportForm, w io.Writer) error {
+	n, err := form.write(t, ctx, q, w)
+	if err == nil && n == 0 {
+		t.explainNothing(q, &output{t: t})
 	}
-	e := dump.NewExporter(w, "tcpcopyctl")
-	if err := q.Each(ctx, e.Write); err != nil {
-		return err
-	}
-	if err := e.Flush(); err != nil {
-		return err
-	}
-	if options := e.DecodeAs(); len(options) > 0 {
-		fmt.Fprintln(t.stderr, "tcpcopyctl: Wireshark decodes it with \"Decode As\", tshark with: -d", strings.Join(options, " -d "))
-	}
-	return nil
+	return err
 }

@@ -11,11 +11,11 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
-// emptyDump writes a flow log without a line and returns its path.
-func emptyDump(t *testing.T) string {
+// smallDump writes a flow log with one line and returns its path.
+func smallDump(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), layout.FlowLog)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("2024-05-06 07:08:09,000000 [INFO] [w][8080][k3v9qa-1 > 0]6f 6e 65\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -26,7 +26,7 @@ func TestExportWritesToPipesAndNeverReplacesThem(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip("no named pipes here:", err)
 	}
-	run := start(context.Background(), "export", "-o", pipe, emptyDump(t))
+	run := start(context.Background(), "export", "-o", pipe, smallDump(t))
 	f, err := os.Open(pipe)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestExportWritesThroughLinks(t *testing.T) {
 	if err := os.Symlink(file, link); err != nil {
 		t.Fatal(err)
 	}
-	start(context.Background(), "export", "-o", link, emptyDump(t)).endsWell(t)
+	start(context.Background(), "export", "-o", link, smallDump(t)).endsWell(t)
 	info, err := os.Lstat(link)
 	if err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is now %v, %v", info.Mode(), err)

@@ -30,6 +30,7 @@ pauses, are lines on standard error.`,
 	}
 	a := t.adminFlags(cmd)
 	r := t.readFlags(cmd)
+	r.running = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
@@ -68,7 +69,7 @@ pauses, are lines on standard error.`,
 		ended := make(chan struct{})
 		go func() { // ends with the stream
 			defer close(ended)
-			t.watchWindows(watched, c, o)
+			t.watchWindows(cmd.Context(), watched, c, o)
 		}()
 		defer func() {
 			stop()
@@ -111,7 +112,7 @@ func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path 
 		defer func() { err = errors.Join(err, f.Close()) }()
 		w = f
 	}
-	if q.Options.Filter == (dump.Filter{}) {
+	if q.SelectsAll() {
 		_, err := io.Copy(w, stream)
 		return err
 	}

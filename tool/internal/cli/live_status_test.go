@@ -9,12 +9,12 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// live says when windows do not open and when the guard pauses one, once each.
+// live says what it waits for, when windows do not open and when the guard pauses one, once each.
 func TestLiveSaysWhyNothingComes(t *testing.T) {
 	var out bytes.Buffer
-	tool := &tool{stderr: &out}
-	o := &output{utc: true}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	tool := &tool{stderr: &out, now: func() time.Time { return at }}
+	o := &output{t: tool, utc: true}
 	skipped := func(n uint64) *status {
 		s := &status{}
 		s.Skipped.Windows = n
@@ -35,21 +35,36 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 		}{Paused: paused}
 		return &w
 	}
+	due := func(in time.Duration) *status {
+		s, next := skipped(2), at.Add(in)
+		s.Next = &next
+		return s
+	}
+	opening := func() *status {
+		s := due(2 * time.Minute)
+		s.Opening = &transition{ID: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44"}
+		return s
+	}
 	var before *status
 	for i, step := range []struct {
 		now  *status
 		want string
 	}{
-		{&status{}, ""},
-		{skipped(1), `not opened: a schedule window, 2026-01-02 03:04:06.000: guard (cpu\x1b)`},
+		{&status{}, "waiting for a window; the switch is OFF"},
+		{skipped(1), `not opened: a schedule window, 03:04:06: guard (cpu\x1b)`},
 		{skipped(1), ""},
-		{skipped(2), "not opened: 2 schedule windows, 2026-01-02 03:04:05.000 to 03:04:07: guard"},
+		{skipped(2), "not opened: 2 schedule windows, 03:04:05 to 03:04:07: guard"},
 		{open(skipped(2), false), ""},
 		{open(skipped(2), true), "the guard pauses the window: host cpu 99 >= 80"},
 		{open(skipped(2), true), ""},
 		{open(skipped(2), false), "the window goes on"},
 		{open(skipped(2), true), "the guard pauses the window"},
-		{skipped(2), ""},
+		{skipped(2), "waiting for a window"},
+		{due(2 * time.Minute), "waiting for the next window, which is due 03:06:05, in 2m"},
+		{due(2 * time.Minute), ""},
+		{opening(), ""},
+		{open(opening(), false), ""},
+		{opening(), "waiting for window 5f3c9a52, which is being opened"},
 	} {
 		out.Reset()
 		tool.printChanges(before, step.now, o)
@@ -61,7 +76,12 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 	}
 	out.Reset()
 	tool.printChanges(nil, skipped(3), o) // what was when it began
-	if !strings.Contains(out.String(), "3 schedule windows") {
+	if !strings.Contains(out.String(), "3 schedule windows") || !strings.Contains(out.String(), "waiting for a window") {
 		t.Errorf("at the start: %q", out.String())
+	}
+	out.Reset()
+	tool.printChanges(nil, open(skipped(0), false), o)
+	if !strings.Contains(out.String(), "is open until") || !strings.Contains(out.String(), "waiting for traffic") {
+		t.Errorf("at the start, with a window: %q", out.String())
 	}
 }

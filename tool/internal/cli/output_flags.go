@@ -25,10 +25,16 @@ func (t *tool) addOutput(cmd *cobra.Command) *output {
 
 // addPlainOutput is addOutput for a command whose lines have nothing to leave out.
 func (t *tool) addPlainOutput(cmd *cobra.Command) *output {
+	o := t.addFormat(cmd)
+	cmd.Flags().BoolVar(&o.utc, "utc", false, "show times in UTC instead of the local zone")
+	return o
+}
+
+// addFormat is addOutput for a command without rows and times.
+func (t *tool) addFormat(cmd *cobra.Command) *output {
 	o := &output{t: t}
 	cmd.Flags().StringVarP(&o.format, "output", "o", "table", "`form` of the output: table, or json for JSON lines")
-	cmd.Flags().BoolVar(&o.utc, "utc", false, "show times in UTC instead of the local zone")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	complete(cmd, "output", oneOf("table", "json"))
 	return o
 }
 

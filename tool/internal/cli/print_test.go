@@ -56,6 +56,17 @@ func TestSizesAreRounded(t *testing.T) {
 	}
 }
 
+func TestLengthsHaveNoZeros(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1500 * time.Microsecond: "2ms", 1234 * time.Millisecond: "1.23s", 3 * time.Minute: "3m", 63 * time.Second: "1m3s",
+		time.Hour: "1h", 10 * time.Hour: "10h", 61 * time.Minute: "1h1m", time.Hour + time.Second: "1h0m1s", 30 * time.Minute: "30m",
+	} {
+		if got := length(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestTheBarEndsAtAHundredPercent(t *testing.T) {
 	if got, want := bar("reading", 1, 2), "reading [===============               ]  50 %"; got != want {
 		t.Errorf("got %q, want %q", got, want)

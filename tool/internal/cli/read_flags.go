@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,7 @@ import (
 type readFlags struct {
 	t         *tool
 	window    string
-	conn      string
+	conns     []string
 	port      string
 	peer      string
 	since     string
@@ -24,6 +26,7 @@ type readFlags struct {
 	format    string
 
 	streams bool // rows are printed while records are read
+	running bool // a recorder's stream is read, and no dump
 }
 
 // readFlags adds the common filters to a command.
@@ -31,21 +34,23 @@ func (t *tool) readFlags(cmd *cobra.Command) *readFlags {
 	r := &readFlags{t: t}
 	f := cmd.Flags()
 	f.StringVar(&r.window, "window", "", "only this window: its `id` or the first characters of it")
-	f.StringVar(&r.conn, "conn", "", "only this connection: its `identity`, such as k3v9qa-17")
+	f.StringSliceVar(&r.conns, "conn", nil, "only these connections: `identities` such as k3v9qa-17, or their first characters (repeatable, or with commas)")
 	f.StringVar(&r.port, "port", "", "only this listener: its `port`, or the path of its Unix socket")
 	f.StringVar(&r.peer, "peer", "", "only these clients: an `address`, address:port or network (10.0.0.0/8)")
-	f.StringVar(&r.since, "since", "", "only from this `time` on (2006-01-02 15:04:05, or 10m for ten minutes ago)")
+	f.StringVar(&r.since, "since", "", "only from this `time` on: 10:32, 2006-01-02 15:04:05, today, yesterday, or 10m or 1d for so long ago")
 	f.StringVar(&r.until, "until", "", "only before this `time`")
 	f.StringVar(&r.direction, "direction", "both", "only bytes that went `in` (client to proxy), out, or both")
 	f.StringVar(&r.format, "format", "any", "what to read of a directory with several `formats`: any, hex, pcapng")
+	t.completeReadFlags(cmd, r)
 	return r
 }
 
-// query turns the flags and the arguments into a query.
+// query turns the flags and the arguments into a query. It reads the dump for connections
+// that are given by the first characters of their identities.
 func (r *readFlags) query(cmd *cobra.Command, args []string) (*query.Query, error) {
 	q := r.t.query(cmd.Context(), args)
 	o := &q.Options
-	o.Filter = dump.Filter{Window: r.window, Conn: r.conn, Port: r.port}
+	o.Filter = dump.Filter{Window: r.window}
 	var errs []error
 	bad := func(flag string, err error) {
 		if err != nil {
@@ -53,28 +58,91 @@ func (r *readFlags) query(cmd *cobra.Command, args []string) (*query.Query, erro
 		}
 	}
 	var err error
+	o.Filter.Port, err = r.portOf(q)
+	bad("port", err)
 	o.Filter.Peer, o.Filter.PeerPort, err = query.ParsePeer(r.peer)
 	bad("peer", err)
-	if r.since != "" {
-		o.Filter.Since, err = query.ParseTime(r.since, r.t.now())
-		bad("since", err)
-	}
-	if r.until != "" {
-		o.Filter.Until, err = query.ParseTime(r.until, r.t.now())
-		bad("until", err)
+	if o.Filter.Since, o.Filter.Until, err = query.ParseTimes(r.since, r.until, r.t.now()); err != nil {
+		errs = append(errs, err)
 	}
 	o.Filter.Only, err = query.ParseDirection(r.direction)
 	bad("direction", err)
 	o.Format, err = query.ParseFormat(r.format)
 	bad("format", err)
+	q.Conns, err = connsOf(r.conns)
+	bad("conn", err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, misused(cmd, "%w", err)
+	}
+	if !r.running {
+		if err := r.t.resolveConns(cmd, q, "--conn"); err != nil {
+			return nil, err
+		}
 	}
 	// A bar between rows on the same terminal would tear them.
 	if r.streams && isTerminal(r.t.screen) {
 		q.Report.Progress = nil
 	}
 	return q, nil
+}
+
+// portOf checks --port. What looks like no port is one where the dump has it.
+func (r *readFlags) portOf(q *query.Query) (string, error) {
+	port, err := query.ParsePort(r.port)
+	if err == nil || r.running {
+		return port, err
+	}
+	c, unread := q.Coverage()
+	switch {
+	case unread != nil || len(c.Ports) == 0:
+		return "", err
+	case slices.Contains(c.Ports, r.port):
+		return r.port, nil
+	default:
+		return "", fmt.Errorf("%w; the dump has %s", err, listed(c.Ports))
+	}
+}
+
+// connsOf checks the connections of --conn.
+func connsOf(texts []string) ([]string, error) {
+	var conns []string
+	for _, text := range texts {
+		text = strings.TrimSpace(text)
+		if conn, call, isCall := strings.Cut(text, "#"); isCall {
+			return nil, fmt.Errorf("%q, which is call %s of a connection, valid: %s; a call is shown with \"tcpcopyctl show %s\"", text, call, conn, text)
+		}
+		if text == "" {
+			return nil, fmt.Errorf("%q, valid: identities such as k3v9qa-17, or their first characters; \"tcpcopyctl conns\" lists them", text)
+		}
+		conns = append(conns, text)
+	}
+	return conns, nil
+}
+
+// resolveConns makes whole identities of the connections that a query wants, which what has
+// named.
+func (t *tool) resolveConns(cmd *cobra.Command, q *query.Query, what string) error {
+	err := q.ResolveConns(cmd.Context())
+	var ambiguous *query.AmbiguousError
+	if errors.As(err, &ambiguous) {
+		return misused(cmd, "%s is %w", what, err)
+	}
+	if err != nil || len(q.Unknown) == len(q.Conns) {
+		return err // a query that finds nothing explains itself
+	}
+	for _, u := range q.Unknown {
+		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(unknownConn(q, &u)))
+	}
+	return nil
+}
+
+// unknownConn returns the sentence about a connection that is not there.
+func unknownConn(q *query.Query, u *query.UnknownConn) string {
+	among := ""
+	if q.Options.Filter != (dump.Filter{}) {
+		among = "of what the other filters want, "
+	}
+	return fmt.Sprintf(among+"no connection's identity is or begins with %q%s", u.Text, askOr(u.Similar, "conns"))
 }
 
 // query returns a query for all records of what the arguments name. It reports to

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strconv"
+	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -18,45 +18,48 @@ const (
 	formHex
 )
 
-// previewBytes is how much payload a one-line record shows.
-const previewBytes = 64
+// previewBytes is how much payload a one-line record shows at most.
+const previewBytes = 256
 
-// recordList prints records one after the other.
+// recordList prints records one after the other, each in a line that is not longer than the
+// output's limit. Payload as text or as a hex dump follows its line.
 type recordList struct {
 	w      io.Writer
 	output *output
 	colour colours
 	form   payloadForm
+	day    string // that the last line is of, at the beginning today
 	buf    []byte
 }
 
 func newRecordList(w io.Writer, o *output, c colours, form payloadForm) *recordList {
-	return &recordList{w: w, output: o, colour: c, form: form}
+	return &recordList{w: w, output: o, colour: c, form: form, day: o.time(o.t.now(), time.DateOnly)}
 }
 
 func (l *recordList) write(r *record.Record) error {
-	b := append(l.buf[:0], l.output.time(r.Time, timeOnly)...)
-	b = append(b, ' ')
-	b = append(b, printable(r.Conn)...)
+	b := l.appendDay(l.buf[:0], r)
+	clock := timeOnly
+	if l.output.wide {
+		clock = time.DateOnly + " " + timeOnly
+	}
+	line := l.output.time(r.Time, clock) + " " + printable(r.Conn) + " "
 	switch r.Kind {
 	case record.KindOpen:
-		b = append(b, " open "...)
-		b = append(b, printable(r.Peer)...)
-		b = append(b, " -> "...)
-		b = append(b, printable(r.Listener)...)
-		b = append(b, "  window "...)
-		b = append(b, printable(r.Window)...)
+		line += fmt.Sprintf("open %s -> %s  window %s", printable(r.Peer), printable(r.Listener), l.output.window(r.Window))
+		b = append(b, l.fit(line)...)
 	case record.KindGap:
-		b = append(b, ' ')
-		b = appendGapText(b, r, l.colour)
+		at := len(line)
+		line = l.fit(line + gapText(r))
+		at = min(at, len(line))
+		b = append(b, line[:at]...)
+		b = l.colour.append(b, l.colour.lost, line[at:])
 	case record.KindClose:
-		b = fmt.Appendf(b, " close %s > %d < %d", printable(r.Reason), r.Totals.In, r.Totals.Out)
+		b = append(b, l.fit(line+fmt.Sprintf("close %s > %d < %d", printable(r.Reason), r.Totals.In, r.Totals.Out))...)
 	case record.KindData:
-		b = append(b, ' ', r.Direction.Arrow(), ' ')
-		b = strconv.AppendUint(b, r.Offset, 10)
-		b = append(b, " +"...)
-		b = strconv.AppendUint(b, r.Length, 10)
-		b = l.appendPayload(b, r)
+		b = append(b, line...)
+		head := fmt.Sprintf("%c %d +%d", r.Direction.Arrow(), r.Offset, r.Length)
+		b = append(b, head...)
+		b = l.appendPayload(b, r, textWidth(line)+len(head))
 	}
 	b = append(b, '\n')
 	l.buf = b
@@ -64,17 +67,39 @@ func (l *recordList) write(r *record.Record) error {
 	return err
 }
 
-func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
+// appendDay appends a line with the day of a record where the last line is of another.
+func (l *recordList) appendDay(b []byte, r *record.Record) []byte {
+	day := l.output.time(r.Time, time.DateOnly)
+	if day == l.day || l.output.wide {
+		return b
+	}
+	l.day = day
+	return append(l.colour.append(b, l.colour.weak, "--- "+day), '\n')
+}
+
+// fit returns a line that is not longer than the output's limit.
+func (l *recordList) fit(line string) string {
+	if limit := l.output.limit(); limit > 0 {
+		return shorten(line, limit)
+	}
+	return line
+}
+
+// appendPayload appends the payload of a record after used columns of its line.
+func (l *recordList) appendPayload(b []byte, r *record.Record, used int) []byte {
 	colour := l.colour.of(r.Direction)
 	switch l.form {
 	case formPreview:
-		b = append(b, "  "...)
-		b = append(b, colour...)
-		b = appendEscaped(b, r.Data[:min(len(r.Data), previewBytes)], false)
-		b = append(b, l.colour.after(colour)...)
+		text := string(appendEscaped(nil, r.Data[:min(len(r.Data), previewBytes)], false))
 		if len(r.Data) > previewBytes {
-			b = append(b, " …"...)
+			text += ellipsis
 		}
+		const gap = "  "
+		if limit := l.output.limit(); limit > 0 {
+			text = shorten(text, max(limit-used-len(gap), 1))
+		}
+		b = append(b, gap...)
+		b = l.colour.append(b, colour, text)
 	case formText:
 		b = append(b, '\n')
 		b = append(b, colour...)
@@ -91,7 +116,12 @@ func (l *recordList) appendPayload(b []byte, r *record.Record) []byte {
 
 // appendGapText appends the line for bytes that are missing.
 func appendGapText(dst []byte, r *record.Record, c colours) []byte {
-	return c.append(dst, c.lost, fmt.Sprintf("[%c %d bytes are missing at offset %d: %s]", r.Direction.Arrow(), r.Length, r.Offset, printable(r.Reason)))
+	return c.append(dst, c.lost, gapText(r))
+}
+
+// gapText returns the words for bytes that are missing.
+func gapText(r *record.Record) string {
+	return fmt.Sprintf("[%c %d bytes are missing at offset %d: %s]", r.Direction.Arrow(), r.Length, r.Offset, printable(r.Reason))
 }
 
 // appendHexDump appends lines of sixteen bytes, as text too, each after indent.

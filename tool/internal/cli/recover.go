@@ -23,7 +23,6 @@ this when there is none. Processes that are alive are left alone.`,
   tcpcopyctl recover /var/log/dump && tcpcopyctl windows /var/log/dump`,
 		Args: atMost(1),
 	}
-	t.readFlags(cmd) // which change nothing here
 	o := t.addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, err := t.query(cmd.Context(), args).Locate()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/pkg/replay"
 )
 
@@ -58,7 +59,11 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 			return misused(cmd, "--direction is %q: a replay needs both", r.direction)
 		}
 		loader := replay.NewLoader(replay.LoadOptions{})
-		if err := q.Each(cmd.Context(), loader.Add); err != nil {
+		found := false
+		if err := q.Each(cmd.Context(), func(r *record.Record) error {
+			found = true
+			return loader.Add(r)
+		}); err != nil {
 			return errors.Join(err, loader.Close())
 		}
 		recording, err := loader.Finish()
@@ -73,6 +78,9 @@ Exit codes: 0 all answers are equal or late, 1 some are not or a connection fail
 			err = out.plan(replay.NewPlan(recording, options), options)
 		} else {
 			err = t.replay(cmd.Context(), recording, options, out, f.report)
+		}
+		if !found {
+			t.explainNothing(q, o)
 		}
 		if closed := recording.Close(); err == nil {
 			err = closed

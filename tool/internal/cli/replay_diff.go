@@ -12,6 +12,8 @@ import (
 const (
 	diffRows  = 4 // of a hex dump, from the first difference on
 	diffLines = 6 // of text
+
+	requestBytes = 64 // of a request, to know it again
 )
 
 // appendDifference shows what was recorded after "-" and what came after "+": as
@@ -26,7 +28,7 @@ func appendDifference(b []byte, c *replay.Conn, d *replay.Difference, colour col
 		b = append(b, printable(d.Label)...)
 	} else {
 		b = append(b, '"')
-		b = appendEscaped(b, d.Request[:min(len(d.Request), previewBytes)], false)
+		b = appendEscaped(b, d.Request[:min(len(d.Request), requestBytes)], false)
 		b = append(b, '"')
 	}
 	switch {

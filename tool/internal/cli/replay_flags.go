@@ -48,7 +48,7 @@ func addReplayFlags(cmd *cobra.Command) *replayFlags {
 	flags := cmd.Flags()
 	flags.StringVar(&f.to, "to", "", "the target: `host:port`, or the path of a Unix socket (required)")
 	flags.StringVar(&f.baseline, "baseline", "", "the old build's `host:port`: it gets the same requests, and where it differs from the recording the target may")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only tell what would be sent, how long it would take, and what is left out")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be sent, how long it would take, and what is left out")
 	flags.BoolVar(&f.partial, "partial", false, "also replay connections that were not recorded as a whole, as far as they go")
 	flags.StringVar(&f.mode, "mode", string(replay.Turns), "what a request waits for: `turns` (its time and the answers before it) or timed (its time alone)")
 	flags.StringVar(&f.speed, "speed", "1", "how fast time passes: a `factor` such as 2 or 0.5, or max")
@@ -71,6 +71,8 @@ func addReplayFlags(cmd *cobra.Command) *replayFlags {
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "the client certificate's PEM `file`")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "the client key's PEM `file`")
 	flags.StringVar(&f.serverName, "tls-server-name", "", "the `name` that the target's certificate must be for (by default its host)")
+	complete(cmd, "mode", oneOf(string(replay.Turns), string(replay.Timed)))
+	complete(cmd, "protocol", oneOf("auto", "bytes"))
 	return f
 }
 

@@ -49,7 +49,7 @@ func TestReplayIsInterrupted(t *testing.T) {
 	}()
 	var stdout, stderr bytes.Buffer
 	report := filepath.Join(t.TempDir(), "report.html")
-	code := cli.Run(ctx, []string{"replay", echoDump(t, 5), "--to", listener.Addr().String(), "--turn-timeout", "1m", "--report", report}, strings.NewReader(""), &stdout, &stderr)
+	code := cli.Run(ctx, "", []string{"replay", echoDump(t, 5), "--to", listener.Addr().String(), "--turn-timeout", "1m", "--report", report}, strings.NewReader(""), &stdout, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "interrupted: not everything was replayed") {
 		t.Errorf("exit code %d, %s", code, &stderr)
 	}

@@ -11,20 +11,24 @@ import (
 
 // tool is what the commands share of one run.
 type tool struct {
-	stdin  io.Reader
-	stdout *bufio.Writer // flushed when the command has ended, or waits
-	stderr io.Writer
-	screen io.Writer // what stdout writes to
-	getenv func(string) string
-	now    func() time.Time
-	isDir  func(path string) bool // reports whether a default directory exists; nil is query.IsDir
-	damage damageReport
+	version string // as the linker was given it; empty for the module's
+	stdin   io.Reader
+	stdout  *bufio.Writer // flushed when the command has ended, or waits
+	stderr  io.Writer
+	screen  io.Writer // what stdout writes to
+	getenv  func(string) string
+	now     func() time.Time
+	isDir   func(path string) bool // reports whether a default directory exists; nil is query.IsDir
+	damage  damageReport
 }
 
 // Run executes one command line, without the program's name, and returns the
-// exit code. It ends early, in order, when ctx does.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return newTool(stdin, stdout, stderr).run(ctx, args)
+// exit code. It ends early, in order, when ctx does. version is the program's; where it is
+// empty, the one that the Go module has.
+func Run(ctx context.Context, version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	t := newTool(stdin, stdout, stderr)
+	t.version = version
+	return t.run(ctx, args)
 }
 
 // newTool returns a tool that reads the environment and the clock of the process.
@@ -38,6 +42,8 @@ func newTool(stdin io.Reader, stdout, stderr io.Writer) *tool {
 // run executes one command line and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
 	root := t.command()
+	root.Version = t.versionRow().Version
+	root.SetVersionTemplate("tcpcopyctl {{.Version}}\n")
 	root.SetArgs(args)
 	root.SetIn(t.stdin)
 	root.SetOut(t.screen)

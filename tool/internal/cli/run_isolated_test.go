@@ -12,6 +12,7 @@ import (
 // in the folder home: what recorders have written on this one changes no test.
 func RunIsolated(ctx context.Context, home string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	t := newTool(stdin, stdout, stderr)
+	t.version = "v1.2.3-test"
 	t.isDir = func(path string) bool {
 		return strings.HasPrefix(path, home+"/") && query.IsDir(path)
 	}

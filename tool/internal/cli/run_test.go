@@ -31,7 +31,7 @@ func start(ctx context.Context, args ...string) *running {
 	r, w := io.Pipe()
 	run := &running{lines: bufio.NewScanner(r), stderr: &bytes.Buffer{}, code: make(chan int, 1)}
 	go func() { // ends with the command
-		code := cli.Run(ctx, args, strings.NewReader(""), w, run.stderr)
+		code := cli.Run(ctx, "", args, strings.NewReader(""), w, run.stderr)
 		_ = w.Close()
 		run.code <- code
 	}()
@@ -73,6 +73,7 @@ func TestShowFollowsWhatIsWritten(t *testing.T) {
 	defer cancel()
 	run := start(ctx, "show", "-f", dir)
 	write("0]6f 6e 65")
+	run.wantLine(t, "--- 2024-05-06")
 	run.wantLine(t, "one")
 	write("3]74 77 6f")
 	run.wantLine(t, "two")
@@ -111,6 +112,7 @@ func TestLiveShowsRecordsAsTheyCome(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	run := start(ctx, "live", "--admin", server.URL)
+	run.wantLine(t, "--- 2024-05-06")
 	run.wantLine(t, "open 10.0.0.1:50000")
 	for _, text := range []string{"one", "two", "three"} {
 		next <- text

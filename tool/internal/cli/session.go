@@ -45,12 +45,16 @@ func (p *sessionPrinter) write(r *record.Record) error {
 		b = append(b, '\n')
 	case record.KindClose:
 		b = p.endLine(b)
-		b = fmt.Appendf(b, "=== closed %s: %s, > %d < %d bytes in all\n", p.output.time(r.Time, dayAndTime), printable(r.Reason), r.Totals.In, r.Totals.Out)
+		b = fmt.Appendf(b, "=== closed %s: %s, > %d < %d bytes\n", p.output.time(r.Time, dayAndTime), printable(r.Reason), r.Totals.In, r.Totals.Out)
 	}
 	p.buf = b
 	_, err := p.w.Write(b)
 	return err
 }
+
+// showsIndent is how wide lines must be for a hex dump to indent the answers, in columns of
+// the terminal.
+const showsIndent = 84
 
 // end ends the last line. Call it after the last record.
 func (p *sessionPrinter) end() error {
@@ -63,7 +67,7 @@ func (p *sessionPrinter) appendHeading(b []byte, r *record.Record) []byte {
 	if r.Peer != "" || r.Listener != "" {
 		b = fmt.Appendf(b, "  %s -> %s", printable(r.Peer), printable(r.Listener))
 	}
-	return fmt.Appendf(b, "  window %s  %s\n", printable(r.Window), p.output.time(r.Time, dayAndTime))
+	return fmt.Appendf(b, "\n=== window %s, %s\n", p.output.window(r.Window), p.output.time(r.Time, dayAndTime))
 }
 
 // endLine ends the line that is not finished, if there is one.
@@ -101,11 +105,14 @@ func (p *sessionPrinter) appendText(b []byte, r *record.Record) []byte {
 }
 
 func (p *sessionPrinter) appendHex(b []byte, r *record.Record) []byte {
+	b = append(b, p.colour.of(r.Direction)...)
 	indent := "> "
 	if r.Direction == record.Out {
-		indent = "    < "
+		indent = "< "
+		if p.output.fits(showsIndent) {
+			indent = "    < "
+		}
 	}
-	b = append(b, p.colour.of(r.Direction)...)
 	b = appendHexDump(b, indent, r.Offset, r.Data)
 	return append(b, p.colour.after(p.colour.of(r.Direction))...)
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/query"
 )
@@ -16,39 +19,61 @@ func (t *tool) showCommand() *cobra.Command {
 	var stream string
 	var raw, hex, text, follow bool
 	cmd := &cobra.Command{
-		Use:   "show [DIR]",
-		Short: "Show what was recorded, or follow one conversation",
-		Long: `show prints the records of a dump in order of time, one a line. With
---follow-stream it prints one connection as a conversation: what the client sent
-after ">", what the proxy answered after "<", gaps in their places. Payload is
+		Use:   "show [CONN] [DIR]",
+		Short: "Show what was recorded, or what one connection said",
+		Long: `show prints the records of a dump in order of time, one a line. With the identity of a
+connection, or the first characters of it, show prints what its two sides said: the
+client's lines after ">", the proxy's after "<", gaps in their places. Payload is
 escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		Example: `  tcpcopyctl show --since 10m
-  tcpcopyctl show --follow-stream k3v9qa-17
-  tcpcopyctl show --follow-stream k3v9qa-17 --hex
-  tcpcopyctl show --conn k3v9qa-17 --direction in --raw > requests.bin
+  tcpcopyctl show k3v9qa-17
+  tcpcopyctl show k3v9qa-17 --hex
+  tcpcopyctl show k3v9qa-17 --direction in --raw > requests.bin
   tcpcopyctl show -o json | jq -r 'select(.kind == "data") | .data' | base64 -d
   tcpcopyctl show -f --port 8080              what is recorded now, as it comes`,
-		Args: atMost(1),
+		Args: atMost(2),
 	}
 	r := t.readFlags(cmd)
 	r.streams = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
-	f.StringVar(&stream, "follow-stream", "", "show the conversation of this `connection`")
+	f.StringVar(&stream, "follow-stream", "", "the same as \"show CONN\": what this `connection` said")
+	complete(cmd, "follow-stream", r.fromDump(connsBeginning))
+	cmd.ValidArgsFunction = r.completeTarget
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if stream != "" {
-			if r.conn != "" && r.conn != stream {
-				return misused(cmd, "--conn is %q and --follow-stream is %q: give one of them", r.conn, stream)
-			}
-			r.conn = stream
+		g, err := targetOf(args)
+		if err != nil {
+			return misused(cmd, "%w", err)
 		}
-		q, err := r.query(cmd, args)
+		what := "the connection"
+		if stream != "" {
+			if g.conn != "" {
+				return misused(cmd, "the connection is %q and --follow-stream is %q: give one of them", g.named(), stream)
+			}
+			g.conn, what = stream, "--follow-stream"
+		}
+		if g.conn != "" {
+			if len(r.conns) > 0 && !slices.Equal(r.conns, []string{g.conn}) {
+				return misused(cmd, "--conn is %q and %s is %q: give one of them", strings.Join(r.conns, ","), what, g.named())
+			}
+			r.conns = nil
+		}
+		q, err := r.query(cmd, g.dir)
 		if err != nil {
 			return err
+		}
+		if g.conn != "" {
+			q.Conns = []string{g.conn}
+			if err := t.resolveConns(cmd, q, what); err != nil {
+				return err
+			}
+		}
+		if g.call != "" {
+			return t.showCall(cmd, q, &g)
 		}
 		asJSON, err := o.json(cmd)
 		if err != nil {
@@ -67,22 +92,50 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		switch {
 		case hex:
 			form = formHex
-		case text, stream != "":
+		case text, g.conn != "":
 			form = formText
 		}
 		found := false
-		show, end := t.printer(q, o, asJSON, raw, form, stream != "")
+		show, end := t.printer(q, o, asJSON, raw, form, g.conn != "")
 		err = q.Each(cmd.Context(), func(r *record.Record) error {
 			found = true
 			return show(r)
 		})
 		err = errors.Join(err, end())
-		if err == nil && stream != "" && !found {
-			return fmt.Errorf("there are no records of connection %q", stream)
+		switch {
+		case err != nil || found || follow:
+			return err
+		case len(q.Unknown) > 0 && g.conn != "" && q.Options.Filter == (dump.Filter{}):
+			return fmt.Errorf("there are no records of connection %q%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
 		}
-		return err
+		t.explainNothing(q, o)
+		return nil
 	}
 	return cmd
+}
+
+// showCall shows one call of a connection.
+//
+// This is where decoded calls come in: g.conn is resolved in q.Conns, and g.call is the
+// call's number in its window.
+func (t *tool) showCall(cmd *cobra.Command, q *query.Query, g *target) error {
+	return misused(cmd, "%q is a call, and this build decodes none: \"tcpcopyctl show %s\" shows its connection", g.named(), q.Conns[0])
+}
+
+// completeTarget completes the arguments of show.
+func (r *readFlags) completeTarget(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	g, err := targetOf(args)
+	if err != nil || len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if g.conn != "" {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+	all, directive := r.fromDump(connsBeginning)(cmd, g.dir, word)
+	if len(g.dir) == 0 {
+		directive = cobra.ShellCompDirectiveDefault // or a directory
+	}
+	return all, directive
 }
 
 // pollEvery is how long show waits between two looks for more in the files.

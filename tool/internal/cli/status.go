@@ -130,7 +130,7 @@ func (t *tool) statusCommand() *cobra.Command {
 		Args: atMost(0),
 	}
 	a := t.adminFlags(cmd)
-	o := t.addPlainOutput(cmd)
+	o := t.addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		asJSON, err := o.json(cmd)
 		if err != nil {
@@ -158,11 +158,17 @@ func (t *tool) statusCommand() *cobra.Command {
 }
 
 func (t *tool) printStatus(o *output, s *status) error {
-	var err error
+	var b []byte
+	colour := t.colours()
+	paint := "" // of the next line
 	line := func(name, format string, args ...any) {
-		if err == nil {
-			_, err = fmt.Fprintf(t.stdout, "%-10s%s\n", name, printable(fmt.Sprintf(format, args...)))
+		text := printable(fmt.Sprintf(format, args...))
+		for _, part := range wrapped(text, t.width()-statusIndent) {
+			b = fmt.Appendf(b, "%-*s", statusIndent, name)
+			b = append(colour.append(b, paint, part), '\n')
+			name = ""
 		}
+		paint = ""
 	}
 	line("switch", "%s", s.Switch.Effective)
 	line("  app", "%s", layerText(&s.Switch.App))
@@ -172,9 +178,9 @@ func (t *tool) printStatus(o *output, s *status) error {
 		}
 		outcome := "in force"
 		if c.Error != "" {
-			outcome = "refused: " + c.Error
+			outcome, paint = "refused: "+c.Error, colour.failed
 		}
-		line("", "changed %s by %s: %s", o.time(c.Time, dayAndTime), c.Source, outcome)
+		line("", "changed %s by %s: %s", o.moment(c.Time), c.Source, outcome)
 	}
 	changed(s.Switch.AppChange)
 	line("  global", "%s", layerText(&s.Switch.Global))
@@ -183,22 +189,23 @@ func (t *tool) printStatus(o *output, s *status) error {
 	case s.Window != nil:
 		paused := ""
 		if s.Window.Paused {
-			paused = ", paused by the guard"
+			paused, paint = ", paused by the guard", colour.lost
 		}
 		if s.Window.Guard == record.GuardOff {
 			paused = ", whatever the guard says"
 		}
-		line("window", "%s, %s, %s to %s%s", s.Window.ID, s.Window.Trigger, o.time(s.Window.Opened, dayAndTime), o.time(s.Window.Closes, "15:04:05"), paused)
+		line("window", "%s, %s, %s to %s%s", o.window(s.Window.ID), s.Window.Trigger, o.moment(s.Window.Opened), o.time(s.Window.Closes, time.TimeOnly), paused)
 	case s.Opening != nil:
-		line("window", "%s, %s, is being opened since %s", s.Opening.ID, s.Opening.Trigger, o.time(s.Opening.Since, dayAndTime))
+		line("window", "%s, %s, is being opened since %s", o.window(s.Opening.ID), s.Opening.Trigger, o.moment(s.Opening.Since))
 	case s.Closing != nil:
-		line("window", "none, %s is being written out since %s", s.Closing.ID, o.time(s.Closing.Since, dayAndTime))
+		line("window", "none, %s is being written out since %s", o.window(s.Closing.ID), o.moment(s.Closing.Since))
 	case s.Next != nil:
-		line("window", "none, the next one opens %s", o.time(*s.Next, dayAndTime))
+		line("window", "none, the next one opens %s", o.due(*s.Next))
 	default:
 		line("window", "none")
 	}
 	s.eachSkip(func(skip *record.Skip) {
+		paint = colour.lost
 		line("skipped", "%s", skipLine(o, skip))
 	})
 	switch {
@@ -207,8 +214,10 @@ func (t *tool) printStatus(o *output, s *status) error {
 	case s.Guard.Available:
 		line("guard", "lets record: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
 	case s.Guard.Err != "":
+		paint = colour.failed
 		line("guard", "lets nothing be recorded: %s", s.Guard.Err)
 	default:
+		paint = colour.lost
 		line("guard", "lets nothing be recorded: CPU %.1f %%, memory %.1f %%%s", s.Guard.CPU, s.Guard.Mem, inBrackets(s.Guard.Source))
 	}
 	if n := s.Guard.Downs; n == 1 {
@@ -221,6 +230,9 @@ func (t *tool) printStatus(o *output, s *status) error {
 		buffer += fmt.Sprintf("; the window has %s, because more did not fit", size(w))
 	}
 	line("buffer", "%s", buffer)
+	if s.Totals.Lost != (record.PerDirection{}) {
+		paint = colour.lost
+	}
 	line("totals", "%d windows, %d connections, in %s, out %s, lost %s", s.Totals.Windows, s.Totals.Connections,
 		size(s.Totals.Seen.In), size(s.Totals.Seen.Out), losses(&s.Totals.Accounts))
 	line("output", "%s to %s", strings.Join(s.Output.Formats, ", "), s.Output.Dir)
@@ -230,9 +242,29 @@ func (t *tool) printStatus(o *output, s *status) error {
 		line("", "%s is configured by %s", part, s.Owners[part])
 	}
 	for _, r := range s.Refused {
+		paint = colour.failed
 		line("refused", "%s: %s", r.Listener, r.Error)
 	}
+	_, err := t.stdout.Write(b)
 	return err
+}
+
+// statusIndent is where the texts of a status begin, in columns.
+const statusIndent = 10
+
+// wrapped returns the lines of a text, none of which is longer than columns unless a word is.
+func wrapped(text string, columns int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.SplitSeq(text, " ") {
+		if line != "" && textWidth(line)+1+textWidth(word) > columns {
+			lines, line = append(lines, line), ""
+		} else if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
 }
 
 // shownSkips is how many of the last skips the status prints.
@@ -249,9 +281,9 @@ func (s *status) eachSkip(f func(*record.Skip)) {
 // skipLine returns windows that did not open as a line for people.
 func skipLine(o *output, s *record.Skip) string {
 	if s.Windows > 1 {
-		return fmt.Sprintf("%d %s windows, %s to %s: %s", s.Windows, s.Trigger, o.time(s.First, dayAndTime), o.time(s.Last, "15:04:05"), skipText(s))
+		return fmt.Sprintf("%d %s windows, %s to %s: %s", s.Windows, s.Trigger, o.moment(s.First), o.time(s.Last, time.TimeOnly), skipText(s))
 	}
-	return fmt.Sprintf("a %s window, %s: %s", s.Trigger, o.time(s.Last, dayAndTime), skipText(s))
+	return fmt.Sprintf("a %s window, %s: %s", s.Trigger, o.moment(s.Last), skipText(s))
 }
 
 func inBrackets(s string) string {

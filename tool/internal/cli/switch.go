@@ -89,6 +89,7 @@ from recording; --force does: it puts the global layer to FORCE_OFF.`,
 
 func addLayer(cmd *cobra.Command, layer *string) {
 	cmd.Flags().StringVar(layer, "layer", string(model.LayerApp), "whose `layer` of the configuration: app or global")
+	complete(cmd, "layer", oneOf(string(model.LayerApp), string(model.LayerGlobal)))
 }
 
 // setLayer changes one layer, starting from what is in force, and prints the switch

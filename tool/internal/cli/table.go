@@ -107,10 +107,11 @@ func (t *table) start() {
 		}
 	}
 	headings := make([]cell, len(t.columns))
+	date := t.days.heading()
 	for i := range t.columns {
 		headings[i] = cell{text: t.columns[i].heading, colour: t.colours.weak}
-		if date := t.days.heading(); date != "" && t.columns[i].clock != "" && !t.wide {
-			headings[i].text = date
+		if date != "" && t.columns[i].clock != "" && !t.wide {
+			headings[i].text, date = date, "" // once is enough
 		}
 	}
 	rows := append([][]cell{headings}, t.rows...)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,14 @@ func length(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(10 * time.Millisecond).String()
 	default:
-		return d.Round(time.Second).String()
+		text := d.Round(time.Second).String()
+		if short, ok := strings.CutSuffix(text, "m0s"); ok { // 3m0s is 3m, and 1h0m0s is 1h
+			text = strings.TrimSuffix(short+"m", "h0m")
+			if !strings.HasSuffix(text, "m") {
+				text += "h"
+			}
+		}
+		return text
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,7 @@ import (
 // windowRow is a window as a JSON line.
 type windowRow struct {
 	*layout.WindowLine
-	Rebuilt bool `json:"rebuilt,omitempty"` // worked out of the records
+	Rebuilt bool `json:"rebuilt,omitempty"` // computed from the records
 }
 
 // eachWindow calls show with windows, one after the other, until show returns an error.
@@ -54,7 +53,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		column{heading: "CONNS", right: true},
 		column{heading: "IN", right: true},
 		column{heading: "OUT", right: true},
-		column{heading: "LOST", least: 14},
+		column{heading: "LOST", least: 8},
 	)
 	err = eachInOrder(windows, skips, func(w *query.Window) error {
 		trigger := string(w.Trigger)
@@ -145,12 +144,5 @@ func losses(a *record.Accounts) string {
 	if a.Lost == (record.PerDirection{}) {
 		return "-"
 	}
-	var reasons []string
-	for reason, n := range a.LostBy {
-		if n > 0 {
-			reasons = append(reasons, printable(reason))
-		}
-	}
-	slices.Sort(reasons)
-	return size(a.Lost.In+a.Lost.Out) + " (" + strings.Join(reasons, ", ") + ")"
+	return size(a.Lost.In+a.Lost.Out) + " (" + reasons(a.LostBy) + ")"
 }

@@ -14,7 +14,7 @@ func (t *tool) windowsCommand() *cobra.Command {
 		Use:   "windows [DIR]",
 		Short: "List the sample windows of a dump",
 		Long: `windows lists the sample windows of a dump directory, one a line, from its index.
-Where there is no index it reads all records and works the windows out of them.
+Where there is no index it reads all records and computes the windows from them.
 Windows that were due by schedule and did not open are lines of their own, with the
 reason in the place of the losses.`,
 		Example: `  tcpcopyctl windows
@@ -24,7 +24,7 @@ reason in the place of the losses.`,
 	}
 	r := t.readFlags(cmd)
 	o := t.addOutput(cmd)
-	cmd.Flags().BoolVar(&scan, "scan", false, "read the records, also of windows that the index lacks, such as the open one")
+	cmd.Flags().BoolVar(&scan, "scan", false, "read the records too: they have windows that are not in the index, such as the open one")
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 if bytes were lost")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := r.query(cmd, args)
@@ -36,13 +36,18 @@ reason in the place of the losses.`,
 			return err
 		}
 		var lost uint64
+		found := len(skips) > 0
 		if err := t.printWindows(cmd, o, func(show func(query.Window) error) error {
 			return q.Windows(cmd.Context(), scan, func(w query.Window) error {
+				found = true
 				lost += w.Lost.In + w.Lost.Out
 				return show(w)
 			})
 		}, skips); err != nil {
 			return err
+		}
+		if !found {
+			t.explainNothing(q, o)
 		}
 		if check && lost > 0 {
 			return fmt.Errorf("%w: %s lost", errFound, size(lost))

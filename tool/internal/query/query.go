@@ -23,10 +23,19 @@ type Query struct {
 	// Options say which records of the path are wanted, and what reads "-".
 	Options dump.Options
 
+	// Conns, where there are any, are the connections that are wanted besides: identities,
+	// or the first characters of some. ResolveConns makes identities of them.
+	Conns   []string
+	Unknown []UnknownConn // those of Conns that ResolveConns has not found
+
 	Report Report
 
 	located bool // remarkOther has been called
+	resolved bool // Conns are whole identities
 }
+
+// SelectsAll reports whether every record of the path is wanted.
+func (q *Query) SelectsAll() bool { return q.Options.Filter == (dump.Filter{}) && len(q.Conns) == 0 }
 
 // Report receives what is not a record. Each of its functions may be nil.
 type Report struct {
@@ -115,6 +124,9 @@ func (q *Query) drain(ctx context.Context, r dump.Reader, f func(*record.Record)
 			continue
 		case err != nil:
 			return err
+		}
+		if !q.wantsConn(rec.Conn) {
+			continue
 		}
 		if rec.Legacy && !legacy {
 			legacy = true

@@ -3,7 +3,8 @@ package query
 import (
 	"fmt"
 	"net/netip"
-	"time"
+	"strconv"
+	"strings"
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
@@ -71,26 +72,15 @@ func ParseFormat(text string) (dump.Format, error) {
 	}
 }
 
-// ParseTime reads a time as people give it: RFC 3339, a day and a time of day or a
-// part of them in the zone of now, or how long before now. The error begins with
-// the faulty value.
-func ParseTime(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
+// ParsePort reads the port of a listener, or the path of its Unix socket, as records have
+// it. An empty text is every listener. The error begins with the faulty value.
+func ParsePort(text string) (string, error) {
+	if text == "" || strings.ContainsRune(text, '/') || strings.HasPrefix(text, "@") {
+		return text, nil
 	}
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return t, nil
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return "", fmt.Errorf("%q, valid: a port from 1 to 65535, or the path of a Unix socket", text)
 	}
-	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	for _, layout := range []string{"15:04:05", "15:04"} {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			y, m, d := now.Date()
-			return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), now.Location()), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q, valid: 2006-01-02T15:04:05Z, 2006-01-02 15:04:05, 15:04:05, or 10m for ten minutes ago", text)
+	return strconv.FormatUint(port, 10), nil
 }

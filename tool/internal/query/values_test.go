@@ -4,36 +4,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-func TestTimesAreReadInEveryForm(t *testing.T) {
-	zone := time.FixedZone("", 8*3600)
-	now := time.Date(2024, 5, 6, 15, 0, 0, 0, zone)
-	for text, want := range map[string]time.Time{
-		"10m":                       now.Add(-10 * time.Minute),
-		"2024-05-06T07:08:09.5Z":    time.Date(2024, 5, 6, 7, 8, 9, 5e8, time.UTC),
-		"2024-05-06 15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
-		"2024-05-06T15:04:05":       time.Date(2024, 5, 6, 15, 4, 5, 0, zone),
-		"2024-05-06T15:04:05+08:00": time.Date(2024, 5, 6, 7, 4, 5, 0, time.UTC),
-		"2024-05-06 15:04":          time.Date(2024, 5, 6, 15, 4, 0, 0, zone),
-		"2024-05-05":                time.Date(2024, 5, 5, 0, 0, 0, 0, zone),
-		"07:08:09":                  time.Date(2024, 5, 6, 7, 8, 9, 0, zone),
-		"07:08":                     time.Date(2024, 5, 6, 7, 8, 0, 0, zone),
-	} {
-		if got, err := ParseTime(text, now); err != nil || !got.Equal(want) {
-			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "yesterday", "-5m", "2024-13-01"} {
-		if got, err := ParseTime(text, now); err == nil {
-			t.Errorf("%q is %v, want an error", text, got)
-		}
-	}
-}
 
 func TestPeersAreAddressesOrNetworks(t *testing.T) {
 	for text, want := range map[string]struct {
@@ -78,5 +52,18 @@ func TestUnknownDirectionsAndFormatsAreRefused(t *testing.T) {
 	}
 	if _, err := ParseFormat(""); err == nil {
 		t.Error("nothing is a format")
+	}
+}
+
+func TestPortsAreNumbersOrPaths(t *testing.T) {
+	for text, want := range map[string]string{"": "", "1": "1", "65535": "65535", "08080": "8080", "/run/x.sock": "/run/x.sock", "./x.sock": "./x.sock", "@abstract": "@abstract"} {
+		if got, err := ParsePort(text); got != want || err != nil {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"0", "65536", "-1", "+80", "http", "80,90", " 80", "8_0", "0x50", "10.0.0.1:80"} {
+		if got, err := ParsePort(text); err == nil || !strings.Contains(err.Error(), "a port from 1 to 65535") {
+			t.Errorf("%q is %q, %v, want an error", text, got, err)
+		}
 	}
 }

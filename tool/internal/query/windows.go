@@ -26,7 +26,7 @@ type Window struct {
 // order in which they opened. Windows stops at the first error of f and returns it.
 func (q *Query) Windows(ctx context.Context, scan bool, f func(Window) error) error {
 	o := &q.Options.Filter
-	byRecords := o.Conn != "" || o.Peer.IsValid() || o.PeerPort != 0 || o.Only != nil
+	byRecords := o.Conn != "" || len(q.Conns) > 0 || o.Peer.IsValid() || o.PeerPort != 0 || o.Only != nil
 	if !scan && !byRecords {
 		err := q.Indexed(func(w Window) error {
 			if err := ctx.Err(); err != nil {
@@ -77,7 +77,7 @@ func (q *Query) Windows(ctx context.Context, scan bool, f func(Window) error) er
 func (q *Query) Skips() ([]layout.SkipLine, error) {
 	f := q.Options.Filter
 	f.Since, f.Until = time.Time{}, time.Time{}
-	if f != (dump.Filter{}) {
+	if f != (dump.Filter{}) || len(q.Conns) > 0 {
 		return nil, nil
 	}
 	path, err := q.index()
