@@ -141,7 +141,7 @@ func TestUnknownCodingsAreNamed(t *testing.T) {
 
 func TestBombsAreRefused(t *testing.T) {
 	t.Parallel()
-	zeros := bytes.Repeat([]byte{0}, 12<<20)
+	zeros := bytes.Repeat([]byte{0}, 2<<20)
 	bomb := gzipped(t, zeros)
 	for name, c := range map[string]struct {
 		encoded []byte
@@ -149,8 +149,8 @@ func TestBombsAreRefused(t *testing.T) {
 		codings []string
 	}{
 		"size":    {bomb, Limits{Size: 1 << 20}, []string{"gzip"}},
-		"ratio":   {bomb, Limits{}, []string{"gzip"}},
-		"stacked": {gzipped(t, gzipped(t, zeros)), Limits{Ratio: 1 << 20, Total: 12 << 20}, []string{"gzip", "gzip"}}, // 12 MiB and what is between them
+		"ratio":   {bomb, Limits{RatioFrom: 1 << 20}, []string{"gzip"}},
+		"stacked": {gzipped(t, gzipped(t, zeros)), Limits{Ratio: 1 << 20, Total: 2 << 20}, []string{"gzip", "gzip"}}, // 2 MiB and what is between them
 		"total":   {gzipped(t, plain), Limits{Total: 100}, []string{"gzip"}},
 		"codings": {plain, Limits{}, []string{"gzip", "gzip", "gzip", "gzip", "gzip", "gzip"}},
 	} {
@@ -159,7 +159,7 @@ func TestBombsAreRefused(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v; want %v", name, len(got), err, ErrBomb)
 		}
 	}
-	if got, err := Decode(bytes.NewReader(bomb), Standard(), Limits{Ratio: 2000}, "gzip"); err != nil || !bytes.Equal(got, zeros) {
+	if got, err := Decode(bytes.NewReader(bomb), Standard(), Limits{Ratio: 2000, RatioFrom: 1 << 20}, "gzip"); err != nil || !bytes.Equal(got, zeros) {
 		t.Errorf("within the limits: %d bytes, %v", len(got), err)
 	}
 	// A body of one letter, which compresses by 1000, is no bomb while it is small.

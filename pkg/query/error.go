@@ -38,7 +38,23 @@ func (e *Error) Error() string {
 	if line == "" {
 		return fmt.Sprintf("%s (%d:%d)", e.Message, e.Line, e.Column)
 	}
-	return fmt.Sprintf("%s (%d:%d)\n | %s\n | %s^", e.Message, e.Line, e.Column, line, strings.Repeat(".", column))
+	columns := 0
+	for i, r := range []rune(line) {
+		if i == column {
+			break
+		}
+		columns++
+		if unicode.Is(wide, r) {
+			columns++
+		}
+	}
+	return fmt.Sprintf("%s (%d:%d)\n | %s\n | %s^", e.Message, e.Line, e.Column, line, strings.Repeat(".", max(columns, column)))
+}
+
+// wide are characters that a terminal shows two columns wide.
+var wide = &unicode.RangeTable{
+	R16: []unicode.Range16{{Lo: 0x1100, Hi: 0x115f, Stride: 1}, {Lo: 0x2e80, Hi: 0xa4cf, Stride: 1}, {Lo: 0xac00, Hi: 0xd7a3, Stride: 1}, {Lo: 0xf900, Hi: 0xfaff, Stride: 1}, {Lo: 0xfe30, Hi: 0xfe6f, Stride: 1}, {Lo: 0xff00, Hi: 0xff60, Stride: 1}, {Lo: 0xffe0, Hi: 0xffe6, Stride: 1}},
+	R32: []unicode.Range32{{Lo: 0x1f300, Hi: 0x1faff, Stride: 1}, {Lo: 0x20000, Hi: 0x3fffd, Stride: 1}},
 }
 
 // line returns what is shown of the line of the error, and the column in it from 0.

@@ -37,7 +37,7 @@ func (k kind) String() string { return kindNames[k] }
 type field struct {
 	name string
 	kind kind
-	doc  string
+	doc  string // the row of docs/calls.md has it
 
 	// key is the field's name in the JSON form of a call, in the object that the name's
 	// first parts say. It is empty where the form does not have the field.
@@ -87,8 +87,8 @@ var fields = []field{
 
 	{name: "trace.trace_id", key: "trace_id", kind: kindText, optional: true, doc: "trace that the call belongs to", text: func(c *Call) string { return c.Trace.TraceID }},
 	{name: "trace.span_id", key: "span_id", kind: kindText, optional: true, doc: "span of the call in it", text: func(c *Call) string { return c.Trace.SpanID }},
-	{name: incomplete, key: incomplete, kind: kindTexts, doc: "what is not known of the call; see below"},
-	{name: "route", kind: kindText, doc: "what the client asked for, with ids replaced", text: (*Call).Route},
+	{name: incomplete, key: incomplete, kind: kindTexts, doc: "what is not known of the call: `began_before`, `cut_by_window`, `gap`, `masked`, `unknown_fields`, `no_answer`, `no_request`"},
+	{name: "route", kind: kindText, doc: "what the client asked for, with [ids replaced](#routes)", text: (*Call).Route},
 }
 
 const incomplete = "incomplete"

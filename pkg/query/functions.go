@@ -210,8 +210,8 @@ func (c *compiler) abs(at ast.Node, args []*node) *node {
 	return nil
 }
 
-// timeLayouts are what date reads. A time without a zone is one of UTC, as times of calls are written.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly}
+// timeLayouts are what date reads. Each has a zone: a query means the same wherever it is evaluated.
+var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00"}
 
 func (c *compiler) date(at ast.Node, args []*node) *node {
 	if !args[0].constant {
@@ -222,7 +222,7 @@ func (c *compiler) date(at ast.Node, args []*node) *node {
 			return &node{kind: kindTime, at: func(*Evaluator) (time.Time, bool) { return t, true }}
 		}
 	}
-	c.fail(at, "%q is no time; write one such as 2026-11-27T10:32:00Z or 2026-11-27", shorten(args[0].string))
+	c.fail(at, "%q is no time with a zone; write one such as 2026-11-27T10:32:00Z or 2026-11-27T18:32:00+08:00", shorten(args[0].string))
 	return nil
 }
 

@@ -196,6 +196,9 @@ func (s *scanner) number() *Error {
 				for isWord(s.peek(0)) || s.peek(0) == '.' && isDigit(s.peek(1)) {
 					s.at++
 				}
+				if text := strings.ReplaceAll(s.typed(from), "_", ""); len(text) > 18 && strings.Trim(text, "0123456789") == "" {
+					return newError(s.text, from, "%s is too large", shorten(s.typed(from)))
+				}
 				return nil
 			}
 			return newError(s.text, start, "%s has no unit after %s; %s", s.typed(from), digits, unitList)
