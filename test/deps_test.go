@@ -50,7 +50,7 @@ var mayImport = []struct {
 	{"bench", []string{"pkg/...", "internal/..."}},
 	{"test", nil},
 
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/..."}},
+	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls", "pkg/protocol/..."}},
 	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/grep"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},

@@ -45,7 +45,7 @@ is read all the same).`,
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})
 	root.AddCommand(
-		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.exportCommand(),
+		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.grepCommand(), t.exportCommand(),
 		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
 	)
 	return root

@@ -1,6 +1,8 @@
 package grep
 
 import (
+	"encoding/binary"
+
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -21,6 +23,10 @@ type Match struct {
 // more bytes may make a match of, and those of the context. Beyond 16 MiB, they go to a
 // temporary file. It belongs to one goroutine.
 type Search struct {
+	// Done, when not nil, is called with each connection that has matches once its window is
+	// over, and how many there are. Set it before the first Add.
+	Done func(c *dump.Connection, matches uint64) error
+
 	found   func(*Match) error
 	context int // bytes before and after a match
 	scanner scanner
@@ -28,6 +34,7 @@ type Search struct {
 	err     error // the first one of found
 
 	current *stream // that is searched
+	matches uint64  // of the connection of current
 	match   Match   // given to found
 	joined  []byte  // the end of a stream with the bytes that continue it
 	seen    uint64
@@ -35,7 +42,10 @@ type Search struct {
 }
 
 // connection is what a Search has of a connection. It is the State of a dump.Connection.
-type connection struct{ streams [2]stream }
+type connection struct {
+	streams [2]stream
+	matches uint64 // that were found
+}
 
 // New returns a Search that calls found with each match of p as soon as the bytes after
 // it are there: for each stream in order, and also at the end of a stream, of its window
@@ -76,13 +86,13 @@ func (s *Search) event(c *dump.Connection, r *record.Record) error {
 		s.match.Conn, s.match.Direction = c, r.Direction
 		// A datagram is a message of its own.
 		s.data(&own.streams[r.Direction], r.Offset, r.Data, r.Network == "udp")
+		own.matches, s.matches = own.matches+s.matches, 0
 	case record.KindGap:
 		s.lost += r.Length
 		s.flush(c, r.Direction)
 	case record.KindClose:
 		s.flush(c, record.In)
 		s.flush(c, record.Out)
-		c.State = nil
 	}
 	return s.err
 }
@@ -96,6 +106,7 @@ func (s *Search) flush(c *dump.Connection, dir record.Direction) {
 	if of := &own.streams[dir]; len(of.buf) > 0 {
 		s.match.Conn, s.match.Direction = c, dir
 		s.data(of, 0, nil, true)
+		own.matches, s.matches = own.matches+s.matches, 0
 	}
 	own.streams[dir] = stream{}
 }
@@ -103,12 +114,16 @@ func (s *Search) flush(c *dump.Connection, dir record.Direction) {
 func (s *Search) done(c *dump.Connection) error {
 	s.flush(c, record.In)
 	s.flush(c, record.Out)
+	if own, ok := c.State.(*connection); ok && own.matches > 0 && s.Done != nil && s.err == nil {
+		s.err = s.Done(c, own.matches)
+	}
 	c.State = nil
 	return s.err
 }
 
 // AppendState implements dump.StoredState.
 func (c *connection) AppendState(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, c.matches)
 	return c.streams[record.Out].append(c.streams[record.In].append(dst))
 }
 
@@ -118,6 +133,11 @@ func (c *connection) Held() int { return c.streams[record.In].held() + c.streams
 // parseConnection reads what AppendState has appended.
 func parseConnection(b []byte) (dump.StoredState, error) {
 	c := &connection{}
+	matches, size := binary.Uvarint(b)
+	if size <= 0 {
+		return nil, errState
+	}
+	c.matches, b = matches, b[size:]
 	var err error
 	for _, dir := range record.Directions() { // in the order of AppendState
 		if b, err = c.streams[dir].parse(b); err != nil {

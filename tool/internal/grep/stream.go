@@ -63,6 +63,7 @@ func (s *Search) emit(of *stream, t *text) {
 			break
 		}
 		n++
+		s.matches++
 		s.match.Offset = of.base + uint64(m.start)
 		s.match.Before = t.b[max(0, m.start-s.context):m.start]
 		s.match.Bytes = t.b[m.start:m.end]
