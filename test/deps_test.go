@@ -63,6 +63,9 @@ var mayImport = []struct {
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol", "pkg/protocol/call", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "tool/internal/spelling"}},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/spelling"}},
+	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls", "pkg/protocol/..."}},
+	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},
+	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/grep"}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
 

@@ -44,7 +44,7 @@ is read all the same).`,
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetHelpCommand(t.helpCommand())
 	root.AddCommand(
-		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.exportCommand(),
+		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.grepCommand(), t.exportCommand(),
 		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
 		t.versionCommand(),
 	)

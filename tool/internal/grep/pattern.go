@@ -1,11 +1,12 @@
 package grep
 
 import (
-	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,13 +29,12 @@ type Options struct {
 
 // Pattern is what is looked for. It does not change; several goroutines may use it.
 type Pattern struct {
-	literal []byte // all there is to look for; nil where there is an expression
-
-	re       *regexp.Regexp
+	re       *regexp.Regexp // nil where required, a single one, is all there is to look for
 	within   *regexp.Regexp // re after one byte that is context; nil where context does not matter
 	longest  int            // of a match, in bytes; more than MaxMatch where nothing bounds it
 	lines    bool           // a match is within a line
 	required literals       // each match has one of them; none where none is known
+	also     []literals     // each match has one of each of these, too
 	prefix   []byte         // that begins each match; nil where none is known
 }
 
@@ -50,9 +50,9 @@ func Compile(text string, o Options) (*Pattern, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Pattern{literal: literal}, nil
+		return &Pattern{required: literals{text: [][]byte{literal}}}, nil
 	case o.Fixed && !o.IgnoreCase:
-		return &Pattern{literal: []byte(text)}, nil
+		return &Pattern{required: literals{text: [][]byte{[]byte(text)}}}, nil
 	case o.Fixed:
 		text = regexp.QuoteMeta(text)
 		o.Multiline = true
@@ -70,12 +70,10 @@ func compileExpression(text string, o Options) (*Pattern, error) {
 		return nil, expressionError(err)
 	}
 	if literal, ok := onlyLiteral(tree); ok {
-		return &Pattern{literal: literal}, nil
+		return &Pattern{required: literals{text: [][]byte{literal}}}, nil
 	}
-	p := &Pattern{lines: !o.Multiline && !namesLineEnd(text)}
-	if p.lines {
-		withinLines(tree)
-	}
+	p := &Pattern{lines: !o.Multiline && !namesLineEnd(text) && !hasLineEnd(tree)}
+	adapt(tree, p.lines)
 	if p.re, err = regexp.Compile(tree.String()); err != nil {
 		return nil, expressionError(err)
 	}
@@ -85,7 +83,16 @@ func compileExpression(text string, o Options) (*Pattern, error) {
 			return nil, expressionError(err)
 		}
 	}
-	p.required = requiredLiterals(tree)
+	if all := allRequired(tree, nil); len(all) > 0 {
+		best := 0
+		for i := range all {
+			if all[i].worth() > all[best].worth() {
+				best = i
+			}
+		}
+		p.required = all[best]
+		p.also = slices.Delete(all, best, best+1)
+	}
 	if prefix, _ := p.re.LiteralPrefix(); prefix != "" {
 		p.prefix = []byte(prefix)
 	}
@@ -99,27 +106,19 @@ func expressionError(err error) error {
 
 // parseHex reads bytes of two hexadecimal digits each, which spaces, colons or dashes may
 // part.
-func parseHex(text string) ([]byte, error) {
-	var literal []byte
-	high := -1
-	for i := range len(text) {
-		c := text[i]
-		d := strings.IndexByte("0123456789abcdef", c|0x20)
-		switch {
-		case d >= 0 && c != 0x10:
-			if high < 0 {
-				high = d
-			} else {
-				literal = append(literal, byte(high<<4|d))
-				high = -1
-			}
-		case (c == ' ' || c == ':' || c == '-') && high < 0:
-		default:
-			return nil, fmt.Errorf("%q at %d is no byte in hexadecimal, valid: two digits each, such as 0d0a or 0d 0a", text[i:min(i+1, len(text))], i+1)
+func parseHex(text string) (literal []byte, err error) {
+	for rest := text; rest != ""; {
+		if strings.IndexByte(" :-", rest[0]) >= 0 {
+			rest = rest[1:]
+			continue
 		}
-	}
-	if high >= 0 {
-		return nil, errors.New("its last byte has one digit, valid: two digits each, such as 0d0a")
+		digits := rest[:min(2, len(rest))]
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no byte in hexadecimal, valid: two digits each, such as 0d0a or 0d 0a", digits)
+		}
+		literal = append(literal, b...)
+		rest = rest[len(digits):]
 	}
 	if len(literal) == 0 {
 		return nil, errors.New("it has no bytes: there is nothing to look for")
@@ -153,58 +152,76 @@ func onlyLiteral(re *syntax.Regexp) ([]byte, bool) {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
 	}
-	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase != 0 {
-		return nil, false
+	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase != 0 || slices.Contains(re.Rune, utf8.RuneError) {
+		return nil, false // bytes that are not UTF-8 match utf8.RuneError too
 	}
 	return []byte(string(re.Rune)), true
 }
 
-// withinLines changes an expression so that no match has the end of a line, and that a
-// line may end with \r\n.
-func withinLines(re *syntax.Regexp) {
+// hasLineEnd reports whether an expression has \r or \n as they are.
+func hasLineEnd(re *syntax.Regexp) bool {
+	if re.Op == syntax.OpLiteral && (slices.Contains(re.Rune, '\n') || slices.Contains(re.Rune, '\r')) {
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, hasLineEnd)
+}
+
+// adapt changes an expression for streams, which have no beginning and no end of their
+// own: \A and \z are those of a line. Where a match is to be within a line, no part of
+// the expression matches \r and \n, but for the \r of a line's end before a $.
+func adapt(re *syntax.Regexp, lines bool) {
 	for _, sub := range re.Sub {
-		withinLines(sub)
+		adapt(sub, lines)
 	}
 	switch re.Op {
-	case syntax.OpAnyChar:
-		re.Op = syntax.OpAnyCharNotNL
+	case syntax.OpBeginText:
+		re.Op = syntax.OpBeginLine
+	case syntax.OpEndText:
+		re.Op = syntax.OpEndLine
+		re.Flags &^= syntax.WasDollar
+	}
+	if !lines {
+		return
+	}
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		*re = syntax.Regexp{Op: syntax.OpCharClass, Rune: without(without([]rune{0, utf8.MaxRune}, '\n'), '\r')}
 	case syntax.OpCharClass:
-		var runes []rune
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			low, high := re.Rune[i], re.Rune[i+1]
-			if low > '\n' || high < '\n' {
-				runes = append(runes, low, high)
-				continue
-			}
-			if low < '\n' {
-				runes = append(runes, low, '\n'-1)
-			}
-			if high > '\n' {
-				runes = append(runes, '\n'+1, high)
-			}
-		}
-		if re.Rune = runes; len(runes) == 0 {
+		if re.Rune = without(without(re.Rune, '\n'), '\r'); len(re.Rune) == 0 {
 			*re = syntax.Regexp{Op: syntax.OpNoMatch}
 		}
 	case syntax.OpEndLine:
-		carriage := &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{'\r'}, Rune0: [2]rune{'\r'}}
+		carriage := &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{'\r'}}
 		end := *re
 		*re = syntax.Regexp{Op: syntax.OpConcat, Sub: []*syntax.Regexp{{Op: syntax.OpQuest, Sub: []*syntax.Regexp{carriage}}, &end}}
 	}
 }
 
+// without returns the pairs of a character class without a character.
+func without(class []rune, r rune) (rest []rune) {
+	for i := 0; i+1 < len(class); i += 2 {
+		low, high := class[i], class[i+1]
+		if low > r || high < r {
+			rest = append(rest, low, high)
+			continue
+		}
+		if low < r {
+			rest = append(rest, low, r-1)
+		}
+		if high > r {
+			rest = append(rest, r+1, high)
+		}
+	}
+	return rest
+}
+
 // looksAround reports whether an expression asks what is before a match.
 func looksAround(re *syntax.Regexp) bool {
 	switch re.Op {
-	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+	case syntax.OpBeginLine, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		return true
 	}
-	for _, sub := range re.Sub {
-		if looksAround(sub) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(re.Sub, looksAround)
 }
 
 // longest returns how long a match can be, in bytes; more than MaxMatch where nothing
@@ -212,7 +229,10 @@ func looksAround(re *syntax.Regexp) bool {
 func longest(re *syntax.Regexp) (n int) {
 	switch re.Op {
 	case syntax.OpLiteral:
-		return bounded(len(re.Rune) * utf8.UTFMax)
+		if re.Flags&syntax.FoldCase != 0 {
+			return bounded(len(re.Rune) * utf8.UTFMax)
+		}
+		return bounded(len(string(re.Rune)))
 	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return utf8.UTFMax
 	case syntax.OpStar, syntax.OpPlus:
@@ -281,6 +301,23 @@ func requiredLiterals(re *syntax.Regexp) literals {
 	return literals{}
 }
 
+// allRequired appends what each match of an expression must have, one by one, to all.
+func allRequired(re *syntax.Regexp, all []literals) []literals {
+	switch re.Op {
+	case syntax.OpCapture:
+		return allRequired(re.Sub[0], all)
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			all = allRequired(sub, all)
+		}
+		return all
+	}
+	if l := requiredLiterals(re); len(l.text) > 0 {
+		all = append(all, l)
+	}
+	return all
+}
+
 // worth orders literals by how seldom they are.
 func (l *literals) worth() int {
 	if len(l.text) == 0 {
@@ -297,23 +334,27 @@ func (l *literals) worth() int {
 // the longest part of which the two cases of ASCII are all that matches: the letters k
 // and s have a third form.
 func literalsOf(re *syntax.Regexp) literals {
+	if slices.Contains(re.Rune, utf8.RuneError) {
+		return literals{} // see onlyLiteral
+	}
 	if re.Flags&syntax.FoldCase == 0 {
 		return literals{text: [][]byte{[]byte(string(re.Rune))}}
 	}
-	text := bytes.ToLower([]byte(string(re.Rune)))
-	var best []byte
-	for len(text) > 0 {
-		n := 0
-		for n < len(text) && text[n] < utf8.RuneSelf && text[n] != 'k' && text[n] != 's' {
-			n++
+	var best, part []byte
+	for _, r := range re.Rune {
+		if 'A' <= r && r <= 'Z' {
+			r |= 0x20
 		}
-		if n > len(best) {
-			best = text[:n]
+		if r >= utf8.RuneSelf || r == 'k' || r == 's' {
+			part = nil
+			continue
 		}
-		text = text[min(n+1, len(text)):]
+		if part = append(part, byte(r)); len(part) > len(best) {
+			best = part
+		}
 	}
 	if len(best) == 0 {
 		return literals{}
 	}
-	return literals{fold: true, text: [][]byte{best}}
+	return literals{fold: true, text: [][]byte{slices.Clone(best)}}
 }
