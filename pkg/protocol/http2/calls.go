@@ -158,8 +158,12 @@ func (c *calls) isGone(id uint32) bool {
 func (c *calls) upgrade(request *call.Call) {
 	st := c.open(1, request.N, [2]uint64{})
 	st.call = *request
-	st.call.Protocol = call.HTTP2
+	st.call.Protocol, st.call.Status, st.call.Code, st.call.Failed = call.HTTP2, "", 0, false
 	st.began[record.In], st.heads[record.In], st.ended[record.In] = true, true, true
+	// The answer begins with that of HTTP/1.1, which is informational.
+	answer := st.call.Response
+	st.began[record.Out] = answer.Present
+	st.call.Response = call.Message{Range: answer.Range}
 	c.first, c.last = 1, 1
 	c.grow(st, len(request.Method)+len(request.Target)+len(request.Host))
 }

@@ -42,7 +42,10 @@ func (p *parser) beginData(s *parse.Stream, d *side, f protocol.HTTP2Frame) (ok 
 	}
 	d.data = dataFrame{true, f.Stream, f.Has(protocol.HTTP2EndStream), padding}
 	s.Advance(header)
-	s.Skip(uint64(f.Length-padding), parse.Value{Call: n, Kind: call.KindBody})
+	if d.data.end && f.Length == padding {
+		p.bodyEnds(st, s)
+	}
+	s.Skip(uint64(f.Length-padding), parse.Value{Call: n, Kind: call.KindBody, More: !d.data.end})
 	p.endData(s, d)
 	return true, nil
 }
@@ -56,6 +59,13 @@ func (p *parser) beginBody(st *stream, dir record.Direction, at uint64, first ti
 	}
 	if m.First.IsZero() {
 		m.First = first
+	}
+}
+
+// bodyEnds reports that a body of which more was announced ends here.
+func (p *parser) bodyEnds(st *stream, s *parse.Stream) {
+	if p.env.Spans && st != nil && st.message(s.Dir()).HasBody {
+		p.env.Sink.Span(call.Span{Call: st.call.N, Direction: s.Dir(), Range: call.Range{Offset: s.Offset()}, Kind: call.KindBody})
 	}
 }
 

@@ -116,10 +116,10 @@ func (p *parser) finish(st *stream, e *parse.End) {
 	}
 	if e != nil && !(st.ended[record.In] && st.ended[record.Out]) {
 		switch {
+		case e.Left, e.Closed && !e.Recorded[record.Out] && st.began[record.Out]:
+			c.Incomplete |= call.Gap
 		case !e.Closed:
 			c.Incomplete |= call.CutByWindow
-		case !e.Recorded[record.Out] || !e.Recorded[record.In]:
-			c.Incomplete |= call.Gap
 		}
 	}
 	// unanswered says that no more of the answer will come.
@@ -147,12 +147,10 @@ func (p *parser) isResetKnown(st *stream) bool {
 func (p *parser) End(e parse.End) {
 	for dir := range p.sides {
 		d := &p.sides[dir]
-		if d.data.open && d.stream != nil {
-			p.passed(d.stream, d)
+		if d.data.open && e.Streams[dir].Skipping() {
+			p.passed(e.Streams[dir], d)
 		}
-		if d.harmed.is {
-			d.unsynced = true
-		}
+		d.unsynced = d.unsynced || d.harmed.is
 	}
 	for p.calls.oldest != nil {
 		p.finish(p.calls.oldest, &e)

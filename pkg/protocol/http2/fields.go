@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -95,6 +96,7 @@ func (p *parser) fields(s *parse.Stream, d *side, fields []field, known bool) {
 	}
 	p.cover(st, s)
 	if h.end {
+		p.bodyEnds(st, s)
 		p.ends(st, dir)
 	}
 	p.evict()
@@ -293,34 +295,62 @@ func (p *parser) spans(dir record.Direction, n uint64, h *headerBlock, fields []
 		if !f.known {
 			continue
 		}
-		span := call.Span{Call: n, Direction: dir, Kind: kindOfSpan(f.kind), Name: f.name}
-		if f.huffman {
-			span.Encoding = "huffman"
-		}
 		value := f.raw
 		if value == nil {
 			p.scratch = append(p.scratch[:0], f.text...)
 			value = p.scratch
 		}
-		h.where(f.at, f.length, func(r call.Range, more bool) {
-			span.Range, span.More, span.Value = r, more, value
-			if !f.huffman && f.length > 0 {
-				span.Value = value[:r.Length]
-			}
-			value = value[len(span.Value):]
-			p.env.Sink.Span(span)
-		})
+		span := call.Span{Call: n, Direction: dir, Kind: call.KindHeader, Name: f.name}
+		switch f.kind {
+		case fieldMethod:
+			span.Kind, span.Name = call.KindMethod, ""
+		case fieldPath:
+			span.Kind, span.Name = call.KindTarget, ""
+		case fieldStatus:
+			span.Kind, span.Name = call.KindStatus, ""
+		}
+		p.span(span, h, f, value, 0)
+		if f.kind == fieldPath {
+			p.querySpans(n, dir, h, f, value)
+		}
 	}
 }
 
-func kindOfSpan(kind fieldKind) call.Kind {
-	switch kind {
-	case fieldMethod:
-		return call.KindMethod
-	case fieldPath:
-		return call.KindTarget
-	case fieldStatus:
-		return call.KindStatus
+// querySpans reports the values of a target's query.
+func (p *parser) querySpans(n uint64, dir record.Direction, h *headerBlock, f *field, target []byte) {
+	_, query, _ := bytes.Cut(target, []byte("?"))
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		name, value, _ := bytes.Cut(pair, []byte("="))
+		if len(value) > 0 {
+			span := call.Span{Call: n, Direction: dir, Kind: call.KindQuery, Name: string(name)}
+			p.span(span, h, f, value, cap(target)-cap(value))
+		}
 	}
-	return call.KindHeader
 }
+
+// span reports value, which is a field's value from a byte of it on, with where it is. A part of a Huffman code
+// is not on whole bytes, so it is where the whole one is.
+func (p *parser) span(span call.Span, h *headerBlock, f *field, value []byte, from int) {
+	at, length := f.at, f.length
+	switch {
+	case f.length == 0:
+	case f.huffman:
+		span.Encoding = Huffman
+	default:
+		at, length = f.at+from, len(value)
+	}
+	h.where(at, length, func(r call.Range, more bool) {
+		span.Range, span.More, span.Value = r, more, value
+		if length > 0 && !f.huffman {
+			span.Value = value[:r.Length]
+		}
+		value = value[len(span.Value):]
+		p.env.Sink.Span(span)
+	})
+}
+
+// Huffman is the encoding of spans whose bytes are a Huffman code (RFC 7541, section 5.2). One that is in
+// several frames has its value in the first span.
+const Huffman = "huffman"

@@ -20,15 +20,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Protocol returns HTTP/2, gRPC included.
-func Protocol() *parse.Protocol {
-	return &parse.Protocol{
-		Name:   call.HTTP2,
-		New:    func(env parse.Env) parse.Parser { return newParser(env) },
-		Begins: begins,
-		Within: within,
-	}
-}
+// Protocol recognises and parses HTTP/2, gRPC included.
+var Protocol = parse.Protocol{Name: call.HTTP2, New: newParser, Begins: begins, Within: within}
 
 // begins reports whether data are the client's preface, or the settings that a server
 // sends first.
@@ -75,8 +68,7 @@ type parser struct {
 
 // side is one direction.
 type side struct {
-	stream *parse.Stream // nil before its first bytes
-	table  table
+	table table
 
 	preface  bool   // the client's preface has to come
 	torn     bool   // not all was recorded so far
@@ -104,7 +96,7 @@ const (
 	maxIdle = 4 << 10
 )
 
-func newParser(env parse.Env) *parser {
+func newParser(env parse.Env) parse.Parser {
 	p := &parser{env: env, limit: env.Memory / 4}
 	for dir := range p.sides {
 		d := &p.sides[dir]
@@ -133,7 +125,6 @@ var errPreface = errors.New("the client's first bytes are not the preface of HTT
 
 func (p *parser) Parse(s *parse.Stream) error {
 	d := &p.sides[s.Dir()]
-	d.stream = s
 	if d.unsynced {
 		d.unsynced = false
 		d.lost++

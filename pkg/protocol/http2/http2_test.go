@@ -70,7 +70,7 @@ func mix() *talk {
 
 func decode(t *testing.T, s parsetest.Session, closed bool) []call.Call {
 	t.Helper()
-	r, err := parsetest.Decode(h2.Protocol(), s, closed)
+	r, err := parsetest.Decode(&h2.Protocol, s, closed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,4 +131,4 @@ func TestMix(t *testing.T) {
 	}
 }
 
-func TestProperties(t *testing.T) { parsetest.Check(t, h2.Protocol(), mix().session) }
+func TestProperties(t *testing.T) { parsetest.Check(t, &h2.Protocol, mix().session) }

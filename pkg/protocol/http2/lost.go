@@ -26,7 +26,7 @@ func (f *partFrame) end() uint64 {
 // the one behind it is found again.
 func (p *parser) Lost(s *parse.Stream) {
 	d := &p.sides[s.Dir()]
-	d.stream, d.torn, d.search = s, true, search{}
+	d.torn, d.search = true, search{}
 	switch {
 	case d.unsynced:
 	case d.harmed.is && s.Offset() <= d.harmed.end():
@@ -109,7 +109,6 @@ func (p *parser) endHarmed(s *parse.Stream, d *side) {
 // Sync implements parse.Parser.
 func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 	d := &p.sides[s.Dir()]
-	d.stream = s
 	if !d.harmed.is {
 		return p.find(s, d)
 	}

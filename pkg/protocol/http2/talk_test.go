@@ -39,7 +39,9 @@ func newTalk() *talk {
 	}
 	t.raw(record.In, protocol.HTTP2Preface)
 	t.frames(record.In, func(f *http2.Framer) error { return f.WriteSettings() })
-	t.frames(record.Out, func(f *http2.Framer) error { return f.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 20}) })
+	t.frames(record.Out, func(f *http2.Framer) error {
+		return f.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 20})
+	})
 	t.frames(record.In, func(f *http2.Framer) error { return f.WriteSettingsAck() })
 	return t
 }
