@@ -2,6 +2,7 @@ package http2
 
 import (
 	"math"
+	"slices"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/trace"
@@ -70,6 +71,11 @@ type calls struct {
 	// not known which streams there were.
 	gone   [64]uint32
 	goneAt int
+
+	// early are streams that the server sent frames of before their requests, because where those begin
+	// is not decided yet; earlyMany says that there are more.
+	early     []uint32
+	earlyMany bool
 
 	first, last uint32 // the first and the last stream that the client was seen to open; 0 if none was
 	processed   uint32 // the last stream that the server says it has processed
@@ -152,6 +158,19 @@ func (c *calls) isGone(id uint32) bool {
 	}
 	return false
 }
+
+// cameEarly remembers that frames of an answer were passed over before its request came.
+func (c *calls) cameEarly(id uint32) {
+	switch {
+	case slices.Contains(c.early, id):
+	case len(c.early) < len(c.gone):
+		c.early = append(c.early, id)
+	default:
+		c.earlyMany = true
+	}
+}
+
+func (c *calls) isEarly(id uint32) bool { return c.earlyMany || slices.Contains(c.early, id) }
 
 // upgrade opens stream 1 for a request of HTTP/1.1 that is answered in HTTP/2 (RFC 7540,
 // section 3.2).

@@ -15,6 +15,8 @@ type parserState struct {
 	Sides     [2]sideState
 	Streams   []streamState `json:",omitempty"` // in the order in which they were opened
 	Gone      []uint32      `json:",omitempty"`
+	Early     []uint32      `json:",omitempty"`
+	EarlyMany bool          `json:",omitempty"`
 	First     uint32
 	Last      uint32
 	Processed uint32
@@ -68,7 +70,7 @@ type streamState struct {
 func (p *parser) MarshalBinary() ([]byte, error) {
 	c := &p.calls
 	state := parserState{
-		Gone: c.gone[:min(c.goneAt, len(c.gone))], First: c.first, Last: c.last, Processed: c.processed,
+		Gone: c.gone[:min(c.goneAt, len(c.gone))], Early: c.early, EarlyMany: c.earlyMany, First: c.first, Last: c.last, Processed: c.processed,
 	}
 	for i := range p.sides {
 		state.Sides[i] = p.sides[i].state()
@@ -93,6 +95,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	}
 	c := newCalls(p.calls.limit)
 	c.first, c.last, c.processed = state.First, state.Last, state.Processed
+	c.early, c.earlyMany = state.Early, state.EarlyMany
 	c.goneAt = copy(c.gone[:], state.Gone)
 	for _, from := range state.Streams {
 		st := c.open(from.ID, from.Call.N, from.Lost)

@@ -39,6 +39,8 @@ func (p *parser) beginData(s *parse.Stream, d *side, f protocol.HTTP2Frame) (ok 
 	if st != nil {
 		n = st.call.N
 		p.beginBody(st, s.Dir(), s.Offset(), s.TimeAt(s.Offset()))
+	} else if s.Dir() == record.Out {
+		p.unasked(f.Stream)
 	}
 	d.data = dataFrame{true, f.Stream, f.Has(protocol.HTTP2EndStream), padding}
 	s.Advance(header)

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"encoding/binary"
+	"math"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -26,6 +27,20 @@ func (p *parser) uncertain(st *stream, dir record.Direction) bool {
 func (p *parser) isSure(st *stream, dir record.Direction) bool {
 	d := &p.sides[dir]
 	return !d.unsynced && st.seen[dir] == d.lost && !(d.harmed.is && d.harmed.frame.Stream == st.id)
+}
+
+// unsure says that frames of a stream in a direction were missed.
+func (p *parser) unsure(st *stream, dir record.Direction) {
+	const never = math.MaxUint64
+	st.lost[dir], st.seen[dir] = never, never
+}
+
+// unasked says that frames of an answer were passed over whose request is not known. It may still be in
+// bytes that are not decided.
+func (p *parser) unasked(id uint32) {
+	if p.sides[record.In].unsynced {
+		p.calls.cameEarly(id)
+	}
 }
 
 // ends says that a direction's message has ended.
@@ -53,13 +68,17 @@ func (p *parser) finishAnswered() {
 		}
 		st = next
 	}
+	p.calls.early, p.calls.earlyMany = nil, false
 }
 
 // reset ends a stream by RST_STREAM.
 func (p *parser) reset(dir record.Direction, id uint32, payload []byte) {
 	st := p.calls.find(id)
 	if st == nil {
-		if p.sides[record.In].torn || p.sides[record.Out].torn {
+		switch {
+		case p.sides[record.In].unsynced:
+			p.calls.cameEarly(id)
+		case p.sides[record.In].torn || p.sides[record.Out].torn:
 			p.calls.forget(id)
 		}
 		return

@@ -16,6 +16,7 @@ import (
 // neither.
 type shape struct {
 	request, response bool
+	informational     bool
 	// unclear says that it may be a head, because its first fields are unknown: those of
 	// a head come first.
 	unclear bool
@@ -29,6 +30,7 @@ func shapeOf(fields []field, known bool) shape {
 		switch {
 		case f.kind == fieldStatus:
 			s.response = true
+			s.informational = isInformational(f)
 		case f.kind.isPseudo():
 			s.request = true
 		case f.kind == fieldUnknown && i == 0:
@@ -38,6 +40,11 @@ func shapeOf(fields []field, known bool) shape {
 	}
 	s.unclear = s.unclear && !s.request && !s.response
 	return s
+}
+
+func isInformational(status *field) bool {
+	text := status.string()
+	return len(text) == 3 && text[0] == '1'
 }
 
 // mayBeHead reports whether a block that has no certain sign of it may be a head. Trailers end
@@ -141,7 +148,11 @@ func (p *parser) requestBlock(h *headerBlock, is shape) (st *stream, head bool) 
 	if torn && !is.request && !is.mayBeHead(h.end) {
 		return nil, false
 	}
-	return p.open(h.stream), true
+	st = p.open(h.stream)
+	if c.isEarly(h.stream) {
+		p.unsure(st, record.Out)
+	}
+	return st, true
 }
 
 // answerBlock returns the stream that a block of the server is of; nil if it is of none
@@ -153,7 +164,11 @@ func (p *parser) answerBlock(h *headerBlock, is shape) (st *stream, head bool) {
 	if st == nil {
 		// Streams that are not known are those whose request was not recorded. Where all requests
 		// were, they have ended.
-		if !maybe || c.isGone(h.stream) || h.stream&1 == 0 && !p.sides[record.Out].torn ||
+		if !maybe || is.informational && !h.end {
+			p.unasked(h.stream)
+			return nil, false
+		}
+		if c.isGone(h.stream) || h.stream&1 == 0 && !p.sides[record.Out].torn ||
 			h.stream&1 == 1 && !p.sides[record.In].torn && h.stream <= c.last {
 			return nil, false
 		}
@@ -245,9 +260,9 @@ func (p *parser) answerFields(st *stream, h *headerBlock, fields []field, head b
 		c.Protocol = call.HTTP2
 	}
 	st.heads[record.Out] = true
-	informational := status >= 100 && status < 200 && !h.end
-	st.interim = informational || status == 0
-	if informational {
+	interim := status >= 100 && status < 200 && !h.end
+	st.interim = interim || status == 0
+	if interim {
 		return
 	}
 	m.Present, m.First = true, h.first
