@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
+	"mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/protocol/redis"
@@ -88,6 +89,7 @@ func Names() []string {
 // distinct bytes first.
 var protocols = []*parse.Protocol{
 	&tls.Protocol,
+	&http2.Protocol,
 	&http1.Protocol,
 	&websocket.Protocol,
 	&postgresql.Protocol,

@@ -1,0 +1,152 @@
+package http2
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"mosn.io/tcpcopy/internal/protocol"
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/trace"
+)
+
+// parserState is what a checkpoint has of a parser.
+type parserState struct {
+	Sides     [2]sideState
+	Streams   []streamState `json:",omitempty"` // in the order in which they were opened
+	Gone      []uint32      `json:",omitempty"`
+	Early     []uint32      `json:",omitempty"`
+	EarlyMany bool          `json:",omitempty"`
+	First     uint32
+	Last      uint32
+	Processed uint32
+}
+
+type sideState struct {
+	Table                   tableState
+	Preface, Torn, Unsynced bool
+	Lost                    uint64
+	MaxFrame                int
+	Data                    dataState
+	Block                   blockStateOf
+	Waiting, Harmed         *partState `json:",omitempty"`
+}
+
+type dataState struct {
+	Open    bool
+	Stream  uint32
+	End     bool
+	Padding int
+}
+
+type blockStateOf struct {
+	Open, Last       bool
+	Stream, Promised uint32
+	End              bool
+	State            blockState
+	Start            uint64
+	First            time.Time
+	Data             []byte
+	Parts            [][2]uint64 // at, offset
+}
+
+type partState struct {
+	Frame protocol.HTTP2Frame
+	Start uint64
+	First time.Time
+}
+
+type streamState struct {
+	ID                       uint32
+	Call                     call.Call
+	Trace                    trace.Fields
+	Began, Heads, Ended      [2]bool
+	Interim, Pushed, Unknown bool
+	Status, GRPCStatus, Size int
+	Lost, Seen               [2]uint64
+}
+
+// MarshalBinary implements parse.Parser.
+func (p *parser) MarshalBinary() ([]byte, error) {
+	c := &p.calls
+	state := parserState{
+		Gone: c.gone[:min(c.goneAt, len(c.gone))], Early: c.early, EarlyMany: c.earlyMany, First: c.first, Last: c.last, Processed: c.processed,
+	}
+	for i := range p.sides {
+		state.Sides[i] = p.sides[i].state()
+	}
+	for st := c.oldest; st != nil; st = st.newer {
+		state.Streams = append(state.Streams, streamState{
+			st.id, st.call, st.trace, st.began, st.heads, st.ended, st.interim, st.pushed, st.unknown,
+			st.status, st.grpcStatus, st.size, st.lost, st.seen,
+		})
+	}
+	return json.Marshal(state)
+}
+
+// UnmarshalBinary implements parse.Parser.
+func (p *parser) UnmarshalBinary(b []byte) error {
+	var state parserState
+	if err := json.Unmarshal(b, &state); err != nil {
+		return fmt.Errorf("state of HTTP/2: %w", err)
+	}
+	for i := range p.sides {
+		p.sides[i].restore(&state.Sides[i])
+	}
+	c := newCalls(p.calls.limit)
+	c.first, c.last, c.processed = state.First, state.Last, state.Processed
+	c.early, c.earlyMany = state.Early, state.EarlyMany
+	c.goneAt = copy(c.gone[:], state.Gone)
+	for _, from := range state.Streams {
+		st := c.open(from.ID, from.Call.N, from.Lost)
+		st.call, st.trace, st.began, st.heads, st.ended = from.Call, from.Trace, from.Began, from.Heads, from.Ended
+		st.interim, st.pushed, st.unknown = from.Interim, from.Pushed, from.Unknown
+		st.status, st.grpcStatus, st.seen = from.Status, from.GRPCStatus, from.Seen
+		c.grow(st, from.Size-st.size)
+	}
+	p.calls = c
+	return nil
+}
+
+func (d *side) state() sideState {
+	h := &d.block
+	s := sideState{
+		Table: d.table.state(), Preface: d.preface, Torn: d.torn, Unsynced: d.unsynced, Lost: d.lost, MaxFrame: d.maxFrame,
+		Data:    dataState{d.data.open, d.data.stream, d.data.end, d.data.padding},
+		Waiting: d.waiting.state(), Harmed: d.harmed.state(),
+	}
+	if h.open || h.last || d.harmed.is {
+		s.Block = blockStateOf{h.open, h.last, h.stream, h.promised, h.end, h.state, h.start, h.first, h.data, nil}
+		for _, part := range h.parts {
+			s.Block.Parts = append(s.Block.Parts, [2]uint64{uint64(part.at), part.offset})
+		}
+	}
+	return s
+}
+
+func (d *side) restore(s *sideState) {
+	*d = side{
+		table: s.Table.table(), preface: s.Preface, torn: s.Torn, unsynced: s.Unsynced, lost: s.Lost, maxFrame: s.MaxFrame,
+		data:    dataFrame{s.Data.Open, s.Data.Stream, s.Data.End, s.Data.Padding},
+		waiting: s.Waiting.part(), harmed: s.Harmed.part(),
+	}
+	b := &s.Block
+	d.block = headerBlock{b.Open, b.Stream, b.Promised, b.End, b.Last, b.State, b.Start, b.First, b.Data, nil}
+	for _, part := range b.Parts {
+		d.block.parts = append(d.block.parts, blockPart{int(part[0]), part[1]})
+	}
+}
+
+func (f *partFrame) state() *partState {
+	if !f.is {
+		return nil
+	}
+	return &partState{f.frame, f.start, f.first}
+}
+
+func (s *partState) part() partFrame {
+	if s == nil {
+		return partFrame{}
+	}
+	return partFrame{true, s.Frame, s.Start, s.First}
+}
