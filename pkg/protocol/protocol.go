@@ -13,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
+	"mosn.io/tcpcopy/pkg/protocol/kafka"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/protocol/redis"
@@ -94,6 +95,7 @@ var protocols = []*parse.Protocol{
 	&websocket.Protocol,
 	&postgresql.Protocol,
 	&redis.Protocol,
+	&kafka.Protocol,
 }
 
 func byName(name string) *parse.Protocol {
