@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,44 +14,54 @@ import (
 
 // all returns all scenarios.
 func all() []scenario {
-	var list []scenario
-	for _, some := range [][]scenario{redisScenarios(), mysqlScenarios(), postgresScenarios(),
-		dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(), kafkaScenarios(), http1Scenarios(), http2Scenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(),
-	} {
-		list = append(list, some...)
-	}
-	return list
+	return slices.Concat(redisScenarios(), mysqlScenarios(), postgresScenarios(), dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+		kafkaScenarios(), http1Scenarios(), http2Scenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios())
 }
 
-// Each scenario runs without a proxy; with MIX_FIXTURES its connections are written to that folder.
+// Each scenario runs without a proxy. With MIX_FIXTURES, a folder, its connections are
+// written there, for the tests of parsers.
 func TestScenarios(t *testing.T) {
-	for _, s := range all() {
-		t.Run(s.server+"/"+s.name, func(t *testing.T) {
-			server := startServer(t, s.server)
-			path, err := witness.NewPath(server.address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer path.Close()
-			r := s.start(t, path)
-			if len(r.calls) == 0 {
-				t.Fatal("no calls")
-			}
-			t.Logf("%s: %d calls, %d connections", server.name, len(r.calls), len(path.Links()))
-			folder := os.Getenv("MIX_FIXTURES")
-			if folder == "" {
-				return
-			}
-			for i, link := range path.Links() {
-				name, protocol := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(s.name, "http-"), "http2-"), "tcp-"), r.calls[len(r.calls)-1].Protocol
-				if i > 0 {
-					name += fmt.Sprint("-", i+1)
-				}
-				f := witness.NewFixture(protocol, name, link, r.calls)
-				if err := f.Write(filepath.Join(folder, strings.ReplaceAll(protocol, "/", "")+"-"+name+".json")); err != nil {
-					t.Fatal(err)
+	for _, name := range names(all()) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := startServer(t, name)
+			for _, s := range all() {
+				if s.server == name {
+					t.Run(s.name, func(t *testing.T) { s.alone(t, server) })
 				}
 			}
 		})
+	}
+}
+
+// alone runs s on a path of its own.
+func (s scenario) alone(t *testing.T, on server) {
+	path, err := witness.NewPath(on.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer path.Close()
+	r := s.start(t, on, path)
+	if len(r.calls) == 0 {
+		t.Fatal("no calls")
+	}
+	t.Logf("%s: %d calls, %d connections", on.name, len(r.calls), len(path.Links()))
+	folder := os.Getenv("MIX_FIXTURES")
+	if folder == "" {
+		return
+	}
+	protocol := s.server
+	if protocol == "http" || protocol == "script" {
+		protocol = r.calls[0].Protocol
+	}
+	for i, link := range path.Links() {
+		name := regexp.MustCompile(`^(http2?|tcp)-`).ReplaceAllString(s.name, "")
+		if i > 0 {
+			name += fmt.Sprint("-", i+1)
+		}
+		file := strings.ReplaceAll(protocol, "/", "") + "-" + name + ".json"
+		if err := witness.NewFixture(protocol, name, link, r.calls).Write(filepath.Join(folder, file)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

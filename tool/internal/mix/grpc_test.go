@@ -102,7 +102,7 @@ func startGRPC(t testing.TB) server {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
 	t.Cleanup(func() { s.Stop(); <-done })
-	return server{listener.Addr().String(), "grpc-go"}
+	return server{address: listener.Addr().String(), name: "grpc-go"}
 }
 
 // grpcClient is a client with one connection.

@@ -79,7 +79,7 @@ func startHTTP(t testing.TB) server {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
 	t.Cleanup(func() { s.Close(); <-done })
-	return server{listener.Addr().String(), "net/http"}
+	return server{address: listener.Addr().String(), name: "net/http"}
 }
 
 // http1 is a client that makes one request after the other, on connections that it keeps.

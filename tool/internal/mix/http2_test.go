@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -230,5 +229,3 @@ func http2Scenarios() []scenario {
 		}},
 	}
 }
-
-var _ = time.Second

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"mosn.io/tcpcopy/internal/witness"
 	"mosn.io/tcpcopy/pkg/record"
@@ -27,7 +28,7 @@ func startKafka(t testing.TB) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return server{cluster.ListenAddrs()[0], "kfake"}
+	return server{address: cluster.ListenAddrs()[0], name: "kfake"}
 }
 
 // kafka returns a client all of whose connections go through the path, whatever the brokers say
@@ -252,7 +253,7 @@ func kafkaScenarios() []scenario {
 	return []scenario{
 		{"kafka", "produce", func(r *run) { kafkaProduce(r) }},
 		{"kafka", "produce-old", func(r *run) { // versions without tags
-			kafkaProduce(r, kgo.MaxVersions(kafkaV1()), kgo.DisableIdempotentWrite())
+			kafkaProduce(r, kgo.MaxVersions(kversion.V1_0_0()), kgo.DisableIdempotentWrite())
 		}},
 		{"kafka", "no-acks", func(r *run) {
 			kafkaProduce(r, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())

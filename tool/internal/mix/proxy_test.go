@@ -23,6 +23,7 @@ type recording struct {
 // recordedPath is what passed one listener.
 type recordedPath struct {
 	server   string // as scenarios name it
+	on       server
 	listener string // the address that clients connected to
 	calls    []witness.Call
 	path     *witness.Path
@@ -77,7 +78,7 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 			t.Fatal(err)
 		}
 		t.Cleanup(path.Close)
-		p := &recordedPath{server: name, listener: fmt.Sprintf("127.0.0.1:%d", port()), path: path}
+		p := &recordedPath{server: name, on: server, listener: fmt.Sprintf("127.0.0.1:%d", port()), path: path}
 		path.Through(p.listener)
 		r.paths = append(r.paths, p)
 		cluster := mosnproc.NewCluster(path.Relay())
@@ -121,7 +122,7 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 						if s.server != p.server || round > 0 && s.once() {
 							continue
 						}
-						run := s.start(t, p.path)
+						run := s.start(t, p.on, p.path)
 						p.calls = append(p.calls, run.calls...)
 					}
 				})

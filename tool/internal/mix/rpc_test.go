@@ -3,7 +3,6 @@ package mix
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"os/exec"
@@ -149,7 +148,7 @@ func startRPC(t testing.TB, name string) server {
 	}
 	t.Cleanup(loopback.Serve(listener, s.serve))
 	rpcServers.Store(name, s)
-	return server{listener.Addr().String(), "Go"}
+	return server{address: listener.Addr().String(), name: "Go"}
 }
 
 // exchanges makes calls on one connection, as many at a time as pipeline says, and notes them.
@@ -329,5 +328,3 @@ func buildRoot(t testing.TB, pkg string, flags ...string) string {
 	}
 	return binary
 }
-
-var _ = fmt.Sprint

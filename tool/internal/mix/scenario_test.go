@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/witness"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // scenario is a piece of traffic of one protocol that can be repeated.
@@ -21,8 +20,9 @@ type scenario struct {
 // run is one run of a scenario. Its methods are for the scenario's goroutines.
 type run struct {
 	testing.TB
-	ctx  context.Context
-	path *witness.Path
+	ctx    context.Context
+	path   *witness.Path
+	double bool // the server is a double of the real one
 
 	mu    sync.Mutex // guards the rest
 	calls []witness.Call
@@ -75,10 +75,10 @@ func (r *run) do(conn *witness.Conn, c witness.Call, call func() (status string,
 }
 
 // start runs s on path.
-func (s scenario) start(t testing.TB, path *witness.Path) *run {
+func (s scenario) start(t testing.TB, on server, path *witness.Path) *run {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	r := &run{TB: t, ctx: ctx, path: path, count: map[string]int{}}
+	r := &run{TB: t, ctx: ctx, path: path, double: on.double, count: map[string]int{}}
 	s.run(r)
 	return r
 }
@@ -120,5 +120,3 @@ func short(s string) string {
 	}
 	return s
 }
-
-var _ = record.In

@@ -143,5 +143,5 @@ func startScripted(t testing.TB) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(loopback.Serve(listener, scripts.serve))
-	return server{listener.Addr().String(), "a script"}
+	return server{address: listener.Addr().String(), name: "a script"}
 }

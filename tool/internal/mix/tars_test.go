@@ -1,7 +1,6 @@
 package mix
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -94,5 +93,3 @@ func tarsScenarios() []scenario {
 		}},
 	}
 }
-
-var _ = bytes.NewReader

@@ -46,7 +46,7 @@ func startTLS(t testing.TB) server {
 		c := tls.Server(conn, config)
 		io.Copy(c, c)
 	}))
-	return server{listener.Addr().String(), "crypto/tls"}
+	return server{address: listener.Addr().String(), name: "crypto/tls"}
 }
 
 // tls passes something through TLS and notes the one call that its connection is.

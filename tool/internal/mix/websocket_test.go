@@ -49,7 +49,7 @@ func startWebSocket(t testing.TB) server {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
 	t.Cleanup(func() { s.Close(); <-done })
-	return server{listener.Addr().String(), "coder/websocket"}
+	return server{address: listener.Addr().String(), name: "coder/websocket"}
 }
 
 // ws is a client with one connection.
