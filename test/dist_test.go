@@ -71,7 +71,7 @@ func checkStatic(t *testing.T, path string, machine elf.Machine) {
 		t.Error(err)
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if f.Machine != machine || f.Type != elf.ET_EXEC {
 		t.Errorf("%s is %v for %v, want %v for %v", path, f.Type, f.Machine, elf.ET_EXEC, machine)
 	}

@@ -53,6 +53,7 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 	for _, command := range []string{
 		"windows " + dump,
 		"conns " + dump,
+		"calls " + dump,
 		"show --follow-stream " + recorded[0].Conn + " " + dump,
 		"export -o " + filepath.Join(filepath.Dir(dump), "demo.pcapng") + " " + dump,
 	} {

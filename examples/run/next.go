@@ -34,7 +34,7 @@ func (c *config) printNext(out io.Writer, root string) {
 	fmt.Fprintf(out, "\nRecord for five seconds, and send something meanwhile:\n\n")
 	fmt.Fprintf(out, "  (sleep 1; %s) & bin/tcpcopyctl record --ignore-guard --for 5s%s\n", first.request(), admin)
 	fmt.Fprintf(out, "\nLook at what was recorded:\n\n")
-	for _, command := range []string{"windows", "conns", "show --text", "export -o logs/recorded.pcapng"} {
+	for _, command := range []string{"windows", "conns", "calls", "show --text", "export -o logs/recorded.pcapng"} {
 		fmt.Fprintf(out, "  bin/tcpcopyctl %s\n", command)
 	}
 	fmt.Fprintf(out, "\nSee it live, in a third terminal, while you record again:\n\n")
