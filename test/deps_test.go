@@ -55,17 +55,13 @@ var mayImport = []struct {
 
 	{"tool/internal/spelling", nil},
 	{"tool/internal/codings", []string{"pkg/body"}},
-	{"tool/internal/mix", nil}, // tests alone
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls"}},
-	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
 	{"tool/internal/quantile", nil},
 	{"tool/internal/resend", nil},
-	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol", "pkg/protocol/call", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "tool/internal/spelling"}},
-	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/spelling"}},
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/calls", "pkg/protocol/..."}},
+	{"tool/internal/mix", nil}, // tests alone
+	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "tool/internal/spelling"}},
 	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},
-	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/query", "tool/internal/grep"}},
+	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
+	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},
 }
 

@@ -1,9 +1,7 @@
 package query_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -56,23 +54,6 @@ func ExampleCompile_error() {
 	// code is a number and "503" is text; write 503 (1:9)
 	//  | code == "503"
 	//  | ........^
-}
-
-// The two JSON forms are one.
-func TestJSONIsThatOfTheStation(t *testing.T) {
-	t.Parallel()
-	for _, c := range []*calls.Call{slowCall(), {}} {
-		var want, got any
-		if err := json.Unmarshal(c.AppendJSON(nil), &want); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(query.AppendJSON(nil, &query.Call{Call: &c.Call, Identity: &c.Identity}), &got); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("got  %v\nwant %v", got, want)
-		}
-	}
 }
 
 // A protocol that is decoded can be asked for.

@@ -83,8 +83,8 @@ func (r *readFlags) fromDump(find func(context.Context, *query.Query, string) []
 // anything else is not completed.
 var plainWord = regexp.MustCompile(`^[-A-Za-z0-9._/@,#]+$`)
 
-// errEnough ends a search for completions.
-var errEnough = errors.New("enough completions")
+// errEnoughWords ends a search for completions.
+var errEnoughWords = errors.New("enough completions")
 
 // windowsBeginning returns the windows whose ids begin with a word, the newest first.
 func windowsBeginning(_ context.Context, q *query.Query, word string) []string {
@@ -122,7 +122,7 @@ func connsBeginning(ctx context.Context, q *query.Query, word string) []string {
 			all = append(all, fmt.Sprintf("%s%s\t%s", word[:cut], c.Conn, printable(c.Peer)))
 		}
 		if len(all) >= maxCompletions {
-			return errEnough
+			return errEnoughWords
 		}
 		return nil
 	})
