@@ -57,6 +57,7 @@ var mayImport = []struct {
 	{"tool/internal/codings", []string{"pkg/body"}},
 	{"tool/internal/quantile", nil},
 	{"tool/internal/resend", nil},
+	{"tool/internal/protomsg", nil},
 	{"tool/internal/mix", nil}, // tests alone
 	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "tool/internal/spelling"}},
 	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},

@@ -50,13 +50,8 @@ func (o *output) newCallGroups(asJSON bool, fields *query.Fields, order string, 
 }
 
 func (g *callGroups) add(row *query.Call, c *calls.Call) error {
-	var err error
-	if g.values, err = g.evaluator.Values(g.values[:0], row); err != nil {
-		g.values = g.values[:0]
-		for range g.fields.Names() {
-			g.values = append(g.values, query.Value{}) // it is not known
-		}
-	}
+	// What is not known is not OK, which is all that the error says.
+	g.values, _ = g.evaluator.Values(g.values[:0], row)
 	g.key = g.key[:0]
 	for _, v := range g.values {
 		g.key = strconv.AppendBool(g.key, v.OK)

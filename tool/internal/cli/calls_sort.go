@@ -29,7 +29,9 @@ type sortKey struct {
 	Length int64
 }
 
-func (a sortKey) compare(b sortKey) int { return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.N, b.N)) }
+func (a sortKey) compare(b sortKey) int {
+	return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.N, b.N))
+}
 
 // keyOf returns the key of the n-th call.
 func keyOf(key func(*calls.Call) (int64, bool), c *calls.Call, n uint64) sortKey {

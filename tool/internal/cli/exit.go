@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"mosn.io/tcpcopy/pkg/query"
 )
 
 // Exit codes of the command.
@@ -42,9 +43,17 @@ func (t *tool) exit(err error) int {
 	}
 }
 
-// complain writes err as one line.
+// complain writes err as one line; the error of a query shows below it where it is.
 func (t *tool) complain(err error) {
-	fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	text := err.Error()
+	var at *query.Error
+	if errors.As(err, &at) && strings.HasSuffix(text, at.Error()) {
+		for line := range strings.Lines(text) {
+			fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(strings.TrimSuffix(line, "\n")))
+		}
+		return
+	}
+	fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(strings.ReplaceAll(text, "\n", "; ")))
 }
 
 // errFound says that --check found something.

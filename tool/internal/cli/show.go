@@ -19,14 +19,20 @@ func (t *tool) showCommand() *cobra.Command {
 	var stream string
 	var raw, hex, text, follow bool
 	cmd := &cobra.Command{
-		Use:   "show [CONN] [DIR]",
-		Short: "Show what was recorded, or what one connection said",
-		Long: `show prints the records of a dump in order of time, one a line. With the identity of a
+		Use:   "show [CALL|CONN] [DIR]",
+		Short: "Show one call, one connection, or all that was recorded",
+		Long: `show prints the records of a dump in order of time, one a line. With the name of a call,
+<connection>#<number> as calls prints it, show prints the call: header fields, the
+decoded body, messages of gRPC (as JSON with --proto or --protoset, else as a tree of
+fields). With the identity of a
 connection, or the first characters of it, show prints what its two sides said: the
 client's lines after ">", the proxy's after "<", gaps in their places. Payload is
 escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		Example: `  tcpcopyctl show --since 10m
-  tcpcopyctl show k3v9qa-17
+  tcpcopyctl show k3v9qa-17#3                 one call
+  tcpcopyctl show k3v9qa-17#3 --body | jq     the body of its answer
+  tcpcopyctl show k3v9qa-17#3 --curl          a command that sends it again
+  tcpcopyctl show k3v9qa-17                   a whole connection
   tcpcopyctl show k3v9qa-17 --hex
   tcpcopyctl show k3v9qa-17 --direction in --raw > requests.bin
   tcpcopyctl show -o json | jq -r 'select(.kind == "data") | .data' | base64 -d
@@ -37,6 +43,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	r.streams = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
+	c := addCallFlags(cmd)
 	f.StringVar(&stream, "follow-stream", "", "the same as \"show CONN\": what this `connection` said")
 	complete(cmd, "follow-stream", r.fromDump(connsBeginning))
 	cmd.ValidArgsFunction = r.completeTarget
@@ -72,12 +79,15 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 				return err
 			}
 		}
-		if g.call != "" {
-			return t.showCall(cmd, q, &g)
-		}
 		asJSON, err := o.json(cmd)
 		if err != nil {
 			return err
+		}
+		if err := c.check(cmd, g.call != ""); err != nil {
+			return err
+		}
+		if g.call != "" {
+			return t.showCall(cmd, q, &g, o, c, asJSON)
 		}
 		if err := exclusive(cmd, "raw", "hex", "text"); err != nil {
 			return err
@@ -112,14 +122,6 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		return nil
 	}
 	return cmd
-}
-
-// showCall shows one call of a connection.
-//
-// This is where decoded calls come in: g.conn is resolved in q.Conns, and g.call is the
-// call's number in its window.
-func (t *tool) showCall(cmd *cobra.Command, q *query.Query, g *target) error {
-	return misused(cmd, "%q is a call, and this build decodes none: \"tcpcopyctl show %s\" shows its connection", g.named(), q.Conns[0])
 }
 
 // completeTarget completes the arguments of show.

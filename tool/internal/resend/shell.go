@@ -41,6 +41,12 @@ func printf(s string) string {
 	return "printf '" + b.String() + "'"
 }
 
+// MaxBody is how long a body may be that stands in the command.
+const MaxBody = maxArgument
+
+// Quote returns s as one word of a POSIX shell. s has no NUL.
+func Quote(s string) string { return quote(s) }
+
 // maxArgument is how long an argument may be (Linux, MAX_ARG_STRLEN, with room for what
 // quoting adds).
 const maxArgument = 100 << 10

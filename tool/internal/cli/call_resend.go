@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/resend"
+)
+
+// printResend prints the command that sends a call again.
+func (t *tool) printResend(cmd *cobra.Command, s *shownCall, c *callFlags) error {
+	if !s.Request.Present {
+		return fmt.Errorf("the request of %s was not recorded, so that nothing can be sent again", s.ID())
+	}
+	command, err := t.resend(s, c)
+	if err != nil {
+		return err
+	}
+	if s.Request.Missing > 0 {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: %d bytes of the request were not recorded: the command does not have them\n", s.Request.Missing)
+	}
+	_, err = fmt.Fprintln(t.stdout, command)
+	return err
+}
+
+func (t *tool) resend(s *shownCall, c *callFlags) (string, error) {
+	switch s.Protocol {
+	case call.HTTP1, call.HTTP2:
+		return s.curl()
+	case call.GRPC:
+		return s.grpcurl(c)
+	case call.Redis:
+		host, port, err := net.SplitHostPort(s.Listener)
+		if err != nil {
+			return "", fmt.Errorf("the listener %q has no port: %w", s.Listener, err)
+		}
+		r := resend.Redis{Host: host, Port: port}
+		for _, v := range s.content.Values(record.In, call.KindMethod, call.KindTarget, call.KindArgument, call.KindPassword) {
+			if v.Cut {
+				return "", fmt.Errorf("an argument of %s is too long for a command", s.ID())
+			}
+			r.Arguments = append(r.Arguments, v.Text)
+		}
+		return r.RedisCLI(), nil
+	}
+	return "", fmt.Errorf("no command sends calls of %s again, valid: %s, %s, %s and %s; \"tcpcopyctl replay\" sends any protocol", s.Protocol, call.HTTP1, call.HTTP2, call.GRPC, call.Redis)
+}
+
+func (s *shownCall) curl() (string, error) {
+	raw, err := s.content.Raw(record.In)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(raw)
+	if err != nil {
+		return "", err
+	}
+	r := resend.HTTP{
+		Version: s.Protocol, Method: s.Method, Target: s.Target, Host: s.Host, Address: s.Listener,
+		Body: string(body), HasBody: s.Request.HasBody, BodyFrom: s.bodyCommand(body),
+	}
+	decoded := len(r.BodyFrom) > 0 && len(body) > resend.MaxBody
+	for _, v := range s.content.Values(record.In, call.KindHeader) {
+		if strings.HasPrefix(v.Name, ":") || decoded && v.Name == "content-encoding" {
+			continue
+		}
+		r.Fields = append(r.Fields, resend.Field{Name: v.Name, Value: v.Text})
+	}
+	return r.Curl()
+}
+
+// bodyCommand returns the command that writes the body of the request, for one that is
+// too long for an argument.
+func (s *shownCall) bodyCommand(body []byte) string {
+	if len(body) <= resend.MaxBody {
+		return ""
+	}
+	words := []string{"tcpcopyctl", "show"}
+	for _, w := range s.words {
+		words = append(words, resend.Quote(w))
+	}
+	return strings.Join(append(words, "--window", resend.Quote(s.Window), "--request", "--body"), " ")
+}
+
+func (s *shownCall) grpcurl(c *callFlags) (string, error) {
+	if s.schema == nil {
+		return "", fmt.Errorf("grpcurl needs messages as JSON: describe them with --proto or --protoset")
+	}
+	messages, err := s.content.Messages(record.In)
+	if err != nil {
+		return "", err
+	}
+	r := resend.GRPC{Service: s.Service, Method: s.rpcMethod(), Address: s.Host}
+	if r.Address == "" {
+		r.Address = s.Listener
+	}
+	for _, m := range messages {
+		text, err := s.message(record.In, m, false)
+		if err != nil {
+			return "", err
+		}
+		r.Messages = append(r.Messages, string(bytes.TrimSpace([]byte(text))))
+	}
+	for _, v := range s.content.Values(record.In, call.KindHeader) {
+		switch {
+		case strings.HasPrefix(v.Name, ":"), v.Name == "content-type", v.Name == "user-agent", v.Name == "te", strings.HasPrefix(v.Name, "grpc-"):
+		default:
+			r.Metadata = append(r.Metadata, resend.Field{Name: v.Name, Value: v.Text})
+		}
+	}
+	for _, list := range []struct {
+		flag   string
+		values []string
+	}{{"-proto", c.protos}, {"-protoset", c.protosets}, {"-import-path", c.imports}} {
+		for _, v := range list.values {
+			r.Describe = append(r.Describe, list.flag, v)
+		}
+	}
+	return r.Grpcurl(), nil
+}
+
+// rpcMethod returns the method of a gRPC call without its service.
+func (s *shownCall) rpcMethod() string {
+	return s.Target[strings.LastIndexByte(s.Target, '/')+1:]
+}
