@@ -26,6 +26,10 @@ type WindowLine struct {
 	Recovered bool     `json:"recovered,omitempty"` // written from what a killed process left
 	Guard     string   `json:"guard,omitempty"`     // record.GuardOff where the guard had no say; otherwise empty
 
+	// Calls are the calls of the window by protocol, where they were counted. A mark says
+	// it.
+	Calls map[string]CallCount `json:"calls,omitempty"`
+
 	// How many elements of the lists are not in the line, because it would be too
 	// long: the window has had more ports and files than it names.
 	PortsLeftOut   int `json:"ports_left_out,omitempty"`
@@ -107,6 +111,15 @@ type Mark struct {
 	Run     string   `json:"run"`               // the window's
 	Removed []string `json:"removed,omitempty"` // base names of files that retention has removed
 	Files   []string `json:"files,omitempty"`   // base names of files that were written for the window later
+
+	// Calls are the calls of the window by protocol. nil means that they were not counted.
+	Calls map[string]CallCount `json:"calls,omitempty"`
+}
+
+// CallCount counts the calls of a protocol.
+type CallCount struct {
+	Calls  uint64 `json:"calls"`
+	Failed uint64 `json:"failed"`
 }
 
 // AllWindows is the Mark.Window of files that many windows share: archived logs.

@@ -101,7 +101,7 @@ func TestMarksAmendTheLinesOfWindows(t *testing.T) {
 		"of another run":            {files: map[string][]any{layout.Index: {window, layout.Mark{Window: firstID, Run: "bbbbbb", Removed: []string{"a.pcapng"}}}}},
 		"of another window":         {files: map[string][]any{layout.Index: {window, layout.Mark{Window: secondID, Run: "aaaaaa", Removed: []string{"a.pcapng"}}}}},
 		"a file that it has not":    {files: map[string][]any{layout.Index: {window, layout.Mark{Window: firstID, Run: "aaaaaa", Removed: []string{"c.pcapng"}}}}},
-		"with words of the future":  {files: map[string][]any{layout.Index: {window, `{"mark":"` + firstID + `","run":"aaaaaa","unshipped":["a.pcapng"],"calls":{"n":1},"removed":["b.pcapng"]}` + "\n", `{"mark":"` + firstID + `","run":"aaaaaa","removed":7}` + "\n"}}, want: []string{"b.pcapng"}},
+		"with words of the future":  {files: map[string][]any{layout.Index: {window, `{"mark":"` + firstID + `","run":"aaaaaa","unshipped":["a.pcapng"],"mood":{"n":1},"removed":["b.pcapng"]}` + "\n", `{"mark":"` + firstID + `","run":"aaaaaa","removed":7}` + "\n"}}, want: []string{"b.pcapng"}},
 		"in a later file":           {files: map[string][]any{layout.Archive(layout.Index, closed): {window}, layout.Index: {mark}}, want: []string{"a.pcapng"}},
 		"in an earlier file":        {files: map[string][]any{layout.Archive(layout.Index, closed): {mark}, layout.Index: {window}}, want: []string{"a.pcapng"}},
 		"without the last file":     {files: map[string][]any{layout.Archive(layout.Index, closed): {window, mark}}, want: []string{"a.pcapng"}},

@@ -19,10 +19,14 @@ type windowText struct {
 	text    []byte
 	files   []string // that were written later
 	removed []string // those of the window's files that are removed
+	calls   map[string]CallCount
 }
 
 // add adds what a mark says that concerns the line.
 func (w *windowText) add(m *Mark) {
+	if m.Calls != nil {
+		w.calls = m.Calls
+	}
 	if len(w.files) < maxMarked {
 		w.files = append(w.files, m.Files...)
 	}
@@ -43,6 +47,9 @@ func (w *windowText) merge(archived map[string][]int64) (*WindowLine, error) {
 	var line WindowLine
 	if err := json.Unmarshal(w.text, &line); err != nil {
 		return nil, err
+	}
+	if w.calls != nil {
+		line.Calls = w.calls
 	}
 	for _, name := range w.files {
 		if !line.hasFile(name) {

@@ -42,6 +42,7 @@ type outputSettings struct {
 	roll     *persistence.Roll // nil means the process's default
 	maxTotal int64
 	minFree  persistence.MinFree
+	calls    bool
 }
 
 // bufferSettings is the buffer block.
@@ -158,6 +159,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return a.Prefix(a.BitLen())
 }
 
+const onOrOff = `"on" or "off"`
+
 func parseOutput(b *block) *outputSettings {
 	d := persistence.DefaultConfig()
 	o := &outputSettings{formats: d.Formats, maxTotal: d.MaxTotal, minFree: d.MinFree}
@@ -180,8 +183,14 @@ func parseOutput(b *block) *outputSettings {
 		o.roll = &roll
 	}
 	o.maxTotal = b.size("max_total", o.maxTotal)
+	var count string
+	if b.value("calls", &count, onOrOff) {
+		if o.calls = count == "on"; !o.calls && count != "off" {
+			b.bad("calls", count, onOrOff)
+		}
+	}
 	check := d
-	check.Formats, check.MaxTotal = o.formats, o.maxTotal
+	check.Formats, check.MaxTotal, check.Calls = o.formats, o.maxTotal, o.calls
 	b.check(check)
 	var free json.RawMessage
 	if free = b.raw("min_free"); free != nil {
@@ -218,6 +227,7 @@ func fieldNames() map[string]string {
 		"Roll":       "output.roll",
 		"MaxTotal":   "output.max_total",
 		"MinFree":    "output.min_free",
+		"Calls":      "output.calls",
 		"BufferSize": "buffer.size",
 		"Workers":    "buffer.workers",
 	}
@@ -254,7 +264,7 @@ func storeConfig(o *outputSettings, b *bufferSettings, roll persistence.Roll) (p
 	c.Roll = roll
 	dir := ""
 	if o != nil {
-		dir, c.Formats, c.MaxTotal, c.MinFree = o.dir, slices.Clone(o.formats), o.maxTotal, o.minFree
+		dir, c.Formats, c.MaxTotal, c.MinFree, c.Calls = o.dir, slices.Clone(o.formats), o.maxTotal, o.minFree, o.calls
 		if o.roll != nil {
 			c.Roll = *o.roll
 		}

@@ -29,6 +29,7 @@ type Config struct {
 	Roll     Roll
 	MaxTotal int64   // bytes that all files of Dir may take together; 0 means no limit
 	MinFree  MinFree // free space of the file system below which nothing is recorded
+	Calls    bool    // the calls of a window are counted after its end
 
 	BufferSize int64  // bytes of all shards' batches together
 	Workers    int    // shards and workers; 0 means one per processor
@@ -66,7 +67,7 @@ func DefaultConfig() Config {
 // Equal reports whether c and o ask for the same.
 func (c Config) Equal(o Config) bool {
 	return c.Dir == o.Dir && slices.Equal(c.Formats, o.Formats) && c.Roll == o.Roll &&
-		c.MaxTotal == o.MaxTotal && c.MinFree == o.MinFree &&
+		c.MaxTotal == o.MaxTotal && c.MinFree == o.MinFree && c.Calls == o.Calls &&
 		c.BufferSize == o.BufferSize && c.Workers == o.Workers && c.Spool == o.Spool
 }
 
@@ -156,6 +157,9 @@ func (c Config) Validate() []error {
 	}
 	if seen[FormatHex] && seen[FormatHexMeta] {
 		bad("Formats", "hex, hex_meta", "one of the two, because they share a file")
+	}
+	if c.Calls && !seen[FormatHexMeta] && !seen[FormatPcapng] {
+		bad("Calls", "on", "off, because the files do not say which bytes are of which connection; on with hex_meta or pcapng")
 	}
 	if c.MaxTotal < 0 || c.MaxTotal > 0 && c.MaxTotal < minMaxTotal {
 		bad("MaxTotal", c.MaxTotal, "0 (no limit), or 1MiB at least")

@@ -61,6 +61,7 @@ type Store struct {
 	flowLog   *logdir.AppendLog
 	portraits *logdir.AppendLog
 	snapshots *snapshotter
+	calls     *callCounts // nil when calls are not counted
 
 	unindexed *unindexed
 
@@ -149,6 +150,9 @@ func open(config Config, host Host) (*Store, error) {
 	s.flowLog = s.dir.Log(layout.FlowLog, roll)
 	s.portraits = s.dir.Log(layout.PortraitLog, roll)
 	s.snapshots = newSnapshotter(s, s.dir.Log(layout.EffectiveConfigs, roll), s.dir.Log(layout.StaticConfigs, roll))
+	if config.Calls {
+		s.calls = newCallCounts(s)
+	}
 	return s, nil
 }
 
@@ -268,6 +272,9 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 	if recorded {
 		s.snapshots.add(session.window.ID)
 	}
+	if s.calls != nil && accounts.Written != (record.PerDirection{}) {
+		s.calls.add(line)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -348,6 +355,9 @@ func (s *Store) Close() {
 		l.finish()
 	}
 	s.snapshots.close()
+	if s.calls != nil {
+		s.calls.close()
+	}
 	s.recovering.Wait()
 	s.dir.Close()
 }
