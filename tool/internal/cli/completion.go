@@ -131,7 +131,7 @@ func connsBeginning(ctx context.Context, q *query.Query, word string) []string {
 
 // portsBeginning returns the ports of the dump.
 func portsBeginning(_ context.Context, q *query.Query, word string) []string {
-	c, err := q.Coverage()
+	c, err := q.Summary()
 	if err != nil {
 		return nil
 	}
