@@ -33,9 +33,9 @@ reason; --partial replays them as far as they go.
 Exit codes: 0 all answers are equal or late, 1 some are not or a connection
 failed, 2 wrong usage, 3 there was nothing to replay or the target could not be
 reached.`,
-		Example: `  tcpcopyctl replay --to 127.0.0.1:8080 --dry-run       what would be sent?
-  tcpcopyctl replay --to 127.0.0.1:8080 --window 5f3c   as it was, at its pace
-  tcpcopyctl replay --to new:8080 --baseline old:8080   what differs with both is noise
+		Example: `  tcpcopyctl replay --to new:8080 --dry-run             what would be sent?
+  tcpcopyctl replay --to new:8080 --window 5f3c         as it was, at its pace
+  tcpcopyctl replay --to new:8080 --baseline old:8080   what differs in both?
   tcpcopyctl replay --to new:8080 --ignore 'id=(\w+)' --ignore-json items[*].id
   tcpcopyctl replay --to new:8443 --tls --tls-ca ca.pem --report replay.html`,
 		Args: atMost(1),
