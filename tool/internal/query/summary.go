@@ -140,9 +140,9 @@ func similarWindows(text string, ids []string) []string {
 		beginnings = append(beginnings, id[:min(len(id), len(text))])
 	}
 	var similar []string
-	for _, close := range spelling.Closest(text, beginnings) {
+	for _, like := range spelling.Closest(text, beginnings) {
 		for _, id := range ids {
-			if strings.HasPrefix(id, close) && len(similar) < maxNamed {
+			if strings.HasPrefix(id, like) && len(similar) < maxNamed {
 				similar = append(similar, layout.WindowPrefix(id))
 			}
 		}
