@@ -114,7 +114,7 @@ func ctlShowsRequestsSoon(t *testing.T, c ctlBinary) {
 		}
 	})
 	shown.check("requests are shown", 500*time.Millisecond)
-	live.interrupt(t).ok(t)
+	live.interrupt(t).saysItWaits(t)
 }
 
 // What "live -w -" writes is a capture that Wireshark follows.
@@ -154,7 +154,7 @@ func ctlStreamsToWireshark(t *testing.T, c ctlBinary) {
 		}
 		return got == w.Seen.In+w.Seen.Out
 	})
-	live.interrupt(t).ok(t)
+	live.interrupt(t).saysItWaits(t)
 	if err := os.WriteFile(path, live.stdout.bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}

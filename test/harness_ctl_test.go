@@ -72,6 +72,18 @@ func (s result) ok(t *testing.T) result {
 	return s
 }
 
+// saysItWaits fails the test unless the command, which is live, succeeded and said first that
+// it waits for a window, and nothing but that.
+func (s result) saysItWaits(t *testing.T) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(s.stderr, "\n"), "\n")
+	for _, line := range lines {
+		if s.code != exitDone || !strings.HasPrefix(line, "tcpcopyctl: waiting for ") {
+			t.Errorf("%s: exit code %d, %s", s.command, s.code, s.stderr)
+		}
+	}
+}
+
 // refused fails the test unless the command ended with code and one line on
 // standard error that has all of the words, and nothing on standard output.
 func (s result) refused(t *testing.T, code int, words ...string) {

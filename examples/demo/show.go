@@ -54,7 +54,7 @@ func show(out io.Writer, dump, window string, clients []*wiretap.Conn) error {
 		"windows " + dump,
 		"conns " + dump,
 		"calls " + dump,
-		"show --follow-stream " + recorded[0].Conn + " " + dump,
+		"show " + recorded[0].Conn + " " + dump,
 		"export -o " + filepath.Join(filepath.Dir(dump), "demo.pcapng") + " " + dump,
 	} {
 		fmt.Fprintf(out, "  bin/tcpcopyctl %s\n", command)

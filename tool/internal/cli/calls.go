@@ -10,6 +10,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/protocol"
+	"mosn.io/tcpcopy/pkg/query"
 )
 
 func (t *tool) callsCommand() *cobra.Command {
@@ -40,7 +41,7 @@ are based on.`,
 	var coverage, follow bool
 	f := cmd.Flags()
 	f.BoolVar(&coverage, "coverage", false, "say at the end what the calls are based on, and what could not be known")
-	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rotated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := r.query(cmd, args)
 		if err != nil {
@@ -61,13 +62,20 @@ are based on.`,
 		if follow {
 			q.Options.Wait = t.poll(cmd.Context())
 		}
-		each, end, err := w.calls(cmd, &options, needs(list), list.add)
+		found := false
+		each, end, err := w.calls(cmd, &options, needs(list), func(row *query.Call, c *calls.Call) error {
+			found = true
+			return list.add(row, c)
+		})
 		if err != nil {
 			return err
 		}
 		c, err := q.Calls(cmd.Context(), options, each)
 		if err := errors.Join(err, list.end(), end()); err != nil {
 			return err
+		}
+		if !found && !follow {
+			t.explainNothing(q, o)
 		}
 		if coverage && asJSON {
 			return newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c})

@@ -31,7 +31,8 @@ func addListFlags(cmd *cobra.Command) *listFlags {
 	f.StringVar(&l.sort, "sort", "", "sort by latency, duration or bytes, the largest first, or by `time`, the oldest first")
 	f.StringVar(&l.by, "by", "", "one line for each value of these `fields`, separated by commas, such as route or method,status")
 	f.IntVar(&l.top, "top", 0, "only the first `n`, after sorting")
-	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(sortNames(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	complete(cmd, "sort", oneOf(sortNames()...))
+	complete(cmd, "by", severalOf(query.Names()...))
 	return l
 }
 

@@ -20,6 +20,7 @@ type whereFlag struct {
 func (t *tool) addWhereFlag(cmd *cobra.Command) *whereFlag {
 	w := &whereFlag{t: t}
 	cmd.Flags().StringVar(&w.expr, "where", "", "only calls that meet this `condition`, such as 'failed and latency > 200ms' (see docs/calls.md)")
+	complete(cmd, "where", lastOf(query.Names()...))
 	return w
 }
 

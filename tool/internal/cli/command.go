@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,13 +13,13 @@ func (t *tool) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tcpcopyctl",
 		Short: "Read what tcpcopy has recorded, and control recorders",
-		Long: `tcpcopyctl answers what went over the wire: it reads the dump directory of a MOSN
-or Layotto with the tcpcopy filter, and controls the filter through MOSN's admin
-server.
+		Long: `tcpcopyctl answers what went over the wire: it reads the dump directory of a
+MOSN or Layotto with the tcpcopy filter, and controls the filter through MOSN's
+admin server.
 
-Exit codes: 0 done, 1 losses found where --check asks for them or differences by
-replay, 2 wrong usage, 3 the data or the server could not be read (what is intact
-is read all the same).`,
+Exit codes: 0 done, 1 losses found where --check asks for them or differences
+by replay, 2 wrong usage, 3 the data or the server could not be read (what is
+intact is read all the same).`,
 		Example: `  tcpcopyctl windows                          which windows are there?
   tcpcopyctl conns --window 5f3c              who talked in this one?
   tcpcopyctl show k3v9qa-17                   what did they say?
@@ -41,6 +42,7 @@ is read all the same).`,
 			return &usageError{command: cmd.CommandPath(), err: errors.New("no command given")}
 		},
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", t.width())))
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetHelpCommand(t.helpCommand())
 	root.AddCommand(

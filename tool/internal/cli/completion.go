@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -48,8 +49,22 @@ func severalOf(names ...string) completer {
 		had := strings.Split(before, ",")
 		var all []string
 		for _, name := range names {
-			if strings.HasPrefix(name, last) && !slices.Contains(had, name) {
+			if strings.HasPrefix(name, last) && plainWord.MatchString(name) && !slices.Contains(had, name) {
 				all = append(all, before+name)
+			}
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// lastOf completes the last name of an expression, such as a field of a call in --where.
+func lastOf(names ...string) completer {
+	return func(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		cut := strings.LastIndexFunc(word, func(r rune) bool { return r != '.' && r != '_' && !unicode.IsLetter(r) }) + 1
+		var all []string
+		for _, name := range names {
+			if strings.HasPrefix(name, word[cut:]) && plainWord.MatchString(name) {
+				all = append(all, word[:cut]+name)
 			}
 		}
 		return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
@@ -131,7 +146,7 @@ func connsBeginning(ctx context.Context, q *query.Query, word string) []string {
 
 // portsBeginning returns the ports of the dump.
 func portsBeginning(_ context.Context, q *query.Query, word string) []string {
-	c, err := q.Coverage()
+	c, err := q.Summary()
 	if err != nil {
 		return nil
 	}
@@ -197,7 +212,7 @@ To have completion in the current shell:
 In every new one:
 
 	tcpcopyctl completion bash >> ~/.bashrc`
-	bash.RunE = func(cmd *cobra.Command, _ []string) error {
+	bash.RunE = func(*cobra.Command, []string) error {
 		var script bytes.Buffer
 		if err := root.GenBashCompletionV2(&script, true); err != nil {
 			return err

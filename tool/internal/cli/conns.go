@@ -15,10 +15,10 @@ func (t *tool) connsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "conns [DIR]",
 		Short: "List the connections of a dump",
-		Long: `conns lists the connections that took part in the windows of a dump, one a line and
-window: who talked, when, how much went each way, and whether all of it is there.
-A connection is complete when its beginning and its end were seen and nothing is
-missing in between.`,
+		Long: `conns lists the connections that took part in the windows of a dump, one a line
+and window: who talked, when, how much went each way, and whether all of it is
+there. A connection is complete when its beginning and its end were seen and
+nothing is missing in between.`,
 		Example: `  tcpcopyctl conns --window 5f3c
   tcpcopyctl conns --peer 10.0.0.0/8 --port 8080
   tcpcopyctl conns -o json | jq 'select(.complete | not)'`,

@@ -17,14 +17,16 @@ func (t *tool) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [DIR] -o FILE",
 		Short: "Write records to one file, for Wireshark or for scripts",
-		Long: `export writes the records of a dump to one file: pcapng, which Wireshark and tcpdump
-open, or JSON lines. The name of the file says which, or --as. Records of hex_meta logs
-become packets too: with the real addresses, and headers that are made up for the purpose.
+		Long: `export writes the records of a dump to one file: pcapng, which Wireshark and
+tcpdump open, or JSON lines. The name of the file says which, or --as. Records
+of hex_meta logs become packets too: with the real addresses, and headers that
+are made up for the purpose.
 
-Where Wireshark would not recognise by itself what a port's connections speak, export
-prints the options with which tshark does, "Decode As" in Wireshark's window.`,
+Where Wireshark would not recognise by itself what a port's connections speak,
+export prints the options with which tshark does, "Decode As" in Wireshark's
+window.`,
 		Example: `  tcpcopyctl export -o out.pcapng
-  tcpcopyctl export --window 5f3c --conn k3v9qa-17 -o - | tshark -r - -z follow,tcp,ascii,0
+  tcpcopyctl export --conn k3v9qa-17 -o - | tshark -r - -z follow,tcp,ascii,0
   tcpcopyctl export -o records.jsonl`,
 		Args: atMost(1),
 	}

@@ -19,10 +19,10 @@ func (t *tool) liveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "live",
 		Short: "Watch what is recorded, as it comes",
-		Long: `live shows what a running recorder records from now on: as "show" does, or with -w as
-pcapng, for Wireshark. It opens no window: see "record" and "on". When it cannot
-keep up it loses records, not the proxy. Windows that do not open, and the guard's
-pauses, are lines on standard error.`,
+		Long: `live shows what a running recorder records from now on: as "show" does, or with
+-w as pcapng, for Wireshark. It opens no window: see "record" and "on". When it
+cannot keep up it loses records, not the proxy. Windows that do not open, and
+the guard's pauses, are lines on standard error.`,
 		Example: `  tcpcopyctl live
   tcpcopyctl live -w - | wireshark -k -i -
   tcpcopyctl live --port 8080 --direction in --text`,

@@ -37,7 +37,7 @@ func (o *output) whyNothing(q *query.Query) []string {
 	if o.t.damage.count > 0 {
 		add("what is damaged may have had it")
 	}
-	c, err := q.Coverage()
+	c, err := q.Summary()
 	if err != nil {
 		add("its index cannot be read: %v", err)
 		return why

@@ -34,7 +34,7 @@ func (t *tool) readFlags(cmd *cobra.Command) *readFlags {
 	r := &readFlags{t: t}
 	f := cmd.Flags()
 	f.StringVar(&r.window, "window", "", "only this window: its `id` or the first characters of it")
-	f.StringSliceVar(&r.conns, "conn", nil, "only these connections: `identities` such as k3v9qa-17, or their first characters (repeatable, or with commas)")
+	f.StringSliceVar(&r.conns, "conn", nil, "only these connections: `identities` such as k3v9qa-17, or their first characters, with commas between them (repeatable)")
 	f.StringVar(&r.port, "port", "", "only this listener: its `port`, or the path of its Unix socket")
 	f.StringVar(&r.peer, "peer", "", "only these clients: an `address`, address:port or network (10.0.0.0/8)")
 	f.StringVar(&r.since, "since", "", "only from this `time` on: 10:32, 2006-01-02 15:04:05, today, yesterday, or 10m or 1d for so long ago")
@@ -92,7 +92,7 @@ func (r *readFlags) portOf(q *query.Query) (string, error) {
 	if err == nil || r.running {
 		return port, err
 	}
-	c, unread := q.Coverage()
+	c, unread := q.Summary()
 	switch {
 	case unread != nil || len(c.Ports) == 0:
 		return "", err

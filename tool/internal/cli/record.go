@@ -24,13 +24,14 @@ func (t *tool) recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record --for DURATION",
 		Short: "Record now, for a while",
-		Long: `record opens a window at once, also while scheduled recording is off, waits until it
-has closed and its records are on disk, and lists it as "windows" does. Ctrl-C
-closes the window early.
+		Long: `record opens a window at once, also while scheduled recording is off, waits
+until it has closed and its records are on disk, and lists it as "windows"
+does. Ctrl-C closes the window early.
 
-While CPU or memory use is at its limit, the guard refuses the window, or pauses it.
-With --ignore-guard it does neither: the recorder then adds its load to that of a busy
-machine. FORCE_OFF, and what memory the window needs, still count.`,
+While CPU or memory use is at its limit, the guard refuses the window, or
+pauses it. With --ignore-guard it does neither: the recorder then adds its load
+to that of a busy machine. FORCE_OFF, and what memory the window needs, still
+count.`,
 		Example: `  tcpcopyctl record --for 10s
   tcpcopyctl record --for 5s --ignore-guard
   tcpcopyctl record --for 1m -o json | jq .lost`,

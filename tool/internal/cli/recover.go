@@ -15,10 +15,10 @@ func (t *tool) recoverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recover [DIR]",
 		Short: "Write what a killed process left in its spool",
-		Long: `recover writes what killed processes had accepted for a dump directory and not yet
-written: the records go to the flow files, the windows to the index, marked as
-recovered. It lists the windows. The next start of a recorder does the same; use
-this when there is none. Processes that are alive are left alone.`,
+		Long: `recover writes what killed processes had accepted for a dump directory and not
+yet written: the records go to the flow files, the windows to the index, marked
+as recovered. It lists the windows. The next start of a recorder does the same;
+use this when there is none. Processes that are alive are left alone.`,
 		Example: `  tcpcopyctl recover
   tcpcopyctl recover /var/log/dump && tcpcopyctl windows /var/log/dump`,
 		Args: atMost(1),

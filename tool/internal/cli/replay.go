@@ -17,25 +17,26 @@ func (t *tool) replayCommand() *cobra.Command {
 		Use:   "replay [DIR] --to HOST:PORT",
 		Short: "Send recorded requests to another server, and compare its answers",
 		Long: `replay opens a connection to the target for every recorded one, sends what its
-client sent, in order, and compares the answers with the recorded ones. These are
-real requests: what they change at the target is changed.
+client sent, in order, and compares the answers with the recorded ones. These
+are real requests: what they change at the target is changed.
 
-By default it goes turn by turn: what a client sent after it had received some of
-an answer is sent when as much has come back, or when the target has been silent
-for --turn-timeout, and not before its time. An answer is equal, different, missing
-(nothing came) or late (equal, but it took --turn-timeout longer than recorded).
-Answers in HTTP/1.1 and HTTP/2, so gRPC too, are compared by their meaning: fields
-in any order, bodies however they are cut.
+By default it goes turn by turn: what a client sent after it had received some
+of an answer is sent when as much has come back, or when the target has been
+silent for --turn-timeout, and not before its time. An answer is equal,
+different, missing (nothing came) or late (equal, but it took --turn-timeout
+longer than recorded). Answers in HTTP/1.1 and HTTP/2, so gRPC too, are
+compared by their meaning: fields in any order, bodies however they are cut.
 
 Connections that were not recorded as a whole are left out, and named with the
 reason; --partial replays them as far as they go.
 
-Exit codes: 0 all answers are equal or late, 1 some are not or a connection failed,
-2 wrong usage, 3 there was nothing to replay or the target could not be reached.`,
-		Example: `  tcpcopyctl replay --to 127.0.0.1:8080 --dry-run       what would be sent?
-  tcpcopyctl replay --to 127.0.0.1:8080 --window 5f3c   as it was, at its pace
-  tcpcopyctl replay --to new:8080 --baseline old:8080   what differs with both is noise
-  tcpcopyctl replay --to new:8080 --speed max --ignore 'id=(\w+)' --ignore-json items[*].id
+Exit codes: 0 all answers are equal or late, 1 some are not or a connection
+failed, 2 wrong usage, 3 there was nothing to replay or the target could not be
+reached.`,
+		Example: `  tcpcopyctl replay --to new:8080 --dry-run             what would be sent?
+  tcpcopyctl replay --to new:8080 --window 5f3c         as it was, at its pace
+  tcpcopyctl replay --to new:8080 --baseline old:8080   what differs in both?
+  tcpcopyctl replay --to new:8080 --ignore 'id=(\w+)' --ignore-json items[*].id
   tcpcopyctl replay --to new:8443 --tls --tls-ca ca.pem --report replay.html`,
 		Args: atMost(1),
 	}

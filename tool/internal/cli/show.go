@@ -21,12 +21,12 @@ func (t *tool) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [CALL|CONN] [DIR]",
 		Short: "Show one call, one connection, or all that was recorded",
-		Long: `show prints the records of a dump in order of time, one a line. With the name of a call,
-<connection>#<number> as calls prints it, show prints the call: header fields, the
-decoded body, messages of gRPC (as JSON with --proto or --protoset, else as a tree of
-fields). With the identity of a
-connection, or the first characters of it, show prints what its two sides said: the
-client's lines after ">", the proxy's after "<", gaps in their places. Payload is
+		Long: `show prints the records of a dump in order of time, one a line. With the name
+of a call, <connection>#<number> as calls prints it, show prints the call:
+header fields, the decoded body, messages of gRPC (as JSON with --proto or
+--protoset, else as a tree of fields). With the identity of a connection, or
+the first characters of it, show prints what its two sides said: the client's
+lines after ">", the proxy's after "<", gaps in their places. Payload is
 escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		Example: `  tcpcopyctl show --since 10m
   tcpcopyctl show k3v9qa-17#3                 one call
@@ -50,7 +50,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
 	f.BoolVar(&text, "text", false, "show payload as text, in full")
-	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rolled")
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written, also when the files are rotated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		g, err := targetOf(args)
 		if err != nil {

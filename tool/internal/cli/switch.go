@@ -25,8 +25,8 @@ func (t *tool) onCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "on",
 		Short: "Switch scheduled recording on",
-		Long: `on switches a layer of the recorder's configuration ON: the application's, or with
---layer global the platform's. What is not given stays as it is.`,
+		Long: `on switches a layer of the recorder's configuration ON: the application's, or
+with --layer global the platform's. What is not given stays as it is.`,
 		Example: `  tcpcopyctl on
   tcpcopyctl on --interval 60 --duration 10 --cpu-max-rate 70`,
 		Args: atMost(0),
@@ -64,9 +64,9 @@ func (t *tool) offCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "Switch recording off, and close the window that is open",
-		Long: `off switches a layer of the recorder's configuration OFF: the application's, or with
---layer global the platform's. A layer that is OFF does not keep the other one
-from recording; --force does: it puts the global layer to FORCE_OFF.`,
+		Long: `off switches a layer of the recorder's configuration OFF: the application's, or
+with --layer global the platform's. A layer that is OFF does not keep the other
+one from recording; --force does: it puts the global layer to FORCE_OFF.`,
 		Example: `  tcpcopyctl off
   tcpcopyctl off --force`,
 		Args: atMost(0),

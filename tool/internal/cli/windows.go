@@ -13,10 +13,10 @@ func (t *tool) windowsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "windows [DIR]",
 		Short: "List the sample windows of a dump",
-		Long: `windows lists the sample windows of a dump directory, one a line, from its index.
-Where there is no index it reads all records and computes the windows from them.
-Windows that were due by schedule and did not open are lines of their own, with the
-reason in the place of the losses.`,
+		Long: `windows lists the sample windows of a dump directory, one a line, from its
+index. Where there is no index it reads all records and computes the windows
+from them. Windows that were due by schedule and did not open are lines of
+their own, with the reason in the place of the losses.`,
 		Example: `  tcpcopyctl windows
   tcpcopyctl windows --since 1h --check && echo nothing was lost
   tcpcopyctl windows -o json /var/log/dump | jq .lost_by`,

@@ -60,8 +60,12 @@ func (q *Query) ResolveConns(ctx context.Context) error {
 	if len(q.Conns) == 0 {
 		return nil
 	}
-	if path, err := q.Locate(); err != nil || path == "-" {
-		return nil // Each returns the error
+	path, err := q.Locate()
+	if err != nil {
+		return err
+	}
+	if path == "-" {
+		return nil
 	}
 	wanted := make([]beginning, len(q.Conns))
 	for i, text := range q.Conns {

@@ -30,7 +30,7 @@ type Query struct {
 
 	Report Report
 
-	located bool // remarkOther has been called
+	located  bool // remarkOther has been called
 	resolved bool // Conns are whole identities
 }
 

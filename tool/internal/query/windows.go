@@ -17,11 +17,11 @@ import (
 // Window is one sample window of a dump.
 type Window struct {
 	*layout.WindowLine
-	Rebuilt bool // worked out of the records, because the index does not have it
+	Rebuilt bool // computed from the records, because the index does not have it
 }
 
 // Windows calls f with the windows in which records are wanted, in the order of the
-// index. They are worked out of the records where scan is set, where there is no index,
+// index. They are computed from the records where scan is set, where there is no index,
 // and where the filter selects by what an index does not have: then they come in the
 // order in which they opened. Windows stops at the first error of f and returns it.
 func (q *Query) Windows(ctx context.Context, scan bool, f func(Window) error) error {

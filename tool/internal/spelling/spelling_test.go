@@ -8,7 +8,7 @@ import (
 func TestWordsThatAreCloseAreFound(t *testing.T) {
 	commands := []string{"windows", "conns", "show", "export", "on", "off", "record", "live", "recover", "replay"}
 	for word, want := range map[string][]string{
-		"window": {"windows"}, "widnows": {"windows"}, "shwo": {"show"}, "recrod": {"record"}, "con": {"conns", "on"}, "reco": {"record", "recover"},
+		"window": {"windows"}, "widnows": {"windows"}, "shwo": {"show"}, "expotr": {"export"}, "con": {"conns", "on"}, "reco": {"record", "recover"},
 		"LIVE": {"live"}, "nope": nil, "": nil, "x": nil, "windows": nil,
 	} {
 		if got := Closest(word, commands); !slices.Equal(got, want) {

@@ -38,7 +38,7 @@ func at(clock string) time.Time {
 	return t
 }
 
-func TestCoverageIsOfTheWindowsThatTheQueryAllows(t *testing.T) {
+func TestSummariesAreOfTheWindowsThatTheQueryAllows(t *testing.T) {
 	for name, c := range map[string]struct {
 		filter               dump.Filter
 		windows, off, skips  int
@@ -57,7 +57,7 @@ func TestCoverageIsOfTheWindowsThatTheQueryAllows(t *testing.T) {
 	} {
 		q := indexed(t, c.filter)
 		q.Conns = []string{"nobody"} // the index does not know of connections
-		got, err := q.Coverage()
+		got, err := q.Summary()
 		if err != nil || !got.Indexed || got.All != 2 {
 			t.Fatalf("%s: %+v, %v", name, got, err)
 		}
@@ -77,18 +77,18 @@ func TestCoverageIsOfTheWindowsThatTheQueryAllows(t *testing.T) {
 	}
 }
 
-func TestCoverageSaysWhatAWindowMayHaveBeenMeantToBe(t *testing.T) {
+func TestSummariesSayWhatAWindowMayHaveBeenMeantToBe(t *testing.T) {
 	for text, want := range map[string][]string{"aaba": {"aaaa0000"}, "bbbb0000-1": {"bbbb0000"}, "zzzz": nil} {
-		c, err := indexed(t, dump.Filter{Window: text}).Coverage()
+		c, err := indexed(t, dump.Filter{Window: text}).Summary()
 		if err != nil || c.Known || !slices.Equal(c.Similar, want) {
 			t.Errorf("%s: %+v, %v", text, c, err)
 		}
 	}
 }
 
-func TestCoverageWithoutAnIndexIsEmpty(t *testing.T) {
+func TestSummariesWithoutAnIndexAreEmpty(t *testing.T) {
 	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65")}
-	if c, err := q.Coverage(); err != nil || c.Indexed {
+	if c, err := q.Summary(); err != nil || c.Indexed {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"mosn.io/tcpcopy/tool/internal/spelling"
 )
 
-// Coverage is what the index says of the windows in which records of a query can be: what a
-// query can know, and what it cannot.
-type Coverage struct {
+// Summary is what the index says of the windows in which records of a query can be: what a
+// query can know, and what it cannot, also where it finds nothing.
+type Summary struct {
 	Indexed bool // there is an index; without one the rest is empty
 	All     int  // windows in the index
 
@@ -38,14 +38,14 @@ type Coverage struct {
 	Skipped []layout.SkipLine // windows of those times that did not open
 }
 
-// maxPorts bounds the ports of a Coverage.
+// maxPorts bounds the ports of a Summary.
 const maxPorts = 64
 
-// Coverage returns what the index says of the query. It reads no records, and reports no
+// Summary returns what the index says of the query. It reads no records, and reports no
 // damage: those who list windows do.
-func (q *Query) Coverage() (*Coverage, error) {
+func (q *Query) Summary() (*Summary, error) {
 	f := &q.Options.Filter
-	c := &Coverage{LostBy: map[string]uint64{}}
+	c := &Summary{LostBy: map[string]uint64{}}
 	all := *q
 	all.Report, all.Conns = Report{}, nil
 	all.Options.Filter.Window, all.Options.Filter.Port = "", ""
@@ -100,20 +100,20 @@ func (q *Query) Coverage() (*Coverage, error) {
 }
 
 // add adds a window that the query allows.
-func (c *Coverage) add(w *layout.WindowLine) {
-	c.Windows++
-	if c.From.IsZero() || w.Opened.Before(c.From) {
-		c.From = w.Opened
+func (s *Summary) add(w *layout.WindowLine) {
+	s.Windows++
+	if s.From.IsZero() || w.Opened.Before(s.From) {
+		s.From = w.Opened
 	}
-	if w.Closed.After(c.To) {
-		c.To = w.Closed
+	if w.Closed.After(s.To) {
+		s.To = w.Closed
 	}
-	c.Seen, c.Lost = c.Seen.Plus(w.Seen), c.Lost.Plus(w.Lost)
+	s.Seen, s.Lost = s.Seen.Plus(w.Seen), s.Lost.Plus(w.Lost)
 	for reason, n := range w.LostBy {
-		c.LostBy[reason] += n
+		s.LostBy[reason] += n
 	}
 	if len(w.Removed) > 0 || w.RemovedLeftOut > 0 {
-		c.FilesAreOff++
+		s.FilesAreOff++
 	}
 }
 
@@ -140,9 +140,9 @@ func similarWindows(text string, ids []string) []string {
 		beginnings = append(beginnings, id[:min(len(id), len(text))])
 	}
 	var similar []string
-	for _, close := range spelling.Closest(text, beginnings) {
+	for _, like := range spelling.Closest(text, beginnings) {
 		for _, id := range ids {
-			if strings.HasPrefix(id, close) && len(similar) < maxNamed {
+			if strings.HasPrefix(id, like) && len(similar) < maxNamed {
 				similar = append(similar, layout.WindowPrefix(id))
 			}
 		}
