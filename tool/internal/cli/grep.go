@@ -60,7 +60,7 @@ The exit code is 0 also when nothing is found; standard error says then what was
 		},
 	}
 	r := t.readFlags(cmd)
-	r.streams = true
+	r.streams, r.before = true, 1
 	o := t.addOutput(cmd)
 	d := addDecodeFlags(cmd)
 	f := cmd.Flags()
@@ -146,7 +146,7 @@ func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *gre
 	}
 	err = errors.Join(err, t.printMatches(ctx, q, g, &batch, printer))
 	if err == nil && found == 0 {
-		t.explainNoMatch(s)
+		t.explainNoMatch(q, printer.output, s)
 	}
 	return err
 }
@@ -164,14 +164,12 @@ func (t *tool) search(ctx context.Context, q *query.Query, s *grep.Search) error
 	return err
 }
 
-// explainNoMatch says what was searched, so that "it did not pass" is not mistaken for "it
-// was not recorded".
-func (t *tool) explainNoMatch(s *grep.Search) {
-	searched, lost := s.Bytes()
-	fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched\n", size(searched))
-	if lost > 0 {
-		fmt.Fprintf(t.stderr, "tcpcopyctl: %s of these streams were not recorded: what you look for may have been there\n", size(lost))
+// explainNoMatch says what was searched, and why the rest was not.
+func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
+	if searched, lost := s.Bytes(); searched > 0 {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched; %s of these streams were not recorded\n", size(searched), size(lost))
 	}
+	t.explainNothing(q, o)
 }
 
 // printMatches finds the calls of the matches of a batch and prints them. The batch is empty
@@ -222,7 +220,7 @@ func (t *tool) countMatches(ctx context.Context, q *query.Query, p *grep.Pattern
 		return err
 	}
 	if !any {
-		t.explainNoMatch(s)
+		t.explainNoMatch(q, o, s)
 		return nil
 	}
 	return end()

@@ -77,6 +77,7 @@ type matchRow struct {
 // matchPrinter prints matches, as lines for people or as JSON lines.
 type matchPrinter struct {
 	t       *tool
+	output  *output
 	limit   int // columns of a line; 0 means any number
 	colours colours
 	found   string        // the colour of what matches
@@ -86,7 +87,7 @@ type matchPrinter struct {
 }
 
 func newMatchPrinter(t *tool, o *output, asJSON bool) *matchPrinter {
-	p := &matchPrinter{t: t, limit: o.limit(), colours: t.colours()}
+	p := &matchPrinter{t: t, output: o, limit: o.limit(), colours: t.colours()}
 	if p.colours != (colours{}) {
 		p.found = "\x1b[1;32m" // bold green
 	}
