@@ -176,16 +176,21 @@ func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
 // then.
 func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, batch *matchBatch, printer *matchPrinter) error {
 	defer batch.reset()
+	if len(batch.matches) == 0 {
+		return nil
+	}
 	located, err := q.Locate()
 	if err != nil {
 		return err
 	}
 	if located == "-" {
-		if len(batch.matches) > 0 && !printer.without {
+		if !printer.without {
 			printer.without = true
 			fmt.Fprintln(t.stderr, "tcpcopyctl: the calls of standard input are not known, because it can be read once: give a directory or a file")
 		}
-	} else if err := q.CallsAt(ctx, g.calls, batch.places()); err != nil {
+	} else if err := q.CallsAt(ctx, g.calls, batch.places()); ctx.Err() != nil {
+		fmt.Fprintln(t.stderr, "tcpcopyctl: interrupted: the calls of the last matches are not known")
+	} else if err != nil {
 		return err
 	}
 	for i := range batch.matches {
@@ -193,7 +198,7 @@ func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, b
 			return err
 		}
 	}
-	return nil
+	return t.stdout.Flush() // the next ones may be far away
 }
 
 // countMatches prints how many matches each connection has.
