@@ -216,15 +216,15 @@ func (t *tool) countMatches(ctx context.Context, q *query.Query, p *grep.Pattern
 		}
 		end = tab.end
 	}
-	any := false
+	found := false
 	s.Done = func(c *dump.Connection, matches uint64) error {
-		any = true
+		found = true
 		return put(c, matches)
 	}
 	if err := t.search(ctx, q, s); err != nil {
 		return err
 	}
-	if !any {
+	if !found {
 		t.explainNoMatch(q, o, s)
 		return nil
 	}

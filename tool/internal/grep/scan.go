@@ -162,11 +162,11 @@ func (s *scanner) lines(t *text, at int) int {
 	p := s.pattern
 	begun := false
 	for at < len(t.b) {
-		if next, ok := s.toPrefix(t, at); !ok {
+		next, ok := s.toPrefix(t, at)
+		if !ok {
 			return next
-		} else {
-			at = next
 		}
+		at = next
 		to := t.wholeLines(at)
 		if to < 0 {
 			next, ok := s.block(t, at, t.lineEnd(at))
