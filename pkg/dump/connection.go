@@ -36,7 +36,7 @@ type Connection struct {
 	number uint64        // in its window
 	used   uint64        // when it was used last
 	ending bool          // it has had a close event and stays in memory for a while
-	held   int           // bytes that State held when they were counted last
+	size   int           // bytes of State when they were counted last
 }
 
 // stream is how far one direction of a connection has come.

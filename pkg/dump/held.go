@@ -56,8 +56,8 @@ type heldConnections struct {
 	buf    []byte
 
 	parse  func(b []byte) (StoredState, error) // see Streams.StoreStates; nil where States stay in memory
-	states int                                 // bytes that the States in memory hold, as far as they were counted
-	most   int                                 // that they may hold, where more than maxStates had to stay
+	states int                                 // bytes of the States in memory, as far as they were counted
+	most   int                                 // that they may have, where more than maxStates had to stay
 	state  []byte                              // of one connection, while it is stored
 
 	found [256]*Connection // the connections in memory that were found last, by nameHash
@@ -183,8 +183,8 @@ func (h *heldConnections) store(c *Connection) bool {
 // release says that c is not one of its window's connections in memory any more.
 func (h *heldConnections) release(c *Connection) {
 	c.window = nil
-	h.states -= c.held
-	c.held = 0
+	h.states -= c.size
+	c.size = 0
 	if found := &h.found[nameHash(c.Conn)]; *found == c {
 		*found = nil // it may have a large State
 	}

@@ -11,17 +11,17 @@ type StoredState interface {
 	// AppendState appends the bytes from which the State can be made again to dst.
 	AppendState(dst []byte) []byte
 
-	// Held returns how many bytes of memory the State keeps beside itself.
-	Held() int
+	// Size returns how many bytes of memory the State has, as far as that varies.
+	Size() int
 }
 
-// maxStates is how many bytes the States of connections in memory may hold before those
-// of some of them go to the temporary file.
+// maxStates is how many bytes the States of connections in memory may have before some of
+// them go to the temporary file.
 const maxStates = 16 << 20
 
 // StoreStates says that every State that is not nil is a StoredState, and that parse makes
 // it again from what AppendState has appended; parse does not keep b. Then connections with
-// a State go to the temporary file as the others do, also when the States hold more than
+// a State go to the temporary file as the others do, also when the States have more than
 // maxStates together. Without it they stay in memory. It is called before the first Add.
 func (s *Streams) StoreStates(parse func(b []byte) (StoredState, error)) { s.held.parse = parse }
 
@@ -63,18 +63,18 @@ func (h *heldConnections) parseStored(b []byte) (*Connection, error) {
 	return c, nil
 }
 
-// count counts what the State of c holds.
+// count counts the bytes of the State of c.
 func (h *heldConnections) count(c *Connection) {
 	n := 0
 	if state, ok := c.State.(StoredState); ok {
-		n = state.Held()
+		n = state.Size()
 	}
-	h.states += n - c.held
-	c.held = n
+	h.states += n - c.size
+	c.size = n
 }
 
 // shrinkStates moves connections that have not been used for long to the file, but not
-// one, until the States of the others hold half of maxStates.
+// one, until the States of the others have half of maxStates.
 func (h *heldConnections) shrinkStates(not *Connection) {
 	byUse := slices.Clone(h.memory)
 	slices.SortFunc(byUse, func(a, b *Connection) int {
@@ -87,7 +87,7 @@ func (h *heldConnections) shrinkStates(not *Connection) {
 		if h.states <= maxStates/2 || h.full {
 			break
 		}
-		if c.window != nil && c != not && !c.ending && c.held > 0 {
+		if c.window != nil && c != not && !c.ending && c.size > 0 {
 			h.store(c)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 type keptBytes struct{ b []byte }
 
 func (k *keptBytes) AppendState(dst []byte) []byte { return append(dst, k.b...) }
-func (k *keptBytes) Held() int                     { return cap(k.b) }
+func (k *keptBytes) Size() int                     { return cap(k.b) }
 
 // keepingStreams returns Streams whose States are the bytes of their connections, which
 // check gets at the end.

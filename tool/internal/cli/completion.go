@@ -87,7 +87,7 @@ func (r *readFlags) fromDump(find func(context.Context, *query.Query, string) []
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
 		defer cancel()
-		q := r.t.query(ctx, args)
+		q := r.t.query(ctx, args[min(r.before, len(args)):])
 		q.Report = query.Report{}
 		q.Options.Filter.Window = r.window
 		return find(ctx, q, word), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder

@@ -60,7 +60,7 @@ The exit code is 0 also when nothing is found; standard error says then what was
 		},
 	}
 	r := t.readFlags(cmd)
-	r.streams = true
+	r.streams, r.before = true, 1
 	o := t.addOutput(cmd)
 	d := addDecodeFlags(cmd)
 	f := cmd.Flags()
@@ -147,6 +147,7 @@ func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *gre
 	err = errors.Join(err, t.printMatches(ctx, q, g, &batch, printer))
 	if err == nil && found == 0 {
 		t.explainNoMatch(s, q, o)
+		t.explainNoMatch(q, printer.output, s)
 	}
 	return err
 }
@@ -174,23 +175,33 @@ func (t *tool) explainNoMatch(s *grep.Search, q *query.Query, o *output) {
 	fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched\n", size(searched))
 	if lost > 0 {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: %s of these streams were not recorded: what you look for may have been there\n", size(lost))
+// explainNoMatch says what was searched, and why the rest was not.
+func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
+	if searched, lost := s.Bytes(); searched > 0 {
+		fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched; %s of these streams were not recorded\n", size(searched), size(lost))
 	}
+	t.explainNothing(q, o)
 }
 
 // printMatches finds the calls of the matches of a batch and prints them. The batch is empty
 // then.
 func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, batch *matchBatch, printer *matchPrinter) error {
 	defer batch.reset()
+	if len(batch.matches) == 0 {
+		return nil
+	}
 	located, err := q.Locate()
 	if err != nil {
 		return err
 	}
 	if located == "-" {
-		if len(batch.matches) > 0 && !printer.without {
+		if !printer.without {
 			printer.without = true
 			fmt.Fprintln(t.stderr, "tcpcopyctl: the calls of standard input are not known, because it can be read once: give a directory or a file")
 		}
-	} else if err := q.CallsAt(ctx, g.calls, batch.places()); err != nil {
+	} else if err := q.CallsAt(ctx, g.calls, batch.places()); ctx.Err() != nil {
+		fmt.Fprintln(t.stderr, "tcpcopyctl: interrupted: the calls of the last matches are not known")
+	} else if err != nil {
 		return err
 	}
 	for i := range batch.matches {
@@ -198,7 +209,7 @@ func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, b
 			return err
 		}
 	}
-	return nil
+	return t.stdout.Flush() // the next ones may be far away
 }
 
 // countMatches prints how many matches each connection has.
@@ -226,6 +237,7 @@ func (t *tool) countMatches(ctx context.Context, q *query.Query, p *grep.Pattern
 	}
 	if !found {
 		t.explainNoMatch(s, q, o)
+		t.explainNoMatch(q, o, s)
 		return nil
 	}
 	return end()

@@ -23,10 +23,13 @@ type matchBatch struct {
 	matches []foundMatch
 	bytes   int             // that they show
 	conns   map[string]bool // that have one of them
+	wait    int             // matches after which the batch is full, see reset
 }
 
-// The bounds of a batch: about 24 MiB, and the decoders of the connections.
+// The bounds of a batch: about 24 MiB, and the decoders of the connections. The first one is
+// short, so that people soon see something.
 const (
+	minBatchMatches = 100
 	maxBatchMatches = 1 << 16
 	maxBatchBytes   = 8 << 20
 	maxBatchConns   = 1 << 12
@@ -47,10 +50,12 @@ func (b *matchBatch) add(m *grep.Match) {
 }
 
 func (b *matchBatch) full() bool {
-	return len(b.matches) >= maxBatchMatches || b.bytes >= maxBatchBytes || len(b.conns) >= maxBatchConns
+	return len(b.matches) >= max(b.wait, minBatchMatches) || b.bytes >= maxBatchBytes || len(b.conns) >= maxBatchConns
 }
 
+// reset empties the batch. The next one is longer, because each costs another reading.
 func (b *matchBatch) reset() {
+	b.wait = min(max(b.wait, minBatchMatches)*16, maxBatchMatches)
 	b.matches, b.bytes = b.matches[:0], 0
 	clear(b.conns)
 }
@@ -77,6 +82,7 @@ type matchRow struct {
 // matchPrinter prints matches, as lines for people or as JSON lines.
 type matchPrinter struct {
 	t       *tool
+	output  *output
 	limit   int // columns of a line; 0 means any number
 	colours colours
 	found   string        // the colour of what matches
@@ -86,7 +92,7 @@ type matchPrinter struct {
 }
 
 func newMatchPrinter(t *tool, o *output, asJSON bool) *matchPrinter {
-	p := &matchPrinter{t: t, limit: o.limit(), colours: t.colours()}
+	p := &matchPrinter{t: t, output: o, limit: o.limit(), colours: t.colours()}
 	if p.colours != (colours{}) {
 		p.found = "\x1b[1;32m" // bold green
 	}

@@ -27,6 +27,7 @@ type readFlags struct {
 
 	streams bool // rows are printed while records are read
 	running bool // a recorder's stream is read, and no dump
+	before  int  // arguments before the one that names the dump
 }
 
 // readFlags adds the common filters to a command.

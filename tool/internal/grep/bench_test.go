@@ -1,16 +1,19 @@
 package grep
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/internal/program"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/pcapng"
 	"mosn.io/tcpcopy/pkg/record"
@@ -41,17 +44,17 @@ func benchDump(b *testing.B, size int) (path string) {
 	written := 0
 	for i := 0; written+len(file) < 64<<20; i++ {
 		of, dir := flows[i/2%connections], record.Direction(i%2)
-		var head string
-		if dir == record.In {
-			head = fmt.Sprintf("POST /api/v1/items/%d HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: load/1.0\r\nX-Request-Id: %d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", i%1000, i, size-180)
-		} else {
+		head := fmt.Sprintf("POST /api/v1/items/%d HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: load/1.0\r\nX-Request-Id: %d\r\nContent-Type: application/json\r\n", i%1000, i)
+		if dir == record.Out {
 			status := "200 OK"
 			if i%10_001 == 0 {
 				status = "503 Service Unavailable"
 			}
-			head = fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nServer: shop\r\nContent-Length: %d\r\n\r\n", status, size-180)
+			head = fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nServer: shop\r\n", status)
 		}
+		const last = "Content-Length: %05d\r\n\r\n"
 		data := append(make([]byte, 0, size+64), head...)
+		data = fmt.Appendf(data, last, size-len(head)-len(fmt.Sprintf(last, 0)))
 		for len(data) < size {
 			data = append(data, `{"sku":"4711","name":"a small thing","price":12.50,"tags":["one","two","three"]},`...)
 		}
@@ -140,4 +143,37 @@ func grepFile(b *testing.B, path string, p *Pattern, matches *int) {
 	if err := s.Finish(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkGrepBesideTshark compares the processor time of a search for the statuses of
+// answers with that of tshark, which prints them, over the same file.
+func BenchmarkGrepBesideTshark(b *testing.B) {
+	tshark := program.Require(b, "tshark")
+	path := benchDump(b, 1<<10)
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	command := exec.Command(tshark, "-n", "-r", path, "-Y", "http.response", "-T", "fields", "-e", "http.response.code")
+	out, err := command.Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	itsTime := command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	p := mustCompile(b, `HTTP/1\.1 \d{3}`, Options{})
+	b.SetBytes(info.Size())
+	b.ResetTimer()
+	matches := 0
+	before := processorTime(b)
+	for range b.N {
+		matches = 0
+		grepFile(b, path, p, &matches)
+	}
+	used := (processorTime(b) - before) / time.Duration(b.N)
+	if answers := bytes.Count(out, []byte("\n")); matches != answers {
+		b.Fatalf("%d matches, tshark has %d", matches, answers)
+	}
+	b.ReportMetric(float64(info.Size())/1e6/used.Seconds(), "MB/cpu-s")
+	b.ReportMetric(float64(info.Size())/1e6/itsTime.Seconds(), "tshark-MB/cpu-s")
+	b.ReportMetric(itsTime.Seconds()/used.Seconds(), "x-tshark")
 }

@@ -56,7 +56,7 @@ func (s *scanner) literal(t *text, at int) int {
 	return max(at, len(t.b)-length+1)
 }
 
-// undecided returns from where on what begins cannot be decided, when that takes n bytes
+// undecided returns from where on what begins cannot be decided, when n bytes decide it
 // and all before at is decided.
 func (t *text) undecided(at, n int) int {
 	if t.end {
@@ -100,7 +100,7 @@ func (s *scanner) short(t *text, at int) int {
 		if literal == len(t.b) {
 			return t.undecided(at, need)
 		}
-		// A match that has the literal begins after from. Looking at twice what it takes
+		// A match that has the literal begins after from. To search twice what decides one
 		// makes each step at least as long as a match.
 		from, to := t.align(at, literal-p.longest), min(len(t.b), literal+2*need)
 		decided := to - need // the last place at which what begins is decided
@@ -162,11 +162,11 @@ func (s *scanner) lines(t *text, at int) int {
 	p := s.pattern
 	begun := false
 	for at < len(t.b) {
-		if next, ok := s.toPrefix(t, at); !ok {
+		next, ok := s.toPrefix(t, at)
+		if !ok {
 			return next
-		} else {
-			at = next
 		}
+		at = next
 		to := t.wholeLines(at)
 		if to < 0 {
 			next, ok := s.block(t, at, t.lineEnd(at))

@@ -19,7 +19,7 @@ type Match struct {
 	Before, After []byte
 }
 
-// Search looks for a pattern in the streams of a dump. It holds the bytes of a stream that
+// Search looks for a pattern in the streams of a dump. It keeps the bytes of a stream that
 // more bytes may make a match of, and those of the context. Beyond 16 MiB, they go to a
 // temporary file. It belongs to one goroutine.
 type Search struct {
@@ -127,8 +127,8 @@ func (c *connection) AppendState(dst []byte) []byte {
 	return c.streams[record.Out].append(c.streams[record.In].append(dst))
 }
 
-// Held implements dump.StoredState.
-func (c *connection) Held() int { return c.streams[record.In].held() + c.streams[record.Out].held() }
+// Size implements dump.StoredState.
+func (c *connection) Size() int { return c.streams[record.In].size() + c.streams[record.Out].size() }
 
 // parseConnection reads what AppendState has appended.
 func parseConnection(b []byte) (dump.StoredState, error) {

@@ -99,8 +99,8 @@ func (of *stream) keep(b []byte, from int, owned bool) {
 	}
 }
 
-// held returns how many bytes of memory the stream has beside itself.
-func (of *stream) held() int { return cap(of.buf) + cap(of.waiting)*16 }
+// size returns how many bytes of memory the stream has beside itself.
+func (of *stream) size() int { return cap(of.buf) + cap(of.waiting)*16 }
 
 // append appends the bytes of the stream.
 func (of *stream) append(dst []byte) []byte {
