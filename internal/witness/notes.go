@@ -16,7 +16,7 @@ type Range struct {
 // (docs/calls.md).
 type Call struct {
 	Protocol string `json:"protocol"`
-	Conn     string `json:"conn"` // the client's address
+	Conn     string `json:"conn"` // the ID of its link
 	N        int    `json:"n"`    // counts the calls of the connection from 1, as the client began them
 
 	Method  string `json:"method"`
@@ -66,7 +66,7 @@ type piece struct {
 func NewFixture(protocol, name string, link *Link, calls []Call) Fixture {
 	f := Fixture{Protocol: protocol, Name: name, Calls: []Call{}}
 	for _, c := range calls {
-		if c.Conn == link.Client {
+		if c.Conn == link.ID {
 			f.Calls = append(f.Calls, c)
 		}
 	}
