@@ -42,6 +42,10 @@ type Call struct {
 	// Final is the offset of the final answer where interim ones are in front of it, else 0.
 	Final uint64 `json:"final,omitempty"`
 
+	// Undecided says that the client gave up waiting, so that it does not know whether
+	// an answer passed the proxy, and with which status.
+	Undecided bool `json:"undecided,omitempty"`
+
 	Interleaved bool   `json:"interleaved,omitempty"`
 	NoLatency   bool   `json:"no_latency,omitempty"` // although there are a request and an answer
 	Comment     string `json:"comment,omitempty"`

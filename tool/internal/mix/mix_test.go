@@ -241,13 +241,15 @@ func (c *comparison) one(w *witness.Call, g *calls.Call) {
 	if cut, ok := strings.CutSuffix(g.Target, "…"); !ok || len(cut) < 4096 || !strings.HasPrefix(w.Target, cut) { // a long statement may be cut
 		same("target", g.Target, w.Target)
 	}
-	same("status", g.Status, w.Status)
-	same("code", g.Code, w.Code)
-	same("failed", g.Failed, w.Failed)
+	if !w.Undecided {
+		same("status", g.Status, w.Status)
+		same("code", g.Code, w.Code)
+		same("failed", g.Failed, w.Failed)
+		same("an answer", g.Response.Present, !w.NoAnswer)
+	}
 	same("host", g.Host, w.Host)
 	same("service", g.Service, w.Service)
 	same("interleaved", g.Interleaved, w.Interleaved)
-	same("an answer", g.Response.Present, !w.NoAnswer)
 	if words := g.Incomplete.Words(); len(words) > 0 {
 		if got := strings.Join(words, " "); !(got == "no_answer" && w.NoAnswer) && !(got == "no_request" && w.NoRequest) {
 			c.add(w.Protocol, "incomplete", "%s: %s", where, got)
@@ -259,6 +261,9 @@ func (c *comparison) one(w *witness.Call, g *calls.Call) {
 		}
 	}
 	ranges("request's range", g.Request.Range, w.Request)
+	if w.Undecided {
+		return
+	}
 	ranges("response's range", g.Response.Range, w.Response)
 	if w.RequestBody != nil {
 		ranges("request's body", g.Request.Body, w.RequestBody)
