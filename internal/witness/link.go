@@ -62,6 +62,7 @@ func (e *end) bytes(dir record.Direction) []byte {
 // Link is one connection of a Path with its two ends: the client's, and that of the relay
 // behind the proxy. It is safe for concurrent use.
 type Link struct {
+	ID     string // Client, and for a later connection from the same address "/" and which one it is
 	Client string // the client's address, which is the peer of the recorded connection
 	Server string // the address that the server sees as its client's
 

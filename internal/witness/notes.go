@@ -16,7 +16,7 @@ type Range struct {
 // (docs/calls.md).
 type Call struct {
 	Protocol string `json:"protocol"`
-	Conn     string `json:"conn"` // the client's address
+	Conn     string `json:"conn"` // the ID of its link
 	N        int    `json:"n"`    // counts the calls of the connection from 1, as the client began them
 
 	Method  string `json:"method"`
@@ -42,6 +42,10 @@ type Call struct {
 	// Final is the offset of the final answer where interim ones are in front of it, else 0.
 	Final uint64 `json:"final,omitempty"`
 
+	// Undecided says that the client gave up waiting, so that it does not know whether
+	// an answer passed the proxy, and with which status.
+	Undecided bool `json:"undecided,omitempty"`
+
 	Interleaved bool   `json:"interleaved,omitempty"`
 	NoLatency   bool   `json:"no_latency,omitempty"` // although there are a request and an answer
 	Comment     string `json:"comment,omitempty"`
@@ -66,7 +70,7 @@ type piece struct {
 func NewFixture(protocol, name string, link *Link, calls []Call) Fixture {
 	f := Fixture{Protocol: protocol, Name: name, Calls: []Call{}}
 	for _, c := range calls {
-		if c.Conn == link.Client {
+		if c.Conn == link.ID {
 			f.Calls = append(f.Calls, c)
 		}
 	}

@@ -102,6 +102,10 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 		return nil, errors.Join(fmt.Errorf("connect to the server: %w", err), front.Close(), behind.Close())
 	}
 	link := &Link{Client: front.LocalAddr().String(), Server: server.LocalAddr().String()}
+	link.ID = link.Client
+	if n := p.earlier(link.Client); n > 0 {
+		link.ID = fmt.Sprintf("%s/%d", link.Client, n+1)
+	}
 	p.links = append(p.links, link)
 	p.conns = append(p.conns, front, behind, server)
 	p.running.Add(2)
@@ -177,6 +181,17 @@ type listenerCloser struct {
 }
 
 func (l listenerCloser) Close() error { return l.Listener.Close() }
+
+// earlier returns how many connections there were from a client's address. p.mu is held.
+func (p *Path) earlier(client string) int {
+	n := 0
+	for _, l := range p.links {
+		if l.Client == client {
+			n++
+		}
+	}
+	return n
+}
 
 // Links returns the connections so far, in the order in which they were made.
 func (p *Path) Links() []*Link {

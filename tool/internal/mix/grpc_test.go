@@ -148,7 +148,7 @@ func (g *grpcClient) do(method string, want codes.Code, interleaved bool, call f
 	if got != want {
 		return fmt.Errorf("%s: %v, want %v", method, err, want)
 	}
-	target := "/grpc.testing.TestService/" + method
+	target := "grpc.testing.TestService/" + method
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls[id] = witness.Call{Protocol: "grpc", Method: "POST", Target: target, Service: "grpc.testing.TestService", Host: "cart.example",

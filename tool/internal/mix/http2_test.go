@@ -28,6 +28,8 @@ type h2stream struct {
 	fields   map[string]string // of the request's head
 	messages [2]*witness.Range // by direction: all frames of the message
 	bodies   [2]*witness.Range
+	ended    bool // the answer has
+	reset    bool // by the client, or by the server before the answer had ended
 }
 
 // h2streams finds the streams of a connection with x/net/http2, in the order of their requests'
@@ -64,7 +66,10 @@ func (r *run) h2streams(conn *witness.Conn) []*h2stream {
 				}
 				where := &witness.Range{Offset: at, Length: end - at}
 				switch f := f.(type) {
+				case *http2.RSTStreamFrame:
+					s.reset = s.reset || dir == record.In || !s.ended
 				case *http2.MetaHeadersFrame:
+					s.ended = s.ended || dir == record.Out && f.StreamEnded()
 					if dir == record.In && s.messages[dir] == nil {
 						for _, field := range f.Fields {
 							s.fields[field.Name] = field.Value
@@ -101,6 +106,12 @@ func (r *run) h2calls(conn *witness.Conn, calls map[string]witness.Call) {
 		c.Request, c.Response = s.messages[record.In], s.messages[record.Out]
 		c.RequestBody, c.ResponseBody = s.bodies[record.In], s.bodies[record.Out]
 		c.NoAnswer = c.Response == nil
+		if s.reset {
+			c.Undecided = s.ended // which came first is not known here
+			if c.Protocol == "grpc" && !s.ended {
+				c.Status, c.Code = grpcCodes[1], 1 // whatever the client made of it
+			}
+		}
 		if c.NoAnswer && c.Protocol == "http/2" {
 			c.Status, c.Code = "", 0
 		}

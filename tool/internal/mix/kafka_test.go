@@ -2,6 +2,7 @@ package mix
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -95,7 +96,8 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 		if err := request.ReadFrom(body); err != nil {
 			r.Fatalf("%s: %v", kmsg.NameForKey(key), err)
 		}
-		c := witness.Call{Protocol: "kafka", Method: kmsg.NameForKey(key), Target: strings.Join(kafkaTopics(request), ","), Request: &f, Comment: fmt.Sprintf("version %d", version)}
+		method := strings.ReplaceAll(kmsg.NameForKey(key), "ProducerID", "ProducerId") // as Kafka spells it
+		c := witness.Call{Protocol: "kafka", Method: method, Target: strings.Join(kafkaTopics(request), ","), Request: &f, Comment: fmt.Sprintf("version %d", version)}
 		if a, ok := answers[id]; ok {
 			response := request.ResponseKind()
 			body := out[a.Offset+8 : a.Offset+a.Length]
@@ -107,8 +109,10 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 			}
 			c.Response, c.Code = &a, kafkaCode(response)
 			c.Status, c.Failed = fmt.Sprint(c.Code), c.Code != 0
-		} else {
+		} else if produce, ok := request.(*kmsg.ProduceRequest); ok && produce.Acks == 0 {
 			c.NoAnswer = true
+		} else {
+			c.NoAnswer, c.Undecided = true, true // the client closed the connection meanwhile
 		}
 		r.note(conn, c)
 	}
@@ -117,6 +121,11 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 // kafkaTopics returns the names of topics in a request.
 func kafkaTopics(request kmsg.Request) []string {
 	var topics []string
+	addID := func(id [16]byte) { // as Kafka prints it
+		if id != ([16]byte{}) {
+			topics = append(topics, base64.RawURLEncoding.EncodeToString(id[:]))
+		}
+	}
 	add := func(t string) {
 		if t != "" && !slices.Contains(topics, t) {
 			topics = append(topics, t)
@@ -126,10 +135,12 @@ func kafkaTopics(request kmsg.Request) []string {
 	case *kmsg.ProduceRequest:
 		for _, t := range q.Topics {
 			add(t.Topic)
+			addID(t.TopicID)
 		}
 	case *kmsg.FetchRequest:
 		for _, t := range q.Topics {
 			add(t.Topic)
+			addID(t.TopicID)
 		}
 	case *kmsg.MetadataRequest:
 		for _, t := range q.Topics {
@@ -138,6 +149,10 @@ func kafkaTopics(request kmsg.Request) []string {
 			}
 		}
 	case *kmsg.ListOffsetsRequest:
+		for _, t := range q.Topics {
+			add(t.Topic)
+		}
+	case *kmsg.OffsetForLeaderEpochRequest:
 		for _, t := range q.Topics {
 			add(t.Topic)
 		}
@@ -157,6 +172,7 @@ func kafkaTopics(request kmsg.Request) []string {
 	case *kmsg.OffsetCommitRequest:
 		for _, t := range q.Topics {
 			add(t.Topic)
+			addID(t.TopicID)
 		}
 	case *kmsg.OffsetFetchRequest:
 		for _, t := range q.Topics {
@@ -165,8 +181,23 @@ func kafkaTopics(request kmsg.Request) []string {
 		for _, g := range q.Groups {
 			for _, t := range g.Topics {
 				add(t.Topic)
+				addID(t.TopicID)
 			}
 		}
+	// Of requests about a group, it is the group.
+	case *kmsg.FindCoordinatorRequest:
+		add(q.CoordinatorKey)
+		for _, key := range q.CoordinatorKeys {
+			add(key)
+		}
+	case *kmsg.JoinGroupRequest:
+		add(q.Group)
+	case *kmsg.SyncGroupRequest:
+		add(q.Group)
+	case *kmsg.HeartbeatRequest:
+		add(q.Group)
+	case *kmsg.LeaveGroupRequest:
+		add(q.Group)
 	}
 	return topics
 }

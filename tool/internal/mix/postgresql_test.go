@@ -32,7 +32,7 @@ func (r *run) postgres(user string) *postgres {
 	}
 	c.pg, err = pgconn.ConnectConfig(r.ctx, config)
 	status, failed := postgresStatus(err)
-	login := witness.Call{Protocol: "postgresql", Method: "CONNECT", Target: config.Database, Status: status, Failed: failed, Comment: "the login"}
+	login := witness.Call{Protocol: "postgresql", Method: "CONNECT", Target: config.Database, Status: status, Failed: failed, Interleaved: true, Comment: "the login"}
 	login.Request, login.Response = between(witness.Mark{}, c.conn.Mark())
 	r.note(c.conn, login)
 	if err != nil && user == dbUser {
@@ -101,7 +101,7 @@ func (c *postgres) execute(name, statement string, values ...any) {
 
 func (c *postgres) close() {
 	c.r.Helper()
-	c.do("TERMINATE", "", func() error { return c.pg.Close(c.r.ctx) })
+	c.r.check(c.pg.Close(c.r.ctx))
 }
 
 func postgresScenarios() []scenario {
@@ -148,7 +148,7 @@ func postgresExtended(r *run) {
 	c.execute("", "SELECT now()")
 	c.prepare("empty", "")
 	c.execute("empty", "")
-	c.do("CLOSE", insert, func() error { return c.pg.Deallocate(r.ctx, "ins") })
+	r.check(c.pg.Deallocate(r.ctx, "ins")) // no call
 	c.close()
 }
 
@@ -178,14 +178,21 @@ func postgresCopy(r *run) {
 			fmt.Fprintf(&b, "%d\tname %d\n", i, i)
 		}
 		in := "COPY c FROM STDIN"
-		c.do("QUERY", in, func() error { _, err := c.pg.CopyFrom(r.ctx, strings.NewReader(b.String()), in); return err })
+		c.copyIn(in, b.String())
 		out := "COPY c TO STDOUT"
 		c.do("QUERY", out, func() error { _, err := c.pg.CopyTo(r.ctx, io.Discard, out); return err })
 	}
 	in := "COPY c (id) FROM STDIN"
-	c.do("QUERY", in, func() error { _, err := c.pg.CopyFrom(r.ctx, strings.NewReader("no number\n"), in); return err })
+	c.copyIn(in, "no number\n")
 	c.query("TRUNCATE c")
 	c.close()
+}
+
+// copyIn sends rows after the server has asked for them, so that there is no latency.
+func (c *postgres) copyIn(statement, rows string) {
+	c.r.Helper()
+	c.do("QUERY", statement, func() error { _, err := c.pg.CopyFrom(c.r.ctx, strings.NewReader(rows), statement); return err })
+	c.r.change(func(w *witness.Call) { w.Interleaved = true })
 }
 
 // postgresPipeline sends several queries before it reads an answer. The ranges of the single
@@ -231,6 +238,7 @@ func postgresNotices(r *run) {
 	c.query("LISTEN news")
 	c.query("NOTIFY news, 'hello'")
 	c.query("DO $$ BEGIN RAISE NOTICE 'careful'; RAISE WARNING 'more'; END $$")
+	r.change(func(w *witness.Call) { w.Response = nil }) // the notices in front of the answer are none of it
 	c.query("SET application_name TO 'other'")
 	c.close()
 }
@@ -254,7 +262,7 @@ func postgresTLS(r *run) {
 	pg, err := pgconn.ConnectConfig(r.ctx, config)
 	r.check(err)
 	c := &postgres{r: r, conn: conn, pg: pg}
-	login := witness.Call{Protocol: "postgresql", Method: "CONNECT", Target: config.Database, Status: "OK", Comment: "the login"}
+	login := witness.Call{Protocol: "postgresql", Method: "CONNECT", Target: config.Database, Status: "OK", Interleaved: true, Comment: "the login"}
 	login.Request, login.Response = between(witness.Mark{}, conn.Mark())
 	r.note(conn, login)
 	c.query("SELECT 1")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func (r *run) redisCalls(conn *witness.Conn) {
 			break
 		}
 		words := strings.Split(string(in[at:at+n]), "\r\n")
-		c := witness.Call{Protocol: "redis", Method: strings.ToUpper(words[2]), Request: &witness.Range{Offset: uint64(at), Length: uint64(n)}, NoAnswer: true}
+		c := witness.Call{Protocol: "redis", Method: redisMethod(words), Request: &witness.Range{Offset: uint64(at), Length: uint64(n)}, NoAnswer: true}
 		if len(words) > 4 {
 			c.Target = redisKey(words)
 		}
@@ -117,6 +118,15 @@ func (r *run) redisCalls(conn *witness.Conn) {
 	for _, c := range calls {
 		r.note(conn, c)
 	}
+}
+
+// redisMethod returns the name of a command, with that of its subcommand if it has one.
+func redisMethod(words []string) string {
+	name := strings.ToUpper(words[2])
+	if slices.Contains([]string{"CLIENT", "CONFIG", "OBJECT", "XGROUP", "XINFO", "MEMORY", "COMMAND", "SCRIPT"}, name) && len(words) > 4 {
+		name += " " + strings.ToUpper(words[4])
+	}
+	return name
 }
 
 // redisKey returns the first key of a command, whose lines words are.
@@ -260,15 +270,18 @@ func redisBig(r *run) {
 // redisInline sends commands as a person at telnet does.
 func redisInline(r *run) {
 	conn := r.dial()
-	for _, c := range []struct{ line, method, target, answer, status string }{
+	for i, c := range []struct{ line, method, target, answer, status string }{
 		{"PING\r\n", "PING", "", "+PONG\r\n", "OK"},
 		{"set inl 5\r\n", "SET", "inl", "+OK\r\n", "OK"},
-		{"\r\nGET inl\r\n", "GET", "inl", "$1\r\n5\r\n", "OK"},
+		{"GET inl\r\n", "GET", "inl", "$1\r\n5\r\n", "OK"},
 		{"get \"inl\"\r\n", "GET", "inl", "$1\r\n5\r\n", "OK"},
 		{"DEL inl\n", "DEL", "inl", ":1\r\n", "OK"},
 	} {
 		if r.double { // it does not know this
 			c.line = command(strings.Fields(strings.ReplaceAll(c.line, `"`, ""))...)
+		}
+		if i == 2 && !r.double {
+			r.write(conn, "\r\n") // an empty line belongs to no command
 		}
 		r.do(conn, witness.Call{Protocol: "redis", Method: c.method, Target: c.target}, func() (string, bool) {
 			r.exchange(conn, c.line, c.answer)
@@ -324,19 +337,19 @@ func redisPubSub(r *run, protocol int) {
 	}
 	call(conn, command("SUBSCRIBE", "news"), kind+"3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n", "SUBSCRIBE", "news")
 	call(conn, command("PSUBSCRIBE", "w*"), kind+"3\r\n$10\r\npsubscribe\r\n$2\r\nw*\r\n:2\r\n", "PSUBSCRIBE", "w*")
-	message := func(answer string) {
+	message := func(method, channel, answer string) {
 		r.Helper()
 		before := conn.Mark()
 		r.expect(conn, answer)
 		_, response := between(before, conn.Mark())
-		r.note(conn, witness.Call{Protocol: "redis", Status: "OK", NoRequest: true, Response: response, Comment: "a message: a call without a request"})
+		r.note(conn, witness.Call{Protocol: "redis", Method: method, Target: channel, Status: "OK", NoRequest: true, Response: response})
 	}
 	for i := range 5 {
 		text := fmt.Sprintf("story %d", i)
 		call(other, command("PUBLISH", "news", text), ":1\r\n", "PUBLISH", "news")
-		message(kind + "3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n" + fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
+		message("MESSAGE", "news", kind+"3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n"+fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
 		call(other, command("PUBLISH", "weather", text), ":1\r\n", "PUBLISH", "weather")
-		message(kind + "4\r\n$8\r\npmessage\r\n$2\r\nw*\r\n$7\r\nweather\r\n" + fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
+		message("PMESSAGE", "weather", kind+"4\r\n$8\r\npmessage\r\n$2\r\nw*\r\n$7\r\nweather\r\n"+fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
 	}
 	if protocol == 3 && r.double { // it does not know this
 	} else if protocol == 3 { // other commands are allowed beside subscriptions

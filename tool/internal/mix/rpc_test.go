@@ -216,7 +216,7 @@ func (r *run) checkFrames(codec string, conn *witness.Conn) {
 	defer r.mu.Unlock()
 	i := 0
 	for _, c := range r.calls {
-		if c.Conn != conn.Link.Client {
+		if c.Conn != conn.Link.ID {
 			continue
 		}
 		if i >= len(requests) || requests[i].Range != *c.Request || c.Service != requests[i].Headers["service"] {
@@ -246,7 +246,7 @@ func (r *run) mosnCannotDecodeTars(conn *witness.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.calls {
-		if c.Conn == conn.Link.Client && (c.Code != 0 || c.Request.Length > 0xff || c.Response != nil && c.Response.Length > 0xff) {
+		if c.Conn == conn.Link.ID && (c.Code != 0 || c.Request.Length > 0xff || c.Response != nil && c.Response.Length > 0xff) {
 			return true
 		}
 	}

@@ -33,10 +33,17 @@ type run struct {
 func (r *run) note(conn *witness.Conn, c witness.Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c.Conn = conn.Link.Client
+	c.Conn = conn.Link.ID
 	r.count[c.Conn]++
 	c.N = r.count[c.Conn]
 	r.calls = append(r.calls, c)
+}
+
+// change changes the call that was noted last.
+func (r *run) change(f func(*witness.Call)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.calls[len(r.calls)-1])
 }
 
 // dial connects.
