@@ -111,6 +111,9 @@ func newParser(env parse.Env) parse.Parser {
 	return p
 }
 
+// preface stands for the preface where frames are waited for: its length is a frame's, its type none.
+var preface = protocol.HTTP2Frame{Type: 0xff, Length: len(protocol.HTTP2Preface) - protocol.HTTP2FrameHeader}
+
 // frameError is why bytes are not HTTP/2.
 type frameError struct {
 	protocol.HTTP2Frame
@@ -159,6 +162,7 @@ func (p *parser) frame(s *parse.Stream, d *side) (ok bool, err error) {
 				return true, nil
 			}
 			s.Need(len(protocol.HTTP2Preface))
+			d.waiting = partFrame{true, preface, s.Offset(), s.TimeAt(s.Offset())}
 			return false, nil
 		} else if d.preface {
 			return false, errPreface

@@ -26,7 +26,7 @@ func (f *partFrame) end() uint64 {
 // the one behind it is found again.
 func (p *parser) Lost(s *parse.Stream) {
 	d := &p.sides[s.Dir()]
-	d.torn, d.search = true, search{}
+	d.torn, d.preface, d.search = true, false, search{}
 	switch {
 	case d.unsynced:
 	case d.harmed.is && s.Offset() <= d.harmed.end():
