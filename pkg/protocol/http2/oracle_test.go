@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	"mosn.io/tcpcopy/internal/program"
+	"mosn.io/tcpcopy/internal/protocol"
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	h2 "mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
@@ -187,11 +188,7 @@ func makeCalls(t *testing.T, addr string, n *notes, calls int) {
 					err = stream.RecvMsg(&wrapperspb.BytesValue{})
 				}
 			}
-			code := status.Code(err)
-			c.status = map[codes.Code]string{codes.OK: "OK", codes.Canceled: "CANCELLED"}[code]
-			if c.status == "" {
-				c.status = strings.ToUpper(strings.Join(words(code.String()), "_"))
-			}
+			c.status = statusName(status.Code(err))
 			n.add(id, c)
 		}()
 	}
@@ -218,7 +215,7 @@ func talkBoth(ctx context.Context, conn *grpc.ClientConn, random *rand.Rand) err
 	}
 	n := 1 + random.IntN(5)
 	for i := range n {
-		if err := stream.SendMsg(wrapperspb.Int64(int64(random.IntN(20_000)>>(i%2*8)))); err != nil {
+		if err := stream.SendMsg(wrapperspb.Int64(int64(random.IntN(20_000) >> (i % 2 * 8)))); err != nil {
 			return err
 		}
 		if i == n-1 {
@@ -311,17 +308,109 @@ func TestCallsOfGo(t *testing.T) {
 
 // tshark finds the same requests and answers in the same bytes.
 func TestCallsOfTshark(t *testing.T) {
+	t.Parallel()
 	n := &notes{calls: map[string]noted{}}
 	proxy := newBetween(t, grpcServer(t))
 	makeCalls(t, proxy.addr(), n, 60)
 	sessions := append([]parsetest.Session{mix().session, chatty(3, 50), chatty(4, 50)}, proxy.recorded()...)
-	fields := []string{"tcp.srcport", "tcp.stream", "http2.streamid", "http2.headers.method", "http2.headers.path", "http2.headers.status", "grpc.status_code"}
-	args := []string{"-r", writePcap(t, sessions...), "-d", "tcp.port==2046,http2", "-Y", "http2.type==1", "-T", "json", "--no-duplicate-keys"}
-	_ = fields
+	var packets []parsetest.Session
+	for _, s := range sessions {
+		packets = append(packets, framesOf(s))
+	}
+	args := []string{"-r", writePcap(t, packets...), "-d", "tcp.port==2046,http2", "-Y", "http2", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=\x01"}
+	for _, field := range []string{"tcp.stream", "tcp.srcport", "http2.streamid", "http2.header.name", "http2.header.value"} {
+		args = append(args, "-e", field)
+	}
 	out, err := exec.Command(program.Require(t, "tshark"), args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = out
-	_ = slices.Sorted[string]
+	want := make([][]string, len(sessions)) // method, path, status, status of gRPC
+	streams := map[string][]string{}
+	for _, row := range strings.Split(string(out), "\n") {
+		f := strings.Split(row, "\t")
+		if len(f) != 5 || f[3] == "" {
+			continue
+		}
+		names, values := strings.Split(f[3], "\x01"), strings.Split(f[4], "\x01")
+		get := func(name string) string {
+			if i := slices.Index(names, name); i >= 0 {
+				return values[i]
+			}
+			return ""
+		}
+		key := f[0] + " " + f[2]
+		if get(":method") != "" {
+			session, _ := strconv.Atoi(f[0])
+			streams[key] = []string{get(":method"), get(":path"), "", ""}
+			want[session] = append(want[session], key)
+		} else if c := streams[key]; c != nil && f[1] != "2046" {
+			c[1] += get(":path") // in a continuation
+		} else if c != nil {
+			if status := get(":status"); status != "" && status != "103" {
+				c[2] = status
+			}
+			c[3] += get("grpc-status")
+		}
+	}
+	for i, s := range sessions {
+		calls := decode(t, s, true)
+		slices.SortFunc(calls, func(a, b call.Call) int { return int(a.N) - int(b.N) })
+		if len(calls) != len(want[i]) {
+			t.Errorf("session %d: %d calls, tshark has %d", i, len(calls), len(want[i]))
+			continue
+		}
+		for k, c := range calls {
+			w := streams[want[i][k]]
+			status := w[2]
+			if code, err := strconv.Atoi(w[3]); err == nil {
+				status = statusName(codes.Code(code))
+			}
+			path := w[1]
+			if c.Protocol == call.GRPC {
+				path = strings.TrimPrefix(path, "/")
+			}
+			if c.Status == "CANCELLED" && !c.Response.Ended {
+				status = c.Status // by the client; what the server sends after it does not count
+			}
+			if c.Method != w[0] || c.Target != path || c.Status != status && !(c.Protocol == call.GRPC && w[3] == "") {
+				t.Errorf("session %d, call %s: tshark has %q", i, line(&calls[k]), w)
+			}
+		}
+	}
+}
+
+// statusName returns the name of a code in the specification of gRPC.
+func statusName(code codes.Code) string {
+	switch code {
+	case codes.OK:
+		return "OK"
+	case codes.Canceled:
+		return "CANCELLED"
+	}
+	return strings.ToUpper(strings.Join(words(code.String()), "_"))
+}
+
+// framesOf returns a session with one frame a piece.
+func framesOf(s parsetest.Session) (frames parsetest.Session) {
+	var rest [2][]byte
+	for _, p := range s {
+		b := append(rest[p.Dir], p.Data...)
+		for {
+			n := len(protocol.HTTP2Preface)
+			if p.Dir != in || !strings.HasPrefix(string(b), "PRI") {
+				if len(b) < protocol.HTTP2FrameHeader {
+					break
+				}
+				n = protocol.HTTP2FrameHeader + protocol.ReadHTTP2Frame(b).Length
+			}
+			if len(b) < n {
+				break
+			}
+			frames = append(frames, parsetest.Piece{Dir: p.Dir, At: p.At, Data: b[:n:n]})
+			b = b[n:]
+		}
+		rest[p.Dir] = b
+	}
+	return frames
 }
