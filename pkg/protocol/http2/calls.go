@@ -39,6 +39,9 @@ type stream struct {
 // noStatus is no status of gRPC.
 const noStatus = -1
 
+// maxSpares is how many streams are kept to be used again.
+const maxSpares = 16
+
 // streamSize is roughly what a stream costs without its strings.
 const streamSize = 768
 
@@ -63,7 +66,8 @@ type calls struct {
 	byID           map[uint32]*stream
 	oldest, newest *stream
 	found          *stream // the last one that was looked for
-	spare          *stream
+	spare          *stream // those that may be used again, linked by newer
+	spares         int
 
 	held, limit int // bytes, roughly
 
@@ -102,8 +106,10 @@ func (c *calls) open(id uint32, n uint64, lost [2]uint64) *stream {
 	st := c.spare
 	if st == nil {
 		st = &stream{}
+	} else {
+		c.spare = st.newer
+		c.spares--
 	}
-	c.spare = nil
 	*st = stream{id: id, grpcStatus: noStatus, lost: lost, seen: lost, older: c.newest, size: streamSize}
 	st.call.N = n
 	if c.newest != nil {
@@ -124,7 +130,7 @@ func (c *calls) grow(st *stream, n int) {
 	c.held += n
 }
 
-// remove removes a stream. It may be used until the next one is opened.
+// remove removes a stream.
 func (c *calls) remove(st *stream) {
 	if st.older != nil {
 		st.older.newer = st.newer
@@ -141,7 +147,16 @@ func (c *calls) remove(st *stream) {
 	}
 	delete(c.byID, st.id)
 	c.held -= st.size
-	c.spare = st
+}
+
+// reuse makes a stream that was removed one that may be used again.
+func (c *calls) reuse(st *stream) {
+	if c.spares < maxSpares {
+		st.call = call.Call{} // its strings
+		st.newer = c.spare
+		c.spare = st
+		c.spares++
+	}
 }
 
 // forget remembers that a stream is gone although more of it may come.

@@ -3,6 +3,7 @@ package http2
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 
 	"mosn.io/tcpcopy/internal/protocol"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -15,6 +16,11 @@ import (
 // there is enough. One that cannot be a frame ends it.
 //
 // The verdict depends on the bytes that it needed alone, not on how many more there are.
+//
+// The evidence for later frames is none for the first one, if that leads to them by chance: in bodies of small
+// integers, much looks like the header of a data frame, whose length may be any. So a chain
+// begins with another frame, or with a data frame of a stream that is known; the
+// latter are weak.
 type chain struct {
 	dir     record.Direction
 	longest int    // bytes of a frame
@@ -24,14 +30,40 @@ type chain struct {
 	reader  *blockReader
 }
 
-// Evidence is counted in bits, roughly, and carefully: what is zero in a frame's header is often zero elsewhere.
+// Evidence is counted in bits, roughly. The numbers are such that bodies full of small integers, whose bytes are
+// mostly zero, do not add up to frames (see the tests).
 const (
-	enoughAfterGap = 40
+	enoughAfterGap = 32
 	enoughWithin   = 56
+)
 
-	evidenceFixed  = 20 // a header with a length that is fixed for its type
-	evidenceLength = 8  // a header with another length
-	evidenceStream = 16 // of a stream that is known
+// headerEvidence returns how much it speaks for a frame that its header is plausible. What may have any
+// value says nothing, and what bodies are full of says little.
+func headerEvidence(f protocol.HTTP2Frame) (evidence int) {
+	const zero, small, parity = 1, 6, 4 // in half bits
+	evidence = 3 * zero
+	for _, c := range [...]byte{f.Type, f.Flags} {
+		if c > 0 {
+			evidence += small
+		}
+	}
+	switch f.Type {
+	case protocol.HTTP2Data, protocol.HTTP2Headers, protocol.HTTP2PushPromise, protocol.HTTP2Continuation:
+	default:
+		if f.Length > 0 {
+			evidence += small
+		}
+	}
+	return (evidence + parity) / 2
+}
+
+// streamEvidence returns how much it speaks for a frame that its stream is one that is known, or
+// that of the frame before.
+func streamEvidence(stream uint32) int { return 4 + (bits.Len32(stream)-1)/8*5 }
+
+const (
+	nextEvidence = 6       // for headers that their stream may be the next one of the client
+	nextStreams  = 1 << 14 // how many streams that are
 )
 
 const (
@@ -41,18 +73,43 @@ const (
 	mostWithin = 96 << 10
 )
 
+// find returns where in b a chain begins, and how many bytes of b it needed to be certain
+// of it. If that takes more bytes, the verdict is Maybe, and need is how many. If it is No, there is none before at.
+func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
+	for ; at < len(b); at++ {
+		verdict, need = c.judge(b[at:])
+		if verdict == parse.No {
+			continue
+		}
+		need += at
+		if length, weak := 0, false; verdict == parse.Yes {
+			if length, weak = isWeak(b[at:]); weak {
+				return c.within(b, at, length, need)
+			}
+		}
+		return at, need, verdict
+	}
+	return at, 0, parse.No
+}
+
+// within returns where the chain begins, if a weak one begins at at with a frame of a
+// length: what begins another way within this frame is believed.
+func (c *chain) within(b []byte, at, length, need int) (int, int, parse.Verdict) {
+	strong := *c
+	strong.calls = nil
+	for i := at + 1; i < min(at+length, len(b)); i++ {
+		if verdict, n := strong.judge(b[i:]); verdict == parse.Yes {
+			return i, i + n, verdict
+		} else if verdict == parse.Maybe {
+			return at, i + n, verdict
+		}
+	}
+	return at, need, parse.Yes
+}
+
 // judge returns whether b begins with frames, and how many bytes of b it needed, or needs
 // at least.
 func (c *chain) judge(b []byte) (verdict parse.Verdict, need int) {
-	if c.dir == record.In && len(b) > 0 && b[0] == protocol.HTTP2Preface[0] {
-		n := min(len(b), len(protocol.HTTP2Preface))
-		if string(b[:n]) == protocol.HTTP2Preface[:n] {
-			if n == len(protocol.HTTP2Preface) {
-				return parse.Yes, n
-			}
-			return parse.Maybe, len(protocol.HTTP2Preface)
-		}
-	}
 	var open protocol.HTTP2Frame // of a header block that goes on
 	var seen uint32              // the stream of the frame before
 	evidence := 0
@@ -64,27 +121,21 @@ func (c *chain) judge(b []byte) (verdict parse.Verdict, need int) {
 			return parse.Maybe, at + protocol.HTTP2FrameHeader
 		}
 		f := protocol.ReadHTTP2Frame(b[at:])
-		if !c.isPlausible(f) || open.Length > 0 && (f.Type != protocol.HTTP2Continuation || f.Stream != open.Stream) {
+		if !c.isPlausible(f) || at == 0 && !c.mayBegin(f) || open.Length > 0 && (f.Type != protocol.HTTP2Continuation || f.Stream != open.Stream) {
 			return parse.No, 0
 		}
 		at += protocol.HTTP2FrameHeader
 		need = at
-		known := f.Stream != 0 && (f.Stream == seen || c.calls != nil && c.calls.find(f.Stream) != nil)
-		if known {
-			evidence += evidenceStream
-		}
+		evidence += headerEvidence(f) + c.streamEvidence(f, seen)
 		seen = f.Stream
 		open = protocol.HTTP2Frame{}
 		switch f.Type {
 		case protocol.HTTP2Data, protocol.HTTP2GoAway:
-			evidence += evidenceLength
 		case protocol.HTTP2Continuation:
-			evidence += evidenceLength
 			if !f.Has(protocol.HTTP2EndHeaders) {
 				open = f
 			}
 		case protocol.HTTP2Headers, protocol.HTTP2PushPromise:
-			evidence += evidenceLength
 			if !f.Has(protocol.HTTP2EndHeaders) {
 				open = f
 				break
@@ -106,7 +157,6 @@ func (c *chain) judge(b []byte) (verdict parse.Verdict, need int) {
 			evidence += found
 			need = at + f.Length
 		default:
-			evidence += evidenceFixed
 			if f.Length > 0 && f.Type != protocol.HTTP2Ping {
 				if len(b)-at < f.Length {
 					return parse.Maybe, at + f.Length
@@ -137,6 +187,37 @@ func (c *chain) isPlausible(f protocol.HTTP2Frame) bool {
 		f.Stream++ // the server has promised it
 	}
 	return f.IsPlausible()
+}
+
+// streamEvidence returns how much the stream of a frame speaks for it. seen is that of the frame before.
+func (c *chain) streamEvidence(f protocol.HTTP2Frame, seen uint32) int {
+	switch {
+	case f.Stream == 0:
+	case f.Stream == seen, c.calls != nil && c.calls.find(f.Stream) != nil:
+		return streamEvidence(f.Stream)
+	case c.calls != nil && c.dir == record.In && f.Type == protocol.HTTP2Headers && f.Stream > c.calls.last && f.Stream <= c.calls.last+nextStreams:
+		return nextEvidence
+	}
+	return 0
+}
+
+// mayBegin reports whether a chain may begin with a frame.
+func (c *chain) mayBegin(f protocol.HTTP2Frame) bool {
+	switch f.Type {
+	case protocol.HTTP2Data:
+		return c.calls != nil && c.calls.find(f.Stream) != nil
+	case protocol.HTTP2Headers, protocol.HTTP2PushPromise:
+		return f.Has(protocol.HTTP2EndHeaders)
+	case protocol.HTTP2GoAway, protocol.HTTP2Continuation:
+		return false
+	}
+	return true
+}
+
+// isWeak reports whether a chain that begins b is weak, and how long its first frame is.
+func isWeak(b []byte) (length int, weak bool) {
+	f := protocol.ReadHTTP2Frame(b)
+	return protocol.HTTP2FrameHeader + f.Length, f.Type == protocol.HTTP2Data
 }
 
 // fragment returns the part of a header block in the payload of a frame that has the whole
@@ -226,7 +307,7 @@ func (c *chain) blockEvidence(b []byte) (evidence int, ok bool) {
 		}
 		if rep.kind != indexed {
 			value, ok := c.reader.text(b, rep.value)
-			if !ok || bytes.IndexByte(value, 0) >= 0 || bytes.IndexByte(value, '\n') >= 0 {
+			if !ok || !isFieldValue(value) {
 				return 0, false
 			}
 			evidence += len(value) / 2
@@ -234,6 +315,16 @@ func (c *chain) blockEvidence(b []byte) (evidence int, ok bool) {
 		first = false
 	}
 	return min(evidence, mostFieldEvidence), !first
+}
+
+// isFieldValue reports whether value may be that of a field: it has no control characters.
+func isFieldValue(value []byte) bool {
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // isFieldName reports whether name may be that of a field in HTTP/2: letters are in lower

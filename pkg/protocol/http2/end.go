@@ -151,6 +151,7 @@ func (p *parser) finish(st *stream, e *parse.End) {
 		c.Failed = st.status >= 500 || !st.reset && unanswered || p.isResetKnown(st) && st.code != codeNoError && st.code != codeCancel
 	}
 	p.env.Sink.Call(c)
+	p.calls.reuse(st)
 }
 
 // isRefused reports whether the server has said that it does not process the stream.

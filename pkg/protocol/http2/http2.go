@@ -111,6 +111,9 @@ func newParser(env parse.Env) parse.Parser {
 	return p
 }
 
+// preface stands for the preface where frames are waited for: its length is a frame's, its type none.
+var preface = protocol.HTTP2Frame{Type: 0xff, Length: len(protocol.HTTP2Preface) - protocol.HTTP2FrameHeader}
+
 // frameError is why bytes are not HTTP/2.
 type frameError struct {
 	protocol.HTTP2Frame
@@ -151,18 +154,19 @@ func (p *parser) Parse(s *parse.Stream) error {
 func (p *parser) frame(s *parse.Stream, d *side) (ok bool, err error) {
 	b := s.Bytes()
 	d.waiting.is = false
-	if len(b) > 0 && b[0] == protocol.HTTP2Preface[0] && s.Dir() == record.In || d.preface {
-		if n := min(len(b), len(protocol.HTTP2Preface)); string(b[:n]) == protocol.HTTP2Preface[:n] {
-			if n == len(protocol.HTTP2Preface) {
-				s.Advance(n)
-				d.preface = false
-				return true, nil
-			}
-			s.Need(len(protocol.HTTP2Preface))
-			return false, nil
-		} else if d.preface {
+	if d.preface {
+		n := min(len(b), len(protocol.HTTP2Preface))
+		switch {
+		case string(b[:n]) != protocol.HTTP2Preface[:n]:
 			return false, errPreface
+		case n < len(protocol.HTTP2Preface):
+			s.Need(len(protocol.HTTP2Preface))
+			d.waiting = partFrame{true, preface, s.Offset(), s.TimeAt(s.Offset())}
+			return false, nil
 		}
+		s.Advance(n)
+		d.preface = false
+		return true, nil
 	}
 	if len(b) < protocol.HTTP2FrameHeader {
 		s.Need(protocol.HTTP2FrameHeader)

@@ -2,6 +2,7 @@ package http2_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,3 +133,8 @@ func TestMix(t *testing.T) {
 }
 
 func TestProperties(t *testing.T) { parsetest.Check(t, &h2.Protocol, mix().session) }
+
+// byNumber sorts calls by their numbers.
+func byNumber(calls []call.Call) {
+	slices.SortFunc(calls, func(a, b call.Call) int { return int(a.N) - int(b.N) })
+}

@@ -26,7 +26,7 @@ func (f *partFrame) end() uint64 {
 // the one behind it is found again.
 func (p *parser) Lost(s *parse.Stream) {
 	d := &p.sides[s.Dir()]
-	d.torn, d.search = true, search{}
+	d.torn, d.preface, d.search = true, false, search{}
 	switch {
 	case d.unsynced:
 	case d.harmed.is && s.Offset() <= d.harmed.end():
@@ -135,29 +135,16 @@ func (p *parser) find(s *parse.Stream, d *side) (n int, found bool) {
 	if d.maxFrame == 0 && p.sides[1-s.Dir()].torn {
 		c.longest = min(unknownFrame, p.limit)
 	}
-	for n < len(b) {
-		switch verdict, need := c.judge(b[n:]); verdict {
-		case parse.Yes:
-			return n, true
-		case parse.Maybe:
-			d.search = search{s.Offset() + uint64(n), s.Offset() + uint64(n+need)}
-			return n, false
-		}
-		n++
+	n, need, verdict := c.find(b)
+	if verdict == parse.Maybe {
+		d.search = search{s.Offset() + uint64(n), s.Offset() + uint64(need)}
 	}
-	return n, false
+	return n, verdict == parse.Yes
 }
 
 // within looks for frames in bytes from the middle of a connection of which nothing is known.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
 	c := chain{dir: dir, most: mostWithin, enough: enoughWithin, longest: unknownFrame, reader: &blockReader{}}
-	for at = range data {
-		switch verdict, need := c.judge(data[at:]); verdict {
-		case parse.Yes:
-			return at, at + need, true
-		case parse.Maybe:
-			return at, 0, false
-		}
-	}
-	return len(data), 0, false
+	at, needed, verdict := c.find(data)
+	return at, needed, verdict == parse.Yes
 }
