@@ -14,6 +14,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/kafka"
+	"mosn.io/tcpcopy/pkg/protocol/mysql"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/protocol/redis"
@@ -94,6 +95,7 @@ var protocols = []*parse.Protocol{
 	&http1.Protocol,
 	&websocket.Protocol,
 	&postgresql.Protocol,
+	&mysql.Protocol,
 	&redis.Protocol,
 	&kafka.Protocol,
 }

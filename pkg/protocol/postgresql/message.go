@@ -3,6 +3,7 @@ package postgresql
 import (
 	"bytes"
 	"encoding/binary"
+	"sort"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -399,5 +400,14 @@ func find(dir record.Direction, data []byte, weight int) (at, needed int, found 
 
 // within looks for messages in the middle of a connection.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
-	return find(dir, data, weightWithin)
+	at, needed, found = find(dir, data, weightWithin)
+	if !found {
+		return at, 0, false
+	}
+	// It also takes bytes to see that there is none in front of it.
+	needed += sort.Search(len(data)-needed, func(more int) bool {
+		_, _, found := find(dir, data[:needed+more], weightWithin)
+		return found
+	})
+	return at, needed, true
 }

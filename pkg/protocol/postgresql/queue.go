@@ -203,10 +203,11 @@ func (p *parser) lostRequests() {
 
 func (p *parser) lostAnswers() {
 	p.Unsure, p.Fresh = p.Negotiating, false
+	// What comes next may be found so late that the beginning of another answer is missed.
+	p.doubt()
 	if len(p.Queue) == 0 {
 		return
 	}
-	p.doubt()
 	if p.Grouped {
 		// The group goes on, and it is not known where its answers are.
 		p.Broken = true
