@@ -59,6 +59,7 @@ type exchange struct {
 	Parsing  bool // the request is not complete
 	Answered bool // the answer's head has come
 	OutGap   bool // its answer may have been in a gap
+	Unsure   bool // it may be something that looks like a request
 	Unknown  bool // not all of the request was understood
 }
 
@@ -109,7 +110,7 @@ type parser struct {
 	lastID   uint32
 	requests int  // whose number was greater than the last one's, in a row
 	repeats  bool // a request had a number that is not
-	tokens   bool // SaslHandshake of version 0 was answered: messages without a header may follow
+	tokens   bool // there was a SaslHandshake of version 0: messages without a header may follow
 	joined   bool // the connection was recorded from its middle on
 }
 
@@ -316,6 +317,7 @@ func (p *parser) beginRequest(s *parse.Stream, w *side, data []byte, at uint64) 
 	r.Range = call.Range{Offset: at, Length: h.length}
 	*w = side{Open: true, Start: at, End: at + h.length, x: x, Trusted: w.Trusted, Torn: w.Torn, walk: w.walk}
 	if w.Trusted == 0 {
+		x.Unsure = true
 		x.Call.Incomplete |= call.Gap
 	}
 	p.span(record.In, x, call.KindHeader, "client_id", data[n-len(h.client):n], at+uint64(n-len(h.client)))
@@ -402,14 +404,16 @@ func (p *parser) beginAnswer(s *parse.Stream, w *side, data []byte, at uint64) (
 	if len(p.queue) > 0 && p.queue[0].Token {
 		x = p.queue[0]
 	} else {
-		if length < 4 {
+		switch torn := p.sides[record.In].Torn; {
+		case length < 4 && !torn:
 			return 0, errAnswer
-		}
-		if len(data) < 8 {
+		case length < 4: // to a message of SASL that was not recorded
+		case len(data) < 8:
 			return 0, nil
+		default:
+			n = 8
+			x = p.asked(binary.BigEndian.Uint32(data[4:]))
 		}
-		n = 8
-		x = p.asked(binary.BigEndian.Uint32(data[4:]))
 	}
 	*w = side{Open: true, Start: at, End: at + 4 + length, x: x, Trusted: w.Trusted, Torn: w.Torn, walk: w.walk}
 	if x == nil {
@@ -647,6 +651,9 @@ func (p *parser) endRequest(x *exchange) {
 	if x.Unknown {
 		x.Call.Incomplete |= call.UnknownFields
 	}
+	if x.Key == saslHandshake && x.Ver == 0 && !x.Token {
+		p.tokens = true
+	}
 	if x.Key == produce && x.Acks == noBroker && !x.Token && !x.Answered {
 		p.remove(x)
 		p.unanswered(x, 0, false)
@@ -656,8 +663,8 @@ func (p *parser) endRequest(x *exchange) {
 // endAnswer ends an answer, of which perhaps not all is known, and its call.
 func (p *parser) endAnswer(w *side, x *exchange) {
 	p.status(w, x)
-	if x.Key == saslHandshake && x.Ver == 0 && w.Code == 0 && !w.Unknown && x.Call.Request.Present {
-		p.tokens = true
+	if x.Key == saslHandshake && x.Ver == 0 && !x.Token && w.Code != 0 {
+		p.tokens = false
 	}
 	p.emit(x)
 	p.remove(x)

@@ -216,3 +216,13 @@ func TestProperties(t *testing.T) {
 		})
 	}
 }
+
+func TestHostile(t *testing.T) {
+	var seeds []parsetest.Session
+	for _, s := range sessions {
+		if s.name != "long values" {
+			seeds = append(seeds, s.session)
+		}
+	}
+	parsetest.Hostile(t, &redis.Protocol, seeds...)
+}
