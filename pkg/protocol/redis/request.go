@@ -321,7 +321,7 @@ func (p *parser) control(value []byte, kind call.Kind) call.Kind {
 			return call.KindPassword
 		}
 	case "CLIENT REPLY":
-		if r.arg == 2 {
+		if r.arg == 2 && r.args == 3 && !p.multi { // in a transaction it is queued as others are
 			switch {
 			case word("OFF"):
 				r.entry.flags |= off | silent
@@ -355,6 +355,12 @@ func (p *parser) finish() {
 	r.open, r.named = false, false
 	skip := p.skipReply
 	p.skipReply = false
+	switch e.method {
+	case "MULTI":
+		p.multi = true
+	case "EXEC", "DISCARD", "RESET":
+		p.multi = false
+	}
 	switch {
 	case e.flags&on != 0, e.method == "RESET":
 		p.replyOff = false
