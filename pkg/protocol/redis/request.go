@@ -36,6 +36,10 @@ func (p *parser) parseIn(s *parse.Stream) error {
 			if p.replicating {
 				break
 			}
+			if p.queue.size > 2*p.memory {
+				s.Advance(pos)
+				return p.malformed("too many commands that change the connection wait for answers")
+			}
 			n, err := p.begin(s, rest, base+uint64(pos))
 			if err != nil {
 				s.Advance(pos)
