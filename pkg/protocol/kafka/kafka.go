@@ -3,8 +3,8 @@
 // A call is a request with its answer. Its method is the name of the API as Kafka's documentation
 // has it (`Produce`, `InitProducerId`); its target are the names of the topics that
 // the request has, each once, with commas between them, or where it has none, its
-// group. Topics that have numbers in place of names have the names that the connection's answers
-// gave them, else the numbers, as Kafka's tools print them. The status is the error
+// group. Topics that have numbers in place of names have the names that answers
+// gave them (see Names), else the numbers, as Kafka's tools print them. The status is the error
 // code as a number: the first in the answer that is not 0. A Produce that asks for no
 // acknowledgement has no answer. The messages of SASL that have no header, as clients before
 // Kafka 1.0 send them, are calls `SaslToken`.
@@ -44,6 +44,16 @@ const (
 	callSize  = 400      // bytes that a call needs, beside its target
 	noBroker  = int16(0) // of acks: no answer
 )
+
+// Names is what a call.Sink may also be: the names of topics by their numbers, which
+// connections share. Clients learn them on one connection and use them on others. Without it, a
+// connection knows the names that it had itself.
+type Names interface {
+	// LearnTopic says that a topic has a name.
+	LearnTopic(id [16]byte, name string)
+	// TopicName returns the name of a topic; "" if it is not known.
+	TopicName(id [16]byte) string
+}
 
 // exchange is a call that is not complete.
 type exchange struct {
@@ -105,6 +115,7 @@ type parser struct {
 
 	names     map[string]string // topics by their numbers
 	namesSize int
+	shared    Names // nil if there are none
 
 	client   []byte // the client's name, of the last request
 	lastID   uint32
@@ -116,6 +127,7 @@ type parser struct {
 
 func newParser(env parse.Env) *parser {
 	p := &parser{sink: env.Sink, spans: env.Spans, next: env.Next, memory: env.Memory, names: map[string]string{}}
+	p.shared, _ = env.Sink.(Names)
 	for _, dir := range record.Directions() {
 		p.sides[dir].Torn = !env.FromStart[dir]
 		p.joined = p.joined || !env.FromStart[dir]
@@ -593,6 +605,9 @@ func (p *parser) learn(w *side) {
 			p.namesSize += nameSize + len(w.LastTopic)
 		}
 		p.names[string(w.LastID)] = string(w.LastTopic)
+		if p.shared != nil {
+			p.shared.LearnTopic([16]byte(w.LastID), string(w.LastTopic))
+		}
 	}
 	w.LastID, w.LastTopic = w.LastID[:0], w.LastTopic[:0]
 }
@@ -618,15 +633,24 @@ func (p *parser) target(x *exchange) string {
 		}
 		if t.ID == nil {
 			b.Write(t.Name)
-			continue
-		}
-		if name, ok := p.names[string(t.ID)]; ok {
-			b.WriteString(name)
 		} else {
-			b.WriteString(base64.RawURLEncoding.EncodeToString(t.ID))
+			b.WriteString(p.topicName(t.ID))
 		}
 	}
 	return b.String()
+}
+
+// topicName returns the name of a topic with a number, else the number.
+func (p *parser) topicName(id []byte) string {
+	if name, ok := p.names[string(id)]; ok {
+		return name
+	}
+	if p.shared != nil {
+		if name := p.shared.TopicName([16]byte(id)); name != "" {
+			return name
+		}
+	}
+	return base64.RawURLEncoding.EncodeToString(id)
 }
 
 // finish ends a message, whose last byte passed at last.
