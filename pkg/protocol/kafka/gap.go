@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -62,8 +63,12 @@ func (p *parser) loseAnswer(w *side) {
 		x.Call.Incomplete |= call.Gap
 		p.endAnswer(w, x)
 	}
-	for _, x := range p.queue {
+	for _, x := range slices.Clone(p.queue) {
 		x.OutGap = true
+		if x.Token { // its answer has no number
+			p.unanswered(x, call.Gap, false)
+			p.remove(x)
+		}
 	}
 }
 
@@ -84,6 +89,10 @@ func (p *parser) End(e parse.End) {
 	case e.Closed:
 		cut = 0
 	}
+	// What came since a gap in the answers need not be what it looks like.
+	out := &p.sides[record.Out]
+	astray := out.Torn && (out.Trusted == 0 || e.Streams[record.Out].Astray())
+	failed := e.AnswerWasNotSent() && !astray
 	for _, dir := range record.Directions() {
 		w := &p.sides[dir]
 		if !w.Open {
@@ -107,17 +116,17 @@ func (p *parser) End(e parse.End) {
 		p.cut(&x.Call.Response, w)
 		x.Call.Incomplete |= cut
 		p.status(w, x)
-		x.Call.Failed = x.Call.Failed || e.AnswerWasNotSent()
+		x.Call.Failed = x.Call.Failed || failed
 		p.emit(x)
 		p.remove(x)
 	}
 	for _, x := range p.queue {
-		switch {
-		case x.OutGap:
+		if x.OutGap || astray {
 			p.unanswered(x, call.Gap, false)
-		default:
-			p.unanswered(x, cut, e.AnswerWasNotSent())
+			continue
 		}
+		silent := x.Unsure || x.Key == produce && x.Unknown && x.Acks < 0 // perhaps
+		p.unanswered(x, cut, failed && !silent)
 	}
 	p.queue = nil
 }

@@ -3,8 +3,8 @@
 // A call is a request with its answer. Its method is the name of the API as Kafka's documentation
 // has it (`Produce`, `InitProducerId`); its target are the names of the topics that
 // the request has, each once, with commas between them, or where it has none, its
-// group. Topics that have numbers in place of names have the names that the connection's answers
-// gave them, else the numbers, as Kafka's tools print them. The status is the error
+// group. Topics that have numbers in place of names have the names that answers
+// gave them (see Names), else the numbers, as Kafka's tools print them. The status is the error
 // code as a number: the first in the answer that is not 0. A Produce that asks for no
 // acknowledgement has no answer. The messages of SASL that have no header, as clients before
 // Kafka 1.0 send them, are calls `SaslToken`.
@@ -45,6 +45,16 @@ const (
 	noBroker  = int16(0) // of acks: no answer
 )
 
+// Names is what a call.Sink may also be: the names of topics by their numbers, which
+// connections share. Clients learn them on one connection and use them on others. Without it, a
+// connection knows the names that it had itself.
+type Names interface {
+	// LearnTopic says that a topic has a name.
+	LearnTopic(id [16]byte, name string)
+	// TopicName returns the name of a topic; "" if it is not known.
+	TopicName(id [16]byte) string
+}
+
 // exchange is a call that is not complete.
 type exchange struct {
 	Call   call.Call
@@ -59,6 +69,7 @@ type exchange struct {
 	Parsing  bool // the request is not complete
 	Answered bool // the answer's head has come
 	OutGap   bool // its answer may have been in a gap
+	Unsure   bool // it may be something that looks like a request
 	Unknown  bool // not all of the request was understood
 }
 
@@ -104,17 +115,19 @@ type parser struct {
 
 	names     map[string]string // topics by their numbers
 	namesSize int
+	shared    Names // nil if there are none
 
 	client   []byte // the client's name, of the last request
 	lastID   uint32
 	requests int  // whose number was greater than the last one's, in a row
 	repeats  bool // a request had a number that is not
-	tokens   bool // SaslHandshake of version 0 was answered: messages without a header may follow
+	tokens   bool // there was a SaslHandshake of version 0: messages without a header may follow
 	joined   bool // the connection was recorded from its middle on
 }
 
 func newParser(env parse.Env) *parser {
 	p := &parser{sink: env.Sink, spans: env.Spans, next: env.Next, memory: env.Memory, names: map[string]string{}}
+	p.shared, _ = env.Sink.(Names)
 	for _, dir := range record.Directions() {
 		p.sides[dir].Torn = !env.FromStart[dir]
 		p.joined = p.joined || !env.FromStart[dir]
@@ -316,6 +329,7 @@ func (p *parser) beginRequest(s *parse.Stream, w *side, data []byte, at uint64) 
 	r.Range = call.Range{Offset: at, Length: h.length}
 	*w = side{Open: true, Start: at, End: at + h.length, x: x, Trusted: w.Trusted, Torn: w.Torn, walk: w.walk}
 	if w.Trusted == 0 {
+		x.Unsure = true
 		x.Call.Incomplete |= call.Gap
 	}
 	p.span(record.In, x, call.KindHeader, "client_id", data[n-len(h.client):n], at+uint64(n-len(h.client)))
@@ -402,14 +416,16 @@ func (p *parser) beginAnswer(s *parse.Stream, w *side, data []byte, at uint64) (
 	if len(p.queue) > 0 && p.queue[0].Token {
 		x = p.queue[0]
 	} else {
-		if length < 4 {
+		switch torn := p.sides[record.In].Torn; {
+		case length < 4 && !torn:
 			return 0, errAnswer
-		}
-		if len(data) < 8 {
+		case length < 4: // to a message of SASL that was not recorded
+		case len(data) < 8:
 			return 0, nil
+		default:
+			n = 8
+			x = p.asked(binary.BigEndian.Uint32(data[4:]))
 		}
-		n = 8
-		x = p.asked(binary.BigEndian.Uint32(data[4:]))
 	}
 	*w = side{Open: true, Start: at, End: at + 4 + length, x: x, Trusted: w.Trusted, Torn: w.Torn, walk: w.walk}
 	if x == nil {
@@ -589,6 +605,9 @@ func (p *parser) learn(w *side) {
 			p.namesSize += nameSize + len(w.LastTopic)
 		}
 		p.names[string(w.LastID)] = string(w.LastTopic)
+		if p.shared != nil {
+			p.shared.LearnTopic([16]byte(w.LastID), string(w.LastTopic))
+		}
 	}
 	w.LastID, w.LastTopic = w.LastID[:0], w.LastTopic[:0]
 }
@@ -614,15 +633,24 @@ func (p *parser) target(x *exchange) string {
 		}
 		if t.ID == nil {
 			b.Write(t.Name)
-			continue
-		}
-		if name, ok := p.names[string(t.ID)]; ok {
-			b.WriteString(name)
 		} else {
-			b.WriteString(base64.RawURLEncoding.EncodeToString(t.ID))
+			b.WriteString(p.topicName(t.ID))
 		}
 	}
 	return b.String()
+}
+
+// topicName returns the name of a topic with a number, else the number.
+func (p *parser) topicName(id []byte) string {
+	if name, ok := p.names[string(id)]; ok {
+		return name
+	}
+	if p.shared != nil {
+		if name := p.shared.TopicName([16]byte(id)); name != "" {
+			return name
+		}
+	}
+	return base64.RawURLEncoding.EncodeToString(id)
 }
 
 // finish ends a message, whose last byte passed at last.
@@ -647,6 +675,9 @@ func (p *parser) endRequest(x *exchange) {
 	if x.Unknown {
 		x.Call.Incomplete |= call.UnknownFields
 	}
+	if x.Key == saslHandshake && x.Ver == 0 && !x.Token {
+		p.tokens = true
+	}
 	if x.Key == produce && x.Acks == noBroker && !x.Token && !x.Answered {
 		p.remove(x)
 		p.unanswered(x, 0, false)
@@ -656,8 +687,8 @@ func (p *parser) endRequest(x *exchange) {
 // endAnswer ends an answer, of which perhaps not all is known, and its call.
 func (p *parser) endAnswer(w *side, x *exchange) {
 	p.status(w, x)
-	if x.Key == saslHandshake && x.Ver == 0 && w.Code == 0 && !w.Unknown && x.Call.Request.Present {
-		p.tokens = true
+	if x.Key == saslHandshake && x.Ver == 0 && !x.Token && w.Code != 0 {
+		p.tokens = false
 	}
 	p.emit(x)
 	p.remove(x)

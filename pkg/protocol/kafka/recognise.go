@@ -96,13 +96,13 @@ func matchBody(fields []field, version int16, flexible, tags bool, data []byte, 
 	if look > wholeMessage {
 		look = partMessage
 	}
-	if uint64(len(data)) < look {
-		return parse.Maybe
-	}
 	var w walker
 	w.start(fields, version, flexible, tags)
-	if !w.fits(data[head:look], int64(length)-int64(head)) {
+	switch there := min(look, uint64(len(data))); {
+	case look < uint64(head) || !w.fits(data[head:there], int64(length)-int64(head)):
 		return parse.No
+	case there < look:
+		return parse.Maybe
 	}
 	return parse.Yes
 }

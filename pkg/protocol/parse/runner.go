@@ -95,8 +95,11 @@ func (r *Runner) parse(s *Stream) error {
 		if s.offset != before {
 			s.misled = 0
 		}
+		if err == nil {
+			return nil
+		}
 		var upgrade *Upgrade
-		if err == nil || errors.As(err, &upgrade) || !s.torn || s.misled >= maxMisled || len(s.data) == 0 {
+		if errors.As(err, &upgrade) || !s.torn || s.misled >= maxMisled || len(s.data) == 0 {
 			return err
 		}
 		// Behind a gap, what looked like a message need not have been one.

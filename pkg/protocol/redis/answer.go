@@ -289,6 +289,8 @@ func (p *parser) isMessage(name []byte, count int64, front *entry) bool {
 	switch string(name) {
 	case "message", "smessage", "sunsubscribe":
 		is = count == 3
+	case "subscribe", "psubscribe", "ssubscribe": // of a transaction, whose answer has only the first
+		return count == 3 && front == nil
 	case "pmessage":
 		is = count == 4
 	}
@@ -425,7 +427,7 @@ func kindOf(u unit) kinds {
 func (p *parser) elementValue(u unit, value []byte, failed bool) {
 	o := &p.out
 	switch {
-	case o.confirm:
+	case o.confirm, o.push && subscription(o.method) >= 0 && o.element == 2:
 		if o.element == 2 && u.kind == ':' {
 			if n, _, ok := number(append(append([]byte{':'}, value...), '\r', '\n'), ':'); ok {
 				o.total = n
@@ -611,6 +613,9 @@ func (p *parser) give(s *parse.Stream) error {
 	p.extend(o.end)
 	if o.push || o.noRequest {
 		p.sink.Call(c)
+		if o.push && subscription(o.method) >= 0 {
+			p.subscribed.confirmed(o.method, o.total)
+		}
 		return nil
 	}
 	e := p.queue.front()
@@ -651,14 +656,15 @@ func (p *parser) fill() {
 	front := p.queue.front()
 	switch {
 	case o.push:
-		p.call = call.Call{N: o.n, Protocol: call.Redis, Method: o.method, Target: o.target, Incomplete: call.NoRequest}
+		c := p.clear(o.n)
+		c.Method, c.Target, c.Incomplete = o.method, o.target, call.NoRequest
 		if !o.sound || p.doubt.On && (!p.resp3 || subscription(o.method) >= 0) {
 			p.call.Incomplete |= p.doubt.mark()
 		}
 	case o.noRequest:
-		p.call = call.Call{N: o.n, Protocol: call.Redis, Incomplete: call.NoRequest | o.mark}
+		p.clear(o.n).Incomplete = call.NoRequest | o.mark
 	case front.flags&bare != 0:
-		p.call = call.Call{N: o.n, Protocol: call.Redis, Incomplete: call.NoRequest}
+		p.clear(o.n).Incomplete = call.NoRequest
 		if front.flags&unsure != 0 {
 			p.call.Incomplete |= call.Gap
 		}

@@ -21,8 +21,8 @@ type state struct {
 	InEnd, OutEnd uint64
 	Zone          time.Time // has the location of the times
 
-	RESP3, ReplyOff, SkipReply, Monitor, Replicating bool
-	Subscribed                                       subscriptions
+	RESP3, ReplyOff, SkipReply, Multi, Monitor, Replicating bool
+	Subscribed                                              subscriptions
 }
 
 // entryState has texts as bytes, because JSON's texts are UTF-8.
@@ -78,7 +78,7 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 			o.missing, []byte(o.status), []byte(o.method), []byte(o.target), o.failed, o.kind, o.mark, o.total, o.confirmed, o.element, o.frames, o.tail, o.text,
 		},
 		Doubt: p.doubt, LostAt: p.lostAt, Searching: p.searching, InEnd: p.inEnd, OutEnd: p.outEnd,
-		Zone: time.Unix(0, 0).In(p.location), RESP3: p.resp3, ReplyOff: p.replyOff, SkipReply: p.skipReply,
+		Zone: time.Unix(0, 0).In(p.location), RESP3: p.resp3, ReplyOff: p.replyOff, SkipReply: p.skipReply, Multi: p.multi,
 		Monitor: p.monitor, Replicating: p.replicating, Subscribed: p.subscribed,
 	}
 	for i := range p.queue.waiting() {
@@ -111,6 +111,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	}
 	p.doubt, p.lostAt, p.searching, p.inEnd, p.outEnd = s.Doubt, s.LostAt, s.Searching, s.InEnd, s.OutEnd
 	p.location = s.Zone.Location()
+	p.multi = s.Multi
 	p.resp3, p.replyOff, p.skipReply, p.monitor, p.replicating, p.subscribed = s.RESP3, s.ReplyOff, s.SkipReply, s.Monitor, s.Replicating, s.Subscribed
 	return nil
 }

@@ -66,7 +66,7 @@ func (q *queue) push(e *entry) {
 func (q *queue) pop() {
 	e := &q.entries[q.head]
 	q.size -= entrySize + len(e.target)
-	*e = entry{}
+	e.target = ""
 	q.head++
 	switch {
 	case q.head == len(q.entries):
@@ -134,11 +134,15 @@ func isSpecial(method string) bool {
 
 // fillRequest makes p.call the call of a command, without its answer.
 func (p *parser) fillRequest(e *entry) {
-	p.call = call.Call{N: e.n, Protocol: call.Redis, Method: e.method, Target: e.target}
-	m := &p.call.Request
+	c := p.clear(e.n)
+	c.Method, c.Target = e.method, e.target
+	m := &c.Request
 	m.Present = true
 	m.Range = call.Range{Offset: e.offset, Length: e.length}
-	m.First, m.Last = p.timeOf(e.first), p.timeOf(e.last)
+	m.First = p.timeOf(e.first)
+	if m.Last = m.First; e.last != e.first {
+		m.Last = p.timeOf(e.last)
+	}
 	m.Missing = e.missing
 	m.Ended = e.flags&unfinished == 0
 	if e.body > 0 {
@@ -146,9 +150,18 @@ func (p *parser) fillRequest(e *entry) {
 		m.Body = call.Range{Offset: e.offset + uint64(e.body), Length: max(e.length, uint64(e.body)) - uint64(e.body)}
 	}
 	if e.missing > 0 || e.flags&unsure != 0 {
-		p.call.Incomplete |= call.Gap
+		c.Incomplete |= call.Gap
 	}
 	if e.flags&keyless != 0 {
-		p.call.Incomplete |= call.UnknownFields
+		c.Incomplete |= call.UnknownFields
 	}
+}
+
+// clear returns p.call without what the last call had in it.
+func (p *parser) clear(n uint64) *call.Call {
+	c := &p.call
+	c.N, c.Protocol = n, call.Redis
+	c.Method, c.Target, c.Status, c.Failed, c.Incomplete = "", "", "", false, 0
+	c.Request, c.Response = call.Message{}, call.Message{}
+	return c
 }

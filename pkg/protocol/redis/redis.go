@@ -60,10 +60,13 @@ type parser struct {
 	searching     [2]bool        // a message is looked for
 	inEnd, outEnd uint64         // offsets after what was consumed
 	location      *time.Location // of the times
+	lastTime      time.Time      // the time of lastNS
+	lastNS        int64
 
 	// What commands have changed.
 	resp3       bool
 	replyOff    bool // CLIENT REPLY OFF
+	multi       bool // MULTI: commands are queued
 	skipReply   bool // CLIENT REPLY SKIP: the next command has no answer
 	monitor     bool // MONITOR
 	subscribed  subscriptions
@@ -172,7 +175,10 @@ func (p *parser) timeOf(ns int64) time.Time {
 	if ns == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, ns).In(p.location)
+	if ns != p.lastNS {
+		p.lastNS, p.lastTime = ns, time.Unix(0, ns).In(p.location)
+	}
+	return p.lastTime
 }
 
 // nanoseconds returns a time as an entry has it.
@@ -180,6 +186,8 @@ func (p *parser) nanoseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	p.location = t.Location()
-	return t.UnixNano()
+	if t != p.lastTime {
+		p.location, p.lastNS, p.lastTime = t.Location(), t.UnixNano(), t
+	}
+	return p.lastNS
 }

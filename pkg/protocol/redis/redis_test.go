@@ -153,6 +153,24 @@ SET "b" no_answer
 CLIENT REPLY "" OK
 GET "b" OK
 `},
+	{"odd transactions", parsetest.Talk(
+		">"+cmd("MULTI")+cmd("SUBSCRIBE", "a", "b")+cmd("CLIENT", "REPLY", "OFF")+cmd("DISCARD"), "<+OK\r\n+QUEUED\r\n+QUEUED\r\n+OK\r\n",
+		">"+cmd("MULTI")+cmd("SUBSCRIBE", "a", "b"), "<+OK\r\n+QUEUED\r\n",
+		">"+cmd("EXEC"), "<*1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n",
+		">"+cmd("CLIENT", "REPLY", "OFF", "x"), "<-ERR wrong number of arguments for 'client|reply' command\r\n",
+		">"+cmd("PING"), "<*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+	), `MULTI "" OK
+SUBSCRIBE "a" OK
+CLIENT REPLY "" OK
+DISCARD "" OK
+MULTI "" OK
+SUBSCRIBE "a" OK
+EXEC "" OK
+SUBSCRIBE "b" OK no_request
+CLIENT REPLY "" ERR failed
+MESSAGE "a" OK no_request
+PING "" OK
+`},
 	{"monitor", parsetest.Talk(
 		">"+cmd("MONITOR"), "<+OK\r\n", "<+1339518083.107412 [0 127.0.0.1:60866] \"keys\" \"*\"\r\n",
 		">"+cmd("PING"), "<+PONG\r\n+1339518087.877697 [0 127.0.0.1:60866] \"dbsize\"\r\n",
@@ -193,6 +211,84 @@ func init() {
 	sessions[len(sessions)-1].want = " \"\" ERR failed no_request\n"
 }
 
+// Where each command has its key.
+func TestTargets(t *testing.T) {
+	for _, test := range []struct{ command, method, target string }{
+		{"mset a 1 b 2", "MSET", "a"},
+		{"EVAL script 2 k1 k2 arg", "EVAL", "k1"},
+		{"EVALSHA 3f4 0 arg", "EVALSHA", ""},
+		{"fcall f 1 k", "FCALL", "k"},
+		{"XREAD COUNT 2 BLOCK 0 STREAMS s1 s2 0 0", "XREAD", "s1"},
+		{"xreadgroup GROUP streams me count 1 noack streams s1 >", "XREADGROUP", "s1"},
+		{"OBJECT ENCODING k", "OBJECT ENCODING", "k"},
+		{"object help", "OBJECT HELP", ""},
+		{"BITOP AND d a b", "BITOP", "d"},
+		{"ZUNION 2 a b", "ZUNION", "a"},
+		{"ZUNIONSTORE d 2 a b", "ZUNIONSTORE", "d"},
+		{"BLMPOP 0 2 l1 l2 LEFT", "BLMPOP", "l1"},
+		{"LMPOP 1 l LEFT", "LMPOP", "l"},
+		{"MIGRATE h 6379 k 0 100 COPY AUTH secret", "MIGRATE", "k"},
+		{"XINFO STREAM s", "XINFO STREAM", "s"},
+		{"XGROUP CREATE s g $", "XGROUP CREATE", "s"},
+		{"MEMORY USAGE k", "MEMORY USAGE", "k"},
+		{"MEMORY DOCTOR", "MEMORY DOCTOR", ""},
+		{"CLIENT LIST", "CLIENT LIST", ""},
+		{"CONFIG GET maxmemory", "CONFIG GET", ""},
+		{"COMMAND", "COMMAND", ""},
+		{"SORT l BY w_* GET # STORE d", "SORT", "l"},
+		{"SCAN 0 MATCH a*", "SCAN", ""},
+		{"PUBLISH news hello", "PUBLISH", "news"},
+		{"JSON.GET doc $.a", "JSON.GET", "doc"},
+		{"SELECT 3", "SELECT", ""},
+		{"AUTH user pass", "AUTH", ""},
+		{"FOO", "FOO", ""},
+	} {
+		got, err := parsetest.Decode(&redis.Protocol, parsetest.Talk(">"+cmd(strings.Fields(test.command)...)), true)
+		if err != nil || len(got.Calls) != 1 || got.Calls[0].Method != test.method || got.Calls[0].Target != test.target {
+			t.Errorf("%s: %v, calls\n%s", test.command, err, lines(got.Calls))
+		}
+	}
+	got, err := parsetest.Decode(&redis.Protocol, parsetest.Talk(">"+cmd("MIGRATE", "h", "6379", "", "0", "100", "KEYS", "k1", "k2")), true)
+	if err != nil || got.Calls[0].Target != "k1" {
+		t.Errorf("%v, %s", err, lines(got.Calls))
+	}
+}
+
+// The values of a command, and which of them are credentials.
+func TestSpans(t *testing.T) {
+	text := func(s parsetest.Session) string {
+		got, err := parsetest.Decode(&redis.Protocol, s, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, s := range got.Spans {
+			fmt.Fprintf(&b, "%d %s %s@%d ", s.Call, s.Kind, s.Value, s.Offset)
+		}
+		return b.String()
+	}
+	for _, test := range []struct {
+		session parsetest.Session
+		want    string
+	}{
+		{parsetest.Talk(">" + cmd("AUTH", "pw")), "1 method AUTH@8 1 password pw@18 "},
+		{parsetest.Talk(">" + cmd("auth", "me", "pw")), "1 method auth@8 1 argument me@18 1 password pw@26 "},
+		{
+			parsetest.Talk(">" + cmd("HELLO", "3", "AUTH", "me", "pw", "SETNAME", "AUTH")),
+			"1 method HELLO@8 1 argument 3@19 1 argument AUTH@26 1 argument me@36 1 password pw@44 1 argument SETNAME@52 1 argument AUTH@65 ",
+		},
+		{parsetest.Talk(">" + cmd("CONFIG", "SET", "requirepass", "pw")), "1 method CONFIG@8 1 method SET@20 1 argument requirepass@30 1 password pw@47 "},
+		{parsetest.Talk(">" + cmd("ACL", "SETUSER", "u", "on", ">pw", "~k")), "1 method ACL@8 1 method SETUSER@17 1 argument u@30 1 argument on@37 1 password >pw@45 1 argument ~k@54 "},
+		{parsetest.Talk(">SET k \"a b\"\r\n"), "1 method SET@0 1 target k@4 1 argument a b@7 "},
+		{parsetest.Talk(">"+cmd("GET", "k"), "<$2\r\nvv\r\n"), "1 method GET@8 1 target k@17 1 body vv@4 "},
+		{parsetest.Talk(">"+cmd("GET", "k"), "<-ERR no\r\n"), "1 method GET@8 1 target k@17 1 status ERR no@1 "},
+	} {
+		if got := text(test.session); got != test.want {
+			t.Errorf("spans\n%s\nwant\n%s", got, test.want)
+		}
+	}
+}
+
 func TestSessions(t *testing.T) {
 	for _, s := range sessions {
 		t.Run(s.name, func(t *testing.T) {
@@ -215,4 +311,14 @@ func TestProperties(t *testing.T) {
 			parsetest.Check(t, &redis.Protocol, s.session)
 		})
 	}
+}
+
+func TestHostile(t *testing.T) {
+	var seeds []parsetest.Session
+	for _, s := range sessions {
+		if s.name != "long values" {
+			seeds = append(seeds, s.session)
+		}
+	}
+	parsetest.Hostile(t, &redis.Protocol, seeds...)
 }

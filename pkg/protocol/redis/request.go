@@ -36,6 +36,10 @@ func (p *parser) parseIn(s *parse.Stream) error {
 			if p.replicating {
 				break
 			}
+			if p.queue.size > 2*p.memory {
+				s.Advance(pos)
+				return p.malformed("too many commands that change the connection wait for answers")
+			}
 			n, err := p.begin(s, rest, base+uint64(pos))
 			if err != nil {
 				s.Advance(pos)
@@ -321,7 +325,7 @@ func (p *parser) control(value []byte, kind call.Kind) call.Kind {
 			return call.KindPassword
 		}
 	case "CLIENT REPLY":
-		if r.arg == 2 {
+		if r.arg == 2 && r.args == 3 && !p.multi { // in a transaction it is queued as others are
 			switch {
 			case word("OFF"):
 				r.entry.flags |= off | silent
@@ -355,6 +359,12 @@ func (p *parser) finish() {
 	r.open, r.named = false, false
 	skip := p.skipReply
 	p.skipReply = false
+	switch e.method {
+	case "MULTI":
+		p.multi = true
+	case "EXEC", "DISCARD", "RESET":
+		p.multi = false
+	}
 	switch {
 	case e.flags&on != 0, e.method == "RESET":
 		p.replyOff = false
