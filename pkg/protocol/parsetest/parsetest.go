@@ -181,15 +181,27 @@ func Check(t *testing.T, p *parse.Protocol, s Session) {
 	t.Run("spans", func(t *testing.T) { Spans(t, p, s) })
 }
 
-const rounds = 60
+// most is how often each property is checked, of sessions that are not long.
+const most = 60
+
+// rounds returns how often a property is checked, so that long sessions do not take more
+// time than short ones.
+func (s Session) rounds(times int) int {
+	const bytes = 200_000 // that a property's rounds have together
+	size := 1
+	for _, p := range s {
+		size += len(p.Data)
+	}
+	return min(max(bytes/size, 3), most) * times
+}
 
 // Cuts checks that the calls do not depend on how the bytes are cut.
 func Cuts(t *testing.T, p *parse.Protocol, s Session) {
 	t.Helper()
 	want := whole(t, p, s)
-	for round := range rounds {
+	for round := range s.rounds(1) {
 		random := rand.New(rand.NewPCG(uint64(round), 1))
-		most := []int{1, 3, 20, 1000}[round%4]
+		most := []int{1000, 20, 3, 1}[round%4]
 		got, err := run(p, cut(s.feeds(), random, most), [2]uint64{}, true, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -216,7 +228,7 @@ func whole(t *testing.T, p *parse.Protocol, s Session) *Recorder {
 func Checkpoints(t *testing.T, p *parse.Protocol, s Session) {
 	t.Helper()
 	want := whole(t, p, s)
-	for round := range rounds {
+	for round := range s.rounds(1) {
 		random := rand.New(rand.NewPCG(uint64(round), 2))
 		feeds := cut(s.feeds(), random, 40)
 		at := map[int]bool{}
@@ -263,7 +275,7 @@ func Gaps(t *testing.T, p *parse.Protocol, s Session) {
 	t.Helper()
 	want := whole(t, p, s)
 	unmarked := 0
-	for round := range 4 * rounds {
+	for round := range s.rounds(4) {
 		random := rand.New(rand.NewPCG(uint64(round), 4))
 		feeds := cut(s.feeds(), random, []int{10, 100, 1000}[round%3])
 		holes := 1 + random.IntN(3)
@@ -292,7 +304,7 @@ func Gaps(t *testing.T, p *parse.Protocol, s Session) {
 func Middle(t *testing.T, p *parse.Protocol, s Session) {
 	t.Helper()
 	want := whole(t, p, s)
-	for round := range 2 * rounds {
+	for round := range s.rounds(2) {
 		random := rand.New(rand.NewPCG(uint64(round), 5))
 		feeds := cut(s.feeds(), random, 50)
 		from, base := random.IntN(len(feeds)), [2]uint64{}
@@ -369,7 +381,7 @@ func compare(t *testing.T, round int, got, want []call.Call) (unmarked int) {
 // that are changed at random.
 func Hostile(t *testing.T, p *parse.Protocol, seeds ...Session) {
 	t.Helper()
-	for round := range 40 * rounds {
+	for round := range seeds[0].rounds(20) {
 		random := rand.New(rand.NewPCG(uint64(round), 6))
 		feeds := cut(seeds[random.IntN(len(seeds))].feeds(), random, 200)
 		for range 1 + random.IntN(5) {

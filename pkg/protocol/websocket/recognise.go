@@ -36,7 +36,7 @@ func chain(dir record.Direction, data []byte, n int) (needed int, ok, more bool)
 	at := 0
 	for range n {
 		h, ok, err := parseHeader(dir, data[at:])
-		if err != nil {
+		if err != nil || ok && !h.plausible() {
 			return 0, false, false
 		}
 		if !ok {
@@ -52,6 +52,10 @@ func chain(dir record.Direction, data []byte, n int) (needed int, ok, more bool)
 	}
 	return needed, true, false
 }
+
+// plausible reports whether a frame is one that programs send. Zeros, of which other
+// protocols have many, are a frame that continues a message with nothing, and are not.
+func (h *header) plausible() bool { return h.op != opContinuation || h.length > 0 }
 
 // maxSearch is how many bytes may wait for a chain to end.
 const maxSearch = 64 << 10
