@@ -55,6 +55,7 @@ func Resume(sink Sink, checkpoint []byte) (Decoder, error) {
 	case state.Detect != nil:
 		d.name, d.detect = state.Name, newDetection(state.Detect.Start)
 		d.detect.restore(state.Detect.Pieces)
+		d.detect.Late, d.detect.Middle = state.Detect.Late, state.Detect.Middle
 	case state.Turns != nil:
 		d.become(call.TCP)
 		state.Turns.env = d.turns.env

@@ -62,7 +62,7 @@ func (d *decoder) Open(base record.PerDirection) {
 		if at := base.Of(dir); at > 0 && !d.came[dir] {
 			d.came[dir], d.next[dir] = true, at
 			if d.detect != nil {
-				d.detect.Middle[dir] = true
+				d.detect.Late[dir], d.detect.Middle[dir] = true, true
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func (d *decoder) become(name string, from ...*detection) {
 	if len(from) > 0 {
 		start = from[0].Start
 		for dir := range start {
-			env.FromStart[dir] = !from[0].Middle[dir]
+			env.FromStart[dir] = !from[0].Late[dir]
 		}
 	}
 	p := byName(name)

@@ -15,7 +15,8 @@ import (
 // searched for a message; the protocol is the one that needed the fewest bytes.
 type detection struct {
 	Start  [2]uint64 // offset where each direction begins
-	Middle [2]bool   // it begins within something
+	Middle [2]bool   // its first bytes are not there
+	Late   [2]bool   // bytes of it passed before the recording
 	Pieces []piece
 	Size   int // bytes of the pieces' data
 
@@ -57,7 +58,8 @@ func (d *detection) data(dir record.Direction, offset uint64, at time.Time, b []
 	if !l.seen {
 		l.seen, l.from = true, offset
 		l.start = offset == d.Start[dir]
-		d.Middle[dir] = d.Middle[dir] || !l.start
+		d.Late[dir] = d.Late[dir] || !l.start
+		d.Middle[dir] = d.Late[dir]
 	}
 	if l.start {
 		l.data = append(l.data, b[:min(len(b), maxFirst-len(l.data))]...)
@@ -73,6 +75,9 @@ func (d *detection) data(dir record.Direction, offset uint64, at time.Time, b []
 // gap adds bytes of a direction that were not recorded.
 func (d *detection) gap(dir record.Direction, offset, length uint64) {
 	l := &d.looks[dir]
+	if !l.seen && offset > d.Start[dir] {
+		d.Late[dir] = true
+	}
 	*l = look{seen: true, from: offset + length}
 	d.Middle[dir] = true
 	d.Pieces = append(d.Pieces, piece{Dir: dir, Offset: offset, Length: length, Gap: true})

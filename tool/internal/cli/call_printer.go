@@ -44,7 +44,11 @@ func (p *callPrinter) print(s *shownCall) error {
 // heading says whose call it is, and what became of it.
 func (p *callPrinter) heading(s *shownCall) {
 	p.buf = fmt.Appendf(p.buf, "=== %s  %s  %s -> %s\n", printable(s.ID()), s.Protocol, printable(s.Peer), printable(s.Listener))
-	p.buf = fmt.Appendf(p.buf, "    %s  window %s", p.output.time(s.Time(), dayAndTime), printable(p.output.window(s.Window)))
+	at := "-"
+	if !s.Time().IsZero() {
+		at = p.output.time(s.Time(), dayAndTime)
+	}
+	p.buf = fmt.Appendf(p.buf, "    %s  window %s", at, printable(p.output.window(s.Window)))
 	if d, ok := s.Latency(); ok {
 		p.buf = fmt.Appendf(p.buf, "  latency %s", fineLength(d))
 	}
