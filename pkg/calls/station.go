@@ -30,13 +30,14 @@ type Station struct {
 	err      error // the first one of each
 	coverage Coverage
 	windows  map[string]struct{}
+	topics   map[[16]byte]string // of Kafka, by their ids
 }
 
 // New returns a station that calls each with every call, in the order in which they have
 // ended. The call is the station's and valid until each returns; its strings are each's
 // to keep. An error of each is what Add or Finish returns.
 func New(o Options, each func(*Call) error) *Station {
-	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}}
+	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}, topics: map[[16]byte]string{}}
 	for r := range record.Reason(record.NumReasons) {
 		s.reasons[r.String()] = r
 	}
@@ -128,6 +129,19 @@ func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 
 // Skipped implements call.SkipSink.
 func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
+
+// maxTopics is how many topics of Kafka are remembered for all connections.
+const maxTopics = 10_000
+
+// LearnTopic implements kafka.Names.
+func (o *connection) LearnTopic(id [16]byte, name string) {
+	if topics := o.station.topics; len(topics) < maxTopics {
+		topics[id] = name
+	}
+}
+
+// TopicName implements kafka.Names.
+func (o *connection) TopicName(id [16]byte) string { return o.station.topics[id] }
 
 // Fallback implements protocol.FallbackSink.
 func (o *connection) Fallback(string, record.Direction, uint64, error) { o.left = true }
