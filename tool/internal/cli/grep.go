@@ -93,7 +93,7 @@ The exit code is 0 also when nothing is found; standard error says then what was
 		if g.count {
 			return t.countMatches(cmd.Context(), q, pattern, o, asJSON)
 		}
-		return t.grep(cmd.Context(), q, pattern, &g, o, newMatchPrinter(t, o, asJSON))
+		return t.grep(cmd.Context(), q, pattern, &g, newMatchPrinter(t, o, asJSON))
 	}
 	return cmd
 }
@@ -124,7 +124,7 @@ var errEnough = errors.New("enough matches are found")
 
 // grep prints the matches. It collects some, finds their calls in a second reading, and
 // prints them: so a search decodes nothing where there is no match.
-func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *grepFlags, o *output, printer *matchPrinter) error {
+func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *grepFlags, printer *matchPrinter) error {
 	batch := matchBatch{}
 	found := 0
 	s := grep.New(p, g.context, func(m *grep.Match) error {
@@ -146,7 +146,6 @@ func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *gre
 	}
 	err = errors.Join(err, t.printMatches(ctx, q, g, &batch, printer))
 	if err == nil && found == 0 {
-		t.explainNoMatch(s, q, o)
 		t.explainNoMatch(q, printer.output, s)
 	}
 	return err
@@ -165,16 +164,6 @@ func (t *tool) search(ctx context.Context, q *query.Query, s *grep.Search) error
 	return err
 }
 
-// explainNoMatch says what was searched, so that "it did not pass" is not mistaken for "it
-// was not recorded".
-func (t *tool) explainNoMatch(s *grep.Search, q *query.Query, o *output) {
-	searched, lost := s.Bytes()
-	if searched == 0 {
-		t.explainNothing(q, o)
-	}
-	fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched\n", size(searched))
-	if lost > 0 {
-		fmt.Fprintf(t.stderr, "tcpcopyctl: %s of these streams were not recorded: what you look for may have been there\n", size(lost))
 // explainNoMatch says what was searched, and why the rest was not.
 func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
 	if searched, lost := s.Bytes(); searched > 0 {
@@ -236,7 +225,6 @@ func (t *tool) countMatches(ctx context.Context, q *query.Query, p *grep.Pattern
 		return err
 	}
 	if !found {
-		t.explainNoMatch(s, q, o)
 		t.explainNoMatch(q, o, s)
 		return nil
 	}
