@@ -153,9 +153,13 @@ func (r *callRows) end() error {
 
 // newCallTable returns a table for the rows of callCells.
 func (o *output) newCallTable() *table {
+	clock := time.TimeOnly
+	if o.fits(100) {
+		clock = "15:04:05.000"
+	}
 	return o.newTable(
-		column{heading: "TIME", clock: "15:04:05.000", right: true},
-		column{heading: "CALL", least: 8, middle: true},
+		column{heading: "TIME", clock: clock, right: true},
+		column{heading: "CALL", least: 30, middle: true}, // those of recorders' identities are whole
 		column{heading: "PROTOCOL", from: 100},
 		column{heading: "PEER", least: 15, middle: true, from: 140},
 		column{heading: "PORT", from: 120},

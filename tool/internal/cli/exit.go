@@ -43,6 +43,13 @@ func (t *tool) exit(err error) int {
 	}
 }
 
+// isUnread reports whether err says that something could not be read: it is neither wrong
+// usage nor an interrupt.
+func isUnread(err error) bool {
+	var usage *usageError
+	return !errors.As(err, &usage) && !errors.Is(err, context.Canceled)
+}
+
 // complain writes err as one line; the error of a query shows below it where it is.
 func (t *tool) complain(err error) {
 	text := err.Error()

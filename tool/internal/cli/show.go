@@ -75,7 +75,10 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		}
 		if g.conn != "" {
 			q.Conns = []string{g.conn}
-			if err := t.resolveConns(cmd, q, what); err != nil {
+			err := t.resolveConns(cmd, q, what)
+			if maybeDir := stream == "" && !query.IsIdentity(g.conn); err != nil && maybeDir && isUnread(err) {
+				return fmt.Errorf("%q is no directory that is there, and to find a connection that begins so: %w", g.conn, err)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -116,6 +119,9 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		case err != nil || found || follow:
 			return err
 		case len(q.Unknown) > 0 && g.conn != "" && q.Options.Filter == (dump.Filter{}):
+			if stream == "" && !query.IsIdentity(g.conn) {
+				return fmt.Errorf("%q is neither a directory nor the beginning of a connection's identity%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
+			}
 			return fmt.Errorf("there are no records of connection %q%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
 		}
 		t.explainNothing(q, o)

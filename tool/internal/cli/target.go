@@ -59,10 +59,11 @@ var (
 	connBeginning = regexp.MustCompile(`^[a-z0-9]{1,6}(-[0-9]*)?(#.*)?$`)
 )
 
-// isConnForm reports whether an argument has the form <conn> or <conn>#<n>.
+// isConnForm reports whether an argument has the form <conn> or <conn>#<n>. What begins with
+// "all-" or "unknown-" may also be the name of a file that is there.
 func isConnForm(arg string) bool {
-	conn, _, isCall := strings.Cut(arg, "#")
-	return query.IsIdentity(conn) && (isCall || !exists(arg) || !strings.Contains(arg, "/"))
+	conn, _, _ := strings.Cut(arg, "#")
+	return query.IsIdentity(conn) && (connBeginning.MatchString(conn) || !exists(arg))
 }
 
 // isConnBeginning reports whether an argument may be the beginning of an identity.
