@@ -133,6 +133,7 @@ func mysqlScenarios() []scenario {
 		{"mysql", "refused", func(r *run) { r.mysql(func(c *mysql.Config) { c.User = "nobody" }).db.Close() }},
 		{"mysql", "compressed", func(r *run) {
 			c := r.mysql(func(c *mysql.Config) { c.Apply(mysql.EnableCompression(true)) })
+			r.change(func(w *witness.Call) { w.Comment = "tshark cannot decompress what follows" })
 			c.query("SELECT 1")
 			c.query("SELECT REPEAT('text', 1000)")
 			c.exec("DO '" + strings.Repeat("long ", 1000) + "'")
