@@ -157,8 +157,6 @@ func (g *grpcClient) do(method string, want codes.Code, interleaved bool, call f
 }
 
 func (g *grpcClient) close() {
-	// The server's answer to a call that the client gave up may still be on its way.
-	time.Sleep(20 * time.Millisecond)
 	g.r.check(g.conn.Close())
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -106,11 +106,10 @@ func (r *run) h2calls(conn *witness.Conn, calls map[string]witness.Call) {
 		c.Request, c.Response = s.messages[record.In], s.messages[record.Out]
 		c.RequestBody, c.ResponseBody = s.bodies[record.In], s.bodies[record.Out]
 		c.NoAnswer = c.Response == nil
-		if s.reset {
-			c.Undecided = s.ended // which came first is not known here
-			if c.Protocol == "grpc" && !s.ended {
-				c.Status, c.Code = grpcCodes[1], 1 // whatever the client made of it
-			}
+		// The server may have given up at the same time.
+		c.Undecided = s.reset && (s.ended || c.Status == "DEADLINE_EXCEEDED")
+		if s.reset && c.Protocol == "grpc" && !s.ended {
+			c.Status, c.Code = grpcCodes[1], 1 // whatever the client made of it
 		}
 		if c.NoAnswer && c.Protocol == "http/2" {
 			c.Status, c.Code = "", 0

@@ -329,7 +329,9 @@ func kafkaGroup(r *run) {
 			break // another run has committed
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // a heartbeat
+	ctx, cancel := context.WithTimeout(r.ctx, 300*time.Millisecond) // long enough for a heartbeat
+	defer cancel()
+	client.PollFetches(ctx)
 }
 
 func kafkaAdmin(r *run) {

@@ -46,6 +46,7 @@ func TestRecordedMix(t *testing.T) {
 	for _, format := range []dump.Format{dump.FormatHex, dump.FormatPcapng} {
 		t.Run(string(format), func(t *testing.T) { r.compare(t, format) })
 	}
+	t.Run("tshark", func(t *testing.T) { r.tshark(t) })
 }
 
 // decoded are the decoded calls by listener and link.
@@ -108,6 +109,17 @@ func (r *recording) decoded(t *testing.T, format dump.Format) map[string][]calls
 	return found
 }
 
+// known reports whether there is a decoder for a protocol, or for that of a server.
+func known(name string) bool {
+	switch name {
+	case call.GRPC:
+		name = call.HTTP2
+	case "http":
+		name = call.HTTP1
+	}
+	return slices.Contains(protocol.Names(), name)
+}
+
 // faults are differences between what was decoded and what was noted, by what they are about.
 type faults struct {
 	t     *testing.T
@@ -130,10 +142,6 @@ func (r *recording) compare(t *testing.T, format dump.Format) {
 	if os.Getenv("MIX_ONLY") != "" {
 		f.most = 200
 	}
-	protocols := protocol.Names()
-	if slices.Contains(protocols, call.HTTP2) {
-		protocols = append(protocols, call.GRPC)
-	}
 	unknown := map[string]int{}
 	checked := 0
 	for _, p := range r.paths {
@@ -150,7 +158,7 @@ func (r *recording) compare(t *testing.T, format dump.Format) {
 					t.Logf("%s: the two ends of %s have not had the same bytes %s", p.server, link.ID, dir)
 				}
 			}
-			if calls := noted[link.ID]; len(calls) > 0 && !slices.Contains(protocols, calls[len(calls)-1].Protocol) {
+			if calls := noted[link.ID]; !known(calls[len(calls)-1].Protocol) {
 				unknown[calls[len(calls)-1].Protocol] += len(calls)
 				continue
 			}

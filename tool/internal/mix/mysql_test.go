@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
 	"mosn.io/tcpcopy/internal/witness"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // mysqlClient is a client with one connection.
@@ -45,7 +47,11 @@ func (r *run) mysql(change func(*mysql.Config)) *mysqlClient {
 	c.sql, err = c.db.Conn(r.ctx)
 	status, failed := mysqlStatus(err)
 	login := witness.Call{Protocol: "mysql", Method: "CONNECT", Target: config.DBName, Status: status, Failed: failed, Comment: "the login"}
-	login.Request, login.Response = between(witness.Mark{}, c.conn.Mark())
+	login.Code = mysqlCode(login.Status)
+	// The greeting is no part of the answer.
+	head := c.conn.Link.Bytes(record.Out)
+	greeting := 4 + uint64(head[0]) + uint64(head[1])<<8 + uint64(head[2])<<16
+	login.Request, login.Response = between(witness.Mark{Out: greeting}, c.conn.Mark())
 	r.note(c.conn, login)
 	if err != nil && config.User == dbUser {
 		r.Fatal(err)
@@ -62,6 +68,15 @@ func mysqlStatus(err error) (status string, failed bool) {
 	return "OK", false
 }
 
+// mysqlCode returns the number of an error, 0 of a status that is none.
+func mysqlCode(status string) int {
+	n, err := strconv.Atoi(status)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // do makes one call and notes it.
 func (c *mysqlClient) do(method, target string, call func() error) {
 	c.r.Helper()
@@ -74,6 +89,7 @@ func (c *mysqlClient) do(method, target string, call func() error) {
 		}
 		return status, failed
 	})
+	c.r.change(func(w *witness.Call) { w.Code = mysqlCode(w.Status) })
 }
 
 func (c *mysqlClient) exec(statement string) {
@@ -95,8 +111,8 @@ func drain(rows *sql.Rows, err error) error {
 	for {
 		for rows.Next() {
 		}
-		if err := rows.Err(); err != nil || !rows.NextResultSet() {
-			return err
+		if rows.Err() != nil || !rows.NextResultSet() {
+			return rows.Err()
 		}
 	}
 }
@@ -133,6 +149,7 @@ func mysqlScenarios() []scenario {
 		{"mysql", "refused", func(r *run) { r.mysql(func(c *mysql.Config) { c.User = "nobody" }).db.Close() }},
 		{"mysql", "compressed", func(r *run) {
 			c := r.mysql(func(c *mysql.Config) { c.Apply(mysql.EnableCompression(true)) })
+			r.change(func(w *witness.Call) { w.Comment = "tshark cannot decompress what follows" })
 			c.query("SELECT 1")
 			c.query("SELECT REPEAT('text', 1000)")
 			c.exec("DO '" + strings.Repeat("long ", 1000) + "'")
@@ -221,6 +238,7 @@ func mysqlLocal(r *run) {
 			return strings.NewReader(b.String())
 		})
 		c.exec("LOAD DATA LOCAL INFILE 'Reader::" + name + "' INTO TABLE l")
+		r.change(func(w *witness.Call) { w.Interleaved = true }) // the server asks for the file
 		mysql.DeregisterReaderHandler(name)
 	}
 	c.exec("LOAD DATA LOCAL INFILE 'Reader::none' INTO TABLE nowhere")

@@ -184,6 +184,7 @@ func postgresCopy(r *run) {
 	}
 	in := "COPY c (id) FROM STDIN"
 	c.copyIn(in, "no number\n")
+	r.change(func(w *witness.Call) { w.Request = nil }) // the server may answer before the last message comes
 	c.query("TRUNCATE c")
 	c.close()
 }

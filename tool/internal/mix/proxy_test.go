@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,8 +103,7 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 		}
 	})
 	for _, p := range r.paths { // Start has looked whether the listeners serve
-		for limit := time.Now().Add(time.Second); p.path.Strays() == 0 && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
-		}
+		eventually(t, "MOSN has connected for it", func() bool { return p.path.Strays() > 0 })
 	}
 	if _, err := mosn.Admin.OpenWindow(ctx, time.Minute); err != nil {
 		t.Fatalf("%v\n%s", err, mosn.Log())
@@ -133,8 +133,9 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 		}
 	}
 	t.Logf("%d calls in %v", r.count(), time.Since(began))
-	// What clients have closed, the proxy has to see.
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "the proxy has closed what clients have closed", func() bool {
+		return !slices.ContainsFunc(r.paths, func(p *recordedPath) bool { return p.path.Open() > 0 })
+	})
 	if err := mosn.Admin.CloseWindow(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -294,9 +294,13 @@ func redisInline(r *run) {
 func redisBlocking(r *run) {
 	client, conn := r.goRedis(2)
 	other, otherConn := r.goRedis(2)
+	r.check(client.Ping(r.ctx).Err()) // it is connected
 	done := make(chan error, 1)
 	go func() { done <- client.BLPop(r.ctx, 10*time.Second, "queue").Err() }()
-	time.Sleep(50 * time.Millisecond)
+	eventually(r, "the client waits", func() bool {
+		c := conn()
+		return c != nil && strings.Contains(string(c.Link.Bytes(record.In)), "queue")
+	})
 	r.check(other.RPush(r.ctx, "queue", "item").Err())
 	r.check(<-done)
 	if err := client.BLPop(r.ctx, time.Second, "queue").Err(); !errors.Is(err, redis.Nil) {

@@ -55,6 +55,18 @@ func (r *run) dial() *witness.Conn {
 	return conn
 }
 
+// eventually returns when isSo returns true, which it calls again and again.
+func eventually(t testing.TB, what string, isSo func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(30 * time.Second); !isSo(); <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatalf("not so after 30 s: %s", what)
+		}
+	}
+}
+
 // check stops the run on an error.
 func (r *run) check(err error) {
 	r.Helper()
@@ -76,7 +88,7 @@ func (r *run) do(conn *witness.Conn, c witness.Call, call func() (status string,
 	c.Status, c.Failed = call()
 	c.Request, c.Response = between(before, conn.Mark())
 	if c.Response.Length == 0 {
-		c.Response, c.NoAnswer = nil, true
+		c.Response, c.NoAnswer, c.Status = nil, true, ""
 	}
 	r.note(conn, c)
 }

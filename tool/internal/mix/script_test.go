@@ -75,7 +75,7 @@ func (s *script) run(conn net.Conn, server bool) error {
 	for i, step := range s.steps {
 		if step.server == server {
 			if i > 0 && s.steps[i-1].server == server {
-				time.Sleep(time.Millisecond) // a segment of its own
+				<-time.After(time.Millisecond) // a segment of its own
 			}
 			if _, err := conn.Write(step.data); err != nil {
 				return err

@@ -83,22 +83,16 @@ func spawn(t testing.TB, port int, account *syscall.Credential, program string, 
 		<-ended
 		out.Close()
 	})
-	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", fmt.Sprint("127.0.0.1:", port), time.Second)
-		if err == nil {
-			conn.Close()
-			return
-		}
+	eventually(t, program+" serves", func() bool {
 		select {
 		case <-ended:
-			limit = time.Time{}
+			text, _ := os.ReadFile(log)
+			t.Fatalf("%s has ended:\n%s", program, text)
 		default:
 		}
-		if time.Now().After(limit) {
-			text, _ := os.ReadFile(log)
-			t.Fatalf("%s does not serve: %v\n%s", program, err, text)
-		}
-	}
+		conn, err := net.DialTimeout("tcp", fmt.Sprint("127.0.0.1:", port), time.Second)
+		return err == nil && conn.Close() == nil
+	})
 }
 
 // find returns the path of the first of programs that is installed, "" if none is, or with
@@ -201,14 +195,9 @@ func startPostgreSQL(t testing.TB) server {
 	port := freePort(t)
 	spawn(t, port, as, program, "-D", data, "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-k", folder, "-F", "-c", "max_prepared_transactions=4")
 	// It accepts connections before it serves them.
-	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	eventually(t, "postgres serves", func() bool {
 		conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=postgres sslmode=disable", port, dbUser, strings.ReplaceAll(dbPassword, "'", "\\'")))
-		if err == nil {
-			conn.Close(t.Context())
-			return server{fmt.Sprint("127.0.0.1:", port), "postgres", false}
-		}
-		if time.Now().After(limit) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil && conn.Close(t.Context()) == nil
+	})
+	return server{fmt.Sprint("127.0.0.1:", port), "postgres", false}
 }

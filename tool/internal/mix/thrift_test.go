@@ -131,7 +131,7 @@ func (r *run) thrift(k thriftKind, method, text string, answer thrift.TMessageTy
 		kind, e.note.Status, e.note.Comment = thrift.ONEWAY, "", "one way"
 	}
 	if k.dubbo {
-		e.note.Target, e.note.Service = dubboThriftService, dubboThriftService
+		e.note.Target, e.note.Service, e.note.Comment = dubboThriftService, dubboThriftService, "tshark cannot read Dubbo's header"
 	}
 	e.request = k.frame(r, method, kind, id, thriftStruct(1, text))
 	if answer != thrift.ONEWAY {
