@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -312,8 +313,8 @@ func (p *parser) spans(dir record.Direction, n uint64, h *headerBlock, fields []
 		}
 		value := f.raw
 		if value == nil {
-			p.scratch = append(p.scratch[:0], f.text...)
-			value = p.scratch
+			// Without a copy: a few bytes may refer to a long value often. Sinks do not change it.
+			value = unsafe.Slice(unsafe.StringData(f.text), len(f.text))
 		}
 		span := call.Span{Call: n, Direction: dir, Kind: call.KindHeader, Name: f.name}
 		switch f.kind {
