@@ -84,8 +84,8 @@ func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
 			continue
 		}
 		need += at
-		if length, weak := 0, false; verdict == parse.Yes {
-			if length, weak = isWeak(b[at:]); weak {
+		if verdict == parse.Yes {
+			if length, weak := isWeak(b[at:]); weak {
 				return c.within(b, at, length, need)
 			}
 		}

@@ -12,6 +12,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// methodConnect is the method that needs no path.
+const methodConnect = "CONNECT"
+
 // shape is what a header block looks like. A block is the head of a request if it has one of
 // its pseudo-header fields, and the head of an answer if it has a status; trailers have
 // neither.
@@ -59,7 +62,7 @@ func (p *parser) fields(s *parse.Stream, d *side, fields []field, known bool) {
 	dir := s.Dir()
 	is := shapeOf(fields, known)
 	var st *stream
-	head := false
+	var head bool
 	switch {
 	case h.promised != 0:
 		st = p.promise(h.promised)
@@ -225,7 +228,7 @@ func (p *parser) requestHead(st *stream, fields []field) {
 		c.Host = host
 	}
 	path := c.Target
-	if c.Method == "CONNECT" && c.Target == "" {
+	if c.Method == methodConnect && c.Target == "" {
 		c.Target = c.Host
 	}
 	c.Path, _, _ = strings.Cut(path, "?")
