@@ -69,6 +69,8 @@ const (
 const (
 	// unknownFrame is how long frames may be where it is not known what the other side takes.
 	unknownFrame = 64 << 10
+	// longestBlock is how long a header block may be that is looked into: each byte may be looked at that often.
+	longestBlock = 2 << 10
 	// mostWithin is how many bytes are needed at most to be certain of a chain of which nothing is known.
 	mostWithin = 96 << 10
 )
@@ -82,8 +84,8 @@ func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
 			continue
 		}
 		need += at
-		if length, weak := 0, false; verdict == parse.Yes {
-			if length, weak = isWeak(b[at:]); weak {
+		if verdict == parse.Yes {
+			if length, weak := isWeak(b[at:]); weak {
 				return c.within(b, at, length, need)
 			}
 		}
@@ -93,15 +95,13 @@ func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
 }
 
 // within returns where the chain begins, if a weak one begins at at with a frame of a
-// length: what begins another way within this frame is believed.
+// length, and needs so many bytes of b: what begins another way within this frame is believed, as far as those bytes tell.
 func (c *chain) within(b []byte, at, length, need int) (int, int, parse.Verdict) {
 	strong := *c
 	strong.calls = nil
-	for i := at + 1; i < min(at+length, len(b)); i++ {
-		if verdict, n := strong.judge(b[i:]); verdict == parse.Yes {
+	for i := at + 1; i < min(at+length, need); i++ {
+		if verdict, n := strong.judge(b[i:need]); verdict == parse.Yes {
 			return i, i + n, verdict
-		} else if verdict == parse.Maybe {
-			return at, i + n, verdict
 		}
 	}
 	return at, need, parse.Yes
@@ -138,6 +138,9 @@ func (c *chain) judge(b []byte) (verdict parse.Verdict, need int) {
 		case protocol.HTTP2Headers, protocol.HTTP2PushPromise:
 			if !f.Has(protocol.HTTP2EndHeaders) {
 				open = f
+				break
+			}
+			if f.Length > longestBlock {
 				break
 			}
 			if at+f.Length > c.most {
@@ -207,7 +210,7 @@ func (c *chain) mayBegin(f protocol.HTTP2Frame) bool {
 	case protocol.HTTP2Data:
 		return c.calls != nil && c.calls.find(f.Stream) != nil
 	case protocol.HTTP2Headers, protocol.HTTP2PushPromise:
-		return f.Has(protocol.HTTP2EndHeaders)
+		return f.Has(protocol.HTTP2EndHeaders) && f.Length <= longestBlock
 	case protocol.HTTP2GoAway, protocol.HTTP2Continuation:
 		return false
 	}

@@ -52,10 +52,10 @@ func bodies() map[string]func(*rand.Rand) []byte {
 
 // Bodies are not taken for frames.
 func TestBodiesAreNotFrames(t *testing.T) {
-	for name, make := range bodies() {
+	for name, body := range bodies() {
 		random := rand.New(rand.NewPCG(1, 10))
 		for range 4 {
-			body := make(random)
+			body := body(random)
 			for _, dir := range record.Directions() {
 				if at, needed, found := h2.Protocol.Within(dir, body); found {
 					t.Errorf("%s %v: %q is taken for frames", name, dir, body[at:min(needed, at+60)])
@@ -67,11 +67,11 @@ func TestBodiesAreNotFrames(t *testing.T) {
 
 // Frames are found in the middle of a connection, wherever it begins.
 func TestFramesAreFound(t *testing.T) {
-	for name, make := range bodies() {
+	for name, body := range bodies() {
 		random := rand.New(rand.NewPCG(2, 10))
 		talk := newTalk()
 		for id := uint32(1); id < 40; id += 2 {
-			body := make(random)[:random.IntN(16<<10)]
+			body := body(random)[:random.IntN(16<<10)]
 			talk.rpc(id, "Get", fmt.Sprint("x-request-id: ", id))
 			talk.data(in, id, true, string(body))
 		}

@@ -116,14 +116,14 @@ func (p *parser) blockEnds(s *parse.Stream, d *side, f protocol.HTTP2Frame, data
 	known := h.state == blockWhole
 	if known {
 		var err error
-		if fields, err = p.reader.read(data, &d.table); err != nil {
+		if fields, known, err = p.reader.read(data, &d.table); err != nil {
 			if d.torn {
 				return &frameError{f, err.Error()} // it need not be a frame
 			}
 			known = false
+			d.table.forget()
 		}
-	}
-	if !known {
+	} else {
 		d.table.forget()
 	}
 	s.Advance(protocol.HTTP2FrameHeader + f.Length)

@@ -169,9 +169,21 @@ func (f *field) string() string {
 
 // blockReader decodes header blocks. Its memory is used again for the next block.
 type blockReader struct {
+	most    int // fields of a block, and
+	limit   int // bytes of them
 	fields  []field
 	decoded bytesWriter // what the fields' raw are in
 }
+
+// newBlockReader returns a reader of blocks with fields of limit bytes. A few bytes of a block may stand for
+// many fields, and long ones.
+func newBlockReader(limit int) blockReader {
+	const leastFields = 128
+	return blockReader{most: max(leastFields, limit/fieldSize), limit: limit}
+}
+
+// fieldSize is roughly what a field costs besides its value.
+const fieldSize = 128
 
 type bytesWriter []byte
 
@@ -183,9 +195,14 @@ func (w *bytesWriter) Write(b []byte) (int, error) {
 var errBlock = errors.New("a header block that is not of HPACK")
 
 // read decodes a whole block and changes the table as it says. The fields are valid
-// until the next call.
-func (r *blockReader) read(block []byte, t *table) ([]field, error) {
+// until the next call. whole is false if there are more of them than may be.
+func (r *blockReader) read(block []byte, t *table) (fields []field, whole bool, err error) {
+	if cap(r.fields)*fieldSize > maxIdle {
+		r.fields = nil
+	}
 	r.fields = r.fields[:0]
+	whole = true
+	size := 0
 	if cap(r.decoded) > maxIdle {
 		r.decoded = nil
 	}
@@ -193,38 +210,46 @@ func (r *blockReader) read(block []byte, t *table) ([]field, error) {
 	for at := 0; at < len(block); {
 		rep, ok := readRepresentation(block, at)
 		if !ok {
-			return r.fields, errBlock
+			return r.fields, whole, errBlock
 		}
 		at = rep.end
-		switch {
-		case rep.kind == resize:
+		f := field{at: rep.start}
+		switch rep.kind {
+		case resize:
 			t.resize(rep.index)
 			continue
-		case rep.kind == indexed:
-			f := field{at: rep.start}
+		case indexed:
 			if e := t.at(rep.index); e != nil {
 				f.name, f.kind, f.text, f.known = e.name, e.kind, e.value, !e.lost
 			}
-			r.fields = append(r.fields, f)
+		default:
+			r.literal(&f, block, &rep, t)
+		}
+		if size += len(f.name) + len(f.text) + len(f.raw); len(r.fields) >= r.most || size > r.limit {
+			whole = false
 			continue
-		}
-		f := field{at: rep.value.at, length: rep.value.length, huffman: rep.value.huffman}
-		if rep.index > 0 {
-			if e := t.at(rep.index); e != nil {
-				f.name, f.kind = e.name, e.kind
-			}
-		} else if name, ok := r.text(block, rep.name); ok {
-			f.name = string(name)
-			f.kind = kindOf(f.name)
-		}
-		f.raw, f.known = r.text(block, rep.value)
-		if rep.kind == inserted {
-			f.text, f.raw = string(f.raw), nil
-			t.insert(entry{f.name, f.text, f.kind, !f.known})
 		}
 		r.fields = append(r.fields, f)
 	}
-	return r.fields, nil
+	return r.fields, whole, nil
+}
+
+// literal decodes a literal representation, and adds it to the table if it says so.
+func (r *blockReader) literal(f *field, block []byte, rep *representation, t *table) {
+	f.at, f.length, f.huffman = rep.value.at, rep.value.length, rep.value.huffman
+	if rep.index > 0 {
+		if e := t.at(rep.index); e != nil {
+			f.name, f.kind = e.name, e.kind
+		}
+	} else if name, ok := r.text(block, rep.name); ok {
+		f.name = string(name)
+		f.kind = kindOf(f.name)
+	}
+	f.raw, f.known = r.text(block, rep.value)
+	if rep.kind == inserted {
+		f.text, f.raw = string(f.raw), nil
+		t.insert(entry{f.name, f.text, f.kind, !f.known})
+	}
 }
 
 // text returns what a string of a block says; ok is false if it is no Huffman code.

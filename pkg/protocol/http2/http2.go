@@ -58,8 +58,7 @@ type parser struct {
 	sides [2]side
 	calls calls
 
-	reader  blockReader
-	scratch []byte // for values of spans
+	reader blockReader
 
 	// limit is how long a header block may be of which the fields are known, and how far
 	// Sync looks.
@@ -98,6 +97,7 @@ const (
 
 func newParser(env parse.Env) parse.Parser {
 	p := &parser{env: env, limit: env.Memory / 4}
+	p.reader = newBlockReader(p.limit)
 	for dir := range p.sides {
 		d := &p.sides[dir]
 		d.table = newTable(env.Memory/8, env.FromStart[dir])
@@ -160,7 +160,6 @@ func (p *parser) frame(s *parse.Stream, d *side) (ok bool, err error) {
 		case string(b[:n]) != protocol.HTTP2Preface[:n]:
 			return false, errPreface
 		case n < len(protocol.HTTP2Preface):
-			s.Need(len(protocol.HTTP2Preface))
 			d.waiting = partFrame{true, preface, s.Offset(), s.TimeAt(s.Offset())}
 			return false, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -109,7 +110,7 @@ func grpcServer(t *testing.T, options ...grpc.ServerOption) string {
 		for {
 			var m wrapperspb.Int64Value
 			err := stream.RecvMsg(&m)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -225,7 +226,7 @@ func talkBoth(ctx context.Context, conn *grpc.ClientConn, random *rand.Rand) err
 			return err
 		}
 	}
-	if err := stream.RecvMsg(&wrapperspb.BytesValue{}); err != io.EOF {
+	if err := stream.RecvMsg(&wrapperspb.BytesValue{}); !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil
