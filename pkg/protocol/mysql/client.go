@@ -292,6 +292,9 @@ func (p *parser) command(c source, b []byte, n int) (bool, error) {
 	}
 	cmd := command(b[header])
 	if _, ok := names[cmd]; !ok {
+		if p.Torn {
+			return p.data(c, b, n) // of a file, whose beginning was lost
+		}
 		return false, fmt.Errorf("a command has the number %#x", b[header])
 	}
 	body := b[header+1 : held]
@@ -434,7 +437,7 @@ func (p *parser) refer(u *unit, body []byte) {
 				return
 			}
 		}
-		if p.HasLast {
+		if p.HasLast && p.Doubt == 0 {
 			id = p.LastID
 		}
 	}

@@ -21,6 +21,9 @@ const (
 	progressCode = 0xffff
 )
 
+// maxEnd is how long an end packet may be that is the only one of an answer.
+const maxEnd = 11
+
 // maxHead is how much of a packet is needed to know what it says, if no answer can end with it.
 const maxHead = 64
 
@@ -376,8 +379,10 @@ func (p *parser) first(c source, u *unit, body []byte, n int) (bool, error) {
 	case u.Command == comFetch:
 		p.Step = stepRows
 		return p.answer(c, u, body, n)
-	case body[0] == packetOK || body[0] == packetEnd && n < maxPacket:
+	case body[0] == packetOK, body[0] == packetEnd && n <= maxEnd:
 		return p.end(c, u, body, n), nil
+	case body[0] == packetEnd:
+		return p.astray(c, u, body, n)
 	}
 	switch u.Command {
 	case comQuery, comExecute, comBulkExecute, comProcessInfo:
@@ -515,7 +520,7 @@ func (p *parser) shape(u *unit, body []byte, n int, begins bool) (ends bool) {
 	case body[0] == packetEnd && n < maxPacket:
 		// An end that is short may be the one between columns and rows. A first packet that is long asks for more of a
 		// login.
-		ends = n >= 7 && !begins || p.Rows || begins && n <= 11
+		ends = n >= 7 && !begins || p.Rows || begins && n <= maxEnd
 	case isColumn(body):
 	case !begins:
 		p.Rows = true

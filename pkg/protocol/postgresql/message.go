@@ -319,14 +319,14 @@ func checkClient(b []byte) checked {
 	case 'Q':
 		n := c.left
 		c.string()
-		return c.end(m, 50+min(2*n, 80))
+		return c.end(m, 50+min(2*n, 40))
 	case 'P':
 		c.string()
 		n := c.left
 		c.string()
 		n -= c.left
 		c.take(4 * c.int16())
-		return c.end(m, 50+min(2*n, 60))
+		return c.end(m, 50+min(2*n, 40))
 	case 'B':
 		c.string()
 		c.string()

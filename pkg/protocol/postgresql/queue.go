@@ -174,7 +174,8 @@ func (p *parser) lostRequests() {
 	p.Broken = true
 	p.Long = long{}
 	p.Grouped, p.Aborted = false, false
-	if u := p.asking(); u != nil {
+	for i := len(p.Queue) - 1; i >= 0 && p.Queue[i].Kind != sync && p.Queue[i].Kind != unknown; i-- {
+		u := &p.Queue[i]
 		switch {
 		case u.Open:
 			u.Open, u.Lax = false, true
@@ -203,6 +204,7 @@ func (p *parser) lostRequests() {
 
 func (p *parser) lostAnswers() {
 	p.Unsure, p.Fresh = p.Negotiating, false
+	certain := p.Doubt == 0
 	// What comes next may be found so late that the beginning of another answer is missed.
 	p.doubt()
 	if len(p.Queue) == 0 {
@@ -212,7 +214,7 @@ func (p *parser) lostAnswers() {
 		// The group goes on, and it is not known where its answers are.
 		p.Broken = true
 	}
-	if p.Grouped || !p.single() {
+	if p.Grouped || !certain || !p.single() {
 		p.flush()
 		p.Queue = append(p.Queue, unit{Kind: unknown})
 		return
