@@ -431,13 +431,17 @@ func (p *parser) refer(u *unit, body []byte) {
 	}
 	id := binary.LittleEndian.Uint32(body)
 	if id == last {
+		if p.Doubt > 0 {
+			u.Incomplete |= call.UnknownFields // it may have been lost
+			return
+		}
 		for i := len(p.Queue) - 1; i >= 0; i-- {
 			if p.Queue[i].Command == comPrepare {
 				u.Target = p.Queue[i].Target // its number is still to come
 				return
 			}
 		}
-		if p.HasLast && p.Doubt == 0 {
+		if p.HasLast {
 			id = p.LastID
 		}
 	}

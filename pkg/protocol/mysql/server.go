@@ -21,6 +21,9 @@ const (
 	progressCode = 0xffff
 )
 
+// minOK is how long an OK is at least, since MySQL 4.1.
+const minOK = 7
+
 // maxEnd is how long an end packet may be that is the only one of an answer.
 const maxEnd = 11
 
@@ -379,6 +382,8 @@ func (p *parser) first(c source, u *unit, body []byte, n int) (bool, error) {
 	case u.Command == comFetch:
 		p.Step = stepRows
 		return p.answer(c, u, body, n)
+	case body[0] == packetOK && n < minOK && p.optionalMeta() && (u.Command == comQuery || u.Command == comExecute):
+		// Columns that are not described.
 	case body[0] == packetOK, body[0] == packetEnd && n <= maxEnd:
 		return p.end(c, u, body, n), nil
 	case body[0] == packetEnd:
@@ -424,7 +429,7 @@ func (p *parser) astray(c source, u *unit, body []byte, n int) (bool, error) {
 // whether their descriptions follow.
 func (p *parser) columns(body []byte) (n int, described bool) {
 	described = true
-	if p.HasCaps && p.Agreed&capMySQL != 0 && p.Agreed&capOptionalMeta != 0 && len(body) > 1 {
+	if p.optionalMeta() && len(body) > 1 {
 		described = body[0] != 0
 		body = body[1:]
 	}
@@ -443,6 +448,12 @@ func (p *parser) columns(body []byte) (n int, described bool) {
 	return int(v), described
 }
 
+// optionalMeta reports whether the server says if it describes columns.
+func (p *parser) optionalMeta() bool {
+	const both = capMySQL | capOptionalMeta
+	return p.HasCaps && p.Agreed&both == both
+}
+
 // prepare consumes the first packet of the answer to a PREPARE.
 func (p *parser) prepare(c source, u *unit, body []byte, n int) (bool, error) {
 	const least = 1 + 4 + 2 + 2
@@ -452,7 +463,7 @@ func (p *parser) prepare(c source, u *unit, body []byte, n int) (bool, error) {
 	columns, params := int(binary.LittleEndian.Uint16(body[5:])), int(binary.LittleEndian.Uint16(body[7:]))
 	p.define(binary.LittleEndian.Uint32(body[1:]), u.Target, params)
 	u.Status = "OK"
-	if p.HasCaps && p.Agreed&capMySQL != 0 && p.Agreed&capOptionalMeta != 0 && len(body) > 12 && body[12] == 0 {
+	if p.optionalMeta() && len(body) > 12 && body[12] == 0 {
 		params, columns = 0, 0 // they are not described
 	}
 	p.Left, p.Later = params, columns
