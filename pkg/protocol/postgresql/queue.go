@@ -250,7 +250,7 @@ func (p *parser) End(e parse.End) {
 		case u.Incomplete&call.Gap != 0 || p.Doubt > 0:
 			u.Incomplete |= call.Gap
 		case e.AnswerWasNotSent():
-			u.Failed = !u.PassedOver && !p.Aborted
+			u.Failed = !u.PassedOver && !p.Aborted && !u.Endless
 		default:
 			u.Incomplete |= call.Gap
 		}

@@ -231,7 +231,7 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 			p.wanted(u, wantRows, true)
 		}
 	case 'G', 'W':
-		u.Interleaved = true
+		u.Interleaved, u.Endless = true, b[0] == 'W'
 		if b[0] == 'G' && u.Kind == extended && len(p.Queue) > 1 && p.Queue[1].Kind == sync {
 			// The server ignores a Sync that came before the data.
 			p.Queue = append(p.Queue[:1], p.Queue[2:]...)

@@ -48,6 +48,7 @@ type unit struct {
 	Method     string // in other cases
 	Answered   bool   // all of its answers have come, but for ReadyForQuery
 	Lax        bool   // it is not known which answers are still to come
+	Endless    bool   // its answer is a stream that goes on until somebody ends it
 	PassedOver bool   // the server has passed over it after an error
 	// Astray says that the group of its request may have begun with messages that were lost, so that it is not
 	// known which answers are its own.
