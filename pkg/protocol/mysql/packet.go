@@ -257,7 +257,7 @@ func checkAnswer(b []byte) checked {
 		return m.is(80)
 	}
 	if !all {
-		// Whether it is one of these takes all of it.
+		// All of it is needed to see whether it is one of these.
 		return m
 	}
 	switch {
@@ -334,7 +334,7 @@ func within(dir record.Direction, data []byte) (at, needed int, found bool) {
 	if !found {
 		return at, 0, false
 	}
-	// It also takes bytes to see that there is none in front of it.
+	// More bytes may be needed to see that there is none before it.
 	needed += sort.Search(len(data)-needed, func(more int) bool {
 		_, _, found := findEither(dir, data[:needed+more])
 		return found

@@ -61,8 +61,8 @@ func (p *parser) server(c source) error {
 				continue
 			}
 		}
-		if held := p.held(b, n); len(b) < held {
-			c.need(held)
+		if needed := p.needed(b, n); len(b) < needed {
+			c.need(needed)
 			return nil
 		}
 		if n == 0 && (p.Phase == greeting || !p.Torn) {
@@ -78,10 +78,10 @@ func (p *parser) server(c source) error {
 	}
 }
 
-// held returns how much of a packet must be there: enough to know what it says, and all
+// needed returns how much of a packet must be there: enough to know what it says, and all
 // of a packet with which an answer may end.
-func (p *parser) held(b []byte, n int) int {
-	whole := header + min(n, maxHeld)
+func (p *parser) needed(b []byte, n int) int {
+	whole := header + min(n, maxBuffered)
 	switch p.Step {
 	case stepRows, stepEvents, stepColumns, stepFields:
 		if len(b) == header {
@@ -522,7 +522,7 @@ func (p *parser) unexpected(c source, u *unit, body []byte, n int) bool {
 	return p.pass(c, header+n)
 }
 
-// shape tells by the shape of a packet whether an answer ends well with it. begins says that it is the answer's first.
+// shape says by the shape of a packet whether an answer ends well with it. begins says that it is the answer's first.
 func (p *parser) shape(u *unit, body []byte, n int, begins bool) (ends bool) {
 	switch {
 	case n == 0:
@@ -561,7 +561,7 @@ func (p *parser) continued(c source, u *unit, body []byte, n int) bool {
 	switch u.Command {
 	case comQuery, comExecute, comBulkExecute, comProcessInfo, comFetch, comFieldList:
 	default:
-		// It is not known what these end with. The next command will tell.
+		// It is not known what these end with. The next command will say.
 		return p.pass(c, header+n)
 	}
 	p.Rows = p.Rows || u.Command == comFetch

@@ -118,7 +118,7 @@ func TestLongPackets(t *testing.T) {
 		if c.Request.Length != uint64(len(ask)) || c.Response.Length != uint64(len(answer)) || c.Status != "OK" || !c.Request.Ended || !c.Response.Ended {
 			t.Errorf("%s: %s, request %+v, answer %+v", name, c.Status, c.Request, c.Response)
 		}
-		if want := statement[:maxHeld-1] + cutMark; c.Target != want {
+		if want := statement[:maxBuffered-1] + cutMark; c.Target != want {
 			t.Errorf("%s: the target has %d bytes, want %d", name, len(c.Target), len(want))
 		}
 	}

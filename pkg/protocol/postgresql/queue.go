@@ -14,7 +14,7 @@ const unitMemory = 256
 func (p *parser) tail() *unit { return &p.Queue[len(p.Queue)-1] }
 
 func (p *parser) push(u unit) *unit {
-	p.settle()
+	p.release()
 	if len(p.Queue)*unitMemory > p.env.Memory/4 || p.Texts > p.env.Memory/4 && p.texts() > p.env.Memory/4 {
 		// The client has sent more than can be remembered. From here on it is not known whose answers come.
 		p.flush()
@@ -46,8 +46,8 @@ func (p *parser) texts() int {
 
 func (p *parser) pop() { p.Queue = p.Queue[1:] }
 
-// settle gives the sink the answered units of which it is known that no Sync of theirs follows.
-func (p *parser) settle() {
+// release gives the sink the answered units of which it is known that no Sync of theirs follows.
+func (p *parser) release() {
 	for len(p.Queue) > 1 && !p.Aborted {
 		u, next := &p.Queue[0], &p.Queue[1]
 		if u.Kind != extended || !u.Answered || u.Open || next.Kind == sync || next.Kind == unknown || next.PassedOver {
@@ -127,7 +127,7 @@ func (p *parser) flush() {
 
 // group begins a group of messages of the client, whose answers end with ReadyForQuery.
 func (p *parser) group() {
-	p.settle()
+	p.release()
 	if p.Grouped {
 		return
 	}

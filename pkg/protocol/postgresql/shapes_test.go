@@ -21,7 +21,7 @@ func start() []string {
 	return []string{">" + string([]byte{0, 0, 0, byte(n)}) + login, "<R\x00\x00\x00\x08\x00\x00\x00\x00" + ready}
 }
 
-// Messages that are longer than what is held are understood, and their statements are where they are.
+// Messages that are longer than what is needed are understood, and their statements are where they are.
 func TestLongMessages(t *testing.T) {
 	statement := "SELECT '" + strings.Repeat("x", 300<<10) + "'"
 	value := strings.Repeat("v", 200<<10)
@@ -45,7 +45,7 @@ func TestLongMessages(t *testing.T) {
 		t.Fatalf("calls\n%s", lines(got.Calls))
 	}
 	for _, c := range got.Calls[1:] {
-		if c.Status != "OK" || !strings.HasSuffix(c.Target, cutMark) || !strings.HasPrefix(statement, strings.TrimSuffix(c.Target, cutMark)) || len(c.Target) > maxHeld || c.Incomplete != 0 {
+		if c.Status != "OK" || !strings.HasSuffix(c.Target, cutMark) || !strings.HasPrefix(statement, strings.TrimSuffix(c.Target, cutMark)) || len(c.Target) > maxBuffered || c.Incomplete != 0 {
 			t.Errorf("%s %.20q… (%d bytes) %s %v", c.Method, c.Target, len(c.Target), c.Status, c.Incomplete.Words())
 		}
 	}

@@ -178,7 +178,7 @@ type parserState struct {
 	Size       int // bytes of Statements
 }
 
-// long is what remains of a message of the client that is too long to be held.
+// long is what remains of a message of the client that is too long to be kept.
 type long struct {
 	Type   byte   // 0: there is none
 	Left   uint64 // bytes that remain of the message
