@@ -12,9 +12,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// maxHeld is how much of a packet is waited for. Of a statement that is longer, the
+// maxBuffered is how much of a packet is waited for. Of a statement that is longer, the
 // target has no more than that.
-const maxHeld = 64 << 10
+const maxBuffered = 64 << 10
 
 // cutMark is at the end of a target that was cut.
 const cutMark = "…"
@@ -129,11 +129,11 @@ func (p *parser) data(c source, b []byte, n int) (bool, error) {
 
 // login consumes a packet of the client before the first command.
 func (p *parser) login(c source, b []byte, n int) (bool, error) {
-	if len(b) < header+min(n, maxHeld) {
-		c.need(header + min(n, maxHeld))
+	if len(b) < header+min(n, maxBuffered) {
+		c.need(header + min(n, maxBuffered))
 		return false, nil
 	}
-	body := b[header : header+min(n, maxHeld)]
+	body := b[header : header+min(n, maxBuffered)]
 	if b[3] == 0 && p.Torn {
 		// The end of the login was lost.
 		p.loggedInNow(true)
@@ -285,16 +285,19 @@ func (p *parser) command(c source, b []byte, n int) (bool, error) {
 	if n == 0 {
 		return false, errors.New("an empty command")
 	}
-	held := header + min(n, maxHeld)
-	if len(b) < held {
-		c.need(held)
+	needed := header + min(n, maxBuffered)
+	if len(b) < needed {
+		c.need(needed)
 		return false, nil
 	}
 	cmd := command(b[header])
 	if _, ok := names[cmd]; !ok {
+		if p.Torn {
+			return p.data(c, b, n) // of a file, whose beginning was lost
+		}
 		return false, fmt.Errorf("a command has the number %#x", b[header])
 	}
-	body := b[header+1 : held]
+	body := b[header+1 : needed]
 	u := unit{N: p.env.Next(), Command: cmd}
 	u.Request.begin(c)
 	if cmd.onStatement() {
@@ -308,10 +311,10 @@ func (p *parser) command(c source, b []byte, n int) (bool, error) {
 	case comQuery:
 		text = p.attributes(body)
 		kind = call.KindTarget
-		u.Target = target(body[text:], n <= maxHeld)
+		u.Target = target(body[text:], n <= maxBuffered)
 	case comPrepare:
 		kind = call.KindTarget
-		u.Target = target(body, n <= maxHeld)
+		u.Target = target(body, n <= maxBuffered)
 	case comInitDB, comCreateDB, comDropDB:
 		kind = call.KindTarget
 		u.Target = raw(body)
@@ -338,7 +341,7 @@ func (p *parser) command(c source, b []byte, n int) (bool, error) {
 	case comResetConnection:
 		p.forget()
 	case comExecute:
-		if n <= maxHeld && p.env.Spans && p.values(c, asked, body) {
+		if n <= maxBuffered && p.env.Spans && p.values(c, asked, body) {
 			text = len(body)
 		}
 	}
@@ -428,6 +431,10 @@ func (p *parser) refer(u *unit, body []byte) {
 	}
 	id := binary.LittleEndian.Uint32(body)
 	if id == last {
+		if p.Doubt > 0 {
+			u.Incomplete |= call.UnknownFields // it may have been lost
+			return
+		}
 		for i := len(p.Queue) - 1; i >= 0; i-- {
 			if p.Queue[i].Command == comPrepare {
 				u.Target = p.Queue[i].Target // its number is still to come

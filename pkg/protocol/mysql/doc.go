@@ -13,6 +13,6 @@
 // server's answer to the password. A login has no latency where the client had to send more in
 // between, and neither has a LOAD DATA LOCAL INFILE.
 //
-// What client and server have agreed on is in the first packets. Where they were not recorded, it is told by the
-// shape of the others. A connection that is compressed by zstd is not understood.
+// What client and server have agreed on is in the first packets. Where they were not recorded, the shape of
+// the others says it. A connection that is compressed by zstd is not understood.
 package mysql

@@ -1,8 +1,10 @@
 package mysql
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sort"
+	"strings"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -33,7 +35,10 @@ const (
 )
 
 // mayEnd is the least weight of a packet with which an answer may end.
-const mayEnd = 30
+const mayEnd = 15
+
+// zlibFirst is what compressed data begin with.
+const zlibFirst = 0x78
 
 // maxChecked is the length of the longest packet that is looked for.
 const maxChecked = 16 << 10
@@ -125,10 +130,9 @@ func checkCommand(b []byte) checked {
 		if !all {
 			return m
 		}
-		if len(b) > 0 && (b[0]|0x20 >= 'a' && b[0]|0x20 <= 'z') {
-			least += 12
-		}
-		return m.is(least + min(len(b)*5/4, 80))
+		// Other protocols carry text too, so that its length says little.
+		const most = 20
+		return m.is(least + min(len(b)*5/4, most))
 	}
 	exact := func(size, weight int) checked {
 		if n != size {
@@ -147,9 +151,17 @@ func checkCommand(b []byte) checked {
 		if len(rest) > 1 && rest[0] == 0 && rest[1] == 1 {
 			rest = rest[2:] // no attributes
 		}
-		return text(rest, 45)
-	case comPrepare, comInitDB, comCreateDB, comDropDB:
-		return text(body[1:], 40)
+		if verb(rest) {
+			return text(rest, 65)
+		}
+		return text(rest, 35)
+	case comPrepare:
+		if verb(body[1:]) {
+			return text(body[1:], 65)
+		}
+		return text(body[1:], 35)
+	case comInitDB, comCreateDB, comDropDB:
+		return text(body[1:], 2*mayEnd)
 	case comClose, comReset:
 		if len(body) > 4 && body[4] != 0 {
 			return checked{}
@@ -183,6 +195,20 @@ func checkCommand(b []byte) checked {
 		return exact(3, 30)
 	}
 	return checked{}
+}
+
+// verb reports whether a statement begins with a word that statements begin with.
+func verb(statement []byte) bool {
+	const longest = 12
+	statement = bytes.TrimLeft(statement[:min(len(statement), 64)], " \t\r\n(")
+	word, _, _ := bytes.Cut(statement[:min(len(statement), longest)], []byte(" "))
+	switch strings.ToUpper(string(bytes.TrimRight(word, ";\r\n\t"))) {
+	case "ALTER", "ANALYZE", "BEGIN", "CALL", "CHECK", "COMMIT", "CREATE", "DEALLOCATE", "DELETE", "DESC", "DESCRIBE", "DO", "DROP", "EXECUTE",
+		"EXPLAIN", "FLUSH", "GRANT", "HANDLER", "INSERT", "KILL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "RELEASE", "RENAME", "REPLACE",
+		"REVOKE", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "START", "TRUNCATE", "UNLOCK", "UPDATE", "USE", "WITH", "XA":
+		return true
+	}
+	return false
 }
 
 // sqlText reports whether b looks like a statement.
@@ -231,7 +257,7 @@ func checkAnswer(b []byte) checked {
 		return m.is(80)
 	}
 	if !all {
-		// Whether it is one of these takes all of it.
+		// All of it is needed to see whether it is one of these.
 		return m
 	}
 	switch {
@@ -242,12 +268,14 @@ func checkAnswer(b []byte) checked {
 			return checked{}
 		}
 		return m.is(flagWeight(status(body)))
-	case body[0] == packetOK && m.number == 1 && n >= 7 && n < 512 && status(body) != 0:
+	case body[0] == packetOK && m.number == 1 && n == 7 && status(body) != 0:
 		return m.is(flagWeight(status(body)))
+	case body[0] == packetOK && m.number == 1 && n > 7 && n < 512 && status(body) != 0:
+		return m.is(mayEnd)
 	case m.number == 1 && n <= 2:
-		return m.is(20) // a number of columns
+		return m.is(mayEnd - 1) // a number of columns
 	case isRow(body):
-		return m.is(16 + min(n/4, 16))
+		return m.is(mayEnd - 1)
 	case body[0] == packetOK && n >= 2:
 		return m.is(8) // a row in the binary form
 	}
@@ -257,9 +285,9 @@ func checkAnswer(b []byte) checked {
 // flagWeight returns the weight of a packet that has flags of a server's status: a low one if they are unlikely.
 func flagWeight(flags int) int {
 	if flags&^0x403f != 0 || flags == 0 {
-		return mayEnd / 2
+		return mayEnd
 	}
-	return mayEnd
+	return 2 * mayEnd
 }
 
 // isRow reports whether body is a row in the text form.
@@ -300,18 +328,36 @@ func columnState(body []byte, n int) checkState {
 	return valid
 }
 
-// within looks for packets in the middle of a connection.
+// within looks for packets in the middle of a connection, compressed ones too.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
-	at, needed, found = find(dir, data, weightWithin)
+	at, needed, found = findEither(dir, data)
 	if !found {
 		return at, 0, false
 	}
-	// It also takes bytes to see that there is none in front of it.
+	// More bytes may be needed to see that there is none before it.
 	needed += sort.Search(len(data)-needed, func(more int) bool {
-		_, _, found := find(dir, data[:needed+more], weightWithin)
+		_, _, found := findEither(dir, data[:needed+more])
 		return found
 	})
 	return at, needed, true
+}
+
+// findEither looks for a chain of packets, and for a packet that can be decompressed.
+func findEither(dir record.Direction, data []byte) (at, needed int, found bool) {
+	at, needed, found = find(dir, data, weightWithin)
+	for before := range at {
+		b := data[before:]
+		if len(b) <= compressedHeader || b[compressedHeader] != zlibFirst || length(b[4:]) == 0 {
+			continue
+		}
+		switch compressedState(dir, b) {
+		case partial:
+			return before, 0, false
+		case valid:
+			return before, before + compressedHeader + length(b), true
+		}
+	}
+	return at, needed, found
 }
 
 // findCompressed looks for a compressed packet.
@@ -352,7 +398,7 @@ func compressedState(dir record.Direction, b []byte) checkState {
 		}
 		return m.state
 	}
-	if len(body) > 0 && body[0] != 0x78 {
+	if len(body) > 0 && body[0] != zlibFirst {
 		return invalid
 	}
 	if len(body) < n {

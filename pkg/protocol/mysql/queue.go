@@ -194,13 +194,14 @@ func (p *parser) lostAnswers(n uint64) {
 	if p.Phase == greeting {
 		p.Phase = login
 	}
+	certain := p.Doubt == 0
 	// What comes next may be found so late that the beginning of another answer is missed.
 	p.Doubt = 1
 	if len(p.Queue) == 0 {
 		return
 	}
 	u := &p.Queue[0]
-	if len(p.Queue) > 1 || u.N == 0 {
+	if len(p.Queue) > 1 || u.N == 0 || !certain {
 		p.flush()
 		p.Queue = append(p.Queue, unit{})
 		return

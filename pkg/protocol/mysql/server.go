@@ -21,6 +21,12 @@ const (
 	progressCode = 0xffff
 )
 
+// minOK is how long an OK is at least, since MySQL 4.1.
+const minOK = 7
+
+// maxEnd is how long an end packet may be that is the only one of an answer.
+const maxEnd = 11
+
 // maxHead is how much of a packet is needed to know what it says, if no answer can end with it.
 const maxHead = 64
 
@@ -55,8 +61,8 @@ func (p *parser) server(c source) error {
 				continue
 			}
 		}
-		if held := p.held(b, n); len(b) < held {
-			c.need(held)
+		if needed := p.needed(b, n); len(b) < needed {
+			c.need(needed)
 			return nil
 		}
 		if n == 0 && (p.Phase == greeting || !p.Torn) {
@@ -72,10 +78,10 @@ func (p *parser) server(c source) error {
 	}
 }
 
-// held returns how much of a packet must be there: enough to know what it says, and all
+// needed returns how much of a packet must be there: enough to know what it says, and all
 // of a packet with which an answer may end.
-func (p *parser) held(b []byte, n int) int {
-	whole := header + min(n, maxHeld)
+func (p *parser) needed(b []byte, n int) int {
+	whole := header + min(n, maxBuffered)
 	switch p.Step {
 	case stepRows, stepEvents, stepColumns, stepFields:
 		if len(b) == header {
@@ -376,8 +382,12 @@ func (p *parser) first(c source, u *unit, body []byte, n int) (bool, error) {
 	case u.Command == comFetch:
 		p.Step = stepRows
 		return p.answer(c, u, body, n)
-	case body[0] == packetOK || body[0] == packetEnd && n < maxPacket:
+	case body[0] == packetOK && n < minOK && p.optionalMeta() && (u.Command == comQuery || u.Command == comExecute):
+		// Columns that are not described.
+	case body[0] == packetOK, body[0] == packetEnd && n <= maxEnd:
 		return p.end(c, u, body, n), nil
+	case body[0] == packetEnd:
+		return p.astray(c, u, body, n)
 	}
 	switch u.Command {
 	case comQuery, comExecute, comBulkExecute, comProcessInfo:
@@ -419,7 +429,7 @@ func (p *parser) astray(c source, u *unit, body []byte, n int) (bool, error) {
 // whether their descriptions follow.
 func (p *parser) columns(body []byte) (n int, described bool) {
 	described = true
-	if p.HasCaps && p.Agreed&capMySQL != 0 && p.Agreed&capOptionalMeta != 0 && len(body) > 1 {
+	if p.optionalMeta() && len(body) > 1 {
 		described = body[0] != 0
 		body = body[1:]
 	}
@@ -438,6 +448,12 @@ func (p *parser) columns(body []byte) (n int, described bool) {
 	return int(v), described
 }
 
+// optionalMeta reports whether the server says if it describes columns.
+func (p *parser) optionalMeta() bool {
+	const both = capMySQL | capOptionalMeta
+	return p.HasCaps && p.Agreed&both == both
+}
+
 // prepare consumes the first packet of the answer to a PREPARE.
 func (p *parser) prepare(c source, u *unit, body []byte, n int) (bool, error) {
 	const least = 1 + 4 + 2 + 2
@@ -447,7 +463,7 @@ func (p *parser) prepare(c source, u *unit, body []byte, n int) (bool, error) {
 	columns, params := int(binary.LittleEndian.Uint16(body[5:])), int(binary.LittleEndian.Uint16(body[7:]))
 	p.define(binary.LittleEndian.Uint32(body[1:]), u.Target, params)
 	u.Status = "OK"
-	if p.HasCaps && p.Agreed&capMySQL != 0 && p.Agreed&capOptionalMeta != 0 && len(body) > 12 && body[12] == 0 {
+	if p.optionalMeta() && len(body) > 12 && body[12] == 0 {
 		params, columns = 0, 0 // they are not described
 	}
 	p.Left, p.Later = params, columns
@@ -506,7 +522,7 @@ func (p *parser) unexpected(c source, u *unit, body []byte, n int) bool {
 	return p.pass(c, header+n)
 }
 
-// shape tells by the shape of a packet whether an answer ends well with it. begins says that it is the answer's first.
+// shape says by the shape of a packet whether an answer ends well with it. begins says that it is the answer's first.
 func (p *parser) shape(u *unit, body []byte, n int, begins bool) (ends bool) {
 	switch {
 	case n == 0:
@@ -515,7 +531,7 @@ func (p *parser) shape(u *unit, body []byte, n int, begins bool) (ends bool) {
 	case body[0] == packetEnd && n < maxPacket:
 		// An end that is short may be the one between columns and rows. A first packet that is long asks for more of a
 		// login.
-		ends = n >= 7 && !begins || p.Rows || begins && n <= 11
+		ends = n >= 7 && !begins || p.Rows || begins && n <= maxEnd
 	case isColumn(body):
 	case !begins:
 		p.Rows = true
@@ -545,7 +561,7 @@ func (p *parser) continued(c source, u *unit, body []byte, n int) bool {
 	switch u.Command {
 	case comQuery, comExecute, comBulkExecute, comProcessInfo, comFetch, comFieldList:
 	default:
-		// It is not known what these end with. The next command will tell.
+		// It is not known what these end with. The next command will say.
 		return p.pass(c, header+n)
 	}
 	p.Rows = p.Rows || u.Command == comFetch

@@ -42,7 +42,7 @@ type inflated struct {
 type part struct {
 	Length      int
 	From, To    uint64 // where it is in the stream
-	Plain       bool   // it is as it is in the stream, but for a head in front
+	Plain       bool   // it is as it is in the stream, but for a head before it
 	First, Last int64
 }
 

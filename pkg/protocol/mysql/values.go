@@ -81,7 +81,7 @@ func walkValues(b []byte, n int, named bool, types []byte, each func(i, at, size
 }
 
 // values reports the parameters of an EXECUTE as spans. It returns false, and reports nothing, if
-// they cannot be told from one another.
+// they cannot be separated.
 func (p *parser) values(c source, u *unit, body []byte) bool {
 	const fixed = 4 + 1 + 4
 	if len(body) < fixed {

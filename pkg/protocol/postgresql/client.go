@@ -13,9 +13,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// maxHeld is how much of a message is waited for. Of a statement that is longer, the
+// maxBuffered is how much of a message is waited for. Of a statement that is longer, the
 // target has no more than that.
-const maxHeld = 64 << 10
+const maxBuffered = 64 << 10
 
 // cutMark is at the end of a target that was cut.
 const cutMark = "…"
@@ -181,11 +181,11 @@ func (p *parser) message(s *parse.Stream, b []byte, total int) bool {
 	case 'p':
 		return p.password(s, b, total)
 	}
-	held := min(total, maxHeld)
-	if len(b) < held {
-		return p.wait(s, held)
+	needed := min(total, maxBuffered)
+	if len(b) < needed {
+		return p.wait(s, needed)
 	}
-	body := b[header:held]
+	body := b[header:needed]
 	switch b[0] {
 	case 'Q':
 		return p.query(s, body, total)
@@ -224,7 +224,7 @@ func (p *parser) closeOpen() {
 	if u.Expect == 0 && !u.Lax {
 		u.Answered = true
 	}
-	p.settle()
+	p.release()
 }
 
 // sync consumes a Sync, with which a group ends.
@@ -274,7 +274,7 @@ func (p *parser) query(s *parse.Stream, body []byte, total int) bool {
 	u.Target = target(statement, ok)
 	p.Texts += len(u.Target)
 	p.forget(statement)
-	if total <= maxHeld {
+	if total <= maxBuffered {
 		p.span(s, u.N, header, statement, call.KindTarget, "")
 		u.Request.Ended = true
 		return p.rest(s, total)
@@ -405,14 +405,14 @@ func (p *parser) bind(s *parse.Stream, body []byte, total int) bool {
 	return p.values(s, u, rest, total)
 }
 
-// values consumes a message whose rest, as far as it is held, is formats and values.
+// values consumes a message whose rest, as far as it is there, is formats and values.
 func (p *parser) values(s *parse.Stream, u *unit, rest []byte, total int) bool {
 	formats := 2 + 2*int(binary.BigEndian.Uint16(rest))
 	if len(rest) < formats+2 {
 		return p.endsWith(s, u, total)
 	}
-	held := min(total, maxHeld)
-	n := held - len(rest) + formats + 2
+	needed := min(total, maxBuffered)
+	n := needed - len(rest) + formats + 2
 	s.Advance(n)
 	u.Request.extend(s)
 	p.Long = long{Type: 'B', Left: uint64(total - n), Params: int(binary.BigEndian.Uint16(rest[formats:])), N: u.N}
@@ -555,7 +555,7 @@ func (p *parser) function(s *parse.Stream, body []byte, total int) bool {
 	if len(body) >= 4 {
 		u.Target = raw(strconv.FormatUint(uint64(binary.BigEndian.Uint32(body)), 10))
 	}
-	u.Request.Ended = total <= maxHeld
+	u.Request.Ended = total <= maxBuffered
 	if !p.env.Spans || len(body) < 6 {
 		u.Request.Ended = true
 		return p.rest(s, total)

@@ -7,7 +7,7 @@
 //   - CONNECT: the startup message and all of the authentication. The target is the database.
 //     It has no latency where the client had to send passwords in between.
 //   - QUERY: a simple query, up to ReadyForQuery. It may have several statements.
-//   - EXECUTE: an Execute with the messages in front of it since the last one (Parse, Bind,
+//   - EXECUTE: an Execute with the messages before it, since the last one (Parse, Bind,
 //     Describe, Close). The target is the text of the prepared statement.
 //   - PREPARE, BIND: a Parse or Bind that no Execute follows in its group of messages.
 //   - DESCRIBE, CLOSE, SYNC: only where they fail.

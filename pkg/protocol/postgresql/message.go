@@ -78,7 +78,7 @@ type checker struct {
 	short  bool   // it goes on behind what is there
 }
 
-func (c *checker) take(n int) []byte {
+func (c *checker) next(n int) []byte {
 	switch {
 	case c.failed || c.short:
 		return nil
@@ -95,21 +95,21 @@ func (c *checker) take(n int) []byte {
 }
 
 func (c *checker) int16() int {
-	if b := c.take(2); b != nil {
+	if b := c.next(2); b != nil {
 		return int(binary.BigEndian.Uint16(b))
 	}
 	return 0
 }
 
 func (c *checker) int32() int {
-	if b := c.take(4); b != nil {
+	if b := c.next(4); b != nil {
 		return int(int32(binary.BigEndian.Uint32(b)))
 	}
 	return 0
 }
 
 func (c *checker) byte() byte {
-	if b := c.take(1); b != nil {
+	if b := c.next(1); b != nil {
 		return b[0]
 	}
 	return 0
@@ -128,7 +128,7 @@ func (c *checker) string() []byte {
 		c.short = true
 		return nil
 	}
-	b := c.take(n + 1)
+	b := c.next(n + 1)
 	if !text(b[:n]) {
 		c.failed = true
 	}
@@ -149,7 +149,7 @@ func text(b []byte) bool {
 func (c *checker) values() {
 	for n := c.int16(); n > 0 && !c.failed && !c.short; n-- {
 		if size := c.int32(); size >= 0 {
-			c.take(size)
+			c.next(size)
 		} else if size != -1 {
 			c.failed = true
 		}
@@ -202,14 +202,14 @@ func checkServer(b []byte) checked {
 	case 'T':
 		for n := c.int16(); n > 0 && !c.failed && !c.short; n-- {
 			c.string()
-			c.take(16)
+			c.next(16)
 			format := c.int16()
 			c.want(format <= 1)
 		}
 		return c.end(m, 64)
 	case 't':
 		n := c.int16()
-		c.take(4 * n)
+		c.next(4 * n)
 		return c.end(m, 40)
 	case 'S':
 		name := c.string()
@@ -231,7 +231,7 @@ func checkServer(b []byte) checked {
 		}
 		return c.end(m, 50)
 	case 'd':
-		c.take(c.left)
+		c.next(c.left)
 		return c.end(m, 16)
 	case 'R':
 		code := c.int32()
@@ -246,12 +246,12 @@ func checkServer(b []byte) checked {
 			c.want(len(mechanism) > 3)
 		}
 		if !c.short {
-			c.take(c.left)
+			c.next(c.left)
 		}
 		return c.end(m, 50)
 	case 'K':
 		c.want(c.left >= 8 && c.left <= 4+256)
-		c.take(c.left)
+		c.next(c.left)
 		return c.end(m, 30)
 	case 'v':
 		version := c.int32()
@@ -262,7 +262,7 @@ func checkServer(b []byte) checked {
 		return c.end(m, 50)
 	case 'V':
 		if n := c.int32(); n >= 0 {
-			c.take(n)
+			c.next(n)
 		} else {
 			c.want(n == -1)
 		}
@@ -319,14 +319,14 @@ func checkClient(b []byte) checked {
 	case 'Q':
 		n := c.left
 		c.string()
-		return c.end(m, 50+min(2*n, 80))
+		return c.end(m, 50+min(2*n, 40))
 	case 'P':
 		c.string()
 		n := c.left
 		c.string()
 		n -= c.left
-		c.take(4 * c.int16())
-		return c.end(m, 50+min(2*n, 60))
+		c.next(4 * c.int16())
+		return c.end(m, 50+min(2*n, 40))
 	case 'B':
 		c.string()
 		c.string()
@@ -355,10 +355,10 @@ func checkClient(b []byte) checked {
 		c.string()
 		return c.end(m, 40)
 	case 'd':
-		c.take(c.left)
+		c.next(c.left)
 		return c.end(m, 16)
 	case 'p':
-		c.take(c.left)
+		c.next(c.left)
 		return c.end(m, 20)
 	}
 	return checked{}
@@ -404,7 +404,7 @@ func within(dir record.Direction, data []byte) (at, needed int, found bool) {
 	if !found {
 		return at, 0, false
 	}
-	// It also takes bytes to see that there is none in front of it.
+	// More bytes may be needed to see that there is none before it.
 	needed += sort.Search(len(data)-needed, func(more int) bool {
 		_, _, found := find(dir, data[:needed+more], weightWithin)
 		return found

@@ -30,7 +30,7 @@ func begins(dir record.Direction, data []byte) parse.Verdict {
 	if dir == record.In {
 		return startupVerdict(data)
 	}
-	// The answer to a request for encryption tells little. The client's side tells more.
+	// The answer to a request for encryption is one byte, which says little. The client's side says more.
 	for len(data) > 0 && data[0] == 'N' && (len(data) == 1 || data[1] != 0) {
 		data = data[1:]
 	}

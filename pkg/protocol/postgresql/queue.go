@@ -14,7 +14,7 @@ const unitMemory = 256
 func (p *parser) tail() *unit { return &p.Queue[len(p.Queue)-1] }
 
 func (p *parser) push(u unit) *unit {
-	p.settle()
+	p.release()
 	if len(p.Queue)*unitMemory > p.env.Memory/4 || p.Texts > p.env.Memory/4 && p.texts() > p.env.Memory/4 {
 		// The client has sent more than can be remembered. From here on it is not known whose answers come.
 		p.flush()
@@ -46,8 +46,8 @@ func (p *parser) texts() int {
 
 func (p *parser) pop() { p.Queue = p.Queue[1:] }
 
-// settle gives the sink the answered units of which it is known that no Sync of theirs follows.
-func (p *parser) settle() {
+// release gives the sink the answered units of which it is known that no Sync of theirs follows.
+func (p *parser) release() {
 	for len(p.Queue) > 1 && !p.Aborted {
 		u, next := &p.Queue[0], &p.Queue[1]
 		if u.Kind != extended || !u.Answered || u.Open || next.Kind == sync || next.Kind == unknown || next.PassedOver {
@@ -127,7 +127,7 @@ func (p *parser) flush() {
 
 // group begins a group of messages of the client, whose answers end with ReadyForQuery.
 func (p *parser) group() {
-	p.settle()
+	p.release()
 	if p.Grouped {
 		return
 	}
@@ -174,7 +174,8 @@ func (p *parser) lostRequests() {
 	p.Broken = true
 	p.Long = long{}
 	p.Grouped, p.Aborted = false, false
-	if u := p.asking(); u != nil {
+	for i := len(p.Queue) - 1; i >= 0 && p.Queue[i].Kind != sync && p.Queue[i].Kind != unknown; i-- {
+		u := &p.Queue[i]
 		switch {
 		case u.Open:
 			u.Open, u.Lax = false, true
@@ -203,6 +204,7 @@ func (p *parser) lostRequests() {
 
 func (p *parser) lostAnswers() {
 	p.Unsure, p.Fresh = p.Negotiating, false
+	certain := p.Doubt == 0
 	// What comes next may be found so late that the beginning of another answer is missed.
 	p.doubt()
 	if len(p.Queue) == 0 {
@@ -212,7 +214,7 @@ func (p *parser) lostAnswers() {
 		// The group goes on, and it is not known where its answers are.
 		p.Broken = true
 	}
-	if p.Grouped || !p.single() {
+	if p.Grouped || !certain || !p.single() {
 		p.flush()
 		p.Queue = append(p.Queue, unit{Kind: unknown})
 		return
@@ -248,7 +250,7 @@ func (p *parser) End(e parse.End) {
 		case u.Incomplete&call.Gap != 0 || p.Doubt > 0:
 			u.Incomplete |= call.Gap
 		case e.AnswerWasNotSent():
-			u.Failed = !u.PassedOver && !p.Aborted
+			u.Failed = !u.PassedOver && !p.Aborted && !u.Endless
 		default:
 			u.Incomplete |= call.Gap
 		}

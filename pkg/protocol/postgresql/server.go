@@ -125,7 +125,7 @@ func (p *parser) rowValues(s *parse.Stream, u *unit, b []byte) bool {
 	total := 1 + int(binary.BigEndian.Uint32(b[1:]))
 	p.wanted(u, wantExecute, false)
 	p.name(u)
-	if total > maxHeld {
+	if total > maxBuffered {
 		return p.pass(s, u, total, parse.Value{Call: u.N, Kind: call.KindBody})
 	}
 	if len(b) < total {
@@ -159,7 +159,7 @@ func (p *parser) wanted(u *unit, want uint32, last bool) bool {
 		u.Executed = u.Executed || want == wantExecute && u.Incomplete&call.UnknownFields != 0
 		return false
 	case u.Expect&0xf != want:
-		// This is not what the messages in front of it have asked for.
+		// This is not what the messages before it have asked for.
 		u.Lax = true
 		u.Incomplete |= call.Gap
 		return false
@@ -173,7 +173,7 @@ func (p *parser) wanted(u *unit, want uint32, last bool) bool {
 func (p *parser) complete(u *unit) {
 	if u.Kind == extended && u.Expect == 0 && !u.Open {
 		u.Answered = true
-		p.settle()
+		p.release()
 	}
 }
 
@@ -184,8 +184,8 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 	case 'N', 'A', 'S': // sent of the server's own accord
 		return p.skip(s, uint64(total), parse.Value{})
 	case 'E', 'Z', 'C', 'R', 'I', 's', '1', '2', '3', 'n':
-		if held := min(total, maxHeld); len(b) < held {
-			return p.wait(s, held)
+		if needed := min(total, maxBuffered); len(b) < needed {
+			return p.wait(s, needed)
 		}
 	}
 	u := p.head(s)
@@ -194,7 +194,7 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 	}
 	switch b[0] {
 	case 'E':
-		return p.failure(s, u, b[:min(total, maxHeld)], total)
+		return p.failure(s, u, b[:min(total, maxBuffered)], total)
 	case 'Z':
 		p.readyForQuery(s, total)
 		return true
@@ -207,7 +207,7 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 			u.Status = "OK"
 		}
 		p.name(u)
-		if b[0] == 'C' && total > header && total <= maxHeld {
+		if b[0] == 'C' && total > header && total <= maxBuffered {
 			p.span(s, u.N, header, b[header:total-1], call.KindStatus, "tag")
 		}
 		if p.wanted(u, wantExecute, true) || u.Lax && u.Kind == extended {
@@ -231,7 +231,7 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 			p.wanted(u, wantRows, true)
 		}
 	case 'G', 'W':
-		u.Interleaved = true
+		u.Interleaved, u.Endless = true, b[0] == 'W'
 		if b[0] == 'G' && u.Kind == extended && len(p.Queue) > 1 && p.Queue[1].Kind == sync {
 			// The server ignores a Sync that came before the data.
 			p.Queue = append(p.Queue[:1], p.Queue[2:]...)
@@ -343,7 +343,7 @@ func (p *parser) orphan() {
 	*u = unit{Kind: unknown}
 }
 
-// failure consumes an ErrorResponse, of which b is held.
+// failure consumes an ErrorResponse, of which b is there.
 func (p *parser) failure(s *parse.Stream, u *unit, b []byte, total int) bool {
 	if u.Kind == extended && u.Answered && len(p.Queue) > 1 && p.Queue[1].Kind == extended {
 		p.finish(u)

@@ -48,6 +48,7 @@ type unit struct {
 	Method     string // in other cases
 	Answered   bool   // all of its answers have come, but for ReadyForQuery
 	Lax        bool   // it is not known which answers are still to come
+	Endless    bool   // its answer is a stream that goes on until somebody ends it
 	PassedOver bool   // the server has passed over it after an error
 	// Astray says that the group of its request may have begun with messages that were lost, so that it is not
 	// known which answers are its own.
@@ -177,7 +178,7 @@ type parserState struct {
 	Size       int // bytes of Statements
 }
 
-// long is what remains of a message of the client that is too long to be held.
+// long is what remains of a message of the client that is too long to be kept.
 type long struct {
 	Type   byte   // 0: there is none
 	Left   uint64 // bytes that remain of the message
