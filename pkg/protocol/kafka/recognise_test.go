@@ -14,18 +14,13 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// decode returns what a decoder finds in a session from a piece on, and the protocol at its end.
-func decode(s parsetest.Session, from int) (calls []call.Call, name string) {
+// decode returns what a decoder finds in a session, and the protocol at its end.
+func decode(s parsetest.Session) (calls []call.Call, name string) {
 	var r parsetest.Recorder
 	d := protocol.New(&r, protocol.Limits{})
 	var next record.PerDirection
-	for i, p := range s {
-		if i == from {
-			d.Open(next)
-		}
-		if i >= from {
-			d.Data(p.Dir, next.Of(p.Dir), p.At, p.Data)
-		}
+	for _, p := range s {
+		d.Data(p.Dir, next.Of(p.Dir), p.At, p.Data)
 		next.Add(p.Dir, uint64(len(p.Data)))
 	}
 	d.Close(parsetest.Start, record.CloseRemote, next)
@@ -36,16 +31,21 @@ func decode(s parsetest.Session, from int) (calls []call.Call, name string) {
 // Kafka is recognised from the beginning and from the middle, and others are not taken for it.
 func TestRecognised(t *testing.T) {
 	for name, s := range sessions(t) {
-		if _, got := decode(s, 0); got != call.Kafka {
+		if _, got := decode(s); got != call.Kafka {
 			t.Errorf("%s: %q", name, got)
 		}
 		if name == "login" {
 			continue
 		}
 		for from := 1; from < len(s)-1; from++ {
-			calls, got := decode(s, from)
-			if s[from].Dir == in && (got != call.Kafka || len(calls) == 0) {
-				t.Errorf("%s from piece %d on: %q, %d calls", name, from, got, len(calls))
+			var rest []byte
+			for _, p := range s[from:] {
+				if p.Dir == in {
+					rest = append(rest, p.Data...)
+				}
+			}
+			if at, needed, found := kafka.Protocol.Within(in, append([]byte("rest"), rest...)); len(rest) > 0 && (!found || at != 4 || needed > len(rest)+4) {
+				t.Errorf("%s from piece %d on: %d %d %v", name, from, at, needed, found)
 			}
 		}
 	}
@@ -58,7 +58,7 @@ func TestRecognised(t *testing.T) {
 		"text":           "hello world, this is text\r\n",
 		"http2":          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
-		if _, got := decode(talk(in, []byte(text)), 0); got == call.Kafka {
+		if _, got := decode(talk(in, []byte(text))); got == call.Kafka {
 			t.Errorf("%s is taken for kafka", name)
 		}
 	}
