@@ -30,6 +30,7 @@ type Station struct {
 	err      error // the first one of each
 	coverage Coverage
 	windows  map[string]struct{}
+	topics   map[[16]byte]string // names of Kafka's topics by their numbers
 }
 
 // New returns a station that calls each with every call, in the order in which they have
