@@ -31,6 +31,7 @@ type Station struct {
 	coverage Coverage
 	windows  map[string]struct{}
 	topics   map[[16]byte]string // of Kafka, by their ids
+	topics   map[[16]byte]string // names of Kafka's topics by their numbers
 }
 
 // New returns a station that calls each with every call, in the order in which they have

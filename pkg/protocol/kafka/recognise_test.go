@@ -14,38 +14,37 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// decode returns what a decoder finds in a session from a piece on, and the protocol at its end.
-func decode(s parsetest.Session, from int) (calls []call.Call, name string) {
-	var r parsetest.Recorder
-	d := protocol.New(&r, protocol.Limits{})
+// recognised returns the protocol that a decoder finds in a session.
+func recognised(s parsetest.Session) string {
+	d := protocol.New(&parsetest.Recorder{}, protocol.Limits{})
 	var next record.PerDirection
-	for i, p := range s {
-		if i == from {
-			d.Open(next)
-		}
-		if i >= from {
-			d.Data(p.Dir, next.Of(p.Dir), p.At, p.Data)
-		}
+	for _, p := range s {
+		d.Data(p.Dir, next.Of(p.Dir), p.At, p.Data)
 		next.Add(p.Dir, uint64(len(p.Data)))
 	}
 	d.Close(parsetest.Start, record.CloseRemote, next)
 	d.End(parsetest.Start)
-	return r.Calls, d.Protocol()
+	return d.Protocol()
 }
 
 // Kafka is recognised from the beginning and from the middle, and others are not taken for it.
 func TestRecognised(t *testing.T) {
 	for name, s := range sessions(t) {
-		if _, got := decode(s, 0); got != call.Kafka {
+		if got := recognised(s); got != call.Kafka {
 			t.Errorf("%s: %q", name, got)
 		}
 		if name == "login" {
 			continue
 		}
 		for from := 1; from < len(s)-1; from++ {
-			calls, got := decode(s, from)
-			if s[from].Dir == in && (got != call.Kafka || len(calls) == 0) {
-				t.Errorf("%s from piece %d on: %q, %d calls", name, from, got, len(calls))
+			var rest []byte
+			for _, p := range s[from:] {
+				if p.Dir == in {
+					rest = append(rest, p.Data...)
+				}
+			}
+			if at, needed, found := kafka.Protocol.Within(in, append([]byte("rest"), rest...)); len(rest) > 0 && (!found || at != 4 || needed > len(rest)+4) {
+				t.Errorf("%s from piece %d on: %d %d %v", name, from, at, needed, found)
 			}
 		}
 	}
@@ -58,11 +57,20 @@ func TestRecognised(t *testing.T) {
 		"text":           "hello world, this is text\r\n",
 		"http2":          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
-		if _, got := decode(talk(in, []byte(text)), 0); got == call.Kafka {
+		if got := recognised(talk(in, []byte(text))); got == call.Kafka {
 			t.Errorf("%s is taken for kafka", name)
 		}
 	}
 }
+
+// namesRecorder is a sink that knows the names of topics.
+type namesRecorder struct {
+	parsetest.Recorder
+	names map[[16]byte]string
+}
+
+func (r *namesRecorder) LearnTopic(id [16]byte, name string) { r.names[id] = name }
+func (r *namesRecorder) TopicName(id [16]byte) string        { return r.names[id] }
 
 // compact returns a short string of a flexible version.
 func compact(s string) []byte { return append([]byte{byte(len(s) + 1)}, s...) }
@@ -79,6 +87,19 @@ func TestTopicNames(t *testing.T) {
 	const want = "Metadata \"\" 0\nFetch \"orders,dW5rbm93biB0b3BpYyBpZA\" 0\n"
 	if err != nil || lines(got.Calls) != want {
 		t.Errorf("%v, calls\n%swant\n%s", err, lines(got.Calls), want)
+	}
+
+	// On two connections.
+	shared := &namesRecorder{names: map[[16]byte]string{}}
+	for _, session := range []parsetest.Session{talk(in, meta, out, answer), talk(in, fetch, out, fetched)} {
+		d := protocol.New(shared, protocol.Limits{Protocol: call.Kafka})
+		for _, p := range session {
+			d.Data(p.Dir, 0, p.At, p.Data)
+		}
+		d.End(parsetest.Start)
+	}
+	if lines(shared.Calls) != want {
+		t.Errorf("calls\n%swant\n%s", lines(shared.Calls), want)
 	}
 }
 
@@ -158,7 +179,7 @@ func FuzzParser(f *testing.F) {
 		}
 		f.Add(streams[0], streams[1], 100, 20)
 	}
-	f.Fuzz(func(t *testing.T, in, out []byte, cut, gap int) {
+	f.Fuzz(func(_ *testing.T, in, out []byte, cut, gap int) {
 		n := uint64(0)
 		r := parse.NewRunner(&kafka.Protocol, parse.Env{Sink: discard{}, Spans: true, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
 		for dir, b := range [][]byte{in, out} {

@@ -93,7 +93,7 @@ func (w *walker) next(b []byte, room int64) (s step, n int, f found) {
 			l.Index++
 			continue
 		}
-		return w.field(d, l, b, room)
+		return w.field(d, b, room)
 	}
 }
 
@@ -158,7 +158,7 @@ func (w *walker) endTags() {
 }
 
 // field is over a field, or the first bytes of one.
-func (w *walker) field(d *field, l *level, b []byte, room int64) (s step, n int, f found) {
+func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) {
 	f.role, f.kind = d.role, d.kind
 	switch d.kind {
 	case kindString, kindBytes:

@@ -258,7 +258,9 @@ func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready
 	if confirmed > 0 {
 		// The confirmations that were to come have not come.
 		o.confirmed = 0
-		p.give(s)
+		if err := p.give(); err != nil {
+			return false, err
+		}
 		front = p.queue.front()
 	}
 	*o = answer{open: true, push: push, confirm: confirm, sound: sound, frames: frames, offset: offset, method: method}
@@ -587,7 +589,7 @@ func (p *parser) complete(s *parse.Stream, end uint64) error {
 		}
 		o.confirmed = 0
 	}
-	return p.give(s)
+	return p.give()
 }
 
 // confirmations returns how many confirmations a command gets that subscribes or
@@ -601,7 +603,7 @@ func (p *parser) confirmations(e *entry) int64 {
 }
 
 // give gives the call of an answer that is complete to the sink.
-func (p *parser) give(s *parse.Stream) error {
+func (p *parser) give() error {
 	o := &p.out
 	if !o.push && !o.noRequest {
 		p.contradicted(p.queue.front(), o.kind)

@@ -19,6 +19,9 @@ import (
 //   - Twice the connection was quiet: for 200 ms and eight times the longest answer in between.
 //     A server that owes an answer does not wait that long, give it when the next command
 //     comes, and then owe that one's.
+//   - Answers follow their commands as these come, now sooner, now later: 20 times the time from
+//     an answer to the next command differed from the last such time by four times the longest
+//     answer in between or more. An answer to an earlier command would not have known when to come.
 //   - For 20 commands, each one was answered before the next, and the kinds of the
 //     answers fit them, but would fit none of the 16 commands that came before.
 //   - The client never sent a command before it had the last one's answer, 32 times before the doubt
@@ -38,6 +41,9 @@ type doubt struct {
 	Quiet   int           // how often the connection was quiet before
 	Clean   int           // commands in a row that came when all were answered
 	Longest time.Duration // from the end of a command to its answer
+	Follows int           // how often an answer has followed a command that came sooner or later than the last one
+	Wait    time.Duration // the longest answer meanwhile
+	Think   time.Duration // from the last answer but one to the next command
 	Last    [maxShift]kinds
 	Refuted uint32 // bit i: the answers do not belong to the commands i+1 before
 
@@ -52,6 +58,9 @@ const (
 	maxShift      = 16
 	minQuiet      = 200 * time.Millisecond
 	quietFactor   = 8
+	enoughFollows = 20
+	followFactor  = 4
+	minWait       = 100 * time.Microsecond
 	cleanByKind   = 20
 	cleanByHabit  = 4
 	habit         = 32
@@ -68,6 +77,7 @@ func (d *doubt) begin() {
 func (d *doubt) reset() {
 	d.Points, d.Quiet, d.Clean, d.Longest, d.Refuted = 0, 0, 0, 0, 0
 	d.Last = [maxShift]kinds{}
+	d.Follows, d.Wait, d.Think = 0, 0, 0
 	d.Arrivals, d.Least = 0, 0
 }
 
@@ -85,7 +95,7 @@ func (p *parser) arrive(first int64) {
 	}
 	p.dropLost()
 	if p.queue.len() > 0 || p.out.open || p.out.confirmed > 0 || p.out.waiting || p.out.lost {
-		d.Clean = 0
+		d.Clean, d.Follows = 0, 0
 		if d.Least = min(d.Least, p.queue.len()); d.Arrivals == 0 {
 			d.Least = p.queue.len()
 		}
@@ -102,9 +112,14 @@ func (p *parser) arrive(first int64) {
 		if idle := time.Duration(first - last); idle >= minQuiet && idle >= quietFactor*d.Longest {
 			d.Quiet++
 		}
+		think := time.Duration(first - last)
+		if (think - d.Think).Abs() >= followFactor*max(d.Wait, minWait) {
+			d.Follows++
+		}
+		d.Think = think
 	}
 	switch {
-	case d.Quiet >= 2,
+	case d.Quiet >= 2, d.Follows > enoughFollows,
 		d.Clean > cleanByKind && d.Refuted == 1<<maxShift-1,
 		d.Clean > cleanByHabit && d.Exchanges >= habit && d.Window <= 1:
 		d.end()
@@ -164,7 +179,11 @@ func (d *doubt) answered(e *entry, kind kinds, first int64) {
 		return
 	}
 	if e.last != 0 && first != 0 {
-		d.Longest = max(d.Longest, time.Duration(first-e.last))
+		wait := time.Duration(first - e.last)
+		d.Longest = max(d.Longest, wait)
+		if wait > d.Wait {
+			d.Wait, d.Follows = wait, 0
+		}
 	}
 	var expected kinds
 	if c := commands[e.method]; c != nil {

@@ -153,7 +153,7 @@ func FuzzParser(f *testing.F) {
 			f.Add(streams[0], streams[1], 10, 20)
 		}
 	}
-	f.Fuzz(func(t *testing.T, in, out []byte, cut, gap int) {
+	f.Fuzz(func(_ *testing.T, in, out []byte, cut, gap int) {
 		n := uint64(0)
 		r := parse.NewRunner(&redis.Protocol, parse.Env{Sink: discard{}, Spans: true, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
 		for dir, b := range [][]byte{in, out} {

@@ -29,10 +29,7 @@ func line(c *call.Call) string {
 	if c.Failed {
 		s += " failed"
 	}
-	for _, word := range c.Incomplete.Words() {
-		s += " " + word
-	}
-	return s
+	return strings.Join(append([]string{s}, c.Incomplete.Words()...), " ")
 }
 
 func lines(calls []call.Call) string {
