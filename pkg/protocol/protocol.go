@@ -10,6 +10,7 @@ package protocol
 import (
 	"time"
 
+	"mosn.io/tcpcopy/pkg/protocol/bolt"
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
@@ -94,6 +95,7 @@ var protocols = []*parse.Protocol{
 	&http2.Protocol,
 	&http1.Protocol,
 	&websocket.Protocol,
+	&bolt.Protocol,
 	&postgresql.Protocol,
 	&mysql.Protocol,
 	&redis.Protocol,

@@ -141,7 +141,7 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 	if !s.started {
 		s.begin(offset)
 	}
-	if s.skip > 0 {
+	for s.skip > 0 { // what follows a skip may be skipped, too
 		n := s.skipGap(length)
 		s.torn = true
 		if s.skip == 0 {

@@ -1,0 +1,117 @@
+package rpc
+
+import (
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// Lost implements parse.Parser. A gap within a frame whose length is known is the
+// frame's loss only.
+func (p *parser) Lost(s *parse.Stream) {
+	dir := s.Dir()
+	w := &p.sides[dir]
+	w.Torn = true
+	w.Following = s.Offset() <= w.Partly.End
+	switch {
+	case !w.Following:
+		w.Gaps++
+		w.Searched = true
+	case !w.Partly.Identified:
+		w.Gaps++
+	case w.Partly.Kind == Answer:
+		for x := p.waiting[1-dir].byID[w.Partly.ID]; x != nil; x = x.same {
+			x.InGap = true
+		}
+	}
+	if p.waiting[record.In].count > 0 || dir == record.In {
+		p.doubt.begin()
+	}
+}
+
+// end ends a frame that goes on where the bytes are not known, or where the recording
+// ends, at the offset at.
+func (p *parser) end(dir record.Direction, w *side, at uint64) {
+	x := w.x
+	w.Open, w.x = false, nil
+	if x == nil {
+		return
+	}
+	if m := message(x, dir); m != nil {
+		m.Length = min(m.Length, at-m.Offset)
+		if m.HasBody {
+			m.Body.Offset = min(m.Body.Offset, at)
+			m.Body.Length = min(m.Body.Length, at-m.Body.Offset)
+		}
+	}
+}
+
+// Sync implements parse.Parser.
+func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
+	w := &p.sides[s.Dir()]
+	data := s.Bytes()
+	if w.Following {
+		left := w.Partly.End - s.Offset()
+		if left > uint64(len(data)) {
+			return len(data), false
+		}
+		return int(left), true
+	}
+	for at := range data {
+		switch _, v := p.match(s.Dir(), data[at:], true); v {
+		case parse.Yes:
+			return at, true
+		case parse.Maybe:
+			return at, false
+		}
+	}
+	return len(data), false
+}
+
+// End implements parse.Parser.
+func (p *parser) End(e parse.End) {
+	cut := call.CutByWindow
+	switch {
+	case e.Left:
+		cut = call.Gap // the rest is in what follows
+	case e.Closed:
+		cut = 0
+	}
+	for _, dir := range record.Directions() {
+		w, s := &p.sides[dir], e.Streams[dir]
+		if !w.Open {
+			continue
+		}
+		x := w.x
+		if w.Skipped && s.Skipping() {
+			p.miss(dir, w, s.Missing())
+		}
+		p.end(dir, w, s.Offset())
+		if x == nil {
+			continue
+		}
+		x.Call.Incomplete |= cut
+		switch {
+		case w.IsAnswer:
+			x.Call.Failed = x.Call.Failed || dir == record.Out && e.AnswerWasNotSent()
+			p.emit(x)
+		case x.OneWay:
+			p.unanswered(x, 0, false)
+		case x.Answered:
+			p.emit(x)
+		}
+	}
+	for dir := range p.waiting {
+		w := &p.waiting[dir]
+		for w.first != nil {
+			x := w.first
+			w.remove(x)
+			switch {
+			case p.mayBeLost(x), e.Closed && !e.Recorded[1-dir]:
+				p.unanswered(x, call.Gap, false)
+			default:
+				p.unanswered(x, cut, e.AnswerWasNotSent())
+			}
+		}
+	}
+}
