@@ -30,7 +30,6 @@ type Station struct {
 	err      error // the first one of each
 	coverage Coverage
 	windows  map[string]struct{}
-	topics   map[[16]byte]string // of Kafka, by their ids
 	topics   map[[16]byte]string // names of Kafka's topics by their numbers
 }
 
@@ -38,7 +37,7 @@ type Station struct {
 // ended. The call is the station's and valid until each returns; its strings are each's
 // to keep. An error of each is what Add or Finish returns.
 func New(o Options, each func(*Call) error) *Station {
-	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}, topics: map[[16]byte]string{}}
+	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}}
 	for r := range record.Reason(record.NumReasons) {
 		s.reasons[r.String()] = r
 	}
@@ -130,19 +129,6 @@ func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 
 // Skipped implements call.SkipSink.
 func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
-
-// maxTopics is how many topics of Kafka are remembered for all connections.
-const maxTopics = 10_000
-
-// LearnTopic implements kafka.Names.
-func (o *connection) LearnTopic(id [16]byte, name string) {
-	if topics := o.station.topics; len(topics) < maxTopics {
-		topics[id] = name
-	}
-}
-
-// TopicName implements kafka.Names.
-func (o *connection) TopicName(id [16]byte) string { return o.station.topics[id] }
 
 // Fallback implements protocol.FallbackSink.
 func (o *connection) Fallback(string, record.Direction, uint64, error) { o.left = true }
