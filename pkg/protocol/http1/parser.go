@@ -75,6 +75,8 @@ type parser struct {
 	unsure    call.Incomplete
 	torn      call.Incomplete // what unsure ever was
 	late      bool            // the connection began before the recording, and no whole exchange was seen yet
+	asked     bool            // a request was seen
+	unasked   bool            // an answer without a request was seen
 	pipelined bool            // the client has sent a request before the answer to the one before
 	size      int             // bytes of the open exchanges
 	host      string          // the last one, which is mostly the next one too
@@ -255,6 +257,7 @@ func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
 		c.Path = ""
 	}
 	c.Incomplete |= p.unsure
+	p.asked = true
 	p.open = append(p.open, x)
 	return x
 }
@@ -426,12 +429,22 @@ func (p *parser) askedFor() *exchange {
 	}
 	if x == nil {
 		// The server speaks without being asked, or before it has the whole head.
-		p.unsure |= p.torn
 		x = &exchange{Early: p.coming}
+		x.Call.Incomplete = p.torn
+		switch {
+		case p.torn == call.BeganBefore && !p.asked && !p.unasked:
+			// It answers the request that was the last one before the recording.
+		case p.torn == call.BeganBefore && !p.asked:
+			p.pipelined = true
+			p.unsure |= p.torn
+		default:
+			p.unsure |= p.torn
+		}
+		p.unasked = true
 		x.Call.N, x.Call.Protocol = p.env.Next(), call.HTTP1
 		p.open = append(p.open, x)
 	}
-	if p.late && (p.pipelined || !x.Call.Request.Present) {
+	if p.late && p.pipelined {
 		// The client may have sent more requests before the recording.
 		p.unsure |= call.BeganBefore
 	}
@@ -604,13 +617,15 @@ type parserState struct {
 	Unsure    call.Incomplete
 	Torn      call.Incomplete
 	Late      bool
+	Asked     bool
+	Unasked   bool
 	Pipelined bool
 	Size      int
 }
 
 // MarshalBinary implements parse.Parser.
 func (p *parser) MarshalBinary() ([]byte, error) {
-	state := parserState{p.sides, [2]int{-1, -1}, p.open, p.offsets, p.coming, p.unsure, p.torn, p.late, p.pipelined, p.size}
+	state := parserState{p.sides, [2]int{-1, -1}, p.open, p.offsets, p.coming, p.unsure, p.torn, p.late, p.asked, p.unasked, p.pipelined, p.size}
 	for i := range p.sides {
 		if x := p.sides[i].Exchange; x != nil {
 			state.Within[i] = slices.Index(p.open, x)
@@ -630,6 +645,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	}
 	p.sides, p.open, p.offsets, p.coming = state.Sides, state.Open, state.Offsets, state.Coming
 	p.unsure, p.torn, p.late, p.pipelined, p.size = state.Unsure, state.Torn, state.Late, state.Pipelined, state.Size
+	p.asked, p.unasked = state.Asked, state.Unasked
 	for i, at := range state.Within {
 		switch {
 		case at >= 0 && at < len(p.open):

@@ -1,0 +1,192 @@
+package calls_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+var start = time.Date(2026, 11, 27, 10, 32, 0, 0, time.UTC)
+
+// session makes the records of one connection in one window, a millisecond apart.
+type session struct {
+	window, conn string
+	at           *time.Time
+	offsets      [2]uint64
+	records      *[]record.Record
+}
+
+func (s *session) add(r record.Record) {
+	*s.at = s.at.Add(time.Millisecond)
+	r.Identity = record.Identity{Window: s.window, Conn: s.conn, Port: "2046", Peer: "10.1.2.3:4711", Listener: "10.0.0.5:2046"}
+	r.Time = *s.at
+	*s.records = append(*s.records, r)
+}
+
+func (s *session) open() {
+	s.add(record.Record{Kind: record.KindOpen, Start: s.offsets == [2]uint64{}, HasBase: true, Base: record.PerDirection{In: s.offsets[0], Out: s.offsets[1]}})
+}
+
+func (s *session) data(dir record.Direction, text string) {
+	s.add(record.Record{Kind: record.KindData, Direction: dir, Offset: s.offsets[dir], Length: uint64(len(text)), Data: []byte(text)})
+	s.offsets[dir] += uint64(len(text))
+}
+
+func (s *session) gap(dir record.Direction, length uint64, reason string) {
+	s.add(record.Record{Kind: record.KindGap, Direction: dir, Offset: s.offsets[dir], Length: length, Reason: reason})
+	s.offsets[dir] += length
+}
+
+func (s *session) close() {
+	s.add(record.Record{Kind: record.KindClose, Reason: string(record.CloseRemote), Totals: record.PerDirection{In: s.offsets[0], Out: s.offsets[1]}})
+}
+
+// run returns the calls of records as lines, and what they are based on.
+func run(t *testing.T, o calls.Options, records []record.Record) ([]string, calls.Coverage) {
+	t.Helper()
+	var lines []string
+	s := calls.New(o, func(c *calls.Call) error {
+		lines = append(lines, fmt.Sprintf("%s %s %s %s %s %v", c.Window, c.ID(), c.Protocol, c.Method+" "+c.Target, c.Status, c.Incomplete.Words()))
+		return nil
+	})
+	for i := range records {
+		if err := s.Add(&records[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	return lines, s.Coverage()
+}
+
+const (
+	get = "GET /a HTTP/1.1\r\n\r\n"
+	ok  = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+)
+
+// A connection that lives over two windows has calls of both, counted in each; a call
+// that the end of a window cuts is not taken for a failed one.
+func TestWindows(t *testing.T) {
+	at := start
+	var records []record.Record
+	one := &session{window: "w1", conn: "lk3xtg-2", at: &at, records: &records}
+	one.open()
+	one.data(record.In, get)
+	one.data(record.Out, ok)
+	one.data(record.In, get)
+	two := &session{window: "w2", conn: "lk3xtg-2", at: &at, records: &records, offsets: one.offsets}
+	two.open()
+	two.data(record.Out, ok)
+	two.data(record.In, get)
+	two.data(record.Out, strings.Replace(ok, "200", "503", 1))
+	two.close()
+	lines, coverage := run(t, calls.Options{}, records)
+	want := []string{
+		"w1 lk3xtg-2#1 http/1.1 GET /a 200 []",
+		"w1 lk3xtg-2#2 http/1.1 GET /a  [cut_by_window no_answer]",
+		"w2 lk3xtg-2#1 http/1.1   200 [began_before no_request]",
+		"w2 lk3xtg-2#2 http/1.1 GET /a 503 []",
+	}
+	if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("calls\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	if coverage.Windows != 2 || coverage.Lost != 0 || coverage.Undecoded != 0 || len(coverage.Uncertain) != 0 || coverage.Seen != uint64(3*len(get)+3*len(ok)) {
+		t.Errorf("coverage %+v", coverage)
+	}
+	if !coverage.From.Equal(records[1].Time) || !coverage.To.Equal(records[len(records)-2].Time) {
+		t.Errorf("coverage from %v to %v", coverage.From, coverage.To)
+	}
+}
+
+// What was lost, and what it makes undecodable, is counted, with the connections.
+func TestCoverage(t *testing.T) {
+	at := start
+	var records []record.Record
+	s := &session{window: "w1", conn: "lk3xtg-3", at: &at, records: &records}
+	s.open()
+	s.data(record.In, get)
+	s.gap(record.Out, 30, "limit")
+	s.data(record.Out, "the rest of a body")
+	s.data(record.In, get)
+	s.data(record.Out, ok)
+	s.close()
+	quiet := &session{window: "w1", conn: "lk3xtg-4", at: &at, records: &records}
+	quiet.open()
+	quiet.data(record.In, get)
+	quiet.data(record.Out, ok)
+	quiet.close()
+	lines, coverage := run(t, calls.Options{}, records)
+	if len(lines) != 3 || !strings.Contains(lines[0], "[gap no_answer]") || !strings.HasSuffix(lines[2], "200 []") {
+		t.Errorf("calls %q", lines)
+	}
+	if coverage.Lost != 30 || coverage.Undecoded != 18 || len(coverage.Uncertain) != 1 {
+		t.Fatalf("coverage %+v", coverage)
+	}
+	if u := coverage.Uncertain[0]; u.Conn != "lk3xtg-3" || u.Lost != 30 || u.Undecoded != 18 || u.Protocol != call.HTTP1 {
+		t.Errorf("uncertain %+v", u)
+	}
+}
+
+// What is told of a listener's protocol counts.
+func TestProtocolOfAListener(t *testing.T) {
+	at := start
+	var records []record.Record
+	s := &session{window: "w1", conn: "lk3xtg-5", at: &at, records: &records}
+	s.open()
+	s.data(record.In, get)
+	s.data(record.Out, ok)
+	s.close()
+	lines, _ := run(t, calls.Options{Protocols: map[string]string{"2046": call.TCP}}, records)
+	if len(lines) != 1 || !strings.Contains(lines[0], " tcp turn ") {
+		t.Errorf("calls %q", lines)
+	}
+}
+
+// Values come with their connection, before their call.
+func TestSpans(t *testing.T) {
+	at := start
+	var records []record.Record
+	s := &session{window: "w1", conn: "lk3xtg-6", at: &at, records: &records}
+	s.open()
+	s.data(record.In, get)
+	s.data(record.Out, ok)
+	s.close()
+	var spans []string
+	lines, _ := run(t, calls.Options{Span: func(c *dump.Connection, v call.Span) {
+		if v.Kind == call.KindBody {
+			spans = append(spans, fmt.Sprintf("%s#%d %s", c.Conn, v.Call, v.Value))
+		}
+	}}, records)
+	if len(lines) != 1 || strings.Join(spans, "|") != "lk3xtg-6#1 body" {
+		t.Errorf("calls %q, bodies %q", lines, spans)
+	}
+}
+
+// The error of the function that gets the calls ends the reading.
+func TestErrorOfTheReceiver(t *testing.T) {
+	at := start
+	var records []record.Record
+	s := &session{window: "w1", conn: "lk3xtg-7", at: &at, records: &records}
+	s.open()
+	s.data(record.In, get)
+	s.data(record.Out, ok)
+	want := errors.New("enough")
+	station := calls.New(calls.Options{}, func(*calls.Call) error { return want })
+	var got error
+	for i := range records {
+		if got = station.Add(&records[i]); got != nil {
+			break
+		}
+	}
+	if !errors.Is(got, want) {
+		t.Errorf("error %v", got)
+	}
+}
