@@ -73,13 +73,14 @@ type parser struct {
 	// unsure is by what calls are marked because it is not certain which answer belongs to
 	// which request: bytes are missing, and no exchange was seen since that began and ended alone.
 	unsure    call.Incomplete
-	torn      call.Incomplete // what unsure ever was
-	late      bool            // the connection began before the recording, and no whole exchange was seen yet
-	asked     bool            // a request was seen
-	unasked   bool            // an answer without a request was seen
-	pipelined bool            // the client has sent a request before the answer to the one before
-	size      int             // bytes of the open exchanges
-	host      string          // the last one, which is mostly the next one too
+	torn      call.Incomplete   // what unsure ever was
+	late      bool              // the connection began before the recording, and no whole exchange was seen yet
+	asked     bool              // a request was seen
+	unasked   bool              // an answer without a request was seen
+	pipelined bool              // the client has sent a request before the answer to the one before
+	size      int               // bytes of the open exchanges
+	names     map[string]string // of header fields, in lower case
+	host      string            // the last one, which is mostly the next one too
 }
 
 func newParser(env parse.Env) parse.Parser {

@@ -60,8 +60,27 @@ func (p *parser) field(c *call.Call, dir record.Direction, offset uint64, data [
 	}
 	p.env.Sink.Span(call.Span{
 		Call: c.N, Direction: dir, Range: call.Range{Offset: at, Length: uint64(len(f.value))},
-		Kind: call.KindHeader, Name: strings.ToLower(string(f.name)), Value: f.value,
+		Kind: call.KindHeader, Name: p.fieldName(f.name), Value: f.value,
 	})
+}
+
+// maxNames bounds the names of header fields that a parser remembers.
+const maxNames = 128
+
+// fieldName returns the name of a header field in lower case. Connections repeat theirs,
+// so that most need no memory.
+func (p *parser) fieldName(name []byte) string {
+	if lower, ok := p.names[string(name)]; ok {
+		return lower
+	}
+	lower := strings.ToLower(string(name))
+	if len(p.names) < maxNames && len(name) <= maxLine/maxNames {
+		if p.names == nil {
+			p.names = map[string]string{}
+		}
+		p.names[string(name)] = lower
+	}
+	return lower
 }
 
 // requestSpans reports the values of a request line, which data begins with.
