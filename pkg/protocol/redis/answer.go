@@ -621,7 +621,7 @@ func (p *parser) give() error {
 		return nil
 	}
 	e := p.queue.front()
-	p.doubt.answered(e, o.kind, o.first)
+	p.answered(e, o.kind, o.first)
 	p.changed(e)
 	replicates := e.method == "PSYNC" || e.method == "SYNC"
 	p.popFront()
@@ -731,7 +731,7 @@ func (p *parser) loseAnswer() {
 	for i := range waiting {
 		waiting[i].flags |= unsure | outGap
 	}
-	if p.doubt.Window <= 1 && len(waiting) > 0 {
+	if p.doubt.Alone > 0 && len(waiting) > 0 {
 		// A client that waits for each answer has all but the last one.
 		waiting[len(waiting)-1].flags &^= outGap
 		p.dropLost()
