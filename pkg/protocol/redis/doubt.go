@@ -132,7 +132,7 @@ func (p *parser) arrive(first int64) {
 // dropLost gives those commands to the sink that waited when a part of the answers was
 // lost: the client would not have gone on otherwise.
 func (p *parser) dropLost() {
-	for e := p.queue.front(); e != nil && e.flags&outGap != 0 && !p.out.open; e = p.queue.front() {
+	for e := p.queue.oldest(); e != nil && e.flags&outGap != 0 && !p.out.open; e = p.queue.oldest() {
 		p.unanswered(e, 0, false)
 		p.queue.pop()
 	}
@@ -142,7 +142,7 @@ func (p *parser) dropLost() {
 // answered: they wait although later ones were answered.
 func (p *parser) dropSurplus(n int) {
 	for ; n > 0 && !p.out.open && p.out.confirmed == 0; n-- {
-		e := p.queue.front()
+		e := p.queue.oldest()
 		if e == nil || e.flags&unsure == 0 {
 			return
 		}

@@ -120,8 +120,8 @@ func TestDoubtEnds(t *testing.T) {
 	}
 }
 
-// The same commands over and over tell nothing by their kinds, but answers that follow
-// them tell by their times that they are theirs.
+// The same commands over and over show nothing by their kinds, but answers that follow
+// them show by their times that they are theirs.
 func TestDoubtEndsByTimes(t *testing.T) {
 	for name, test := range map[string]struct {
 		waiting     int
@@ -158,7 +158,7 @@ func TestDoubtEndsByTimes(t *testing.T) {
 	}
 }
 
-// The same commands over and over tell nothing, but a client that has always waited
+// The same commands over and over show nothing, but a client that has always waited
 // does so after a gap too.
 func TestHabit(t *testing.T) {
 	var r parsetest.Recorder

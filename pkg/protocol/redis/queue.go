@@ -51,8 +51,8 @@ const entrySize = 96
 
 func (q *queue) len() int { return len(q.entries) - q.head }
 
-// front returns the first command; nil if there is none.
-func (q *queue) front() *entry {
+// oldest returns the first command; nil if there is none.
+func (q *queue) oldest() *entry {
 	if q.head == len(q.entries) {
 		return nil
 	}
