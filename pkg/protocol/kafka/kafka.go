@@ -179,16 +179,16 @@ func (p *parser) parse(s *parse.Stream, w *side) error {
 			data, base, pos = s.Bytes(), s.Offset(), 0
 		default:
 			p.missed(s, w)
-			room := int64(w.End - at)
+			left := int64(w.End - at)
 			b := data[pos:]
-			if int64(len(b)) > room {
-				b = b[:room]
+			if int64(len(b)) > left {
+				b = b[:left]
 			}
 			header := w.walk.inHeader()
-			step, n, f := w.walk.next(b, room)
+			step, n, f := w.walk.next(b, left)
 			switch step {
 			case more:
-				if int64(len(b)) < room {
+				if int64(len(b)) < left {
 					s.Advance(pos)
 					return nil
 				}

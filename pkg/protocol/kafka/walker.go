@@ -2,7 +2,7 @@ package kafka
 
 import "encoding/binary"
 
-// walker finds the fields in the body of a message, as its bytes come. It holds none of
+// walker finds the fields in the body of a message, as its bytes come. It keeps none of
 // them.
 type walker struct {
 	version  int16
@@ -67,8 +67,8 @@ func (w *walker) fields(depth int) (fields []field, holder *field) {
 // inHeader reports whether the header's tags are not over.
 func (w *walker) inHeader() bool { return len(w.levels) == 2 && w.levels[1].First }
 
-// next is over the next field of b, the bytes that are there. room is how many bytes the message has from there on.
-func (w *walker) next(b []byte, room int64) (s step, n int, f found) {
+// next is over the next field of b, the bytes that are there. left is how many bytes the message has from there on.
+func (w *walker) next(b []byte, left int64) (s step, n int, f found) {
 	for {
 		depth := len(w.levels) - 1
 		if depth < 0 {
@@ -76,7 +76,7 @@ func (w *walker) next(b []byte, room int64) (s step, n int, f found) {
 		}
 		l := &w.levels[depth]
 		if l.Tags {
-			return w.tags(l, b, room)
+			return w.tags(l, b, left)
 		}
 		fields, holder := w.fields(depth)
 		if l.Index >= len(fields) {
@@ -93,7 +93,7 @@ func (w *walker) next(b []byte, room int64) (s step, n int, f found) {
 			l.Index++
 			continue
 		}
-		return w.field(d, b, room)
+		return w.field(d, b, left)
 	}
 }
 
@@ -112,10 +112,10 @@ func (w *walker) endElement() {
 }
 
 // tags is over the next part of a block of tags.
-func (w *walker) tags(l *level, b []byte, room int64) (s step, n int, f found) {
+func (w *walker) tags(l *level, b []byte, left int64) (s step, n int, f found) {
 	if !l.Begun {
 		count, n, ok := uvarint(b)
-		if !ok || count > uint64(room) {
+		if !ok || count > uint64(left) {
 			return bad, 0, f
 		}
 		if n == 0 {
@@ -133,7 +133,7 @@ func (w *walker) tags(l *level, b []byte, room int64) (s step, n int, f found) {
 		return more, 0, f
 	}
 	size, m, ok := uvarint(b[n:])
-	if !ok || size > uint64(max(room-int64(n+m), 0)) {
+	if !ok || size > uint64(max(left-int64(n+m), 0)) {
 		return bad, 0, f
 	}
 	if m == 0 {
@@ -158,12 +158,12 @@ func (w *walker) endTags() {
 }
 
 // field is over a field, or the first bytes of one.
-func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) {
+func (w *walker) field(d *field, b []byte, left int64) (s step, n int, f found) {
 	f.role, f.kind = d.role, d.kind
 	switch d.kind {
 	case kindString, kindBytes:
 		length, n, ok := w.length(d.kind, b)
-		if !ok || length > room-int64(n) {
+		if !ok || length > left-int64(n) {
 			return bad, 0, f
 		}
 		if n == 0 {
@@ -186,7 +186,7 @@ func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) 
 		return long, n, f
 	case kindArray, kindList:
 		count, n, ok := w.count(b)
-		if !ok || count > room-int64(n) {
+		if !ok || count > left-int64(n) {
 			return bad, 0, f
 		}
 		if n == 0 {
@@ -198,7 +198,7 @@ func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) 
 		}
 		if e := &d.elem[0]; d.kind == kindList && e.role == 0 && e.kind <= 8 {
 			size := count * int64(e.kind)
-			if size > room-int64(n) {
+			if size > left-int64(n) {
 				return bad, 0, f
 			}
 			w.endField()
@@ -212,7 +212,7 @@ func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) 
 		w.levels = append(w.levels, level{Left: 1})
 		return moved, 0, f
 	case kindOption:
-		if room < 1 {
+		if left < 1 {
 			return bad, 0, f
 		}
 		if len(b) == 0 {
@@ -229,7 +229,7 @@ func (w *walker) field(d *field, b []byte, room int64) (s step, n int, f found) 
 	if d.kind == kindUUID {
 		size = 16
 	}
-	if int64(size) > room {
+	if int64(size) > left {
 		return bad, 0, f
 	}
 	if len(b) < size {

@@ -121,7 +121,7 @@ func (p *parser) parseOut(s *parse.Stream) error {
 			s.Advance(pos)
 			return errUnit
 		}
-		if front := p.queue.front(); p.replicating && u.kind == '$' && len(o.frames) == 0 && !o.push && front != nil && front.method == "SYNC" {
+		if oldest := p.queue.oldest(); p.replicating && u.kind == '$' && len(o.frames) == 0 && !o.push && oldest != nil && oldest.method == "SYNC" {
 			// A snapshot, which has no end.
 			pos += u.from
 			o.status = "OK"
@@ -217,11 +217,11 @@ func (o *answer) top() frameKind {
 // bytes are needed for that.
 func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready bool, err error) {
 	o := &p.out
-	front := p.queue.front()
+	oldest := p.queue.oldest()
 	var push, confirm bool
 	var method string
 	switch c := data[0]; {
-	case c == '+' && (p.monitor || p.doubt.On && front == nil):
+	case c == '+' && (p.monitor || p.doubt.On && oldest == nil):
 		is, more := isMonitored(data)
 		if more {
 			return false, nil
@@ -229,7 +229,7 @@ func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready
 		if is {
 			push, method = true, "MONITOR"
 		}
-	case c == '>', c == '*' && (front != nil && subscription(front.method) >= 0 || !p.resp3 && (p.subscribed.active() || p.doubt.On || front == nil)):
+	case c == '>', c == '*' && (oldest != nil && subscription(oldest.method) >= 0 || !p.resp3 && (p.subscribed.active() || p.doubt.On || oldest == nil)):
 		if c == '>' {
 			p.resp3 = true
 		}
@@ -237,11 +237,11 @@ func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready
 		if more || err != nil {
 			return false, err
 		}
-		if front != nil && subscription(front.method) >= 0 && count == 3 && bytes.EqualFold(name, []byte(front.method)) {
+		if oldest != nil && subscription(oldest.method) >= 0 && count == 3 && bytes.EqualFold(name, []byte(oldest.method)) {
 			confirm = true
 			break
 		}
-		push = c == '>' || p.isMessage(name, count, front)
+		push = c == '>' || p.isMessage(name, count, oldest)
 		if push {
 			if method = "PUSH"; isWord(name) {
 				_, method, _ = lookup(name)
@@ -261,14 +261,14 @@ func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready
 		if err := p.give(); err != nil {
 			return false, err
 		}
-		front = p.queue.front()
+		oldest = p.queue.oldest()
 	}
 	*o = answer{open: true, push: push, confirm: confirm, sound: sound, frames: frames, offset: offset, method: method}
 	o.first = p.nanoseconds(s.TimeAt(offset))
 	switch {
 	case push:
 		o.n = p.next()
-	case front == nil, p.doubt.On && front.first != 0 && o.first != 0 && o.first < front.first:
+	case oldest == nil, p.doubt.On && oldest.first != 0 && o.first != 0 && o.first < oldest.first:
 		o.noRequest = true
 		o.n = p.next()
 		if p.doubt.On {
@@ -276,27 +276,27 @@ func (p *parser) beginAnswer(s *parse.Stream, data []byte, offset uint64) (ready
 		}
 		p.doubt.stray()
 		p.replyOff = false
-	case front.flags&bare != 0:
+	case oldest.flags&bare != 0:
 		o.n = p.next()
 	default:
-		o.n = front.n
+		o.n = oldest.n
 	}
 	return true, nil
 }
 
 // isMessage reports whether an array is one that the server pushes in RESP 2. There it
 // looks like any other, but a connection that is subscribed gets few others.
-func (p *parser) isMessage(name []byte, count int64, front *entry) bool {
+func (p *parser) isMessage(name []byte, count int64, oldest *entry) bool {
 	var is bool
 	switch string(name) {
 	case "message", "smessage", "sunsubscribe":
 		is = count == 3
 	case "subscribe", "psubscribe", "ssubscribe": // of a transaction, whose answer has only the first
-		return count == 3 && front == nil
+		return count == 3 && oldest == nil
 	case "pmessage":
 		is = count == 4
 	}
-	if is && front == nil && !p.subscribed.active() {
+	if is && oldest == nil && !p.subscribed.active() {
 		p.subscribed.Total[0], p.subscribed.Of[channels] = 1, 1 // it must be
 	}
 	return is
@@ -579,10 +579,10 @@ func (p *parser) complete(s *parse.Stream, end uint64) error {
 	p.doubt.LastOut = o.last
 	o.open = false
 	if o.confirm {
-		front := p.queue.front()
+		oldest := p.queue.oldest()
 		o.confirmed++
-		want := p.confirmations(front)
-		p.subscribed.confirmed(front.method, o.total)
+		want := p.confirmations(oldest)
+		p.subscribed.confirmed(oldest.method, o.total)
 		o.confirm = false
 		if o.confirmed < want {
 			return nil
@@ -606,7 +606,7 @@ func (p *parser) confirmations(e *entry) int64 {
 func (p *parser) give() error {
 	o := &p.out
 	if !o.push && !o.noRequest {
-		p.contradicted(p.queue.front(), o.kind)
+		p.contradicted(p.queue.oldest(), o.kind)
 	}
 	p.fill()
 	c := &p.call
@@ -620,8 +620,8 @@ func (p *parser) give() error {
 		}
 		return nil
 	}
-	e := p.queue.front()
-	p.doubt.answered(e, o.kind, o.first)
+	e := p.queue.oldest()
+	p.answered(e, o.kind, o.first)
 	p.changed(e)
 	replicates := e.method == "PSYNC" || e.method == "SYNC"
 	p.popFront()
@@ -655,7 +655,7 @@ func (p *parser) changed(e *entry) {
 // fill makes p.call the call of the answer, as far as it is known.
 func (p *parser) fill() {
 	o := &p.out
-	front := p.queue.front()
+	oldest := p.queue.oldest()
 	switch {
 	case o.push:
 		c := p.clear(o.n)
@@ -665,13 +665,13 @@ func (p *parser) fill() {
 		}
 	case o.noRequest:
 		p.clear(o.n).Incomplete = call.NoRequest | o.mark
-	case front.flags&bare != 0:
+	case oldest.flags&bare != 0:
 		p.clear(o.n).Incomplete = call.NoRequest
-		if front.flags&unsure != 0 {
+		if oldest.flags&unsure != 0 {
 			p.call.Incomplete |= call.Gap
 		}
 	default:
-		p.fillRequest(front)
+		p.fillRequest(oldest)
 	}
 	c := &p.call
 	c.Status, c.Failed = o.status, o.failed
@@ -690,14 +690,14 @@ func (p *parser) fill() {
 func (p *parser) extend(end uint64) {
 	m := &p.call.Response
 	m.Length = max(end, m.Offset) - m.Offset
-	if room := max(end, m.Body.Offset) - m.Body.Offset; p.out.endless || m.HasBody && m.Body.Length > room {
-		m.Body.Length = room
+	if most := max(end, m.Body.Offset) - m.Body.Offset; p.out.endless || m.HasBody && m.Body.Length > most {
+		m.Body.Length = most
 	}
 }
 
 // popFront removes the command that was answered.
 func (p *parser) popFront() {
-	if e := p.queue.front(); e.flags&bare != 0 && e.method == "" && e.count > 1 {
+	if e := p.queue.oldest(); e.flags&bare != 0 && e.method == "" && e.count > 1 {
 		e.count--
 		return
 	}
@@ -711,7 +711,7 @@ func (p *parser) loseAnswer() {
 	if o.open || o.confirmed > 0 {
 		pop := !o.push && !o.noRequest
 		if pop {
-			p.queue.front().flags |= unsure
+			p.queue.oldest().flags |= unsure
 		}
 		p.fill()
 		c := &p.call
@@ -731,7 +731,7 @@ func (p *parser) loseAnswer() {
 	for i := range waiting {
 		waiting[i].flags |= unsure | outGap
 	}
-	if p.doubt.Window <= 1 && len(waiting) > 0 {
+	if p.doubt.Alone > 0 && len(waiting) > 0 {
 		// A client that waits for each answer has all but the last one.
 		waiting[len(waiting)-1].flags &^= outGap
 		p.dropLost()

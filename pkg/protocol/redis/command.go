@@ -7,13 +7,13 @@ import (
 
 // command is what is known of a command.
 type command struct {
-	name string // in upper case; that of a subcommand has its container's in front
+	name string // in upper case; that of a subcommand has its container's in oldest
 	key  keyRule
 	at   int // of firstArgument, afterCount: the index of the argument, the name being 0
 
 	control bool // its arguments have passwords, or change the connection
 
-	answers kinds // what its answer may be, null and errors aside; 0 if that is not known
+	answers kinds // what its answer may be, without null and errors; 0 if that is not known
 }
 
 // keyRule says where a command has its first key.

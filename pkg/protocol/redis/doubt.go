@@ -24,8 +24,8 @@ import (
 //     answer in between or more. An answer to an earlier command would not have known when to come.
 //   - For 20 commands, each one was answered before the next, and the kinds of the
 //     answers fit them, but would fit none of the 16 commands that came before.
-//   - The client never sent a command before it had the last one's answer, 32 times before the doubt
-//     and 4 times since.
+//   - The client has sent no command before it had the last one's answer, for the 32 commands before
+//     the doubt and 16 since.
 type doubt struct {
 	On     bool
 	Joined bool // the connection was recorded from its middle on, and there was no gap since
@@ -33,8 +33,7 @@ type doubt struct {
 	Inferred bool // there was a doubt, which has ended
 
 	// Before the doubt.
-	Exchanges int // commands that were answered without a doubt
-	Window    int // how many commands have waited at a time
+	Alone int // commands in a row of which each was the only one that waited
 
 	// Since it began, or since it was seen that answers came that belong to no command.
 	Points  int           // how often a command came when all were answered
@@ -62,7 +61,7 @@ const (
 	followFactor  = 4
 	minWait       = 100 * time.Microsecond
 	cleanByKind   = 20
-	cleanByHabit  = 4
+	cleanByHabit  = 16
 	habit         = 32
 	surplusLength = 8
 )
@@ -96,6 +95,9 @@ func (p *parser) arrive(first int64) {
 	p.dropLost()
 	if p.queue.len() > 0 || p.out.open || p.out.confirmed > 0 || p.out.waiting || p.out.lost {
 		d.Clean, d.Follows = 0, 0
+		if p.queue.len() > 0 {
+			d.Alone = 0
+		}
 		if d.Least = min(d.Least, p.queue.len()); d.Arrivals == 0 {
 			d.Least = p.queue.len()
 		}
@@ -121,7 +123,7 @@ func (p *parser) arrive(first int64) {
 	switch {
 	case d.Quiet >= 2, d.Follows > enoughFollows,
 		d.Clean > cleanByKind && d.Refuted == 1<<maxShift-1,
-		d.Clean > cleanByHabit && d.Exchanges >= habit && d.Window <= 1:
+		d.Clean > cleanByHabit && d.Alone >= habit:
 		d.end()
 		p.out.sound = true
 	}
@@ -130,7 +132,7 @@ func (p *parser) arrive(first int64) {
 // dropLost gives those commands to the sink that waited when a part of the answers was
 // lost: the client would not have gone on otherwise.
 func (p *parser) dropLost() {
-	for e := p.queue.front(); e != nil && e.flags&outGap != 0 && !p.out.open; e = p.queue.front() {
+	for e := p.queue.oldest(); e != nil && e.flags&outGap != 0 && !p.out.open; e = p.queue.oldest() {
 		p.unanswered(e, 0, false)
 		p.queue.pop()
 	}
@@ -140,7 +142,7 @@ func (p *parser) dropLost() {
 // answered: they wait although later ones were answered.
 func (p *parser) dropSurplus(n int) {
 	for ; n > 0 && !p.out.open && p.out.confirmed == 0; n-- {
-		e := p.queue.front()
+		e := p.queue.oldest()
 		if e == nil || e.flags&unsure == 0 {
 			return
 		}
@@ -168,11 +170,14 @@ func (p *parser) contradicted(e *entry, kind kinds) {
 	}
 }
 
-// answered is called when a command has its answer, of a kind; 0 where the kind says
-// nothing.
-func (d *doubt) answered(e *entry, kind kinds, first int64) {
+// answered is called when the first command of the queue has its answer, of a kind; 0
+// where the kind says nothing.
+func (p *parser) answered(e *entry, kind kinds, first int64) {
+	d := &p.doubt
 	if !d.On {
-		d.Exchanges++
+		if d.Alone++; e.flags&alone == 0 || p.queue.len() > 1 {
+			d.Alone = 0
+		}
 		return
 	}
 	if e.flags&bare != 0 {

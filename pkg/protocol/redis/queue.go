@@ -30,6 +30,7 @@ const (
 	unfinished                   // the end of the command is not known
 	keyless                      // the target is not known, because bytes are missing
 	silent                       // it is not answered
+	alone                        // no other command has waited when it came
 	outGap                       // its answer may have been in a gap
 	bare                         // its call was given to the sink: too many commands wait
 	resp3                        // HELLO 3
@@ -50,8 +51,8 @@ const entrySize = 96
 
 func (q *queue) len() int { return len(q.entries) - q.head }
 
-// front returns the first command; nil if there is none.
-func (q *queue) front() *entry {
+// oldest returns the first command; nil if there is none.
+func (q *queue) oldest() *entry {
 	if q.head == len(q.entries) {
 		return nil
 	}
@@ -97,8 +98,10 @@ func (p *parser) enqueue(e *entry) {
 		p.enqueueBare(e)
 		return
 	}
+	if p.queue.len() == 0 {
+		e.flags |= alone
+	}
 	p.queue.push(e)
-	p.doubt.Window = max(p.doubt.Window, p.queue.len())
 }
 
 // enqueueBare gives a command to the sink without its answer, whose place in the order
@@ -107,8 +110,7 @@ func (p *parser) enqueueBare(e *entry) {
 	p.fillRequest(e)
 	p.call.Incomplete |= call.NoAnswer
 	p.sink.Call(&p.call)
-	p.doubt.Window = max(p.doubt.Window, p.queue.len())
-	special := e.flags &^ (unfinished | keyless)
+	special := e.flags &^ (unfinished | keyless | alone)
 	if n := len(p.queue.entries); n > p.queue.head {
 		last := &p.queue.entries[n-1]
 		if last.flags == special|bare && last.method == "" && !isSpecial(e.method) {

@@ -136,14 +136,14 @@ func (p *parser) End(e parse.End) {
 		}
 		if o.noRequest {
 			c.Failed = c.Failed || e.AnswerWasNotSent()
-		} else if front := p.queue.front(); front != nil {
-			c.Failed = c.Failed || e.AnswerWasNotSent() && front.flags&unsure == 0
+		} else if oldest := p.queue.oldest(); oldest != nil {
+			c.Failed = c.Failed || e.AnswerWasNotSent() && oldest.flags&unsure == 0
 			p.popFront()
 		}
 		p.sink.Call(c)
 	}
 	for p.queue.len() > 0 {
-		p.unanswered(p.queue.front(), cut, e.AnswerWasNotSent())
+		p.unanswered(p.queue.oldest(), cut, e.AnswerWasNotSent())
 		p.queue.pop()
 	}
 	if r := &p.in; r.named {
