@@ -43,7 +43,7 @@ const noStatus = -1
 const maxSpares = 16
 
 // streamSize is roughly what a stream costs without its strings.
-const streamSize = 768
+const streamSize = 640
 
 func (st *stream) message(dir record.Direction) *call.Message {
 	if dir == record.In {

@@ -261,7 +261,10 @@ func TestDetection(t *testing.T) {
 	}
 	for text, want := range map[string]parse.Verdict{
 		"": parse.Maybe, "\x00\x00": parse.Maybe, "\x00\x00\x12\x04": parse.Maybe, "\x00\x00\x00\x04\x00\x00\x00\x00\x00": parse.Yes,
-		"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00": parse.Yes, "\x00\x00\x11\x04": parse.No, "\x00\x00\x12\x04\x01": parse.No, "HTTP/1.1": parse.No,
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00": parse.Maybe, "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64": parse.Yes,
+		// Kafka's answer of 1540 bytes to request 0.
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x3c\x00\x00\x00": parse.No,
+		"\x00\x00\x11\x04": parse.No, "\x00\x00\x12\x04\x01": parse.No, "HTTP/1.1": parse.No,
 	} {
 		if got := h2.Protocol.Begins(out, []byte(text)); got != want {
 			t.Errorf("%q from the server: %v, want %v", text, got, want)

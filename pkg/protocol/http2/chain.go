@@ -251,7 +251,7 @@ func isPlausiblePayload(f protocol.HTTP2Frame, b []byte) bool {
 		n := binary.BigEndian.Uint32(b)
 		return n > 0 && n < 1<<31
 	case protocol.HTTP2Settings:
-		for ; len(b) >= 6; b = b[6:] {
+		for ; len(b) >= settingSize; b = b[settingSize:] {
 			// Those of RFCs; above them, what some programs send.
 			if id := binary.BigEndian.Uint16(b); id == 0 || id > 0x10 && id < 0xf000 && id&0x0f0f != 0x0a0a {
 				return false
