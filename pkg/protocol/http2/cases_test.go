@@ -279,7 +279,7 @@ func of(dir record.Direction, n uint64) record.PerDirection {
 	return record.PerDirection{Out: n}
 }
 
-// What is not HTTP/2 is not taken for it.
+// What is not HTTP/2 is not recognised as it.
 func TestNoFrames(t *testing.T) {
 	for name, rest := range map[string]string{
 		"HTTP/1.1":                     "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
@@ -293,10 +293,10 @@ func TestNoFrames(t *testing.T) {
 		talk.get(1, "/a")
 		talk.raw(out, rest)
 		if _, err := parsetest.Decode(&h2.Protocol, talk.session, true); err == nil {
-			t.Errorf("%s is taken for HTTP/2", name)
+			t.Errorf("%s is recognised as HTTP/2", name)
 		}
 	}
 	if _, err := parsetest.Decode(&h2.Protocol, parsetest.Talk(">"+strings.Replace(protocol.HTTP2Preface, "SM", "XX", 1)), true); err == nil {
-		t.Error("another preface is taken for that of HTTP/2")
+		t.Error("another preface is recognised as that of HTTP/2")
 	}
 }

@@ -14,7 +14,7 @@ type dataFrame struct {
 	open    bool
 	stream  uint32 // 0 if its call is not known, or its message has ended
 	end     bool   // it ends its stream
-	padding int  // bytes that come behind its data
+	padding int    // bytes that come behind its data
 }
 
 // beginData consumes the header of a data frame, and what is there of its payload. ok is false if not all of

@@ -99,10 +99,10 @@ func (p *parser) goAway(dir record.Direction, payload []byte) {
 	}
 }
 
-// evict gives up calls while there are more than may be held. More of them may come:
+// evict gives up calls while they need more memory than they may. More of them may come:
 // so they are marked.
 func (p *parser) evict() {
-	for p.calls.held > p.calls.limit && p.calls.oldest != nil {
+	for p.calls.size > p.calls.limit && p.calls.oldest != nil {
 		st := p.calls.oldest
 		st.call.Incomplete |= call.Gap
 		p.calls.forget(st.id)

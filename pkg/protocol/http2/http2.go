@@ -86,7 +86,7 @@ type side struct {
 	unsynced bool   // it is not known where a frame begins
 	lost     uint64 // counts the stretches of which it is not known what was in them
 
-	maxFrame int // the longest frame that the other side has said it takes; 0 if it has said nothing
+	maxFrame int // the longest frame that the other side has said it accepts; 0 if it has said nothing
 
 	data    dataFrame
 	block   headerBlock
@@ -256,7 +256,7 @@ func (p *parser) check(s *parse.Stream, d *side, f protocol.HTTP2Frame) error {
 	case f.Type == protocol.HTTP2PushPromise && s.Dir() == record.In:
 		return &frameError{f, "a client promises nothing"}
 	case f.Type > protocol.HTTP2Continuation && f.Length > max(maxFrame, d.maxFrame):
-		return &frameError{f, "it is longer than the other side takes"}
+		return &frameError{f, "it is longer than the other side accepts"}
 	}
 	return nil
 }
