@@ -43,7 +43,7 @@ const noStatus = -1
 const maxSpares = 16
 
 // streamSize is roughly what a stream costs without its strings.
-const streamSize = 768
+const streamSize = 640
 
 func (st *stream) message(dir record.Direction) *call.Message {
 	if dir == record.In {
@@ -69,7 +69,7 @@ type calls struct {
 	spare          *stream // those that may be used again, linked by newer
 	spares         int
 
-	held, limit int // bytes, roughly
+	size, limit int // bytes, roughly
 
 	// gone are streams that ended so that frames of them may still come. They are looked up where it is
 	// not known which streams there were.
@@ -120,14 +120,14 @@ func (c *calls) open(id uint32, n uint64, lost [2]uint64) *stream {
 	c.newest = st
 	c.byID[id] = st
 	c.found = st
-	c.held += st.size
+	c.size += st.size
 	return st
 }
 
 // grow counts n bytes more for a stream.
 func (c *calls) grow(st *stream, n int) {
 	st.size += n
-	c.held += n
+	c.size += n
 }
 
 // remove removes a stream.
@@ -146,7 +146,7 @@ func (c *calls) remove(st *stream) {
 		c.found = nil
 	}
 	delete(c.byID, st.id)
-	c.held -= st.size
+	c.size -= st.size
 }
 
 // reuse makes a stream that was removed one that may be used again.

@@ -261,7 +261,10 @@ func TestDetection(t *testing.T) {
 	}
 	for text, want := range map[string]parse.Verdict{
 		"": parse.Maybe, "\x00\x00": parse.Maybe, "\x00\x00\x12\x04": parse.Maybe, "\x00\x00\x00\x04\x00\x00\x00\x00\x00": parse.Yes,
-		"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00": parse.Yes, "\x00\x00\x11\x04": parse.No, "\x00\x00\x12\x04\x01": parse.No, "HTTP/1.1": parse.No,
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00": parse.Maybe, "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64": parse.Yes,
+		// Kafka's answer of 1540 bytes to request 0.
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x3c\x00\x00\x00": parse.No,
+		"\x00\x00\x11\x04": parse.No, "\x00\x00\x12\x04\x01": parse.No, "HTTP/1.1": parse.No,
 	} {
 		if got := h2.Protocol.Begins(out, []byte(text)); got != want {
 			t.Errorf("%q from the server: %v, want %v", text, got, want)
@@ -276,7 +279,7 @@ func of(dir record.Direction, n uint64) record.PerDirection {
 	return record.PerDirection{Out: n}
 }
 
-// What is not HTTP/2 is not taken for it.
+// What is not HTTP/2 is not recognised as it.
 func TestNoFrames(t *testing.T) {
 	for name, rest := range map[string]string{
 		"HTTP/1.1":                     "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
@@ -290,10 +293,10 @@ func TestNoFrames(t *testing.T) {
 		talk.get(1, "/a")
 		talk.raw(out, rest)
 		if _, err := parsetest.Decode(&h2.Protocol, talk.session, true); err == nil {
-			t.Errorf("%s is taken for HTTP/2", name)
+			t.Errorf("%s is recognised as HTTP/2", name)
 		}
 	}
 	if _, err := parsetest.Decode(&h2.Protocol, parsetest.Talk(">"+strings.Replace(protocol.HTTP2Preface, "SM", "XX", 1)), true); err == nil {
-		t.Error("another preface is taken for that of HTTP/2")
+		t.Error("another preface is recognised as that of HTTP/2")
 	}
 }

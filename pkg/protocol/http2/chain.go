@@ -67,7 +67,7 @@ const (
 )
 
 const (
-	// unknownFrame is how long frames may be where it is not known what the other side takes.
+	// unknownFrame is how long frames may be where it is not known what the other side accepts.
 	unknownFrame = 64 << 10
 	// longestBlock is how long a header block may be that is looked into: each byte may be looked at that often.
 	longestBlock = 2 << 10
@@ -76,7 +76,7 @@ const (
 )
 
 // find returns where in b a chain begins, and how many bytes of b it needed to be certain
-// of it. If that takes more bytes, the verdict is Maybe, and need is how many. If it is No, there is none before at.
+// of it. If that needs more bytes, the verdict is Maybe, and need is how many. If it is No, there is none before at.
 func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
 	for ; at < len(b); at++ {
 		verdict, need = c.judge(b[at:])
@@ -95,7 +95,7 @@ func (c *chain) find(b []byte) (at, need int, verdict parse.Verdict) {
 }
 
 // within returns where the chain begins, if a weak one begins at at with a frame of a
-// length, and needs so many bytes of b: what begins another way within this frame is believed, as far as those bytes tell.
+// length, and needs so many bytes of b: what begins another way within this frame is believed, if those bytes are enough to see it.
 func (c *chain) within(b []byte, at, length, need int) (int, int, parse.Verdict) {
 	strong := *c
 	strong.calls = nil
@@ -251,7 +251,7 @@ func isPlausiblePayload(f protocol.HTTP2Frame, b []byte) bool {
 		n := binary.BigEndian.Uint32(b)
 		return n > 0 && n < 1<<31
 	case protocol.HTTP2Settings:
-		for ; len(b) >= 6; b = b[6:] {
+		for ; len(b) >= settingSize; b = b[settingSize:] {
 			// Those of RFCs; above them, what some programs send.
 			if id := binary.BigEndian.Uint16(b); id == 0 || id > 0x10 && id < 0xf000 && id&0x0f0f != 0x0a0a {
 				return false

@@ -50,7 +50,7 @@ func bodies() map[string]func(*rand.Rand) []byte {
 	}
 }
 
-// Bodies are not taken for frames.
+// Frames are not found in bodies.
 func TestBodiesAreNotFrames(t *testing.T) {
 	for name, body := range bodies() {
 		random := rand.New(rand.NewPCG(1, 10))
@@ -58,7 +58,7 @@ func TestBodiesAreNotFrames(t *testing.T) {
 			body := body(random)
 			for _, dir := range record.Directions() {
 				if at, needed, found := h2.Protocol.Within(dir, body); found {
-					t.Errorf("%s %v: %q is taken for frames", name, dir, body[at:min(needed, at+60)])
+					t.Errorf("%s %v: %q is found as frames", name, dir, body[at:min(needed, at+60)])
 				}
 			}
 		}

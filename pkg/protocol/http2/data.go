@@ -12,9 +12,9 @@ import (
 // dataFrame is a data frame whose payload is being passed over.
 type dataFrame struct {
 	open    bool
-	stream  uint32
-	end     bool // it ends its stream
-	padding int  // bytes that come behind its data
+	stream  uint32 // 0 if its call is not known, or its message has ended
+	end     bool   // it ends its stream
+	padding int    // bytes that come behind its data
 }
 
 // beginData consumes the header of a data frame, and what is there of its payload. ok is false if not all of
@@ -35,14 +35,17 @@ func (p *parser) beginData(s *parse.Stream, d *side, f protocol.HTTP2Frame) (ok 
 		}
 	}
 	st := p.calls.find(f.Stream)
-	n := uint64(0)
+	if st != nil && st.ended[s.Dir()] {
+		st = nil
+	}
+	n, stream := uint64(0), uint32(0)
 	if st != nil {
-		n = st.call.N
+		n, stream = st.call.N, st.id
 		p.beginBody(st, s.Dir(), s.Offset(), s.TimeAt(s.Offset()))
 	} else if s.Dir() == record.Out {
 		p.unasked(f.Stream)
 	}
-	d.data = dataFrame{true, f.Stream, f.Has(protocol.HTTP2EndStream), padding}
+	d.data = dataFrame{true, stream, f.Has(protocol.HTTP2EndStream), padding}
 	s.Advance(header)
 	if d.data.end && f.Length == padding {
 		p.bodyEnds(st, s)

@@ -99,10 +99,10 @@ func (p *parser) goAway(dir record.Direction, payload []byte) {
 	}
 }
 
-// evict gives up calls while there are more than may be held. More of them may come:
+// evict gives up calls while they need more memory than they may. More of them may come:
 // so they are marked.
 func (p *parser) evict() {
-	for p.calls.held > p.calls.limit && p.calls.oldest != nil {
+	for p.calls.size > p.calls.limit && p.calls.oldest != nil {
 		st := p.calls.oldest
 		st.call.Incomplete |= call.Gap
 		p.calls.forget(st.id)
@@ -123,7 +123,7 @@ func (p *parser) finish(st *stream, e *parse.End) {
 		p.calls.forget(st.id)
 		c.Request = call.Message{}
 		c.Incomplete |= call.NoRequest
-		if first := p.calls.first; !p.env.FromStart[record.In] && (first == 0 || st.id < first) {
+		if first := p.calls.first; p.sides[record.In].late && (first == 0 || st.id < first) {
 			c.Incomplete |= call.BeganBefore
 		} else {
 			c.Incomplete |= call.Gap
@@ -143,7 +143,7 @@ func (p *parser) finish(st *stream, e *parse.End) {
 	}
 	// unanswered says that no more of the answer will come.
 	unanswered := !st.ended[record.Out] && p.isSure(st, record.Out) && p.isSure(st, record.In) &&
-		(e != nil && e.AnswerWasNotSent() || p.isRefused(st))
+		(e != nil && e.AnswerWasNotSent() && e.Recorded[record.In] || p.isRefused(st))
 	if c.Protocol == call.GRPC {
 		p.grpcStatus(st, unanswered)
 	} else {

@@ -139,6 +139,9 @@ func (p *parser) requestBlock(h *headerBlock, is shape) (st *stream, head bool) 
 	c := &p.calls
 	st = c.find(h.stream)
 	torn := p.sides[record.In].torn
+	if st != nil && st.ended[record.In] {
+		return nil, false
+	}
 	if st != nil {
 		return st, !st.heads[record.In] && (is.request || is.mayBeHead(h.end))
 	}
@@ -179,6 +182,8 @@ func (p *parser) answerBlock(h *headerBlock, is shape) (st *stream, head bool) {
 		return p.open(h.stream), true
 	}
 	switch {
+	case st.ended[record.Out]:
+		return nil, false
 	case !st.heads[record.Out]:
 		return st, maybe || !p.uncertain(st, record.Out)
 	case st.interim:

@@ -36,21 +36,32 @@ func begins(dir record.Direction, data []byte) parse.Verdict {
 		}
 		return parse.No
 	}
-	// A length below 256 of some settings, their type, no flags, no stream.
-	settings := [protocol.HTTP2FrameHeader]byte{3: protocol.HTTP2Settings}
-	for i, c := range data[:min(len(data), len(settings))] {
-		if i == 2 && c%6 == 0 {
+	// A length below 256, the type of settings, no flags, no stream.
+	header := [protocol.HTTP2FrameHeader]byte{3: protocol.HTTP2Settings}
+	for i, c := range data[:min(len(data), len(header))] {
+		if i == 2 && c%settingSize == 0 {
 			continue
 		}
-		if c != settings[i] {
+		if c != header[i] {
 			return parse.No
 		}
 	}
-	if len(data) < len(settings) {
+	if len(data) < len(header) {
+		return parse.Maybe
+	}
+	f := protocol.ReadHTTP2Frame(data)
+	settings := data[len(header):min(len(header)+f.Length, len(data))]
+	switch {
+	case !isPlausiblePayload(f, settings):
+		return parse.No
+	case len(settings) < f.Length:
 		return parse.Maybe
 	}
 	return parse.Yes
 }
+
+// settingSize is how many bytes a setting has: an identifier of 2 and a value of 4.
+const settingSize = 6
 
 // parser is the Parser of a connection.
 type parser struct {
@@ -69,12 +80,13 @@ type parser struct {
 type side struct {
 	table table
 
+	late     bool   // it is not there from its beginning
 	preface  bool   // the client's preface has to come
 	torn     bool   // not all was recorded so far
 	unsynced bool   // it is not known where a frame begins
 	lost     uint64 // counts the stretches of which it is not known what was in them
 
-	maxFrame int // the longest frame that the other side has said it takes; 0 if it has said nothing
+	maxFrame int // the longest frame that the other side has said it accepts; 0 if it has said nothing
 
 	data    dataFrame
 	block   headerBlock
@@ -101,10 +113,11 @@ func newParser(env parse.Env) parse.Parser {
 	for dir := range p.sides {
 		d := &p.sides[dir]
 		d.table = newTable(env.Memory/8, env.FromStart[dir])
-		d.torn, d.unsynced = !env.FromStart[dir], !env.FromStart[dir]
+		d.late = !env.FromStart[dir]
+		d.torn, d.unsynced = d.late, d.late
 	}
 	p.sides[record.In].preface = env.FromStart[record.In]
-	p.calls = newCalls(env.Memory / 4)
+	p.calls = newCalls(env.Memory / 2)
 	if env.Request != nil {
 		p.calls.upgrade(env.Request)
 	}
@@ -243,18 +256,15 @@ func (p *parser) check(s *parse.Stream, d *side, f protocol.HTTP2Frame) error {
 	case f.Type == protocol.HTTP2PushPromise && s.Dir() == record.In:
 		return &frameError{f, "a client promises nothing"}
 	case f.Type > protocol.HTTP2Continuation && f.Length > max(maxFrame, d.maxFrame):
-		return &frameError{f, "it is longer than the other side takes"}
+		return &frameError{f, "it is longer than the other side accepts"}
 	}
 	return nil
 }
 
 // settings reads settings, of which some are about what the other side sends.
 func (p *parser) settings(dir record.Direction, b []byte) {
-	const (
-		size       = 6
-		idMaxFrame = 5
-	)
-	for ; len(b) >= size; b = b[size:] {
+	const idMaxFrame = 5
+	for ; len(b) >= settingSize; b = b[settingSize:] {
 		if value := binary.BigEndian.Uint32(b[2:]); binary.BigEndian.Uint16(b) == idMaxFrame {
 			p.sides[1-dir].maxFrame = max(p.sides[1-dir].maxFrame, int(min(value, longestFrame)))
 		}

@@ -33,19 +33,19 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
 )
 
-// noted is what a client knows of a call that it has made.
-type noted struct {
+// witnessed is what a client knows of a call that it has made.
+type witnessed struct {
 	method, target, status string
 	began, ended           time.Time
 }
 
-// notes are what clients know, by the field x-id.
-type notes struct {
+// witness has what clients know of their calls, by the field x-id.
+type witness struct {
 	mu    sync.Mutex // guards calls
-	calls map[string]noted
+	calls map[string]witnessed
 }
 
-func (n *notes) add(id string, c noted) {
+func (n *witness) add(id string, c witnessed) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c.ended = time.Now()
@@ -53,7 +53,7 @@ func (n *notes) add(id string, c noted) {
 }
 
 // compare checks the calls of sessions against what clients know of them.
-func (n *notes) compare(t *testing.T, sessions []parsetest.Session, protocol string) {
+func (n *witness) compare(t *testing.T, sessions []parsetest.Session, protocol string) {
 	t.Helper()
 	found := 0
 	for _, s := range sessions {
@@ -147,7 +147,7 @@ func grpcServer(t *testing.T, options ...grpc.ServerOption) string {
 }
 
 // makeCalls makes calls of gRPC of all kinds on one connection, some beside one another.
-func makeCalls(t *testing.T, addr string, n *notes, calls int) {
+func makeCalls(t *testing.T, addr string, n *witness, calls int) {
 	t.Helper()
 	conn, err := grpc.Dial(addr, grpc.WithInsecure(), grpc.WithBlock(), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
@@ -165,7 +165,7 @@ func makeCalls(t *testing.T, addr string, n *notes, calls int) {
 			id := fmt.Sprint("id-", i)
 			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "x-id", id, "x-long", strings.Repeat("v", random.IntN(300))), time.Minute)
 			defer cancel()
-			c := noted{method: "POST", target: "shop.Cart/Get", began: time.Now()}
+			c := witnessed{method: "POST", target: "shop.Cart/Get", began: time.Now()}
 			var err error
 			switch i % 6 {
 			case 0, 1, 2:
@@ -233,12 +233,12 @@ func talkBoth(ctx context.Context, conn *grpc.ClientConn, random *rand.Rand) err
 }
 
 func TestCallsOfGRPCGo(t *testing.T) {
-	n := &notes{calls: map[string]noted{}}
+	n := &witness{calls: map[string]witnessed{}}
 	proxy := newBetween(t, grpcServer(t))
 	makeCalls(t, proxy.addr(), n, 300)
 	n.compare(t, proxy.recorded(), call.GRPC)
 
-	few := &notes{calls: map[string]noted{}}
+	few := &witness{calls: map[string]witnessed{}}
 	proxy = newBetween(t, grpcServer(t))
 	makeCalls(t, proxy.addr(), few, 12)
 	for _, s := range proxy.recorded() {
@@ -270,7 +270,7 @@ func TestCallsOfGo(t *testing.T) {
 	transport := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
-	n := &notes{calls: map[string]noted{}}
+	n := &witness{calls: map[string]witnessed{}}
 	var done sync.WaitGroup
 	for i := range 120 {
 		if i%8 == 0 {
@@ -290,7 +290,7 @@ func TestCallsOfGo(t *testing.T) {
 			request, _ := http.NewRequest(method, "http://"+proxy.addr()+path, body)
 			id := fmt.Sprint("id-", i)
 			request.Header.Set("X-Id", id)
-			c := noted{method: method, target: path, began: time.Now()}
+			c := witnessed{method: method, target: path, began: time.Now()}
 			answer, err := transport.RoundTrip(request)
 			if err != nil {
 				t.Error(err)
@@ -310,7 +310,7 @@ func TestCallsOfGo(t *testing.T) {
 // tshark finds the same requests and answers in the same bytes.
 func TestCallsOfTshark(t *testing.T) {
 	t.Parallel()
-	n := &notes{calls: map[string]noted{}}
+	n := &witness{calls: map[string]witnessed{}}
 	proxy := newBetween(t, grpcServer(t))
 	makeCalls(t, proxy.addr(), n, 60)
 	sessions := append([]parsetest.Session{mix().session, chatty(3, 50), chatty(4, 50)}, proxy.recorded()...)
