@@ -42,6 +42,7 @@ func New(o Options, each func(*Call) error) *Station {
 		s.reasons[r.String()] = r
 	}
 	s.streams = dump.NewStreams(s.event, s.done)
+	s.streams.StoreStates(s.parse)
 	return s
 }
 
@@ -64,7 +65,6 @@ type connection struct {
 	bytes   uint64 // recorded
 	skipped uint64 // of these: passed over by the decoder
 	gaps    uint64
-	left    bool // the decoder has given up the protocol
 }
 
 // event gives an event to the connection's decoder.
@@ -73,6 +73,7 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 	if !ok {
 		own = s.connection(c)
 	}
+	own.belongTo(c)
 	switch r.Kind {
 	case record.KindOpen:
 		if r.HasBase {
@@ -93,10 +94,18 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 }
 
 func (s *Station) connection(c *dump.Connection) *connection {
-	own := &connection{station: s, of: c, call: Call{Identity: c.Identity, Of: c}}
+	own := &connection{station: s}
+	own.belongTo(c)
 	own.decoder = protocol.New(own, protocol.Limits{Memory: s.options.Memory, Protocol: s.options.Protocols[c.Port]})
 	c.State = own
 	return own
+}
+
+// belongTo says whose connection o is, which changes when it was in the temporary file.
+func (o *connection) belongTo(c *dump.Connection) {
+	if o.of != c {
+		o.of, o.call = c, Call{Identity: c.Identity, Of: c}
+	}
 }
 
 // done ends the decoder of a connection whose window is over.
@@ -105,6 +114,7 @@ func (s *Station) done(c *dump.Connection) error {
 	if !ok {
 		return nil
 	}
+	own.belongTo(c)
 	own.decoder.End(c.Last)
 	s.windows[c.Window] = struct{}{}
 	s.coverage.add(own)
@@ -129,9 +139,6 @@ func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 
 // Skipped implements call.SkipSink.
 func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
-
-// Fallback implements protocol.FallbackSink.
-func (o *connection) Fallback(string, record.Direction, uint64, error) { o.left = true }
 
 // Coverage returns what the calls so far are based on. It is complete after Finish.
 func (s *Station) Coverage() Coverage {

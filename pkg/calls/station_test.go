@@ -190,3 +190,37 @@ func TestErrorOfTheReceiver(t *testing.T) {
 		t.Errorf("error %v", got)
 	}
 }
+
+// More connections than memory has room for are decoded as few are: those that are
+// still for long wait in a temporary file.
+func TestManyOpenConnections(t *testing.T) {
+	const n = 40_000
+	at := start
+	var records []record.Record
+	sessions := make([]*session, n)
+	add := func(f func(*session)) {
+		for _, s := range sessions {
+			f(s)
+		}
+	}
+	for i := range sessions {
+		sessions[i] = &session{window: "w1", conn: fmt.Sprintf("lk3xtg-%d", i), at: &at, records: &records}
+	}
+	add(func(s *session) { s.open(); s.data(record.In, get[:9]) })
+	add(func(s *session) { s.data(record.In, get[9:]) })
+	add(func(s *session) { s.data(record.Out, ok); s.close() })
+	bodies := 0
+	lines, coverage := run(t, calls.Options{Span: func(c *dump.Connection, v call.Span) {
+		if v.Kind == call.KindBody && c.Window == "w1" && string(v.Value) == "body" {
+			bodies++
+		}
+	}}, records)
+	if len(lines) != n || bodies != n || len(coverage.Uncertain) != 0 || coverage.Seen != uint64(n*(len(get)+len(ok))) {
+		t.Fatalf("%d calls, %d bodies, coverage %+v", len(lines), bodies, coverage)
+	}
+	for i, line := range lines {
+		if want := fmt.Sprintf("w1 lk3xtg-%d#1 http/1.1 GET /a 200 []", i); line != want {
+			t.Fatalf("%s, want %s", line, want)
+		}
+	}
+}

@@ -85,7 +85,7 @@ func Names() []string {
 	for _, p := range protocols {
 		names = append(names, p.Name)
 	}
-	return append(names, call.TCP)
+	return append(names, call.GRPC, call.TCP)
 }
 
 // protocols are all protocols, in the order in which they are tried: those with the most
@@ -102,7 +102,11 @@ var protocols = []*parse.Protocol{
 	&kafka.Protocol,
 }
 
+// byName returns the protocol with a name, nil if there is none.
 func byName(name string) *parse.Protocol {
+	if name == call.GRPC {
+		name = call.HTTP2 // which carries it
+	}
 	for _, p := range protocols {
 		if p.Name == name {
 			return p

@@ -58,8 +58,8 @@ const (
 
 // key is a call of a connection in a window.
 type key struct {
-	conn *dump.Connection
-	n    uint64
+	window, conn string
+	n            uint64
 }
 
 // NewCollector returns a collector. Its Span is for calls.Options.
@@ -82,7 +82,7 @@ func (k *Collector) Span(c *dump.Connection, s call.Span) {
 			return
 		}
 	}
-	id := key{c, s.Call}
+	id := key{c.Window, c.Conn, s.Call}
 	of := k.open[id]
 	if of == nil {
 		if k.wanted.Call != nil && !k.wanted.Call(c, s.Call) {
@@ -106,7 +106,7 @@ func (k *Collector) Span(c *dump.Connection, s call.Span) {
 
 // Take returns the content of a call that has ended. The caller closes it.
 func (k *Collector) Take(c *calls.Call) *Content {
-	id := key{c.Of, c.N}
+	id := key{c.Window, c.Conn, c.N}
 	of := k.open[id]
 	if of == nil {
 		return &Content{collector: k, call: &c.Call}

@@ -1,0 +1,49 @@
+package calls
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"mosn.io/tcpcopy/pkg/dump"
+	"mosn.io/tcpcopy/pkg/protocol"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// storedConnection is what the temporary file has of a connection that has been still
+// for long.
+type storedConnection struct {
+	Checkpoint           []byte
+	Bytes, Skipped, Gaps uint64
+}
+
+// AppendState implements dump.StoredState.
+func (o *connection) AppendState(dst []byte) []byte {
+	b, err := json.Marshal(storedConnection{o.decoder.Checkpoint(), o.bytes, o.skipped, o.gaps})
+	if err != nil {
+		panic(fmt.Sprintf("state of a connection: %v", err)) // it is made of plain values
+	}
+	return append(dst, b...)
+}
+
+// Size implements dump.StoredState.
+func (o *connection) Size() int {
+	size := uint64(0)
+	for _, dir := range record.Directions() {
+		_, waiting := o.decoder.Pending(dir)
+		size += waiting
+	}
+	return int(size) //nolint:gosec // a decoder holds a bounded number of bytes
+}
+
+// parse makes a connection again from what AppendState has appended. Whose it is, the
+// next event says.
+func (s *Station) parse(b []byte) (dump.StoredState, error) {
+	var stored storedConnection
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return nil, fmt.Errorf("state of a connection: %w", err)
+	}
+	own := &connection{station: s, bytes: stored.Bytes, skipped: stored.Skipped, gaps: stored.Gaps}
+	var err error
+	own.decoder, err = protocol.Resume(own, stored.Checkpoint)
+	return own, err
+}
