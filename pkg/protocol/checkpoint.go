@@ -5,68 +5,135 @@ import (
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// decoderState is a checkpoint. One of Detect, Runner and Turns is there.
-type decoderState struct {
-	Name   string
-	Calls  uint64
-	Next   [2]uint64
-	Came   [2]bool
-	Limits Limits
-	Totals record.PerDirection
-	Closed bool
+// The phases of a decoder, as a checkpoint has them.
+const (
+	phaseDetect = iota + 1
+	phaseRunner
+	phaseTurns
+)
 
-	Detect *detection `json:",omitempty"`
-	Runner []byte     `json:",omitempty"`
-	Turns  *turns     `json:",omitempty"`
-}
+// checkpointVersion is the first value of a checkpoint. Another version cannot be read.
+const checkpointVersion = 1
 
 func (d *decoder) Checkpoint() []byte {
-	state := decoderState{
-		Name: d.name, Calls: d.calls, Next: d.next, Came: d.came, Limits: d.limits,
-		Totals: d.totals, Closed: d.closed, Detect: d.detect, Turns: d.turns,
+	var b parse.State
+	b.Uint(checkpointVersion)
+	b.Uint(uint64(d.limits.Memory)) //nolint:gosec // it is positive
+	b.String(d.limits.Protocol)
+	b.String(d.name)
+	b.Uint(d.calls)
+	for dir := range d.next {
+		b.Uint(d.next[dir])
+		b.Bool(d.came[dir])
 	}
+	b.Bool(d.closed)
+	b.Uint(d.totals.In)
+	b.Uint(d.totals.Out)
+	var phase []byte
 	var err error
-	if d.runner != nil {
-		if state.Runner, err = d.runner.MarshalBinary(); err != nil {
-			panic(fmt.Sprintf("state of a parser of %s: %v", d.name, err)) // it is made of plain values
-		}
+	switch {
+	case d.runner != nil:
+		b.Uint(phaseRunner)
+		phase, err = d.runner.MarshalBinary()
+	case d.turns != nil:
+		b.Uint(phaseTurns)
+		phase, err = json.Marshal(d.turns)
+	default:
+		b.Uint(phaseDetect)
+		phase = d.detect.appendState(nil)
 	}
-	b, err := json.Marshal(&state)
 	if err != nil {
-		panic(fmt.Sprintf("state of a decoder: %v", err)) // likewise
+		panic(fmt.Sprintf("state of a decoder of %s: %v", d.name, err)) // it is made of plain values
 	}
+	b.Bytes(phase)
 	return b
 }
 
 // Resume returns a decoder that goes on from a checkpoint, which has the limits too. The
 // error says what is wrong with the checkpoint.
 func Resume(sink Sink, checkpoint []byte) (Decoder, error) {
-	var state decoderState
-	if err := json.Unmarshal(checkpoint, &state); err != nil {
+	d, err := resume(sink, parse.NewStateReader(checkpoint))
+	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	d := newDecoder(sink, state.Limits)
-	d.calls, d.next, d.came, d.totals, d.closed = state.Calls, state.Next, state.Came, state.Totals, state.Closed
+	return d, nil
+}
+
+func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
+	if v := b.Uint(); v != checkpointVersion {
+		return nil, fmt.Errorf("it is of version %d, valid: %d", v, checkpointVersion)
+	}
+	d := newDecoder(sink, Limits{Memory: b.Int(), Protocol: b.String()})
+	name := b.String()
+	d.calls = b.Uint()
+	for dir := range d.next {
+		d.next[dir], d.came[dir] = b.Uint(), b.Bool()
+	}
+	d.closed = b.Bool()
+	d.totals = record.PerDirection{In: b.Uint(), Out: b.Uint()}
+	kind, phase := b.Uint(), b.Bytes()
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
 	d.detect, d.turns, d.runner = nil, nil, nil
 	switch {
-	case state.Detect != nil:
-		d.name, d.detect = state.Name, newDetection(state.Detect.Start)
-		d.detect.restore(state.Detect.Pieces)
-		d.detect.Late, d.detect.Middle = state.Detect.Late, state.Detect.Middle
-	case state.Turns != nil:
+	case kind == phaseDetect:
+		d.name, d.detect = name, &detection{}
+		return d, d.detect.readState(parse.NewStateReader(phase))
+	case kind == phaseTurns:
 		d.become(call.TCP)
-		state.Turns.env = d.turns.env
-		d.turns = state.Turns
-	case byName(state.Name) != nil:
-		d.become(state.Name)
-		if err := d.runner.Restore(state.Runner); err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
-		}
-	default:
-		return nil, fmt.Errorf("checkpoint: it is of the protocol %q, which this program does not know", state.Name)
+		return d, json.Unmarshal(phase, d.turns)
+	case kind == phaseRunner && byName(name) != nil:
+		d.become(name)
+		return d, d.runner.Restore(phase)
 	}
-	return d, nil
+	return nil, fmt.Errorf("it is of the protocol %q, which this program does not know", name)
+}
+
+// appendState appends the state of a detection.
+func (d *detection) appendState(dst []byte) []byte {
+	b := parse.State(dst)
+	for dir := range d.Start {
+		b.Uint(d.Start[dir])
+		b.Bool(d.Middle[dir])
+		b.Bool(d.Late[dir])
+	}
+	for _, p := range d.Pieces {
+		b.Uint(uint64(p.Dir))
+		b.Uint(p.Offset)
+		b.Uint(p.Length)
+		b.Time(p.First)
+		b.Time(p.Last)
+		b.Bool(p.Gap)
+		b.Bool(p.Data != nil)
+		b.Bytes(p.Data)
+	}
+	return b
+}
+
+// readState reads what appendState has appended.
+func (d *detection) readState(b *parse.StateReader) error {
+	var middle, late [2]bool
+	for dir := range d.Start {
+		d.Start[dir], middle[dir], late[dir] = b.Uint(), b.Bool(), b.Bool()
+	}
+	var pieces []piece
+	for b.Rest() {
+		p := piece{Dir: record.Direction(b.Uint() & 1), Offset: b.Uint(), Length: b.Uint(), First: b.Time(), Last: b.Time(), Gap: b.Bool()} //nolint:gosec // 0 or 1
+		held, data := b.Bool(), b.Bytes()
+		if held {
+			p.Data = data
+		}
+		pieces = append(pieces, p)
+	}
+	if err := b.Err(); err != nil {
+		return err
+	}
+	d.restore(pieces)
+	d.Middle, d.Late = middle, late
+	return nil
 }

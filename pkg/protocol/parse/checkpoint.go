@@ -1,40 +1,11 @@
 package parse
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
-	"time"
 
+	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-// runnerState is what a checkpoint has of a Runner.
-type runnerState struct {
-	Order   uint64
-	Streams [2]streamState
-	Parser  []byte
-}
-
-// streamState is what a checkpoint has of a Stream.
-type streamState struct {
-	Started, Synced, Torn bool
-	Offset                uint64
-	Data                  []byte
-	Marks                 []markState
-	Seen, Need            int
-	Last                  time.Time
-	Skip                  uint64
-	Value                 Value
-	Passed, Missing       uint64
-	Misled                int
-}
-
-type markState struct {
-	Offset uint64
-	At     time.Time
-	Order  uint64
-}
 
 // MarshalBinary returns the state of the runner and of its parser.
 func (r *Runner) MarshalBinary() ([]byte, error) {
@@ -42,39 +13,77 @@ func (r *Runner) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := runnerState{Order: r.order, Parser: parser}
+	var b State
+	b.Uint(r.order)
 	for i := range r.streams {
-		s := &r.streams[i]
-		state.Streams[i] = streamState{
-			s.started, s.synced, s.torn, s.offset, s.data, nil, s.seen, s.need, s.last, s.skip, s.value, s.passed, s.missing, s.misled,
-		}
-		for _, m := range s.marks {
-			state.Streams[i].Marks = append(state.Streams[i].Marks, markState{m.offset, m.at, m.order})
-		}
+		r.streams[i].append(&b)
 	}
-	return json.Marshal(state)
+	b.Bytes(parser)
+	return b, nil
+}
+
+// append appends the state of a stream.
+func (s *Stream) append(b *State) {
+	b.Bool(s.started)
+	b.Bool(s.synced)
+	b.Bool(s.torn)
+	b.Uint(s.offset)
+	b.Bytes(s.data)
+	b.Uint(uint64(len(s.marks)))
+	for _, m := range s.marks {
+		b.Uint(m.offset)
+		b.Time(m.at)
+		b.Uint(m.order)
+	}
+	b.Uint(uint64(s.seen))
+	b.Uint(uint64(s.need))
+	b.Time(s.last)
+	b.Uint(s.skip)
+	b.Uint(s.value.Call)
+	b.Uint(uint64(s.value.Kind))
+	b.String(s.value.Name)
+	b.String(s.value.Encoding)
+	b.Bool(s.value.More)
+	b.Bytes(s.value.Key[:])
+	b.Uint(s.passed)
+	b.Uint(s.missing)
+	b.Uint(uint64(s.misled))
+}
+
+// read reads what append has appended.
+func (s *Stream) read(b *StateReader) {
+	s.started, s.synced, s.torn = b.Bool(), b.Bool(), b.Bool()
+	s.offset = b.Uint()
+	s.data = b.Bytes()
+	s.pending = s.data
+	for range b.Int() {
+		if !b.Rest() {
+			break
+		}
+		s.marks = append(s.marks, mark{b.Uint(), b.Time(), b.Uint()})
+	}
+	s.seen, s.need = min(b.Int(), len(s.data)), b.Int()
+	s.last = b.Time()
+	s.skip = b.Uint()
+	s.value = Value{Call: b.Uint(), Kind: call.Kind(b.Uint()), Name: b.String(), Encoding: b.String(), More: b.Bool()} //nolint:gosec // a kind that is not known is none
+	copy(s.value.Key[:], b.Bytes())
+	s.passed, s.missing = b.Uint(), b.Uint()
+	s.misled = b.Int()
 }
 
 // Restore makes r go on from what MarshalBinary returned. r must be new, and of the same
 // protocol.
-func (r *Runner) Restore(b []byte) error {
-	var state runnerState
-	if err := json.Unmarshal(b, &state); err != nil {
-		return fmt.Errorf("state of a connection: %w", err)
-	}
-	r.order = state.Order
-	for i, from := range state.Streams {
+func (r *Runner) Restore(state []byte) error {
+	b := NewStateReader(state)
+	r.order = b.Uint()
+	for i := range r.streams {
 		s := &r.streams[i]
-		spans := s.spans
-		data := slices.Clone(from.Data)
-		*s = Stream{
-			dir: record.Direction(i), started: from.Started, synced: from.Synced, torn: from.Torn, offset: from.Offset,
-			data: data, pending: data, seen: min(from.Seen, len(data)), need: from.Need, last: from.Last,
-			skip: from.Skip, value: from.Value, spans: spans, passed: from.Passed, missing: from.Missing, misled: from.Misled,
-		}
-		for _, m := range from.Marks {
-			s.marks = append(s.marks, mark{m.Offset, m.At, m.Order})
-		}
+		*s = Stream{dir: record.Direction(i), spans: s.spans} //nolint:gosec // 0 or 1
+		s.read(b)
 	}
-	return r.parser.UnmarshalBinary(state.Parser)
+	parser := b.Bytes()
+	if err := b.Err(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return r.parser.UnmarshalBinary(parser)
 }
