@@ -26,6 +26,9 @@ func (p *parser) Parse(s *parse.Stream) error {
 	var err error
 	if s.Dir() == record.In {
 		err = p.client(s)
+		if at := nanos(s.LastTime()); at != 0 {
+			p.Doubt.Asked = at
+		}
 	} else {
 		err = p.server(s)
 	}
@@ -109,7 +112,7 @@ func (p *parser) startup(s *parse.Stream, b []byte) (done bool, err error) {
 		return true, nil
 	}
 	p.Started = true
-	p.group()
+	p.group(s)
 	u := p.push(unit{Kind: connect})
 	u.Request.begin(s)
 	p.call(u)
@@ -229,7 +232,7 @@ func (p *parser) closeOpen() {
 
 // sync consumes a Sync, with which a group ends.
 func (p *parser) sync(s *parse.Stream, total int) {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	last := (*unit)(nil)
 	if len(p.Queue) > 0 && p.tail().Kind == extended {
@@ -251,7 +254,7 @@ func (p *parser) sync(s *parse.Stream, total int) {
 // open returns the unit that a message of the extended query protocol belongs to, which
 // begins at s. again says that it has such a message already, so that another one begins.
 func (p *parser) open(s *parse.Stream, again func(*unit) bool) *unit {
-	p.group()
+	p.group(s)
 	p.Grouped = true
 	if len(p.Queue) > 0 && p.tail().Open {
 		if u := p.tail(); !again(u) {
@@ -265,7 +268,7 @@ func (p *parser) open(s *parse.Stream, again func(*unit) bool) *unit {
 }
 
 func (p *parser) query(s *parse.Stream, body []byte, total int) bool {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	u := p.push(unit{Kind: query})
 	p.call(u)
@@ -547,7 +550,7 @@ func (p *parser) describe(s *parse.Stream, typ byte, body []byte, total int) boo
 }
 
 func (p *parser) function(s *parse.Stream, body []byte, total int) bool {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	u := p.push(unit{Kind: function})
 	p.call(u)
