@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -129,8 +130,8 @@ func TestTLS(t *testing.T) {
 	ask := packet(1, loginOf(capTLS)[:32])
 	session := parsetest.Talk("<"+packet(0, hello), ">"+ask)
 	got, err := parsetest.Decode(&Protocol, session, false)
-	upgrade, ok := err.(*parse.Upgrade)
-	if !ok || upgrade.To != call.TLS || upgrade.Other != uint64(len(packet(0, hello))) || len(got.Calls) > 0 {
+	var upgrade *parse.Upgrade
+	if !errors.As(err, &upgrade) || upgrade.To != call.TLS || upgrade.Other != uint64(len(packet(0, hello))) || len(got.Calls) > 0 {
 		t.Errorf("%v (%+v), %d calls", err, upgrade, len(got.Calls))
 	}
 }

@@ -182,7 +182,7 @@ func (p *parser) message(s *parse.Stream, b []byte, total int) bool {
 	case 'd', 'c', 'f':
 		return p.copyData(s, b[0], total)
 	case 'p':
-		return p.password(s, b, total)
+		return p.password(s, total)
 	}
 	needed := min(total, maxBuffered)
 	if len(b) < needed {
@@ -320,7 +320,7 @@ func (p *parser) parse(s *parse.Stream, body []byte, total int) bool {
 	}
 	statement, _, whole := cutString(rest)
 	u.Target, u.Statement, u.Named = target(statement, whole), raw(name), true
-	p.Texts += len(u.Target)
+	p.Texts += len(u.Target) + len(u.Statement)
 	p.define(u.Statement, u.Target)
 	if whole {
 		p.span(s, u.N, header+len(name)+1, statement, call.KindTarget, "")
@@ -381,8 +381,20 @@ func refer(u *unit, statements map[string]prepared, name []byte) {
 	u.Target = statement.Text
 }
 
-// maxPortals bounds the names of portals that are remembered.
+// maxPortals is how many portals are remembered.
 const maxPortals = 128
+
+// limitPortals gives up all portals if there would be too many, or too much of them, with
+// one of that name and statement.
+func (p *parser) limitPortals(name []byte, statement raw) {
+	size := len(name) + len(statement)
+	for name, portal := range p.Portals {
+		size += len(name) + len(portal.Text)
+	}
+	if _, there := p.Portals[string(name)]; size > p.env.Memory/8 || !there && len(p.Portals) >= maxPortals {
+		clear(p.Portals)
+	}
+}
 
 func (p *parser) bind(s *parse.Stream, body []byte, total int) bool {
 	u := p.open(s, func(u *unit) bool { return u.Bound })
@@ -398,9 +410,7 @@ func (p *parser) bind(s *parse.Stream, body []byte, total int) bool {
 	if !u.Parsed || u.Statement != raw(name) {
 		refer(u, p.Statements, name)
 	}
-	if len(p.Portals) >= maxPortals {
-		clear(p.Portals)
-	}
+	p.limitPortals(portal, u.Target)
 	p.Portals[string(portal)] = prepared{u.Target, u.Incomplete&call.UnknownFields != 0}
 	if !p.env.Spans || len(rest) < 2 {
 		return p.endsWith(s, u, total)
@@ -589,7 +599,7 @@ func (p *parser) copyData(s *parse.Stream, typ byte, total int) bool {
 }
 
 // password consumes a message of the authentication.
-func (p *parser) password(s *parse.Stream, b []byte, total int) bool {
+func (p *parser) password(s *parse.Stream, total int) bool {
 	n := uint64(0)
 	u := p.asking()
 	if u != nil && u.Kind == connect {

@@ -39,7 +39,7 @@ func (p *parser) push(u unit) *unit {
 func (p *parser) texts() int {
 	p.Texts = 0
 	for i := range p.Queue {
-		p.Texts += len(p.Queue[i].Target)
+		p.Texts += len(p.Queue[i].Target) + len(p.Queue[i].Statement)
 	}
 	return p.Texts
 }
