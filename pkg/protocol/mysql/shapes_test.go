@@ -167,3 +167,17 @@ func TestSpans(t *testing.T) {
 		t.Errorf("the last call is %+v", last)
 	}
 }
+
+// A connection that is compressed by zstd is given up where the first such packet is, and not before.
+func TestZstd(t *testing.T) {
+	plain := func(number byte, packet string) string {
+		n := len(packet)
+		return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), number, 0, 0, 0}) + packet
+	}
+	session := parsetest.Talk(append(start(capZstd), ">"+plain(0, packet(0, "\x0e")), "<"+plain(1, packet(1, okay)),
+		">\x0c\x00\x00\x00\x64\x00\x00\x28\xb5\x2f\xfd\x20\x64\x00\x00\x00\x00\x00\x00")...)
+	got, err := parsetest.Decode(&Protocol, session, true)
+	if err == nil || !strings.Contains(err.Error(), "zstd") || len(got.Calls) != 2 || got.Calls[1].Method != "PING" || got.Calls[1].Status != "OK" {
+		t.Errorf("%v, calls\n%s", err, lines(got.Calls))
+	}
+}
