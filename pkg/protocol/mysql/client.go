@@ -58,7 +58,7 @@ func (p *parser) client(c source) error {
 		before := p.Number[record.In]
 		p.Number[record.In] = b[3]
 		var err error
-		more := true
+		var more bool
 		switch {
 		case p.More[record.In]:
 			p.More[record.In] = n == maxPacket

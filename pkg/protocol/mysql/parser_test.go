@@ -351,3 +351,20 @@ func TestStatementsAreBounded(t *testing.T) {
 		t.Errorf("%d bytes of %d statements are left", p.Size, len(p.Statements))
 	}
 }
+
+// A session of short requests and answers.
+func BenchmarkSession(b *testing.B) {
+	session := parsetest.Load(b, "testdata/modern.talk")
+	size, calls := 0, len(decode(session))
+	for _, p := range session {
+		size += len(p.Data)
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for range b.N {
+		if got := decode(session); len(got) != calls {
+			b.Fatalf("%d calls, want %d", len(got), calls)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*calls), "ns/call")
+}

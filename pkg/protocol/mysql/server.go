@@ -297,7 +297,7 @@ func (p *parser) answer(c source, u *unit, body []byte, n int) (bool, error) {
 			return p.end(c, u, body, n), nil
 		}
 		if p.Step == stepRows {
-			return p.row(c, u, body, n), nil
+			return p.row(c, u, n), nil
 		}
 	case stepParams:
 		if p.Left--; p.Left == 0 {
@@ -507,7 +507,7 @@ func (p *parser) compressed(synced bool) {
 }
 
 // row consumes a row.
-func (p *parser) row(c source, u *unit, body []byte, n int) bool {
+func (p *parser) row(c source, u *unit, n int) bool {
 	if !p.env.Spans || n == 0 {
 		return p.pass(c, header+n)
 	}

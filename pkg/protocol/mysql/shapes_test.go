@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -129,8 +130,8 @@ func TestTLS(t *testing.T) {
 	ask := packet(1, loginOf(capTLS)[:32])
 	session := parsetest.Talk("<"+packet(0, hello), ">"+ask)
 	got, err := parsetest.Decode(&Protocol, session, false)
-	upgrade, ok := err.(*parse.Upgrade)
-	if !ok || upgrade.To != call.TLS || upgrade.Other != uint64(len(packet(0, hello))) || len(got.Calls) > 0 {
+	var upgrade *parse.Upgrade
+	if !errors.As(err, &upgrade) || upgrade.To != call.TLS || upgrade.Other != uint64(len(packet(0, hello))) || len(got.Calls) > 0 {
 		t.Errorf("%v (%+v), %d calls", err, upgrade, len(got.Calls))
 	}
 }
@@ -164,5 +165,19 @@ func TestSpans(t *testing.T) {
 	}
 	if last := got.Calls[len(got.Calls)-1]; last.Request.End() != in || last.Code != 1064 {
 		t.Errorf("the last call is %+v", last)
+	}
+}
+
+// A connection that is compressed by zstd is given up where the first such packet is, and not before.
+func TestZstd(t *testing.T) {
+	plain := func(number byte, packet string) string {
+		n := len(packet)
+		return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), number, 0, 0, 0}) + packet
+	}
+	session := parsetest.Talk(append(start(capZstd), ">"+plain(0, packet(0, "\x0e")), "<"+plain(1, packet(1, okay)),
+		">\x0c\x00\x00\x00\x64\x00\x00\x28\xb5\x2f\xfd\x20\x64\x00\x00\x00\x00\x00\x00")...)
+	got, err := parsetest.Decode(&Protocol, session, true)
+	if err == nil || !strings.Contains(err.Error(), "zstd") || len(got.Calls) != 2 || got.Calls[1].Method != "PING" || got.Calls[1].Status != "OK" {
+		t.Errorf("%v, calls\n%s", err, lines(got.Calls))
 	}
 }

@@ -263,6 +263,8 @@ func (p *parser) inflate(s *parse.Stream, consume func(source) error) error {
 		case len(b) < total:
 			s.Need(total)
 			return nil
+		case p.HasCaps && p.Agreed&capCompress == 0:
+			return errors.New("a packet is compressed by zstd")
 		default:
 			from := s.Offset()
 			at := part{From: from, To: from + uint64(total), First: nanos(s.TimeAt(from)), Last: nanos(s.TimeAt(from + uint64(total) - 1))}

@@ -26,6 +26,9 @@ func (p *parser) Parse(s *parse.Stream) error {
 	var err error
 	if s.Dir() == record.In {
 		err = p.client(s)
+		if at := nanos(s.LastTime()); at != 0 {
+			p.Doubt.Asked = at
+		}
 	} else {
 		err = p.server(s)
 	}
@@ -109,7 +112,7 @@ func (p *parser) startup(s *parse.Stream, b []byte) (done bool, err error) {
 		return true, nil
 	}
 	p.Started = true
-	p.group()
+	p.group(s)
 	u := p.push(unit{Kind: connect})
 	u.Request.begin(s)
 	p.call(u)
@@ -179,7 +182,7 @@ func (p *parser) message(s *parse.Stream, b []byte, total int) bool {
 	case 'd', 'c', 'f':
 		return p.copyData(s, b[0], total)
 	case 'p':
-		return p.password(s, b, total)
+		return p.password(s, total)
 	}
 	needed := min(total, maxBuffered)
 	if len(b) < needed {
@@ -229,7 +232,7 @@ func (p *parser) closeOpen() {
 
 // sync consumes a Sync, with which a group ends.
 func (p *parser) sync(s *parse.Stream, total int) {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	last := (*unit)(nil)
 	if len(p.Queue) > 0 && p.tail().Kind == extended {
@@ -251,7 +254,7 @@ func (p *parser) sync(s *parse.Stream, total int) {
 // open returns the unit that a message of the extended query protocol belongs to, which
 // begins at s. again says that it has such a message already, so that another one begins.
 func (p *parser) open(s *parse.Stream, again func(*unit) bool) *unit {
-	p.group()
+	p.group(s)
 	p.Grouped = true
 	if len(p.Queue) > 0 && p.tail().Open {
 		if u := p.tail(); !again(u) {
@@ -265,7 +268,7 @@ func (p *parser) open(s *parse.Stream, again func(*unit) bool) *unit {
 }
 
 func (p *parser) query(s *parse.Stream, body []byte, total int) bool {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	u := p.push(unit{Kind: query})
 	p.call(u)
@@ -317,7 +320,7 @@ func (p *parser) parse(s *parse.Stream, body []byte, total int) bool {
 	}
 	statement, _, whole := cutString(rest)
 	u.Target, u.Statement, u.Named = target(statement, whole), raw(name), true
-	p.Texts += len(u.Target)
+	p.Texts += len(u.Target) + len(u.Statement)
 	p.define(u.Statement, u.Target)
 	if whole {
 		p.span(s, u.N, header+len(name)+1, statement, call.KindTarget, "")
@@ -378,8 +381,20 @@ func refer(u *unit, statements map[string]prepared, name []byte) {
 	u.Target = statement.Text
 }
 
-// maxPortals bounds the names of portals that are remembered.
+// maxPortals is how many portals are remembered.
 const maxPortals = 128
+
+// limitPortals gives up all portals if there would be too many, or too much of them, with
+// one of that name and statement.
+func (p *parser) limitPortals(name []byte, statement raw) {
+	size := len(name) + len(statement)
+	for name, portal := range p.Portals {
+		size += len(name) + len(portal.Text)
+	}
+	if _, there := p.Portals[string(name)]; size > p.env.Memory/8 || !there && len(p.Portals) >= maxPortals {
+		clear(p.Portals)
+	}
+}
 
 func (p *parser) bind(s *parse.Stream, body []byte, total int) bool {
 	u := p.open(s, func(u *unit) bool { return u.Bound })
@@ -395,9 +410,7 @@ func (p *parser) bind(s *parse.Stream, body []byte, total int) bool {
 	if !u.Parsed || u.Statement != raw(name) {
 		refer(u, p.Statements, name)
 	}
-	if len(p.Portals) >= maxPortals {
-		clear(p.Portals)
-	}
+	p.limitPortals(portal, u.Target)
 	p.Portals[string(portal)] = prepared{u.Target, u.Incomplete&call.UnknownFields != 0}
 	if !p.env.Spans || len(rest) < 2 {
 		return p.endsWith(s, u, total)
@@ -547,7 +560,7 @@ func (p *parser) describe(s *parse.Stream, typ byte, body []byte, total int) boo
 }
 
 func (p *parser) function(s *parse.Stream, body []byte, total int) bool {
-	p.group()
+	p.group(s)
 	p.closeOpen()
 	u := p.push(unit{Kind: function})
 	p.call(u)
@@ -586,7 +599,7 @@ func (p *parser) copyData(s *parse.Stream, typ byte, total int) bool {
 }
 
 // password consumes a message of the authentication.
-func (p *parser) password(s *parse.Stream, b []byte, total int) bool {
+func (p *parser) password(s *parse.Stream, total int) bool {
 	n := uint64(0)
 	u := p.asking()
 	if u != nil && u.Kind == connect {

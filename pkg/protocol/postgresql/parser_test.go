@@ -300,8 +300,14 @@ func TestMemoryIsBounded(t *testing.T) {
 		"statements": func(i int) string {
 			return clientMessage('P', fmt.Sprintf("s%d\x00%s\x00\x00\x00", i, strings.Repeat("y", 20<<10)))
 		},
-		"names":    func(i int) string { return clientMessage('P', fmt.Sprintf("s%d\x00\x00\x00\x00", i)) },
-		"portals":  func(i int) string { return clientMessage('B', fmt.Sprintf("p%d\x00\x00\x00\x00\x00\x00\x00\x00", i)) },
+		"names":   func(i int) string { return clientMessage('P', fmt.Sprintf("s%d\x00\x00\x00\x00", i)) },
+		"portals": func(i int) string { return clientMessage('B', fmt.Sprintf("p%d\x00\x00\x00\x00\x00\x00\x00\x00", i)) },
+		"long names": func(i int) string {
+			return clientMessage('P', strings.Repeat("n", 30<<10)+fmt.Sprint(i)+"\x00\x00\x00\x00")
+		},
+		"long portals": func(i int) string {
+			return clientMessage('B', strings.Repeat("n", 30<<10)+fmt.Sprint(i)+"\x00\x00\x00\x00\x00\x00\x00\x00")
+		},
 		"describe": func(int) string { return clientMessage('D', "Ss\x00") },
 		"syncs":    func(int) string { return clientMessage('S', "") },
 	} {
@@ -314,14 +320,14 @@ func TestMemoryIsBounded(t *testing.T) {
 		r.Start(record.In, 0)
 		next := uint64(0)
 		p.Started = true
-		for i := range 20000 {
+		for i := range 5000 {
 			m := message(i)
 			if err := r.Data(record.In, next, parsetest.Start, []byte(m)); err != nil {
 				t.Fatal(name, err)
 			}
 			next += uint64(len(m))
 			if i%1000 == 0 {
-				if size := len(p.Queue)*unitMemory + p.texts() + p.Size + len(p.Portals)*100; size > memory {
+				if size := len(p.Queue)*unitMemory + p.texts() + p.Size + portals(p); size > memory {
 					t.Fatalf("%s: after %d messages the state has %d bytes", name, i, size)
 				}
 				sink.calls = sink.calls[:0]
@@ -333,4 +339,30 @@ func TestMemoryIsBounded(t *testing.T) {
 func clientMessage(typ byte, body string) string {
 	n := len(body) + 4
 	return string([]byte{typ, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + body
+}
+
+// portals returns how many bytes the portals have.
+func portals(p *parser) int {
+	size := 0
+	for name, portal := range p.Portals {
+		size += 100 + len(name) + len(portal.Text)
+	}
+	return size
+}
+
+// A session of short requests and answers.
+func BenchmarkSession(b *testing.B) {
+	session := parsetest.Load(b, "testdata/extended.talk")
+	size, calls := 0, len(decode(session))
+	for _, p := range session {
+		size += len(p.Data)
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for range b.N {
+		if got := decode(session); len(got) != calls {
+			b.Fatalf("%d calls, want %d", len(got), calls)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*calls), "ns/call")
 }

@@ -18,11 +18,11 @@ func (p *parser) push(u unit) *unit {
 	if len(p.Queue)*unitMemory > p.env.Memory/4 || p.Texts > p.env.Memory/4 && p.texts() > p.env.Memory/4 {
 		// The client has sent more than can be remembered. From here on it is not known whose answers come.
 		p.flush()
-		p.Pipelined = true
-		p.doubt()
+		p.Doubt.Pipelined = true
+		p.Doubt.begin()
 		p.Queue = append(p.Queue, unit{Kind: unknown})
 	}
-	if u.Kind != sync && u.Kind != unknown && p.Doubt > 0 {
+	if u.Kind != sync && u.Kind != unknown && p.Doubt.On {
 		u.Incomplete |= call.Gap
 	}
 	if p.Broken && (u.Kind == sync || u.Kind == extended) {
@@ -39,7 +39,7 @@ func (p *parser) push(u unit) *unit {
 func (p *parser) texts() int {
 	p.Texts = 0
 	for i := range p.Queue {
-		p.Texts += len(p.Queue[i].Target)
+		p.Texts += len(p.Queue[i].Target) + len(p.Queue[i].Statement)
 	}
 	return p.Texts
 }
@@ -126,34 +126,39 @@ func (p *parser) flush() {
 }
 
 // group begins a group of messages of the client, whose answers end with ReadyForQuery.
-func (p *parser) group() {
+func (p *parser) group(s *parse.Stream) {
 	p.release()
 	if p.Grouped {
 		return
 	}
 	waiting := 0
 	for i := range p.Queue {
-		if u := &p.Queue[i]; u.Kind != unknown {
+		if u := &p.Queue[i]; u.Kind != unknown && u.Kind != connect {
 			waiting++
 		}
 	}
-	switch {
-	case p.Doubt > 0:
+	doubted := p.Doubt.On
+	p.Doubt.request(nanos(s.TimeAt(s.Offset())), waiting)
+	if doubted {
 		// A client that waits for answers has got them all.
 		p.flush()
-	case waiting > 0 && p.Queue[0].Kind != connect:
-		p.Pipelined = true
 	}
 }
 
-// doubt says that it is not certain whose answers come.
-func (p *parser) doubt() { p.Doubt = 1 }
+// surplus says that an answer came for which no request is known.
+func (p *parser) surplus() {
+	if p.Doubt.On {
+		p.Doubt.ahead()
+	} else {
+		p.Doubt.begin()
+	}
+}
 
-// ready is called when a group of answers has ended.
-func (p *parser) ready() {
+// ready is called when a group of answers has ended at s.
+func (p *parser) ready(s *parse.Stream) {
 	p.Broken = false
-	if p.Doubt > 0 && len(p.Queue) == 0 && !p.Pipelined {
-		p.Doubt--
+	if len(p.Queue) == 0 {
+		p.Doubt.answer(nanos(s.LastTime()))
 	}
 }
 
@@ -199,14 +204,14 @@ func (p *parser) lostRequests() {
 	if len(p.Queue) == 0 || p.tail().Kind != unknown {
 		p.Queue = append(p.Queue, unit{Kind: unknown})
 	}
-	p.doubt()
+	p.Doubt.begin()
 }
 
 func (p *parser) lostAnswers() {
 	p.Unsure, p.Fresh = p.Negotiating, false
-	certain := p.Doubt == 0
+	certain := !p.Doubt.On
 	// What comes next may be found so late that the beginning of another answer is missed.
-	p.doubt()
+	p.Doubt.begin()
 	if len(p.Queue) == 0 {
 		return
 	}
@@ -247,7 +252,7 @@ func (p *parser) End(e parse.End) {
 			continue
 		case !e.Closed:
 			u.Incomplete |= call.CutByWindow
-		case u.Incomplete&call.Gap != 0 || p.Doubt > 0:
+		case u.Incomplete&call.Gap != 0 || p.Doubt.On:
 			u.Incomplete |= call.Gap
 		case e.AnswerWasNotSent():
 			u.Failed = !u.PassedOver && !p.Aborted && !u.Endless

@@ -81,7 +81,7 @@ func (p *parser) head(s *parse.Stream) *unit {
 	if len(p.Queue) == 0 {
 		p.Queue = append(p.Queue, unit{Kind: unknown})
 	}
-	if p.Doubt == 0 {
+	if !p.Doubt.On {
 		return &p.Queue[0]
 	}
 	// What passed before a request is no answer to it.
@@ -268,7 +268,7 @@ func (p *parser) readyForQuery(s *parse.Stream, total int) {
 					break
 				}
 			}
-			p.ready()
+			p.ready(s)
 			return
 		case sync, extended:
 			p.groupReady(s, total)
@@ -283,12 +283,12 @@ func (p *parser) readyForQuery(s *parse.Stream, total int) {
 			p.passEnd(s, u, &total)
 			p.finish(u)
 			p.pop()
-			p.ready()
+			p.ready(s)
 			return
 		}
 	}
 	p.passEnd(s, nil, &total)
-	p.ready()
+	p.ready(s)
 }
 
 // groupReady consumes the ReadyForQuery of a group of the extended query protocol.
@@ -314,7 +314,7 @@ func (p *parser) groupReady(s *parse.Stream, total int) {
 		p.finish(u)
 	}
 	p.Queue = p.Queue[n:]
-	p.ready()
+	p.ready(s)
 }
 
 // passEnd consumes the last message of an answer of u, once.
@@ -338,7 +338,7 @@ func (p *parser) orphan() {
 			u.Incomplete = call.Gap
 		}
 		p.finish(u)
-		p.doubt()
+		p.surplus()
 	}
 	*u = unit{Kind: unknown}
 }
@@ -406,7 +406,7 @@ func errorFields(b []byte) (state, message field, fatal bool) {
 // ends gives u's call, with which the connection or its answers end, to the sink.
 func (p *parser) ends(u *unit) {
 	u.Open = false
-	if u.Kind == unknown && (p.Doubt > 0 || !p.Started) && u.Incomplete == 0 {
+	if u.Kind == unknown && (p.Doubt.On || !p.Started) && u.Incomplete == 0 {
 		u.Incomplete = call.Gap
 	}
 	p.finish(u)

@@ -158,10 +158,7 @@ type parserState struct {
 	Grouped bool // the client's group of messages goes on, up to a Sync
 	Aborted bool // the server passes over all messages up to the next Sync
 
-	// Doubt is how many more groups have to be answered until it is certain whose answers come.
-	Doubt int
-	// Pipelined says that the client does not wait for answers.
-	Pipelined bool
+	Doubt doubt
 	// Broken says that messages of the client were lost since the last ReadyForQuery, so that a group may have begun
 	// with them.
 	Broken bool
@@ -216,7 +213,7 @@ type parser struct {
 func newParser(env parse.Env) parse.Parser {
 	p := &parser{env: env, parserState: parserState{Statements: map[string]prepared{}, Portals: map[string]prepared{}, Fresh: env.FromStart[record.Out]}}
 	if !env.FromStart[record.In] || !env.FromStart[record.Out] {
-		p.Doubt = 1
+		p.Doubt.begin()
 	}
 	if !env.FromStart[record.In] {
 		p.Broken = true
