@@ -20,9 +20,12 @@ func (o *connection) AppendState(dst []byte) []byte {
 	return b
 }
 
+// decoderSize is what a decoder needs that has nothing waiting, in bytes.
+const decoderSize = 4 << 10
+
 // Size implements dump.StoredState.
 func (o *connection) Size() int {
-	size := uint64(0)
+	size := uint64(decoderSize)
 	for _, dir := range record.Directions() {
 		_, waiting := o.decoder.Pending(dir)
 		size += waiting
