@@ -132,7 +132,7 @@ func (p *Path) copy(link *Link, dir record.Direction, to, from net.Conn) {
 		}
 	}
 	if half, ok := to.(*net.TCPConn); ok {
-		half.CloseWrite()
+		_ = half.CloseWrite() // it may be closed
 	}
 	if dir == record.Out {
 		to.Close()

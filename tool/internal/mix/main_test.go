@@ -17,6 +17,8 @@ func TestMain(m *testing.M) {
 	}
 	builds = dir
 	code := m.Run()
-	os.RemoveAll(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	os.Exit(code)
 }

@@ -78,6 +78,9 @@ func (d *mysqlDouble) send(payload []byte) {
 	}
 }
 
+// finish sends what there is to a client that may have gone.
+func (d *mysqlDouble) finish() { _ = d.flush() }
+
 func (d *mysqlDouble) flush() error {
 	_, err := d.conn.Write(d.out.Bytes())
 	d.out.Reset()
@@ -161,7 +164,7 @@ func (d *mysqlDouble) serve() {
 	}
 	if user, _, _ := bytes.Cut(login[32:], []byte{0}); string(user) != dbUser {
 		d.refuse(1045)
-		d.flush()
+		d.finish()
 		return
 	}
 	d.ok(0)

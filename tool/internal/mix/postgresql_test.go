@@ -86,12 +86,9 @@ func raw(values []any) [][]byte {
 	return list
 }
 
-// prepare returns whether it succeeded.
-func (c *postgres) prepare(name, statement string) bool {
+func (c *postgres) prepare(name, statement string) {
 	c.r.Helper()
-	ok := true
-	c.do("PREPARE", statement, func() error { _, err := c.pg.Prepare(c.r.ctx, name, statement, nil); ok = err == nil; return err })
-	return ok
+	c.do("PREPARE", statement, func() error { _, err := c.pg.Prepare(c.r.ctx, name, statement, nil); return err })
 }
 
 func (c *postgres) execute(name, statement string, values ...any) {

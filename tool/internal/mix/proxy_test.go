@@ -46,12 +46,16 @@ func names(list []scenario) (names []string) {
 // until there are enough calls. The scenarios of different servers run at the same time.
 func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	t.Helper()
-	base, err := os.MkdirTemp("", "mix-")
+	base, err := os.MkdirTemp("", "mix-") //nolint:usetesting // with MIX_KEEP it stays
 	if err != nil {
 		t.Fatal(err)
 	}
 	if os.Getenv("MIX_KEEP") == "" {
-		t.Cleanup(func() { os.RemoveAll(base) })
+		t.Cleanup(func() {
+			if err := os.RemoveAll(base); err != nil {
+				t.Error(err)
+			}
+		})
 	} else {
 		t.Logf("the recording stays in %s", base)
 	}
@@ -72,8 +76,9 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	}}
 	var config mosnproc.Config
 	config.Servers = []mosnproc.Server{{}}
-	for _, name := range names(list) {
-		server := startServer(t, name)
+	servers := startServers(t, names(list))
+	for i, name := range names(list) {
+		server := servers[i]
 		path, err := witness.NewPath(server.address)
 		if err != nil {
 			t.Fatal(err)

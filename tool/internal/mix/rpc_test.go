@@ -158,7 +158,7 @@ func (r *run) exchanges(name string, pipeline int, calls []exchange) {
 	s := found.(*rpcServer)
 	conn := r.dial()
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	r.check(conn.SetDeadline(time.Now().Add(30 * time.Second)))
 	for len(calls) > 0 {
 		batch := calls[:min(pipeline, len(calls))]
 		calls = calls[len(batch):]

@@ -2,7 +2,9 @@ package mix
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +55,16 @@ func (r *run) dial() *witness.Conn {
 		r.Fatal(err)
 	}
 	return conn
+}
+
+// stop checks how a server has ended: with err, and what its Serve returns to done.
+func stop(t testing.TB, err error, done <-chan error) {
+	if served := <-done; served != nil && !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // eventually returns when isSo returns true, which it calls again and again.
@@ -119,7 +131,7 @@ func (r *run) write(conn *witness.Conn, b string) {
 // expect reads exactly answer.
 func (r *run) expect(conn *witness.Conn, answer string) {
 	r.Helper()
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.check(conn.SetReadDeadline(time.Now().Add(20 * time.Second)))
 	got := make([]byte, 0, len(answer))
 	for len(got) < len(answer) {
 		n, err := conn.Read(got[len(got):len(answer)])

@@ -51,7 +51,7 @@ func (s *script) note(c witness.Call, request, response *witness.Range) {
 }
 
 // play plays the script on a connection of its own.
-func (s *script) play() *witness.Conn {
+func (s *script) play() {
 	r := s.r
 	r.Helper()
 	conn := r.dial()
@@ -66,12 +66,13 @@ func (s *script) play() *witness.Conn {
 	for _, c := range s.calls {
 		r.note(conn, c)
 	}
-	return conn
 }
 
 // run plays one side of the script.
 func (s *script) run(conn net.Conn, server bool) error {
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
 	for i, step := range s.steps {
 		if step.server == server {
 			if i > 0 && s.steps[i-1].server == server {

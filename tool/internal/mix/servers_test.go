@@ -1,12 +1,14 @@
 package mix
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +53,21 @@ func startServer(t testing.TB, name string) server {
 	return server{}
 }
 
+// startServers starts servers at the same time, since some need long.
+func startServers(t testing.TB, names []string) []server {
+	t.Helper()
+	started := make([]server, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() { started[i] = startServer(t, name) }) // what fails ends its goroutine, and the test below
+	}
+	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return started
+}
+
 // freePort returns a port of the loopback on which nobody listens.
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -77,9 +94,14 @@ func spawn(t testing.TB, port int, account *syscall.Credential, program string, 
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
+	go func() { // ends with the program
+		_ = cmd.Wait() // it is killed
+		close(ended)
+	}()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Error(err)
+		}
 		<-ended
 		out.Close()
 	})

@@ -44,7 +44,7 @@ func startTLS(t testing.TB) server {
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1", "echo"}}
 	t.Cleanup(loopback.Serve(listener, func(conn net.Conn) {
 		c := tls.Server(conn, config)
-		io.Copy(c, c)
+		_, _ = io.Copy(c, c) // until the client ends
 	}))
 	return server{address: listener.Addr().String(), name: "crypto/tls"}
 }
@@ -60,7 +60,7 @@ func (r *run) tls(name string, version uint16, rounds int) {
 		config.InsecureSkipVerify = true
 	}
 	c := tls.Client(conn, config)
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	r.check(c.SetDeadline(time.Now().Add(20 * time.Second)))
 	for i := range rounds {
 		text := fmt.Sprintf("secret %d", i)
 		_, err := c.Write([]byte(text))
@@ -69,7 +69,7 @@ func (r *run) tls(name string, version uint16, rounds int) {
 		_, err = io.ReadFull(c, got)
 		r.check(err)
 	}
-	c.Close()
+	r.check(c.Close())
 	r.note(conn, witness.Call{Protocol: "tls", Method: "handshake", Target: name, Host: name, Status: tls.VersionName(version), Comment: fmt.Sprintf("passes through; %s, server name %q, ALPN echo", tls.VersionName(version), name)})
 }
 
