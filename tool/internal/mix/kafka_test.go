@@ -107,6 +107,13 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 			if err := response.ReadFrom(body); err != nil {
 				r.Fatalf("answer to %s: %v", kmsg.NameForKey(key), err)
 			}
+			if metadata, ok := response.(*kmsg.MetadataResponse); ok {
+				for _, t := range metadata.Topics {
+					if t.Topic != nil && t.TopicID != ([16]byte{}) {
+						kafkaNames.Store(t.TopicID, *t.Topic)
+					}
+				}
+			}
 			c.Response, c.Code = &a, kafkaCode(response)
 			c.Status, c.Failed = fmt.Sprint(c.Code), c.Code != 0
 		} else if produce, ok := request.(*kmsg.ProduceRequest); ok && produce.Acks == 0 {
@@ -118,11 +125,16 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 	}
 }
 
+// kafkaNames are the names of topics by their ids, as a broker has answered so far.
+var kafkaNames sync.Map
+
 // kafkaTopics returns the names of topics in a request.
 func kafkaTopics(request kmsg.Request) []string {
 	var topics []string
-	addID := func(id [16]byte) { // as Kafka prints it
-		if id != ([16]byte{}) {
+	addID := func(id [16]byte) {
+		if name, ok := kafkaNames.Load(id); ok {
+			topics = append(topics, name.(string))
+		} else if id != ([16]byte{}) { // as Kafka prints it
 			topics = append(topics, base64.RawURLEncoding.EncodeToString(id[:]))
 		}
 	}

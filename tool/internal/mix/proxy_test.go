@@ -139,7 +139,7 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	}
 	t.Logf("%d calls in %v", r.count(), time.Since(began))
 	eventually(t, "the proxy has closed what clients have closed", func() bool {
-		return !slices.ContainsFunc(r.paths, func(p *recordedPath) bool { return p.path.Open() > 0 })
+		return !slices.ContainsFunc(r.paths, func(p *recordedPath) bool { return !p.path.Ended() })
 	})
 	if err := mosn.Admin.CloseWindow(ctx); err != nil {
 		t.Fatal(err)

@@ -22,9 +22,10 @@ type scenario struct {
 // run is one run of a scenario. Its methods are for the scenario's goroutines.
 type run struct {
 	testing.TB
-	ctx    context.Context
-	path   *witness.Path
-	double bool // the server is a double of the real one
+	ctx       context.Context
+	path      *witness.Path
+	lastFront string // where the last program of shell connected to
+	double    bool   // the server is a double of the real one
 
 	mu    sync.Mutex // guards the rest
 	calls []witness.Call
