@@ -18,7 +18,7 @@ import (
 func (r *run) shell(environ []string, input string, programs []string, args ...string) *witness.Conn {
 	r.Helper()
 	program := find(programs...)
-	if program == "" || r.double {
+	if program == "" || r.on.double {
 		return nil
 	}
 	front, err := r.path.Front()

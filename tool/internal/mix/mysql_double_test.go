@@ -24,7 +24,7 @@ func startMySQLDouble(t testing.TB) server {
 	t.Cleanup(loopback.Serve(listener, func(conn net.Conn) {
 		(&mysqlDouble{conn: conn, prepared: map[uint32]string{}}).serve()
 	}))
-	return server{listener.Addr().String(), "a double of MySQL", true}
+	return server{address: listener.Addr().String(), name: "a double of MySQL", double: true}
 }
 
 // The capabilities of the double (MySQL's client/server protocol, Capabilities Flags).

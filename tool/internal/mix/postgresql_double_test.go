@@ -23,7 +23,7 @@ func startPostgreSQLDouble(t testing.TB) server {
 		d := &postgresDouble{conn: conn, backend: pgproto3.NewBackend(conn, conn), prepared: map[string]string{}}
 		d.serve()
 	}))
-	return server{listener.Addr().String(), "a double of PostgreSQL", true}
+	return server{address: listener.Addr().String(), name: "a double of PostgreSQL", double: true}
 }
 
 type postgresDouble struct {

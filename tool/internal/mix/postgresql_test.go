@@ -25,6 +25,7 @@ func (r *run) postgres(user string) *postgres {
 	config, err := pgconn.ParseConfig("host=127.0.0.1 port=1 sslmode=disable dbname=postgres")
 	r.check(err)
 	config.User, config.Password = user, dbPassword
+	config.RuntimeParams["client_min_messages"] = "warning" // notices are no part of an answer
 	config.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := r.path.Dial(ctx)
 		c.conn = conn
@@ -233,6 +234,7 @@ func postgresPipeline(r *run) {
 
 func postgresNotices(r *run) {
 	c := r.postgres(dbUser)
+	c.query("SET client_min_messages TO notice")
 	c.query("LISTEN news")
 	c.query("NOTIFY news, 'hello'")
 	c.query("DO $$ BEGIN RAISE NOTICE 'careful'; RAISE WARNING 'more'; END $$")

@@ -93,9 +93,13 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 		proxy := mosnproc.Filter{Type: "tcp_proxy", Config: map[string]any{"cluster": name, "routes": []any{map[string]any{"cluster": name}}}}
 		config.Servers[0].Listeners = append(config.Servers[0].Listeners, mosnproc.NewListener(name, p.listener, recorder, proxy))
 	}
+	binary, err := mosnBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	mosn, err := mosnproc.Spec{Binary: mosnBinary(t), Base: base, AdminPort: port()}.Start(ctx, config)
+	mosn, err := mosnproc.Spec{Binary: binary, Base: base, AdminPort: port()}.Start(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,15 +150,6 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	}
 	r.write(t, filepath.Join(base, "notes.json"))
 	return r
-}
-
-// mosnBinary returns the path of cmd/mosn, which MIX_MOSN can name for those who look for
-// a fault.
-func mosnBinary(t *testing.T) string {
-	if path := os.Getenv("MIX_MOSN"); path != "" {
-		return path
-	}
-	return buildRoot(t, "./cmd/mosn")
 }
 
 // once reports whether s is for the first round alone, because it is slow or large.

@@ -277,10 +277,10 @@ func redisInline(r *run) {
 		{"get \"inl\"\r\n", "GET", "inl", "$1\r\n5\r\n", "OK"},
 		{"DEL inl\n", "DEL", "inl", ":1\r\n", "OK"},
 	} {
-		if r.double { // it does not know this
+		if r.on.double { // it does not know this
 			c.line = command(strings.Fields(strings.ReplaceAll(c.line, `"`, ""))...)
 		}
-		if i == 2 && !r.double {
+		if i == 2 && !r.on.double {
 			r.write(conn, "\r\n") // an empty line belongs to no command
 		}
 		r.do(conn, witness.Call{Protocol: "redis", Method: c.method, Target: c.target}, func() (string, bool) {
@@ -356,7 +356,7 @@ func redisPubSub(r *run, protocol int) {
 		message("PMESSAGE", "weather", kind+"4\r\n$8\r\npmessage\r\n$2\r\nw*\r\n$7\r\nweather\r\n"+fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
 	}
 	if protocol == 3 { // other commands are allowed beside subscriptions
-		if !r.double { // it does not know this
+		if !r.on.double { // it does not know this
 			call(conn, command("SET", "beside", "1"), "+OK\r\n", "SET", "beside")
 		}
 	} else {

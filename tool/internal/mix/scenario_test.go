@@ -25,7 +25,7 @@ type run struct {
 	ctx       context.Context
 	path      *witness.Path
 	lastFront string // where the last program of shell connected to
-	double    bool   // the server is a double of the real one
+	on        server
 
 	mu    sync.Mutex // guards the rest
 	calls []witness.Call
@@ -110,7 +110,7 @@ func (r *run) do(conn *witness.Conn, c witness.Call, call func() (status string,
 func (s scenario) start(t testing.TB, on server, path *witness.Path) *run {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	r := &run{TB: t, ctx: ctx, path: path, double: on.double, count: map[string]int{}}
+	r := &run{TB: t, ctx: ctx, path: path, on: on, count: map[string]int{}}
 	s.run(r)
 	return r
 }

@@ -57,7 +57,7 @@ func (s *script) play() {
 	conn := r.dial()
 	defer conn.Close()
 	served := make(chan error, 1)
-	scripts.give(conn.Link.Server, func(server net.Conn) { served <- s.run(server, true) })
+	r.on.stage.give(conn.Link.Server, func(server net.Conn) { served <- s.run(server, true) })
 	r.check(s.run(conn, false))
 	if s.end != "server" {
 		conn.Close()
@@ -109,8 +109,6 @@ type stage struct {
 	players map[string]chan func(net.Conn)
 }
 
-var scripts = &stage{players: map[string]chan func(net.Conn){}}
-
 func (s *stage) of(address string) chan func(net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,6 +141,7 @@ func startScripted(t testing.TB) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(loopback.Serve(listener, scripts.serve))
-	return server{address: listener.Addr().String(), name: "a script"}
+	s := &stage{players: map[string]chan func(net.Conn){}}
+	t.Cleanup(loopback.Serve(listener, s.serve))
+	return server{address: listener.Addr().String(), name: "a script", stage: s}
 }

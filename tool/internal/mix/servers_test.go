@@ -1,6 +1,7 @@
 package mix
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,12 @@ type server struct {
 	address string
 	name    string // what it is, for the log
 	double  bool   // it stands for a real server that is not installed
+
+	// What clients know of single servers.
+	rpc    *rpcServer     // of those of RPC protocols
+	stage  *stage         // of the one that follows scripts
+	roots  *x509.CertPool // of the one of TLS
+	topics *sync.Map      // of Kafka: names of topics by their ids
 }
 
 // startServer starts the server that scenarios call name, until the test ends.
@@ -139,10 +146,10 @@ func startRedis(t testing.TB) server {
 	if program := find("redis-server"); program != "" {
 		port := freePort(t)
 		spawn(t, port, nil, program, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-		return server{fmt.Sprint("127.0.0.1:", port), "redis-server", false}
+		return server{address: fmt.Sprint("127.0.0.1:", port), name: "redis-server"}
 	}
 	double := miniredis.RunT(t)
-	return server{double.Addr(), "miniredis", true}
+	return server{address: double.Addr(), name: "miniredis", double: true}
 }
 
 // account returns whom to run a program as that does not run as root, and gives it folder.
@@ -198,7 +205,7 @@ func startMySQL(t testing.TB) server {
 	port := freePort(t)
 	spawn(t, port, as, program, "--no-defaults", "--datadir="+data, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port), "--socket="+filepath.Join(folder, "s"),
 		"--pid-file="+filepath.Join(folder, "pid"), "--init-file="+initial, "--local-infile=1", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M")
-	return server{fmt.Sprint("127.0.0.1:", port), "mariadbd", false}
+	return server{address: fmt.Sprint("127.0.0.1:", port), name: "mariadbd"}
 }
 
 func startPostgreSQL(t testing.TB) server {
@@ -221,5 +228,5 @@ func startPostgreSQL(t testing.TB) server {
 		conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=postgres sslmode=disable", port, dbUser, strings.ReplaceAll(dbPassword, "'", "\\'")))
 		return err == nil && conn.Close(t.Context()) == nil
 	})
-	return server{fmt.Sprint("127.0.0.1:", port), "postgres", false}
+	return server{address: fmt.Sprint("127.0.0.1:", port), name: "postgres"}
 }

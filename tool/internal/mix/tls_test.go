@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,12 +13,6 @@ import (
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/internal/witness"
 )
-
-// tlsRoots are the certificates of the servers that tests have started.
-var tlsRoots struct {
-	sync.Mutex
-	pool *x509.CertPool
-}
 
 func startTLS(t testing.TB) server {
 	t.Helper()
@@ -31,12 +24,8 @@ func startTLS(t testing.TB) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tlsRoots.Lock()
-	if tlsRoots.pool == nil {
-		tlsRoots.pool = x509.NewCertPool()
-	}
-	tlsRoots.pool.AppendCertsFromPEM(pair.Cert)
-	tlsRoots.Unlock()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pair.Cert)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -46,16 +35,13 @@ func startTLS(t testing.TB) server {
 		c := tls.Server(conn, config)
 		_, _ = io.Copy(c, c) // until the client ends
 	}))
-	return server{address: listener.Addr().String(), name: "crypto/tls"}
+	return server{address: listener.Addr().String(), name: "crypto/tls", roots: roots}
 }
 
 // tls passes something through TLS and notes the one call that its connection is.
 func (r *run) tls(name string, version uint16, rounds int) {
 	conn := r.dial()
-	tlsRoots.Lock()
-	roots := tlsRoots.pool.Clone()
-	tlsRoots.Unlock()
-	config := &tls.Config{RootCAs: roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{"echo"}}
+	config := &tls.Config{RootCAs: r.on.roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{"echo"}}
 	if name != "localhost" {
 		config.InsecureSkipVerify = true
 	}
