@@ -5,6 +5,7 @@ import (
 	"net"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/record"
@@ -67,7 +68,11 @@ type Link struct {
 	Server string // the address that the server sees as its client's
 
 	client, relay end
+	open          atomic.Int32 // directions that have not ended behind the proxy
 }
+
+// Ended reports whether the connection has ended behind the proxy.
+func (l *Link) Ended() bool { return l.open.Load() == 0 }
 
 // Bytes returns a copy of all bytes of a direction as the client wrote or read them.
 func (l *Link) Bytes(dir record.Direction) []byte { return l.client.bytes(dir) }

@@ -19,13 +19,14 @@ type Call struct {
 	Conn     string `json:"conn"` // the ID of its link
 	N        int    `json:"n"`    // counts the calls of the connection from 1, as the client began them
 
-	Method  string `json:"method"`
-	Target  string `json:"target"`
-	Status  string `json:"status"` // empty without an answer
-	Code    int    `json:"code,omitempty"`
-	Failed  bool   `json:"failed,omitempty"`
-	Host    string `json:"host,omitempty"`
-	Service string `json:"service,omitempty"`
+	Method   string `json:"method"`
+	Target   string `json:"target"`
+	OrTarget string `json:"or_target,omitempty"` // is right too, where the target depends on what was recorded of other connections
+	Status   string `json:"status"`              // empty without an answer
+	Code     int    `json:"code,omitempty"`
+	Failed   bool   `json:"failed,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Service  string `json:"service,omitempty"`
 
 	// Request and Response are the ranges of the two messages on the wire, nil where the client
 	// does not know them. NoAnswer and NoRequest say that there is none.

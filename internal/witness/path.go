@@ -20,7 +20,6 @@ type Path struct {
 	arrived chan net.Conn // connections of the proxy that belong to a client
 	dialing atomic.Bool   // a client connects
 	strays  atomic.Int32  // connections of the proxy that belong to none
-	open    atomic.Int32  // directions of links that have not ended
 
 	mu    sync.Mutex // guards the rest, and lets one client connect at a time
 	proxy string     // where clients connect to
@@ -76,8 +75,15 @@ func (p *Path) Through(proxy string) {
 // not be taken for a client's.
 func (p *Path) Strays() int { return int(p.strays.Load()) }
 
-// Open returns how many directions of links have not ended behind the proxy.
-func (p *Path) Open() int { return int(p.open.Load()) }
+// Ended reports whether all connections have ended behind the proxy.
+func (p *Path) Ended() bool {
+	for _, l := range p.Links() {
+		if !l.Ended() {
+			return false
+		}
+	}
+	return true
+}
 
 // Dial connects a client. The caller closes the connection.
 func (p *Path) Dial(ctx context.Context) (*Conn, error) {
@@ -113,7 +119,7 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 	p.links = append(p.links, link)
 	p.conns = append(p.conns, front, behind, server)
 	p.running.Add(2)
-	p.open.Add(2)
+	link.open.Store(2)
 	go p.copy(link, record.In, server, behind)
 	go p.copy(link, record.Out, behind, server)
 	return &Conn{Conn: front, Link: link}, nil
@@ -122,7 +128,7 @@ func (p *Path) Dial(ctx context.Context) (*Conn, error) {
 // copy moves one direction of link until it ends, or Close.
 func (p *Path) copy(link *Link, dir record.Direction, to, from net.Conn) {
 	defer p.running.Done()
-	defer p.open.Add(-1)
+	defer link.open.Add(-1)
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -132,7 +138,7 @@ func (p *Path) copy(link *Link, dir record.Direction, to, from net.Conn) {
 		}
 	}
 	if half, ok := to.(*net.TCPConn); ok {
-		half.CloseWrite()
+		_ = half.CloseWrite() // it may be closed
 	}
 	if dir == record.Out {
 		to.Close()

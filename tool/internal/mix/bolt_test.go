@@ -16,8 +16,7 @@ var boltStatuses = map[uint32]string{
 
 // bolt returns a call. version is "bolt" or "boltv2".
 func (r *run) bolt(version, service string, status uint32, body, result string, change func(request, answer *witness.Frame)) exchange {
-	found, _ := rpcServers.Load("bolt")
-	id := found.(*rpcServer).nextID()
+	id := r.on.rpc.nextID()
 	request := witness.Frame{Request: true, ID: id, Class: "com.alipay.sofa.rpc.core.request.SofaRequest", Body: []byte(body), Headers: map[string]string{"sofa_head_method_name": "buy", "rpc_trace_context.sofaRpcId": "0"}}
 	if service != "" {
 		request.Headers["service"] = service
@@ -31,7 +30,7 @@ func (r *run) bolt(version, service string, status uint32, body, result string, 
 	if service == "" {
 		note.Target = request.Class
 	}
-	encoded := startCodec(r).encode(r, version, request, answer)
+	encoded := r.on.rpc.mosn.encode(r, version, request, answer)
 	e := exchange{id: id, request: encoded[0], answer: encoded[1], note: note}
 	if request.OneWay {
 		e.answer, e.note.Status, e.note.Code, e.note.Comment, e.note.Method = nil, "", 0, "one way", "ONEWAY"

@@ -20,8 +20,7 @@ var dubboStatuses = map[byte]string{
 
 // dubbo returns a call. result is what the method returns; an error is an exception.
 func (r *run) dubbo(service, method string, status byte, result any, args ...any) exchange {
-	found, _ := rpcServers.Load("dubbo")
-	id := found.(*rpcServer).nextID()
+	id := r.on.rpc.nextID()
 	codec := hessian.NewHessianCodec(nil)
 	request, err := codec.Write(hessian.Service{Path: service, Interface: service, Version: "1.0.0", Group: "g", Method: method, Timeout: time.Second},
 		hessian.DubboHeader{SerialID: 2, Type: hessian.PackageRequest_TwoWay, ID: int64(id)}, args)
@@ -67,18 +66,17 @@ func dubboScenarios() []scenario {
 			r.exchanges("dubbo", 10, calls)
 		}},
 		{"dubbo", "oneway-heartbeat", func(r *run) {
-			found, _ := rpcServers.Load("dubbo")
 			codec := hessian.NewHessianCodec(nil)
 			var calls []exchange
 			for i := range 10 {
-				id := found.(*rpcServer).nextID()
+				id := r.on.rpc.nextID()
 				request, err := codec.Write(hessian.Service{}, hessian.DubboHeader{SerialID: 2, Type: hessian.PackageHeartbeat, ID: int64(id)}, []any{})
 				r.check(err)
 				answer, err := codec.Write(hessian.Service{}, hessian.DubboHeader{SerialID: 2, Type: hessian.PackageHeartbeat, ID: int64(id), ResponseStatus: 20}, nil)
 				r.check(err)
 				calls = append(calls, exchange{id: id, request: request, answer: answer, note: witness.Call{Protocol: "dubbo", Method: "heartbeat", Status: "OK", Code: 20, Comment: "a heartbeat"}})
 
-				id = found.(*rpcServer).nextID()
+				id = r.on.rpc.nextID()
 				request, err = codec.Write(hessian.Service{Path: service, Version: "2", Method: "log"}, hessian.DubboHeader{SerialID: 2, Type: hessian.PackageRequest, ID: int64(id)}, []any{fmt.Sprint("line ", i)})
 				r.check(err)
 				calls = append(calls, exchange{id: id, request: request, note: witness.Call{Protocol: "dubbo", Method: "log", Target: service, Service: service, Comment: "one way"}})

@@ -101,7 +101,10 @@ func startGRPC(t testing.TB) server {
 	pb.RegisterTestServiceServer(s, grpcService{})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
-	t.Cleanup(func() { s.Stop(); <-done })
+	t.Cleanup(func() {
+		s.Stop()
+		stop(t, nil, done)
+	})
 	return server{address: listener.Addr().String(), name: "grpc-go"}
 }
 
@@ -116,19 +119,18 @@ type grpcClient struct {
 	calls map[string]witness.Call
 }
 
-func (r *run) grpc(options ...grpc.DialOption) *grpcClient {
+func (r *run) grpc() *grpcClient {
 	g := &grpcClient{r: r, calls: map[string]witness.Call{}}
-	conn, err := grpc.NewClient("passthrough:///cart.example", append([]grpc.DialOption{
+	conn, err := grpc.NewClient("passthrough:///cart.example",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)), grpc.WithMaxHeaderListSize(1 << 20),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)), grpc.WithMaxHeaderListSize(1<<20),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			c, err := r.path.Dial(ctx)
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.wire = c
 			return c, err
-		}),
-	}, options...)...)
+		}))
 	r.check(err)
 	g.conn, g.client = conn, pb.NewTestServiceClient(conn)
 	return g
@@ -146,7 +148,7 @@ func (g *grpcClient) do(method string, want codes.Code, interleaved bool, call f
 	}
 	got := status.Code(err)
 	if got != want {
-		return fmt.Errorf("%s: %v, want %v", method, err, want)
+		return fmt.Errorf("%s: want %s: %w", method, want, err)
 	}
 	target := "grpc.testing.TestService/" + method
 	g.mu.Lock()

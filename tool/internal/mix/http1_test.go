@@ -21,7 +21,9 @@ import (
 // httpAnswers answers as the request asks: with the status of the query's "status", a body of
 // "size" bytes, in the form of "as".
 func httpAnswers(w http.ResponseWriter, req *http.Request) {
-	io.Copy(io.Discard, req.Body)
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return // the client has gone
+	}
 	q := req.URL.Query()
 	status, _ := strconv.Atoi(q.Get("status"))
 	if status == 0 {
@@ -35,7 +37,7 @@ func httpAnswers(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(status)
 		for len(body) > 0 {
 			n := min(len(body), 1000)
-			io.WriteString(w, body[:n])
+			say(w, body[:n])
 			w.(http.Flusher).Flush()
 			body = body[n:]
 		}
@@ -43,14 +45,14 @@ func httpAnswers(w http.ResponseWriter, req *http.Request) {
 	case "trailer":
 		w.Header().Set("Trailer", "X-Sum")
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		say(w, body)
 		w.Header().Set("X-Sum", "17")
 		return
 	case "gzip":
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(status)
-		zip := gzip.NewWriter(w)
-		io.WriteString(zip, body)
+		var zip io.WriteCloser = gzip.NewWriter(w)
+		say(zip, body)
 		zip.Close()
 		return
 	case "early":
@@ -62,9 +64,12 @@ func httpAnswers(w http.ResponseWriter, req *http.Request) {
 	}
 	w.WriteHeader(status)
 	if status != 204 && status != 304 {
-		io.WriteString(w, body)
+		say(w, body)
 	}
 }
+
+// say writes text. Clients see what is wrong if it fails.
+func say(w io.Writer, text string) { fmt.Fprint(w, text) }
 
 func startHTTP(t testing.TB) server {
 	t.Helper()
@@ -78,7 +83,7 @@ func startHTTP(t testing.TB) server {
 	s := &http.Server{Handler: http.HandlerFunc(httpAnswers), Protocols: protocols}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
-	t.Cleanup(func() { s.Close(); <-done })
+	t.Cleanup(func() { stop(t, s.Close(), done) })
 	return server{address: listener.Addr().String(), name: "net/http"}
 }
 
@@ -86,7 +91,6 @@ func startHTTP(t testing.TB) server {
 type http1 struct {
 	r      *run
 	client *http.Client
-	last   *witness.Conn
 }
 
 func (r *run) http1() *http1 {

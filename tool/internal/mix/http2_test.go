@@ -106,8 +106,9 @@ func (r *run) h2calls(conn *witness.Conn, calls map[string]witness.Call) {
 		c.Request, c.Response = s.messages[record.In], s.messages[record.Out]
 		c.RequestBody, c.ResponseBody = s.bodies[record.In], s.bodies[record.Out]
 		c.NoAnswer = c.Response == nil
-		// The server may have given up at the same time.
-		c.Undecided = s.reset && (s.ended || c.Status == "DEADLINE_EXCEEDED")
+		// The server may have given up at the same time. A client such as curl goes away when it has all of
+		// the body; whether the end of the stream, in a frame of its own, passed by then, it does not know.
+		c.Undecided = s.reset && (s.ended || c.Status == "DEADLINE_EXCEEDED") || c.Protocol == "http/2" && !s.reset && !s.ended
 		if s.reset && c.Protocol == "grpc" && !s.ended {
 			c.Status, c.Code = grpcCodes[1], 1 // whatever the client made of it
 		}

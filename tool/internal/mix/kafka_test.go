@@ -29,7 +29,7 @@ func startKafka(t testing.TB) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return server{address: cluster.ListenAddrs()[0], name: "kfake"}
+	return server{address: cluster.ListenAddrs()[0], name: "kfake", topics: &sync.Map{}}
 }
 
 // kafka returns a client all of whose connections go through the path, whatever the brokers say
@@ -97,7 +97,7 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 			r.Fatalf("%s: %v", kmsg.NameForKey(key), err)
 		}
 		method := strings.ReplaceAll(kmsg.NameForKey(key), "ProducerID", "ProducerId") // as Kafka spells it
-		c := witness.Call{Protocol: "kafka", Method: method, Target: strings.Join(kafkaTopics(request), ","), Request: &f, Comment: fmt.Sprintf("version %d", version)}
+		c := witness.Call{Protocol: "kafka", Method: method, Target: strings.Join(r.kafkaTopics(request, true), ","), OrTarget: strings.Join(r.kafkaTopics(request, false), ","), Request: &f, Comment: fmt.Sprintf("version %d", version)}
 		if a, ok := answers[id]; ok {
 			response := request.ResponseKind()
 			body := out[a.Offset+8 : a.Offset+a.Length]
@@ -106,6 +106,13 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 			}
 			if err := response.ReadFrom(body); err != nil {
 				r.Fatalf("answer to %s: %v", kmsg.NameForKey(key), err)
+			}
+			if metadata, ok := response.(*kmsg.MetadataResponse); ok {
+				for _, t := range metadata.Topics {
+					if t.Topic != nil && t.TopicID != ([16]byte{}) {
+						r.on.topics.Store(t.TopicID, *t.Topic)
+					}
+				}
 			}
 			c.Response, c.Code = &a, kafkaCode(response)
 			c.Status, c.Failed = fmt.Sprint(c.Code), c.Code != 0
@@ -118,11 +125,14 @@ func (r *run) kafkaCalls(conn *witness.Conn) {
 	}
 }
 
-// kafkaTopics returns the names of topics in a request.
-func kafkaTopics(request kmsg.Request) []string {
+// kafkaTopics returns the names of topics in a request, for ids the names that the server has
+// answered so far, if named, else the ids.
+func (r *run) kafkaTopics(request kmsg.Request, named bool) []string {
 	var topics []string
-	addID := func(id [16]byte) { // as Kafka prints it
-		if id != ([16]byte{}) {
+	addID := func(id [16]byte) {
+		if name, ok := r.on.topics.Load(id); ok && named {
+			topics = append(topics, name.(string))
+		} else if id != ([16]byte{}) { // as Kafka prints it
 			topics = append(topics, base64.RawURLEncoding.EncodeToString(id[:]))
 		}
 	}

@@ -24,7 +24,7 @@ func startMySQLDouble(t testing.TB) server {
 	t.Cleanup(loopback.Serve(listener, func(conn net.Conn) {
 		(&mysqlDouble{conn: conn, prepared: map[uint32]string{}}).serve()
 	}))
-	return server{listener.Addr().String(), "a double of MySQL", true}
+	return server{address: listener.Addr().String(), name: "a double of MySQL", double: true}
 }
 
 // The capabilities of the double (MySQL's client/server protocol, Capabilities Flags).
@@ -77,6 +77,9 @@ func (d *mysqlDouble) send(payload []byte) {
 		}
 	}
 }
+
+// finish sends what there is to a client that may have gone.
+func (d *mysqlDouble) finish() { _ = d.flush() }
 
 func (d *mysqlDouble) flush() error {
 	_, err := d.conn.Write(d.out.Bytes())
@@ -161,7 +164,7 @@ func (d *mysqlDouble) serve() {
 	}
 	if user, _, _ := bytes.Cut(login[32:], []byte{0}); string(user) != dbUser {
 		d.refuse(1045)
-		d.flush()
+		d.finish()
 		return
 	}
 	d.ok(0)

@@ -17,6 +17,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// mysqlLogin is the method of a login.
+const mysqlLogin = "CONNECT"
+
 // mysqlClient is a client with one connection.
 type mysqlClient struct {
 	r    *run
@@ -46,7 +49,7 @@ func (r *run) mysql(change func(*mysql.Config)) *mysqlClient {
 	c.db.SetMaxOpenConns(1)
 	c.sql, err = c.db.Conn(r.ctx)
 	status, failed := mysqlStatus(err)
-	login := witness.Call{Protocol: "mysql", Method: "CONNECT", Target: config.DBName, Status: status, Failed: failed, Comment: "the login"}
+	login := witness.Call{Protocol: "mysql", Method: mysqlLogin, Target: config.DBName, Status: status, Failed: failed, Comment: "the login"}
 	login.Code = mysqlCode(login.Status)
 	// The greeting is no part of the answer.
 	head := c.conn.Link.Bytes(record.Out)
@@ -103,11 +106,11 @@ func (c *mysqlClient) query(statement string) {
 }
 
 // drain reads all rows of all results.
-func drain(rows *sql.Rows, err error) error {
-	if err != nil {
-		return err
+func drain(rows *sql.Rows, failed error) (err error) {
+	if failed != nil {
+		return failed
 	}
-	defer rows.Close()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for {
 		for rows.Next() {
 		}
@@ -146,9 +149,9 @@ func mysqlScenarios() []scenario {
 		{"mysql", "multi", mysqlMulti},
 		{"mysql", "local-infile", mysqlLocal},
 		{"mysql", "big", mysqlBig},
-		{"mysql", "refused", func(r *run) { r.mysql(func(c *mysql.Config) { c.User = "nobody" }).db.Close() }},
+		{"mysql", "refused", func(r *run) { r.check(r.mysql(func(c *mysql.Config) { c.User = "nobody" }).db.Close()) }},
 		{"mysql", "compressed", func(r *run) {
-			c := r.mysql(func(c *mysql.Config) { c.Apply(mysql.EnableCompression(true)) })
+			c := r.mysql(func(c *mysql.Config) { r.check(c.Apply(mysql.EnableCompression(true))) })
 			r.change(func(w *witness.Call) { w.Comment = "tshark cannot decompress what follows" })
 			c.query("SELECT 1")
 			c.query("SELECT REPEAT('text', 1000)")

@@ -23,7 +23,7 @@ func startPostgreSQLDouble(t testing.TB) server {
 		d := &postgresDouble{conn: conn, backend: pgproto3.NewBackend(conn, conn), prepared: map[string]string{}}
 		d.serve()
 	}))
-	return server{listener.Addr().String(), "a double of PostgreSQL", true}
+	return server{address: listener.Addr().String(), name: "a double of PostgreSQL", double: true}
 }
 
 type postgresDouble struct {
@@ -62,7 +62,7 @@ func (d *postgresDouble) serve() {
 			return
 		}
 		if _, ok := startup.(*pgproto3.SSLRequest); ok {
-			d.conn.Write([]byte("N"))
+			fmt.Fprint(d.conn, "N")
 			continue
 		}
 		hello, ok := startup.(*pgproto3.StartupMessage)
@@ -70,8 +70,7 @@ func (d *postgresDouble) serve() {
 			return
 		}
 		d.backend.Send(&pgproto3.AuthenticationCleartextPassword{})
-		d.backend.SetAuthType(pgproto3.AuthTypeCleartextPassword)
-		if d.backend.Flush() != nil {
+		if d.backend.SetAuthType(pgproto3.AuthTypeCleartextPassword) != nil || d.backend.Flush() != nil {
 			return
 		}
 		if _, err := d.backend.Receive(); err != nil {
@@ -79,7 +78,7 @@ func (d *postgresDouble) serve() {
 		}
 		if hello.Parameters["user"] != dbUser {
 			d.backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "28P01", Message: "password authentication failed"})
-			d.backend.Flush()
+			_ = d.backend.Flush() // to a client that may have gone
 			return
 		}
 		break
@@ -128,7 +127,7 @@ func (d *postgresDouble) query(statements string) {
 		}
 		switch {
 		case strings.HasPrefix(statement, "COPY") && strings.HasSuffix(statement, "STDIN"):
-			d.copyIn(statement)
+			d.copyIn()
 			return
 		case strings.HasPrefix(statement, "COPY"):
 			d.backend.Send(&pgproto3.CopyOutResponse{ColumnFormatCodes: []uint16{0, 0}})
@@ -149,7 +148,7 @@ func (d *postgresDouble) query(statements string) {
 	}
 }
 
-func (d *postgresDouble) copyIn(statement string) {
+func (d *postgresDouble) copyIn() {
 	d.backend.Send(&pgproto3.CopyInResponse{ColumnFormatCodes: []uint16{0, 0}})
 	if d.backend.Flush() != nil {
 		return

@@ -25,6 +25,7 @@ func (r *run) postgres(user string) *postgres {
 	config, err := pgconn.ParseConfig("host=127.0.0.1 port=1 sslmode=disable dbname=postgres")
 	r.check(err)
 	config.User, config.Password = user, dbPassword
+	config.RuntimeParams["client_min_messages"] = "warning" // notices are no part of an answer
 	config.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := r.path.Dial(ctx)
 		c.conn = conn
@@ -86,12 +87,9 @@ func raw(values []any) [][]byte {
 	return list
 }
 
-// prepare returns whether it succeeded.
-func (c *postgres) prepare(name, statement string) bool {
+func (c *postgres) prepare(name, statement string) {
 	c.r.Helper()
-	ok := true
-	c.do("PREPARE", statement, func() error { _, err := c.pg.Prepare(c.r.ctx, name, statement, nil); ok = err == nil; return err })
-	return ok
+	c.do("PREPARE", statement, func() error { _, err := c.pg.Prepare(c.r.ctx, name, statement, nil); return err })
 }
 
 func (c *postgres) execute(name, statement string, values ...any) {
@@ -236,6 +234,7 @@ func postgresPipeline(r *run) {
 
 func postgresNotices(r *run) {
 	c := r.postgres(dbUser)
+	c.query("SET client_min_messages TO notice")
 	c.query("LISTEN news")
 	c.query("NOTIFY news, 'hello'")
 	c.query("DO $$ BEGIN RAISE NOTICE 'careful'; RAISE WARNING 'more'; END $$")

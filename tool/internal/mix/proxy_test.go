@@ -46,12 +46,16 @@ func names(list []scenario) (names []string) {
 // until there are enough calls. The scenarios of different servers run at the same time.
 func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	t.Helper()
-	base, err := os.MkdirTemp("", "mix-")
+	base, err := os.MkdirTemp("", "mix-") //nolint:usetesting // with MIX_KEEP it stays
 	if err != nil {
 		t.Fatal(err)
 	}
 	if os.Getenv("MIX_KEEP") == "" {
-		t.Cleanup(func() { os.RemoveAll(base) })
+		t.Cleanup(func() {
+			if err := os.RemoveAll(base); err != nil {
+				t.Error(err)
+			}
+		})
 	} else {
 		t.Logf("the recording stays in %s", base)
 	}
@@ -72,8 +76,9 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	}}
 	var config mosnproc.Config
 	config.Servers = []mosnproc.Server{{}}
-	for _, name := range names(list) {
-		server := startServer(t, name)
+	servers := startServers(t, names(list))
+	for i, name := range names(list) {
+		server := servers[i]
 		path, err := witness.NewPath(server.address)
 		if err != nil {
 			t.Fatal(err)
@@ -88,9 +93,13 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 		proxy := mosnproc.Filter{Type: "tcp_proxy", Config: map[string]any{"cluster": name, "routes": []any{map[string]any{"cluster": name}}}}
 		config.Servers[0].Listeners = append(config.Servers[0].Listeners, mosnproc.NewListener(name, p.listener, recorder, proxy))
 	}
+	binary, err := mosnBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	mosn, err := mosnproc.Spec{Binary: mosnBinary(t), Base: base, AdminPort: port()}.Start(ctx, config)
+	mosn, err := mosnproc.Spec{Binary: binary, Base: base, AdminPort: port()}.Start(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,22 +143,13 @@ func recordMix(t *testing.T, list []scenario, enough int) *recording {
 	}
 	t.Logf("%d calls in %v", r.count(), time.Since(began))
 	eventually(t, "the proxy has closed what clients have closed", func() bool {
-		return !slices.ContainsFunc(r.paths, func(p *recordedPath) bool { return p.path.Open() > 0 })
+		return !slices.ContainsFunc(r.paths, func(p *recordedPath) bool { return !p.path.Ended() })
 	})
 	if err := mosn.Admin.CloseWindow(ctx); err != nil {
 		t.Fatal(err)
 	}
 	r.write(t, filepath.Join(base, "notes.json"))
 	return r
-}
-
-// mosnBinary returns the path of cmd/mosn, which MIX_MOSN can name for those who look for
-// a fault.
-func mosnBinary(t *testing.T) string {
-	if path := os.Getenv("MIX_MOSN"); path != "" {
-		return path
-	}
-	return buildRoot(t, "./cmd/mosn")
 }
 
 // once reports whether s is for the first round alone, because it is slow or large.

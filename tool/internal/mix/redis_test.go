@@ -202,7 +202,7 @@ func redisCommands(r *run, protocol int) {
 		r.check(client.Exists(ctx, key).Err())
 		r.check(client.Del(ctx, key, "h"+key, "s"+key, "z"+key).Err())
 	}
-	client.Close()
+	r.check(client.Close())
 	r.redisCalls(conn())
 }
 
@@ -230,7 +230,7 @@ func redisErrors(r *run) {
 			}
 		}
 	}
-	client.Close()
+	r.check(client.Close())
 	r.redisCalls(conn())
 }
 
@@ -251,7 +251,7 @@ func redisTransaction(r *run) {
 		})
 		r.check(err)
 	}
-	client.Close()
+	r.check(client.Close())
 	r.redisCalls(conn())
 }
 
@@ -263,7 +263,7 @@ func redisBig(r *run) {
 		r.check(client.Get(r.ctx, key).Err())
 		r.check(client.Del(r.ctx, key).Err())
 	}
-	client.Close()
+	r.check(client.Close())
 	r.redisCalls(conn())
 }
 
@@ -277,10 +277,10 @@ func redisInline(r *run) {
 		{"get \"inl\"\r\n", "GET", "inl", "$1\r\n5\r\n", "OK"},
 		{"DEL inl\n", "DEL", "inl", ":1\r\n", "OK"},
 	} {
-		if r.double { // it does not know this
+		if r.on.double { // it does not know this
 			c.line = command(strings.Fields(strings.ReplaceAll(c.line, `"`, ""))...)
 		}
-		if i == 2 && !r.double {
+		if i == 2 && !r.on.double {
 			r.write(conn, "\r\n") // an empty line belongs to no command
 		}
 		r.do(conn, witness.Call{Protocol: "redis", Method: c.method, Target: c.target}, func() (string, bool) {
@@ -306,8 +306,8 @@ func redisBlocking(r *run) {
 	if err := client.BLPop(r.ctx, time.Second, "queue").Err(); !errors.Is(err, redis.Nil) {
 		r.Fatal(err)
 	}
-	client.Close()
-	other.Close()
+	r.check(client.Close())
+	r.check(other.Close())
 	r.redisCalls(conn())
 	r.redisCalls(otherConn())
 }
@@ -355,9 +355,10 @@ func redisPubSub(r *run, protocol int) {
 		call(other, command("PUBLISH", "weather", text), ":1\r\n", "PUBLISH", "weather")
 		message("PMESSAGE", "weather", kind+"4\r\n$8\r\npmessage\r\n$2\r\nw*\r\n$7\r\nweather\r\n"+fmt.Sprintf("$%d\r\n%s\r\n", len(text), text))
 	}
-	if protocol == 3 && r.double { // it does not know this
-	} else if protocol == 3 { // other commands are allowed beside subscriptions
-		call(conn, command("SET", "beside", "1"), "+OK\r\n", "SET", "beside")
+	if protocol == 3 { // other commands are allowed beside subscriptions
+		if !r.on.double { // it does not know this
+			call(conn, command("SET", "beside", "1"), "+OK\r\n", "SET", "beside")
+		}
 	} else {
 		call(conn, command("PING"), "*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING")
 	}

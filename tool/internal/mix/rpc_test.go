@@ -3,10 +3,10 @@ package mix
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,6 +53,7 @@ type exchange struct {
 // rpcServer answers requests as their exchanges say.
 type rpcServer struct {
 	framing framing
+	mosn    *mosnCodec
 
 	mu   sync.Mutex // guards the rest
 	next uint64
@@ -129,9 +130,6 @@ func readFrame(from io.Reader, f framing) ([]byte, error) {
 	return all, err
 }
 
-// rpcServers are the RPC servers that tests have started, by address.
-var rpcServers sync.Map
-
 func startRPC(t testing.TB, name string) server {
 	t.Helper()
 	f := framings[name]
@@ -141,24 +139,22 @@ func startRPC(t testing.TB, name string) server {
 	case "thrift":
 		f.id = thriftID
 	}
-	s := &rpcServer{framing: f, jobs: map[uint64]exchange{}}
+	s := &rpcServer{framing: f, jobs: map[uint64]exchange{}, mosn: startCodec(t)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(loopback.Serve(listener, s.serve))
-	rpcServers.Store(name, s)
-	return server{address: listener.Addr().String(), name: "Go"}
+	return server{address: listener.Addr().String(), name: "Go", rpc: s}
 }
 
 // exchanges makes calls on one connection, as many at a time as pipeline says, and notes them.
 func (r *run) exchanges(name string, pipeline int, calls []exchange) {
 	r.Helper()
-	found, _ := rpcServers.Load(name)
-	s := found.(*rpcServer)
+	s := r.on.rpc
 	conn := r.dial()
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	r.check(conn.SetDeadline(time.Now().Add(30 * time.Second)))
 	for len(calls) > 0 {
 		batch := calls[:min(pipeline, len(calls))]
 		calls = calls[len(batch):]
@@ -210,7 +206,7 @@ func (r *run) checkFrames(codec string, conn *witness.Conn) {
 	if codec == "tars" && r.mosnCannotDecodeTars(conn) {
 		return
 	}
-	mosn := startCodec(r)
+	mosn := r.on.rpc.mosn
 	requests, answers := mosn.decode(r, codec, in), mosn.decode(r, codec, out)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -260,21 +256,14 @@ type mosnCodec struct {
 	out *json.Decoder
 }
 
-var theCodec struct {
-	sync.Mutex
-	running *mosnCodec
-	path    string
-}
-
-// startCodec returns the codec that runs for all tests. It ends with the tests' process, whose pipe it reads.
+// startCodec starts a codec, which ends with the test.
 func startCodec(t testing.TB) *mosnCodec {
 	t.Helper()
-	theCodec.Lock()
-	defer theCodec.Unlock()
-	if theCodec.running != nil {
-		return theCodec.running
+	program, err := codecBinary()
+	if err != nil {
+		t.Fatal(err)
 	}
-	cmd := exec.Command(buildRoot(t, "./test/mosncodec"))
+	cmd := exec.Command(program)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -286,8 +275,12 @@ func startCodec(t testing.TB) *mosnCodec {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	theCodec.running = &mosnCodec{in: json.NewEncoder(in), out: json.NewDecoder(out)}
-	return theCodec.running
+	t.Cleanup(func() { // it ends with its input
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &mosnCodec{in: json.NewEncoder(in), out: json.NewDecoder(out)}
 }
 
 func (m *mosnCodec) ask(t testing.TB, request witness.CodecRequest) witness.CodecResponse {
@@ -315,16 +308,4 @@ func (m *mosnCodec) decode(t testing.TB, protocol string, data []byte) []witness
 func (m *mosnCodec) encode(t testing.TB, protocol string, frames ...witness.Frame) [][]byte {
 	t.Helper()
 	return m.ask(t, witness.CodecRequest{Protocol: protocol, Encode: frames}).Encoded
-}
-
-// buildRoot builds a program of the root module once and returns its path.
-func buildRoot(t testing.TB, pkg string, flags ...string) string {
-	t.Helper()
-	binary := filepath.Join(builds, filepath.Base(pkg))
-	cmd := exec.Command("go", append(append([]string{"build", "-o", binary}, flags...), pkg)...)
-	cmd.Dir = "../../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, out)
-	}
-	return binary
 }

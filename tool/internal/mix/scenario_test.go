@@ -2,7 +2,9 @@ package mix
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -20,9 +22,10 @@ type scenario struct {
 // run is one run of a scenario. Its methods are for the scenario's goroutines.
 type run struct {
 	testing.TB
-	ctx    context.Context
-	path   *witness.Path
-	double bool // the server is a double of the real one
+	ctx       context.Context
+	path      *witness.Path
+	lastFront string // where the last program of shell connected to
+	on        server
 
 	mu    sync.Mutex // guards the rest
 	calls []witness.Call
@@ -53,6 +56,16 @@ func (r *run) dial() *witness.Conn {
 		r.Fatal(err)
 	}
 	return conn
+}
+
+// stop checks how a server has ended: with err, and what its Serve returns to done.
+func stop(t testing.TB, err error, done <-chan error) {
+	if served := <-done; served != nil && !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // eventually returns when isSo returns true, which it calls again and again.
@@ -97,7 +110,7 @@ func (r *run) do(conn *witness.Conn, c witness.Call, call func() (status string,
 func (s scenario) start(t testing.TB, on server, path *witness.Path) *run {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	r := &run{TB: t, ctx: ctx, path: path, double: on.double, count: map[string]int{}}
+	r := &run{TB: t, ctx: ctx, path: path, on: on, count: map[string]int{}}
 	s.run(r)
 	return r
 }
@@ -119,7 +132,7 @@ func (r *run) write(conn *witness.Conn, b string) {
 // expect reads exactly answer.
 func (r *run) expect(conn *witness.Conn, answer string) {
 	r.Helper()
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.check(conn.SetReadDeadline(time.Now().Add(20 * time.Second)))
 	got := make([]byte, 0, len(answer))
 	for len(got) < len(answer) {
 		n, err := conn.Read(got[len(got):len(answer)])

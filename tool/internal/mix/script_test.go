@@ -51,13 +51,13 @@ func (s *script) note(c witness.Call, request, response *witness.Range) {
 }
 
 // play plays the script on a connection of its own.
-func (s *script) play() *witness.Conn {
+func (s *script) play() {
 	r := s.r
 	r.Helper()
 	conn := r.dial()
 	defer conn.Close()
 	served := make(chan error, 1)
-	scripts.give(conn.Link.Server, func(server net.Conn) { served <- s.run(server, true) })
+	r.on.stage.give(conn.Link.Server, func(server net.Conn) { served <- s.run(server, true) })
 	r.check(s.run(conn, false))
 	if s.end != "server" {
 		conn.Close()
@@ -66,12 +66,13 @@ func (s *script) play() *witness.Conn {
 	for _, c := range s.calls {
 		r.note(conn, c)
 	}
-	return conn
 }
 
 // run plays one side of the script.
 func (s *script) run(conn net.Conn, server bool) error {
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
 	for i, step := range s.steps {
 		if step.server == server {
 			if i > 0 && s.steps[i-1].server == server {
@@ -108,8 +109,6 @@ type stage struct {
 	players map[string]chan func(net.Conn)
 }
 
-var scripts = &stage{players: map[string]chan func(net.Conn){}}
-
 func (s *stage) of(address string) chan func(net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,6 +141,7 @@ func startScripted(t testing.TB) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(loopback.Serve(listener, scripts.serve))
-	return server{address: listener.Addr().String(), name: "a script"}
+	s := &stage{players: map[string]chan func(net.Conn){}}
+	t.Cleanup(loopback.Serve(listener, s.serve))
+	return server{address: listener.Addr().String(), name: "a script", stage: s}
 }

@@ -1,12 +1,15 @@
 package mix
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +23,12 @@ type server struct {
 	address string
 	name    string // what it is, for the log
 	double  bool   // it stands for a real server that is not installed
+
+	// What clients know of single servers.
+	rpc    *rpcServer     // of those of RPC protocols
+	stage  *stage         // of the one that follows scripts
+	roots  *x509.CertPool // of the one of TLS
+	topics *sync.Map      // of Kafka: names of topics by their ids
 }
 
 // startServer starts the server that scenarios call name, until the test ends.
@@ -51,6 +60,21 @@ func startServer(t testing.TB, name string) server {
 	return server{}
 }
 
+// startServers starts servers at the same time, since some need long.
+func startServers(t testing.TB, names []string) []server {
+	t.Helper()
+	started := make([]server, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() { started[i] = startServer(t, name) }) // what fails ends its goroutine, and the test below
+	}
+	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return started
+}
+
 // freePort returns a port of the loopback on which nobody listens.
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -77,9 +101,14 @@ func spawn(t testing.TB, port int, account *syscall.Credential, program string, 
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
+	go func() { // ends with the program
+		_ = cmd.Wait() // it is killed
+		close(ended)
+	}()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Error(err)
+		}
 		<-ended
 		out.Close()
 	})
@@ -117,10 +146,10 @@ func startRedis(t testing.TB) server {
 	if program := find("redis-server"); program != "" {
 		port := freePort(t)
 		spawn(t, port, nil, program, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-		return server{fmt.Sprint("127.0.0.1:", port), "redis-server", false}
+		return server{address: fmt.Sprint("127.0.0.1:", port), name: "redis-server"}
 	}
 	double := miniredis.RunT(t)
-	return server{double.Addr(), "miniredis", true}
+	return server{address: double.Addr(), name: "miniredis", double: true}
 }
 
 // account returns whom to run a program as that does not run as root, and gives it folder.
@@ -176,7 +205,7 @@ func startMySQL(t testing.TB) server {
 	port := freePort(t)
 	spawn(t, port, as, program, "--no-defaults", "--datadir="+data, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port), "--socket="+filepath.Join(folder, "s"),
 		"--pid-file="+filepath.Join(folder, "pid"), "--init-file="+initial, "--local-infile=1", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M")
-	return server{fmt.Sprint("127.0.0.1:", port), "mariadbd", false}
+	return server{address: fmt.Sprint("127.0.0.1:", port), name: "mariadbd"}
 }
 
 func startPostgreSQL(t testing.TB) server {
@@ -199,5 +228,5 @@ func startPostgreSQL(t testing.TB) server {
 		conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=postgres sslmode=disable", port, dbUser, strings.ReplaceAll(dbPassword, "'", "\\'")))
 		return err == nil && conn.Close(t.Context()) == nil
 	})
-	return server{fmt.Sprint("127.0.0.1:", port), "postgres", false}
+	return server{address: fmt.Sprint("127.0.0.1:", port), name: "postgres"}
 }

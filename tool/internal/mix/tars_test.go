@@ -42,8 +42,7 @@ func signed(b []byte) []int8 {
 
 // tars returns a call.
 func (r *run) tars(servant, function string, ret int32, body, result string, oneWay bool) exchange {
-	found, _ := rpcServers.Load("tars")
-	id := found.(*rpcServer).nextID()
+	id := r.on.rpc.nextID()
 	request := requestf.RequestPacket{IVersion: 1, IRequestId: int32(id), SServantName: servant, SFuncName: function, SBuffer: signed([]byte(body)), ITimeout: 3000,
 		Context: map[string]string{"trace": "1"}, Status: map[string]string{}}
 	e := exchange{id: id, note: witness.Call{Protocol: "tars", Method: function, Target: servant, Service: servant, Status: fmt.Sprint(ret), Code: int(ret), Failed: ret != 0}}

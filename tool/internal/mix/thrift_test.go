@@ -120,8 +120,7 @@ func thriftException(p thrift.TProtocol) error {
 
 // thrift returns a call. The kind of the answer is REPLY, EXCEPTION, or 0 for none.
 func (r *run) thrift(k thriftKind, method, text string, answer thrift.TMessageType, body func(thrift.TProtocol) error) exchange {
-	found, _ := rpcServers.Load("thrift")
-	id := found.(*rpcServer).nextID()
+	id := r.on.rpc.nextID()
 	kind := thrift.CALL
 	e := exchange{id: id, note: witness.Call{Protocol: "thrift", Method: method, Status: "OK"}}
 	switch answer {

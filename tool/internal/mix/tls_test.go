@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,12 +13,6 @@ import (
 	"mosn.io/tcpcopy/internal/loopback"
 	"mosn.io/tcpcopy/internal/witness"
 )
-
-// tlsRoots are the certificates of the servers that tests have started.
-var tlsRoots struct {
-	sync.Mutex
-	pool *x509.CertPool
-}
 
 func startTLS(t testing.TB) server {
 	t.Helper()
@@ -31,12 +24,8 @@ func startTLS(t testing.TB) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tlsRoots.Lock()
-	if tlsRoots.pool == nil {
-		tlsRoots.pool = x509.NewCertPool()
-	}
-	tlsRoots.pool.AppendCertsFromPEM(pair.Cert)
-	tlsRoots.Unlock()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pair.Cert)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,23 +33,20 @@ func startTLS(t testing.TB) server {
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1", "echo"}}
 	t.Cleanup(loopback.Serve(listener, func(conn net.Conn) {
 		c := tls.Server(conn, config)
-		io.Copy(c, c)
+		_, _ = io.Copy(c, c) // until the client ends
 	}))
-	return server{address: listener.Addr().String(), name: "crypto/tls"}
+	return server{address: listener.Addr().String(), name: "crypto/tls", roots: roots}
 }
 
 // tls passes something through TLS and notes the one call that its connection is.
 func (r *run) tls(name string, version uint16, rounds int) {
 	conn := r.dial()
-	tlsRoots.Lock()
-	roots := tlsRoots.pool.Clone()
-	tlsRoots.Unlock()
-	config := &tls.Config{RootCAs: roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{"echo"}}
+	config := &tls.Config{RootCAs: r.on.roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{"echo"}}
 	if name != "localhost" {
 		config.InsecureSkipVerify = true
 	}
 	c := tls.Client(conn, config)
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	r.check(c.SetDeadline(time.Now().Add(20 * time.Second)))
 	for i := range rounds {
 		text := fmt.Sprintf("secret %d", i)
 		_, err := c.Write([]byte(text))
@@ -69,7 +55,7 @@ func (r *run) tls(name string, version uint16, rounds int) {
 		_, err = io.ReadFull(c, got)
 		r.check(err)
 	}
-	c.Close()
+	r.check(c.Close())
 	r.note(conn, witness.Call{Protocol: "tls", Method: "handshake", Target: name, Host: name, Status: tls.VersionName(version), Comment: fmt.Sprintf("passes through; %s, server name %q, ALPN echo", tls.VersionName(version), name)})
 }
 

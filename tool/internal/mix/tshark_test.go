@@ -2,11 +2,11 @@ package mix
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -140,9 +140,11 @@ func (t tally) request(server string, row map[string][]string) {
 }
 
 func kafkaName(key string) string {
-	var n int16
-	fmt.Sscan(key, &n)
-	return strings.ReplaceAll(kmsg.NameForKey(n), "ProducerID", "ProducerId")
+	n, err := strconv.ParseInt(key, 10, 16)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.ReplaceAll(kmsg.NameForKey(int16(n)), "ProducerID", "ProducerId")
 }
 
 // answer counts the answers in a packet.
@@ -154,9 +156,10 @@ func (t tally) answer(server string, row map[string][]string) {
 	}
 	for i, name := range row["http2.header.name"] {
 		if name == "grpc-status" && server == "grpc" {
-			var code int
-			fmt.Sscan(row["http2.header.value"][i], &code)
-			if code != 1 { // most of these are resets
+			code, err := strconv.Atoi(row["http2.header.value"][i])
+			if err != nil || code >= len(grpcCodes) {
+				t.add(server, "a grpc-status that is none")
+			} else if code != 1 { // most of these are resets
 				t.add(server, "status "+grpcCodes[code])
 			}
 		}
@@ -203,7 +206,7 @@ func (t tally) call(server string, c *calls.Call) {
 	case "redis": // tshark knows only the errors as such
 		request, status = false, c.Status != "OK"
 	case "mysql":
-		request, status = c.Method != "CONNECT", status && c.Status != "OK"
+		request, status = c.Method != mysqlLogin, status && c.Status != "OK"
 	case "postgresql":
 		request, status = c.Method == "QUERY" || c.Method == "EXECUTE", status && c.Status != "OK"
 	case "kafka", "thrift":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,10 +36,10 @@ func startWebSocket(t testing.TB) server {
 			if err != nil {
 				return
 			}
-			if strings.HasPrefix(string(data), "close ") {
-				var code int
-				fmt.Sscanf(string(data), "close %d", &code)
-				c.Close(websocket.StatusCode(code), "as asked")
+			if text, ok := strings.CutPrefix(string(data), "close "); ok {
+				if code, err := strconv.Atoi(text); err == nil {
+					_ = c.Close(websocket.StatusCode(code), "as asked") // the client may close at the same time
+				}
 				return
 			}
 			if c.Write(req.Context(), kind, data) != nil {
@@ -48,7 +49,7 @@ func startWebSocket(t testing.TB) server {
 	})}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(listener) }()
-	t.Cleanup(func() { s.Close(); <-done })
+	t.Cleanup(func() { stop(t, s.Close(), done) })
 	return server{address: listener.Addr().String(), name: "coder/websocket"}
 }
 
@@ -73,7 +74,7 @@ func (r *run) websocket(target string, mode websocket.CompressionMode) *ws {
 		w.conn = conn
 		return conn, err
 	}}}
-	c, _, err := websocket.Dial(r.ctx, "ws://chat.example"+target, &websocket.DialOptions{HTTPClient: client, CompressionMode: mode, Subprotocols: []string{"chat"}})
+	c, _, err := websocket.Dial(r.ctx, "ws://chat.example"+target, &websocket.DialOptions{HTTPClient: client, CompressionMode: mode, Subprotocols: []string{"chat"}}) //nolint:bodyclose // it is the connection
 	r.check(err)
 	c.SetReadLimit(8 << 20)
 	w.c = c
