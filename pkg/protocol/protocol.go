@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/bolt"
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/dubbo"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/kafka"
@@ -95,6 +96,7 @@ var protocols = []*parse.Protocol{
 	&http2.Protocol,
 	&http1.Protocol,
 	&websocket.Protocol,
+	&dubbo.Protocol,
 	&bolt.Protocol,
 	&postgresql.Protocol,
 	&mysql.Protocol,
