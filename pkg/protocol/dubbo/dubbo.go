@@ -87,6 +87,9 @@ func read(data []byte) (h head, need int, err error) {
 	if data[0] != 0xda || len(data) > 1 && data[1] != 0xbb {
 		return h, 0, errFrame
 	}
+	if len(data) < 2 {
+		return h, 2, nil
+	}
 	if len(data) < headerSize {
 		return h, headerSize, nil
 	}
@@ -97,8 +100,7 @@ func read(data []byte) (h head, need int, err error) {
 	}
 	h.end, h.result = headerSize, noResult
 	body := data[headerSize:]
-	whole := uint64(len(body)) >= uint64(h.length)
-	if whole {
+	if uint64(len(body)) > uint64(h.length) {
 		body = body[:h.length]
 	}
 	switch {
@@ -109,7 +111,7 @@ func read(data []byte) (h head, need int, err error) {
 	default:
 		need = h.readResult(body)
 	}
-	if whole && need > len(body) {
+	if uint64(need) > uint64(h.length) {
 		h.readable, need = false, 0 // the frame ends within it
 	}
 	if !h.readable {

@@ -47,9 +47,7 @@ func hessianString(body []byte, at int) (t text, next int) {
 		}
 		units, n := 1, 1
 		switch c := body[t.to]; {
-		case c < 0x80:
 		case c < 0xc0:
-			return t, 0
 		case c < 0xe0:
 			n = 2
 		case c < 0xf0:

@@ -60,7 +60,7 @@ type Frame struct {
 type Codec interface {
 	// Head reads the head of the frame that data begin with into f, which is zero. need is
 	// how many bytes of data it takes at least; if that is more than there are, f is not complete. An error says that no frame
-	// begins there.
+	// begins there; need must not go beyond the bytes that it depends on.
 	Head(dir record.Direction, data []byte, f *Frame) (need int, err error)
 
 	// Spans gives the values in the head of f, data[:f.Head], to span: data[from:to].
