@@ -20,6 +20,8 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/protocol/redis"
+	"mosn.io/tcpcopy/pkg/protocol/tars"
+	"mosn.io/tcpcopy/pkg/protocol/thrift"
 	"mosn.io/tcpcopy/pkg/protocol/tls"
 	"mosn.io/tcpcopy/pkg/protocol/websocket"
 	"mosn.io/tcpcopy/pkg/record"
@@ -98,6 +100,8 @@ var protocols = []*parse.Protocol{
 	&websocket.Protocol,
 	&dubbo.Protocol,
 	&bolt.Protocol,
+	&tars.Protocol,
+	&thrift.Protocol,
 	&postgresql.Protocol,
 	&mysql.Protocol,
 	&redis.Protocol,

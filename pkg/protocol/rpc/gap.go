@@ -57,9 +57,12 @@ func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 		}
 		return int(left), true
 	}
+	waited := w.Waited
+	w.Waited = s.Offset() + uint64(len(data))
 	for at := range data {
 		switch _, v := p.match(s.Dir(), data[at:], true); v {
 		case parse.Yes:
+			w.Waited = waited
 			return at, true
 		case parse.Maybe:
 			return at, false

@@ -47,6 +47,7 @@ type Frame struct {
 	Body       uint64
 	BodyLength uint64
 	HasBody    bool
+	Trailer    Trailer
 
 	Method, Target, Service string // of requests; of an answer Method is what it says of its request's
 	Status                  string // of answers
@@ -54,6 +55,12 @@ type Frame struct {
 	Failed                  bool
 	Unknown                 bool // parts of the head could not be understood
 	Trace                   call.Trace
+}
+
+// Trailer says what follows the body of a frame; it is a span where it has a kind.
+type Trailer struct {
+	Kind           call.Kind
+	Name, Encoding string
 }
 
 // Codec reads frames. It may have memory of its own for speed, but no state.
