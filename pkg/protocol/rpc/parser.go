@@ -178,7 +178,7 @@ func (p *parser) begin(s *parse.Stream, w *side, f *Frame) {
 		if f.Unknown {
 			x.Call.Incomplete |= call.UnknownFields
 		}
-		if at < w.Waited {
+		if at < w.Waited || f.MayBeOneWay {
 			x.InGap = true // its answer may have come before it was found
 		}
 		if w.Searched && w.Torn {

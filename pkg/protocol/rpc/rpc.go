@@ -54,6 +54,7 @@ type Frame struct {
 	Code                    int
 	Failed                  bool
 	Unknown                 bool // parts of the head could not be understood
+	MayBeOneWay             bool // among them whether a request is to be answered
 	Trace                   call.Trace
 }
 

@@ -50,6 +50,8 @@ type frame struct {
 	name      part
 	end       int  // of the message's header
 	field     byte // type of the first field, or of the end of the fields
+	number    int  // of the first field, of the binary protocol
+	isCompact bool
 	exception bool
 	need      int // bytes that it takes
 }
@@ -271,7 +273,7 @@ func (f *frame) compact(r *reader) {
 	if b&0x1f != 1 && r.ok() {
 		r.bad = true
 	}
-	f.kind = b >> 5
+	f.isCompact, f.kind = true, b>>5
 	f.id = uint64(r.varint())
 	f.name = r.text(r.varint())
 	if !f.head(r) {
@@ -303,15 +305,15 @@ func (f *frame) head(r *reader) bool {
 	return true
 }
 
-// binaryField reads the type of the first field, and of a reply its number, which is 0 for the
-// value and others for exceptions.
+// binaryField reads the type of the first field and its number, which in a reply is 0 for
+// the value and others for exceptions.
 func (f *frame) binaryField(r *reader) {
 	if !f.head(r) {
 		return
 	}
-	f.field = r.byte()
-	if f.kind == typeReply && f.field != 0 {
-		f.exception = r.uint16() != 0
+	if f.field = r.byte(); f.field != 0 {
+		f.number = r.uint16()
+		f.exception = f.exception || f.kind == typeReply && f.number != 0
 	}
 }
 
@@ -349,7 +351,7 @@ func (c *codec) Head(dir record.Direction, data []byte, f *rpc.Frame) (need int,
 	case typeOneWay:
 		f.Kind = rpc.OneWay
 	case 0:
-		f.Unknown = true
+		f.Unknown, f.MayBeOneWay = true, true
 		if dir == record.Out {
 			f.Kind = rpc.Answer
 		}
@@ -444,14 +446,19 @@ func match(dir record.Direction, data []byte, searching bool) (needed int, v par
 		return f.need, parse.Yes
 	case (f.kind == typeReply || f.kind == typeException) != (dir == record.Out):
 		return 0, parse.No
-	case f.name.from == f.name.to, f.field > maxType:
+	case f.name.from == f.name.to, f.field > maxType || f.field == 1 && !f.isCompact, f.field == 0 && f.length != uint64(f.need):
 		return 0, parse.No
+	case searching && !f.isCompact && data[lengthLen] == 0 && (f.name.to-f.name.from < minName || f.number > maxNumber):
+		return 0, parse.No // of a message that is not strict not much else is certain
 	}
 	return f.need, parse.Yes
 }
 
-// maxType is the greatest type of a field, of both protocols.
-const maxType = 16
+const (
+	maxType   = 16   // greatest type of a field, of both protocols; the binary one has no 1
+	minName   = 3    // bytes of a name that is believed
+	maxNumber = 1024 // likewise, of the first field
+)
 
 // isName reports whether b may be the name of a method or service, or its beginning.
 func isName(b []byte) bool {
