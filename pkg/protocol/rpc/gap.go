@@ -109,10 +109,9 @@ func (p *parser) End(e parse.End) {
 		for w.first != nil {
 			x := w.first
 			w.remove(x)
-			switch {
-			case p.mayBeLost(x), e.Closed && !e.Recorded[1-dir]:
+			if p.mayBeLost(x) {
 				p.unanswered(x, call.Gap, false)
-			default:
+			} else {
 				p.unanswered(x, cut, e.AnswerWasNotSent())
 			}
 		}
