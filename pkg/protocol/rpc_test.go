@@ -13,6 +13,7 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/kafka"
+	"mosn.io/tcpcopy/pkg/protocol/mysql"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
@@ -27,8 +28,8 @@ import (
 // others send is not of them.
 func TestRecognisesRPC(t *testing.T) {
 	all := []*parse.Protocol{
-		&bolt.Protocol, &dubbo.Protocol, &tars.Protocol, &thrift.Protocol, &http1.Protocol, &http2.Protocol, &kafka.Protocol, &postgresql.Protocol,
-		&redis.Protocol, &tls.Protocol,
+		&bolt.Protocol, &dubbo.Protocol, &tars.Protocol, &thrift.Protocol, &http1.Protocol, &http2.Protocol, &kafka.Protocol, &mysql.Protocol,
+		&postgresql.Protocol, &redis.Protocol, &tls.Protocol,
 	}
 	for _, name := range []string{call.Bolt, call.Dubbo, call.Tars, call.Thrift} {
 		files, err := filepath.Glob(name + "/testdata/*.talk")

@@ -109,7 +109,7 @@ func (p *parser) End(e parse.End) {
 		for w.first != nil {
 			x := w.first
 			w.remove(x)
-			if p.mayBeLost(x) {
+			if p.mayBeLost(x) || e.Streams[1-dir].Astray() {
 				p.unanswered(x, call.Gap, false)
 			} else {
 				p.unanswered(x, cut, e.AnswerWasNotSent())

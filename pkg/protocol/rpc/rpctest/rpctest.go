@@ -37,10 +37,7 @@ func Line(c *call.Call) string {
 	if c.Failed {
 		text += " failed"
 	}
-	for _, word := range c.Incomplete.Words() {
-		text += " " + word
-	}
-	return text + " request " + where(&c.Request) + " answer " + where(&c.Response)
+	return strings.Join(append([]string{text}, c.Incomplete.Words()...), " ") + " request " + where(&c.Request) + " answer " + where(&c.Response)
 }
 
 func where(m *call.Message) string {
