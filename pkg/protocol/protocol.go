@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/bolt"
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/dubbo"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
 	"mosn.io/tcpcopy/pkg/protocol/http2"
 	"mosn.io/tcpcopy/pkg/protocol/kafka"
@@ -19,6 +20,8 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/postgresql"
 	"mosn.io/tcpcopy/pkg/protocol/redis"
+	"mosn.io/tcpcopy/pkg/protocol/tars"
+	"mosn.io/tcpcopy/pkg/protocol/thrift"
 	"mosn.io/tcpcopy/pkg/protocol/tls"
 	"mosn.io/tcpcopy/pkg/protocol/websocket"
 	"mosn.io/tcpcopy/pkg/record"
@@ -95,7 +98,10 @@ var protocols = []*parse.Protocol{
 	&http2.Protocol,
 	&http1.Protocol,
 	&websocket.Protocol,
+	&dubbo.Protocol,
 	&bolt.Protocol,
+	&tars.Protocol,
+	&thrift.Protocol,
 	&postgresql.Protocol,
 	&mysql.Protocol,
 	&redis.Protocol,

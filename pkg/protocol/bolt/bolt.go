@@ -273,6 +273,7 @@ func (c *codec) Spans(_ *rpc.Frame, data []byte, span func(kind call.Kind, name 
 // How much of a head is looked at to be certain that it is one.
 const (
 	maxStatus = 0xff
+	minClass  = 4
 	maxClass  = 512
 	maxHeader = 4 << 10
 )
@@ -283,18 +284,23 @@ func match(_ record.Direction, data []byte, searching bool) (needed int, v parse
 		return 0, parse.Maybe
 	}
 	h, need, err := parseHead(data)
-	if err != nil || data[0] == 2 && len(data) > 1 && data[1] != 1 && data[1] != 2 {
+	if err != nil || data[0] == 2 && len(data) > 1 && data[1] != 1 && data[1] != 2 { // the version
 		return 0, parse.No
 	}
 	if need > len(data) {
 		return need, parse.Maybe
 	}
-	if !plausible(&h) {
+	bare := h.class == 0 // as heartbeats are, and the answers of proxies
+	switch {
+	case !plausible(&h):
+		return 0, parse.No
+	case searching && (!bare && h.class < minClass || bare && (h.header > 0 || h.content > 0 || h.command == cmdRequest)):
 		return 0, parse.No
 	}
 	needed = h.headerFrom + min(h.header, maxHeader)
-	if searching && h.command == cmdHeartbeat {
-		// From its second byte on, an answer of version 2 looks like one of version 1. But no frame follows.
+	if searching && bare {
+		// It has little that is certain. From its second byte on, an answer of version 2 even looks like one of version 1. But no
+		// frame follows.
 		needed++
 		if len(data) >= needed && data[needed-1] != 1 && data[needed-1] != 2 {
 			return 0, parse.No
@@ -331,7 +337,7 @@ func plausible(h *head) bool {
 		if h.command != cmdAnswer {
 			return false
 		}
-	case h.command != cmdRequest || h.class == 0:
+	case h.command != cmdRequest:
 		return false
 	}
 	if h.kind == typeAnswer {

@@ -57,9 +57,12 @@ func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 		}
 		return int(left), true
 	}
+	waited := w.Waited
+	w.Waited = s.Offset() + uint64(len(data))
 	for at := range data {
 		switch _, v := p.match(s.Dir(), data[at:], true); v {
 		case parse.Yes:
+			w.Waited = waited
 			return at, true
 		case parse.Maybe:
 			return at, false
@@ -106,10 +109,9 @@ func (p *parser) End(e parse.End) {
 		for w.first != nil {
 			x := w.first
 			w.remove(x)
-			switch {
-			case p.mayBeLost(x), e.Closed && !e.Recorded[1-dir]:
+			if p.mayBeLost(x) || e.Streams[1-dir].Astray() {
 				p.unanswered(x, call.Gap, false)
-			default:
+			} else {
 				p.unanswered(x, cut, e.AnswerWasNotSent())
 			}
 		}

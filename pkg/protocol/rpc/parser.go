@@ -28,14 +28,15 @@ type side struct {
 	x         *exchange // of the frame that is being passed over; nil if it is of no call
 	Open      bool      // a frame is being passed over
 	IsAnswer  bool
-	Start     uint64
 	BodyAt    uint64
 	BodyEnd   uint64
 	End       uint64
+	Trailer   Trailer
 	Skipped   bool // a skip in it was begun
 	Torn      bool // bytes were missing
 	Gaps      uint64
 	Searched  bool   // the next frame was looked for
+	Waited    uint64 // and was not found in the bytes before this offset
 	Partly    partly // the frame whose head is not all there
 	Following bool   // a gap was within that frame: the next one begins at its end
 }
@@ -115,7 +116,11 @@ func (p *parser) pass(s *parse.Stream, w *side) {
 		s.Skip(w.BodyEnd-at, v)
 	case at < w.End:
 		w.Skipped = true
-		s.Skip(w.End-at, parse.Value{})
+		v := parse.Value{}
+		if w.x != nil {
+			v = parse.Value{Call: w.x.Call.N, Kind: w.Trailer.Kind, Name: w.Trailer.Name, Encoding: w.Trailer.Encoding}
+		}
+		s.Skip(w.End-at, v)
 	default:
 		p.finish(s.Dir(), w, s.LastTime())
 	}
@@ -157,7 +162,7 @@ func (p *parser) begin(s *parse.Stream, w *side, f *Frame) {
 		x = p.beginRequest(dir, f)
 	}
 	w.x, w.Open, w.IsAnswer = x, true, f.Kind == Answer
-	w.Start, w.End = at, at+f.Length
+	w.End, w.Trailer = at+f.Length, f.Trailer
 	w.BodyAt, w.BodyEnd = w.End, w.End
 	if f.HasBody {
 		w.BodyAt = at + f.Body
@@ -173,12 +178,11 @@ func (p *parser) begin(s *parse.Stream, w *side, f *Frame) {
 		if f.Unknown {
 			x.Call.Incomplete |= call.UnknownFields
 		}
-		if w.Searched {
-			// Its answer may have come before it was found. After a gap it may even be a part of another frame.
-			x.InGap = true
-			if w.Torn {
-				x.Call.Incomplete |= call.Gap
-			}
+		if at < w.Waited || f.MayBeOneWay {
+			x.InGap = true // its answer may have come before it was found
+		}
+		if w.Searched && w.Torn {
+			x.Call.Incomplete |= call.Gap // it may be a part of another frame
 		}
 		if p.env.Spans {
 			p.spans(dir, x.Call.N, at, f, s.Bytes())

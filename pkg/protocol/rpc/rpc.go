@@ -47,20 +47,28 @@ type Frame struct {
 	Body       uint64
 	BodyLength uint64
 	HasBody    bool
+	Trailer    Trailer
 
 	Method, Target, Service string // of requests; of an answer Method is what it says of its request's
 	Status                  string // of answers
 	Code                    int
 	Failed                  bool
 	Unknown                 bool // parts of the head could not be understood
+	MayBeOneWay             bool // among them whether a request is to be answered
 	Trace                   call.Trace
+}
+
+// Trailer says what follows the body of a frame; it is a span where it has a kind.
+type Trailer struct {
+	Kind           call.Kind
+	Name, Encoding string
 }
 
 // Codec reads frames. It may have memory of its own for speed, but no state.
 type Codec interface {
 	// Head reads the head of the frame that data begin with into f, which is zero. need is
 	// how many bytes of data it takes at least; if that is more than there are, f is not complete. An error says that no frame
-	// begins there.
+	// begins there; need must not go beyond the bytes that it depends on.
 	Head(dir record.Direction, data []byte, f *Frame) (need int, err error)
 
 	// Spans gives the values in the head of f, data[:f.Head], to span: data[from:to].

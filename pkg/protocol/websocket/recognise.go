@@ -34,6 +34,7 @@ func within(dir record.Direction, data []byte) (at, needed int, found bool) {
 // more bytes are there.
 func chain(dir record.Direction, data []byte, n int) (needed int, ok, more bool) {
 	at := 0
+	known, open := false, false // whether a message goes on
 	for range n {
 		h, ok, err := parseHeader(dir, data[at:])
 		if err != nil || ok && !h.plausible() {
@@ -41,6 +42,15 @@ func chain(dir record.Direction, data []byte, n int) (needed int, ok, more bool)
 		}
 		if !ok {
 			return 0, false, true
+		}
+		switch continues := h.op == opContinuation; {
+		case h.op >= opClose: // may be anywhere
+		case known && open != continues:
+			return 0, false, false // it continues no message, or another one
+		case !h.fin && h.length == 0:
+			return 0, false, false // nobody sends that
+		default:
+			known, open = true, !h.fin
 		}
 		needed = at + h.size
 		next := uint64(needed) + h.length

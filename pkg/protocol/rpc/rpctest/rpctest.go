@@ -37,10 +37,7 @@ func Line(c *call.Call) string {
 	if c.Failed {
 		text += " failed"
 	}
-	for _, word := range c.Incomplete.Words() {
-		text += " " + word
-	}
-	return text + " request " + where(&c.Request) + " answer " + where(&c.Response)
+	return strings.Join(append([]string{text}, c.Incomplete.Words()...), " ") + " request " + where(&c.Request) + " answer " + where(&c.Response)
 }
 
 func where(m *call.Message) string {
@@ -96,6 +93,7 @@ func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session)
 			parsetest.Check(t, p, session)
 			Recognised(t, p, session)
 			Sync(t, p, session)
+			Changed(t, p, session)
 		})
 	}
 	t.Run("hostile", func(t *testing.T) {
@@ -169,6 +167,44 @@ func joined(session parsetest.Session) (streams [2][]byte) {
 	return streams
 }
 
+// Changed checks that the calls of a session with random bytes changed do not depend on how it is cut.
+func Changed(t *testing.T, p *parse.Protocol, session parsetest.Session) {
+	t.Helper()
+	for round := range 100 {
+		random := rand.New(rand.NewPCG(uint64(round), 8))
+		var changed parsetest.Session
+		for _, piece := range session {
+			piece.Data = append([]byte(nil), piece.Data...)
+			changed = append(changed, piece)
+			if len(changed) > 12 {
+				break
+			}
+		}
+		for range 1 + random.IntN(3) {
+			data := changed[random.IntN(len(changed))].Data
+			at := random.IntN(min(len(data), 40)) // most are in a head
+			data[at] = []byte{data[at] ^ 1<<random.IntN(8), byte(random.IntN(256)), 0, 0xff}[random.IntN(4)]
+		}
+		cuts(t, p, changed, 1+random.IntN(4))
+	}
+}
+
+// cuts checks that the calls are the same where the pieces are cut into such of most bytes.
+func cuts(t *testing.T, p *parse.Protocol, session parsetest.Session, most int) {
+	t.Helper()
+	var cut parsetest.Session
+	for _, piece := range session {
+		for b := piece.Data; len(b) > 0; b = b[min(most, len(b)):] {
+			cut = append(cut, parsetest.Piece{Dir: piece.Dir, At: piece.At, Data: b[:min(most, len(b))]})
+		}
+	}
+	want, wantErr := parsetest.Decode(p, session, true)
+	got, gotErr := parsetest.Decode(p, cut, true)
+	if (wantErr == nil) != (gotErr == nil) || parsetest.Text(got.Calls) != parsetest.Text(want.Calls) {
+		t.Errorf("in pieces of %d bytes (%v)\n%swhole (%v)\n%s", most, gotErr, parsetest.Text(got.Calls), wantErr, parsetest.Text(want.Calls))
+	}
+}
+
 // Fuzz fuzzes a parser: data are pieces, each with its length, and whose first bit is
 // its direction. It checks that a parser that gets them byte by byte finds the same.
 func Fuzz(f *testing.F, p *parse.Protocol) {
@@ -187,23 +223,15 @@ func Fuzz(f *testing.F, p *parse.Protocol) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var session, bytes parsetest.Session
+		var session parsetest.Session
 		for i := 0; len(data) > 0; i++ {
 			dir, n := record.Direction(data[0]>>7), min(int(data[0]&0x7f), len(data)-1)
-			at := parsetest.Start.Add(time.Duration(i))
 			if n > 0 {
-				session = append(session, parsetest.Piece{Dir: dir, At: at, Data: data[1 : 1+n]})
-			}
-			for k := range n {
-				bytes = append(bytes, parsetest.Piece{Dir: dir, At: at, Data: data[1+k : 2+k]})
+				session = append(session, parsetest.Piece{Dir: dir, At: parsetest.Start.Add(time.Duration(i)), Data: data[1 : 1+n]})
 			}
 			data = data[1+n:]
 		}
-		want, wantErr := parsetest.Decode(p, session, true)
-		got, gotErr := parsetest.Decode(p, bytes, true)
-		if (wantErr == nil) != (gotErr == nil) || parsetest.Text(got.Calls) != parsetest.Text(want.Calls) {
-			t.Errorf("byte by byte (%v)\n%sin pieces (%v)\n%s", gotErr, parsetest.Text(got.Calls), wantErr, parsetest.Text(want.Calls))
-		}
+		cuts(t, p, session, 1)
 	})
 }
 
