@@ -80,14 +80,15 @@ are based on.`,
 		if coverage && asJSON {
 			return newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c})
 		}
-		t.explain(&c, coverage)
+		t.explain(&c, coverage, "--coverage")
 		return nil
 	}
 	return cmd
 }
 
-// explain says on standard error what could not be known; all says more.
-func (t *tool) explain(c *calls.Coverage, all bool) {
+// explain says on standard error what could not be known; all says more. hint is what a user
+// can type for that.
+func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 	if err := t.stdout.Flush(); err != nil {
 		return // run reports it
 	}
@@ -113,7 +114,7 @@ func (t *tool) explain(c *calls.Coverage, all bool) {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: lost or not decoded on %s\n", text)
 		return
 	}
-	fmt.Fprintf(t.stderr, " (%s): --coverage says more\n", text)
+	fmt.Fprintf(t.stderr, " (%s): %s says more\n", text, hint)
 }
 
 // decodeFlags is the part of a command line that says how streams are decoded.
