@@ -14,11 +14,12 @@ import (
 type storedConnection struct {
 	Checkpoint           []byte
 	Bytes, Skipped, Gaps uint64
+	Ended                bool
 }
 
 // AppendState implements dump.StoredState.
 func (o *connection) AppendState(dst []byte) []byte {
-	b, err := json.Marshal(storedConnection{o.decoder.Checkpoint(), o.bytes, o.skipped, o.gaps})
+	b, err := json.Marshal(storedConnection{o.decoder.Checkpoint(), o.bytes, o.skipped, o.gaps, o.ended})
 	if err != nil {
 		panic(fmt.Sprintf("state of a connection: %v", err)) // it is made of plain values
 	}
@@ -42,7 +43,7 @@ func (s *Station) parse(b []byte) (dump.StoredState, error) {
 	if err := json.Unmarshal(b, &stored); err != nil {
 		return nil, fmt.Errorf("state of a connection: %w", err)
 	}
-	own := &connection{station: s, bytes: stored.Bytes, skipped: stored.Skipped, gaps: stored.Gaps}
+	own := &connection{station: s, bytes: stored.Bytes, skipped: stored.Skipped, gaps: stored.Gaps, ended: stored.Ended}
 	var err error
 	own.decoder, err = protocol.Resume(own, stored.Checkpoint)
 	return own, err
