@@ -82,7 +82,7 @@ type sorter struct {
 }
 
 // sortedKeys is how many keys are sorted in memory at a time.
-const sortedKeys = 200_000
+const sortedKeys = 100_000
 
 func newSorter(ctx context.Context) sorter {
 	s := sorter{ctx: ctx, input: make(chan sortKey, 1024)}

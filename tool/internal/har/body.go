@@ -115,7 +115,10 @@ func rawBody(k *content.Content, dir record.Direction) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r)
+	n, _ := k.Size(dir)
+	data := make([]byte, n)
+	_, err = io.ReadFull(r, data)
+	return data, err
 }
 
 // isText reports whether data can be the text of a field: UTF-8 without characters that text
