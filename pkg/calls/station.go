@@ -16,6 +16,11 @@ type Options struct {
 	// Memory is how many bytes each decoder may hold; 0 means protocol.DefaultMemory.
 	Memory int
 
+	// EndAtClose has the calls of a connection end when it closes: for who waits for more
+	// records. Without it they end when its place among the connections is reached, so that
+	// records may come twice.
+	EndAtClose bool
+
 	// Span, when not nil, is called with each value in the connection c. Those of a call
 	// come before the call. The span's value is valid until Span returns.
 	Span func(c *dump.Connection, s call.Span)
@@ -65,6 +70,7 @@ type connection struct {
 	bytes   uint64 // recorded
 	skipped uint64 // of these: passed over by the decoder
 	gaps    uint64
+	ended   bool // the decoder has been told the end
 }
 
 // event gives an event to the connection's decoder.
@@ -74,6 +80,15 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 		own = s.connection(c)
 	}
 	own.belongTo(c)
+	switch {
+	case !own.ended:
+	case r.Kind == record.KindData: // after the close event
+		own.bytes += r.Length
+		own.skipped += r.Length
+		return nil
+	default:
+		return nil
+	}
 	switch r.Kind {
 	case record.KindOpen:
 		if r.HasBase {
@@ -89,6 +104,9 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 		own.decoder.Gap(r.Direction, r.Offset, r.Length, s.reasons[r.Reason])
 	case record.KindClose:
 		own.decoder.Close(r.Time, record.CloseReason(r.Reason), r.Totals)
+		if s.options.EndAtClose {
+			own.end(c)
+		}
 	}
 	return s.err
 }
@@ -115,11 +133,19 @@ func (s *Station) done(c *dump.Connection) error {
 		return nil
 	}
 	own.belongTo(c)
-	own.decoder.End(c.Last)
+	own.end(c)
 	s.windows[c.Window] = struct{}{}
 	s.coverage.add(own)
 	c.State = nil
 	return s.err
+}
+
+// end ends the decoder, if that has not been done.
+func (o *connection) end(c *dump.Connection) {
+	if !o.ended {
+		o.ended = true
+		o.decoder.End(c.Last)
+	}
 }
 
 // Call implements call.Sink.

@@ -3,6 +3,7 @@ package calls_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,36 @@ func TestManyOpenConnections(t *testing.T) {
 	for i, line := range lines {
 		if want := fmt.Sprintf("w1 lk3xtg-%d#1 http/1.1 GET /a 200 []", i); line != want {
 			t.Fatalf("%s, want %s", line, want)
+		}
+	}
+}
+
+// With EndAtClose, what closes ends its calls there and then; what comes again is not taken
+// for more of it.
+func TestEndAtClose(t *testing.T) {
+	for _, atClose := range []bool{false, true} {
+		at := start
+		var records []record.Record
+		one := &session{window: "w1", conn: "lk3xtg-1", at: &at, records: &records}
+		two := &session{window: "w1", conn: "lk3xtg-2", at: &at, records: &records}
+		one.open()
+		one.data(record.In, get)
+		one.close()
+		two.open()
+		two.data(record.In, get)
+		two.data(record.Out, ok)
+		one.data(record.In, get)
+		lines, coverage := run(t, calls.Options{EndAtClose: atClose}, records)
+		gone, answered := "w1 lk3xtg-1#1 http/1.1 GET /a  [no_answer]", "w1 lk3xtg-2#1 http/1.1 GET /a 200 []"
+		want := []string{gone, answered}
+		if !atClose {
+			want = []string{answered, lines[1], lines[2]} // whatever is made of bytes after the end
+		}
+		if !slices.Equal(lines, want) {
+			t.Errorf("EndAtClose %v: calls\n%s", atClose, strings.Join(lines, "\n"))
+		}
+		if coverage.Seen != uint64(3*len(get)+len(ok)) || atClose != (coverage.Undecoded == uint64(len(get))) {
+			t.Errorf("EndAtClose %v: coverage %+v", atClose, coverage)
 		}
 	}
 }

@@ -32,12 +32,14 @@ type fakeAdmin struct {
 	full        bool   // the disk is
 	skips       bool   // windows have not opened
 	none        bool   // it is a MOSN without tcpcopy
+	talks       bool   // the stream has the calls of callSteps
+	killed      bool   // the stream ends in the middle of a record
 	due         bool   // the next window is
 	window      string // id of the open one
 }
 
 // startAdmin starts a server for the script and sets TCPCOPY_ADMIN. The state is
-// "", due, force_off, guard_down, skips, window_open, token, no_tcpcopy or gone.
+// "", due, force_off, guard_down, skips, window_open, calls, killed, token, no_tcpcopy or gone.
 func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 	a := &fakeAdmin{dir: ts.MkAbs("dump"), app: model.DefaultDumpConfig(), global: model.DefaultDumpConfig()}
 	state := strings.Join(args, " ")
@@ -57,6 +59,10 @@ func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 		a.app.Switch, a.due = model.SwitchOn, true
 	case "no_tcpcopy":
 		a.none = true
+	case "calls":
+		a.talks = true
+	case "killed":
+		a.talks, a.killed = true, true
 	case "window_open":
 		a.window = firstWindow
 	case "token":
@@ -220,8 +226,16 @@ func (a *fakeAdmin) writeIndex() error {
 func (a *fakeAdmin) stream(w http.ResponseWriter) {
 	e := pcapng.NewEncoder()
 	file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
-	for _, steps := range windowSteps() {
-		file = encodeWindow(e, file, steps, dumpStart)
+	if a.talks {
+		file = encodeWindow(e, file, callSteps(), dumpStart)
+	} else {
+		for _, steps := range windowSteps() {
+			file = encodeWindow(e, file, steps, dumpStart)
+		}
+	}
+	if a.killed {
+		_, _ = w.Write(file[:len(file)-9]) // of the last record
+		panic(http.ErrAbortHandler)
 	}
 	fmt.Fprintf(w, "%s", file)
 }

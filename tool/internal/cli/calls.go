@@ -60,7 +60,14 @@ are based on.`,
 			return err
 		}
 		if follow {
-			q.Options.Wait = t.poll(cmd.Context())
+			options.EndAtClose = true
+			wait := t.poll(cmd.Context())
+			q.Options.Wait = func() error {
+				if err := flushCalls(list); err != nil {
+					return err
+				}
+				return wait()
+			}
 		}
 		found := false
 		each, end, err := w.calls(cmd, &options, needs(list), func(row *query.Call, c *calls.Call) error {
@@ -71,6 +78,9 @@ are based on.`,
 			return err
 		}
 		c, err := q.Calls(cmd.Context(), options, each)
+		if errors.Is(err, errEnough) {
+			err = nil
+		}
 		if err := errors.Join(err, list.end(), end()); err != nil {
 			return err
 		}
@@ -80,14 +90,15 @@ are based on.`,
 		if coverage && asJSON {
 			return newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c})
 		}
-		t.explain(&c, coverage)
+		t.explain(&c, coverage, "--coverage")
 		return nil
 	}
 	return cmd
 }
 
-// explain says on standard error what could not be known; all says more.
-func (t *tool) explain(c *calls.Coverage, all bool) {
+// explain says on standard error what could not be known; all says more. hint is what a user
+// can type for that, if there is something.
+func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 	if err := t.stdout.Flush(); err != nil {
 		return // run reports it
 	}
@@ -113,7 +124,10 @@ func (t *tool) explain(c *calls.Coverage, all bool) {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: lost or not decoded on %s\n", text)
 		return
 	}
-	fmt.Fprintf(t.stderr, " (%s): --coverage says more\n", text)
+	if hint != "" {
+		hint = ": " + hint + " says more"
+	}
+	fmt.Fprintf(t.stderr, " (%s)%s\n", text, hint)
 }
 
 // decodeFlags is the part of a command line that says how streams are decoded.

@@ -17,6 +17,17 @@ type callList interface {
 	end() error // it follows the last call
 }
 
+// flushCalls prints the rows that a list has kept, before more calls are waited for.
+func flushCalls(l callList) error {
+	if first, ok := l.(*firstCalls); ok {
+		l = first.callList
+	}
+	if rows, ok := l.(*callRows); ok && rows.table != nil {
+		return rows.table.flush()
+	}
+	return nil
+}
+
 // listFlags is the part of a command line that says which calls are listed, and in which
 // order.
 type listFlags struct {
@@ -45,13 +56,10 @@ func (l *listFlags) list(cmd *cobra.Command, o *output, asJSON, follow bool) (ca
 	if l.sort != "" && key == nil {
 		return nil, misused(cmd, "--sort is %q, valid: %s", l.sort, strings.Join(sortNames(), ", "))
 	}
-	if follow && l.sort != "" {
-		return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sort at: leave --sort out")
+	if follow && (l.sort != "" || l.by != "") {
+		return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sort or to sum up at: leave --sort and --by out")
 	}
 	if l.by != "" {
-		if follow {
-			return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sum up at: leave --by out")
-		}
 		fields, err := query.ParseFields(l.by)
 		if err != nil {
 			return nil, misused(cmd, "--by: %w", err)
@@ -65,7 +73,7 @@ func (l *listFlags) list(cmd *cobra.Command, o *output, asJSON, follow bool) (ca
 	case key != nil:
 		return newSortedCalls(cmd.Context(), rows, key, l.top)
 	case l.top > 0:
-		return &firstCalls{callList: rows, left: l.top}, nil
+		return &firstCalls{callList: rows, left: l.top, ends: follow}, nil
 	}
 	return rows, nil
 }
@@ -89,17 +97,22 @@ var sortKeys = map[string]func(*calls.Call) (key int64, ok bool){
 
 func sortNames() []string { return []string{"latency", "duration", "time", "bytes"} }
 
-// firstCalls passes the first calls on and ends the reading.
+// firstCalls passes the first calls on.
 type firstCalls struct {
 	callList
 	left int
+	ends bool // the reading ends with them; else what there is is read to its end, for the coverage
 }
 
 func (f *firstCalls) add(row *query.Call, c *calls.Call) error {
 	if f.left--; f.left < 0 {
 		return nil
 	}
-	return f.callList.add(row, c)
+	err := f.callList.add(row, c)
+	if err == nil && f.ends && f.left == 0 {
+		return errEnough
+	}
+	return err
 }
 
 // callRow is a call as it is printed: the cells of a table's row, or JSON.

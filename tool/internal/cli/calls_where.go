@@ -13,8 +13,9 @@ import (
 
 // whereFlag is the part of a command line that says which calls are wanted.
 type whereFlag struct {
-	t    *tool
-	expr string
+	t        *tool
+	expr     string
+	compiled *query.Query // of expr, once check has been called; nil without a condition
 }
 
 func (t *tool) addWhereFlag(cmd *cobra.Command) *whereFlag {
@@ -24,20 +25,29 @@ func (t *tool) addWhereFlag(cmd *cobra.Command) *whereFlag {
 	return w
 }
 
+// check reads the condition.
+func (w *whereFlag) check(cmd *cobra.Command) error {
+	if w.expr == "" {
+		return nil
+	}
+	q, err := query.Compile(w.expr)
+	var at *query.Error
+	if errors.As(err, &at) {
+		return misused(cmd, "--where: %w", err)
+	}
+	w.compiled = q
+	return err
+}
+
 // calls makes of each a function for a station that calls each with the wanted calls, and
 // with their content where needs or the condition ask for it. It adds to the options what
 // that takes. end frees what is kept and says what could not be known; call it at the end.
 func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Needs, each func(*query.Call, *calls.Call) error) (f func(*calls.Call) error, end func() error, err error) {
+	if err := w.check(cmd); err != nil {
+		return nil, nil, err
+	}
 	match := func(*query.Call) (bool, error) { return true, nil }
-	if w.expr != "" {
-		q, err := query.Compile(w.expr)
-		if err != nil {
-			var at *query.Error
-			if errors.As(err, &at) {
-				return nil, nil, misused(cmd, "--where: %w", err)
-			}
-			return nil, nil, err
-		}
+	if q := w.compiled; q != nil {
 		needs |= q.Needs()
 		match = q.Evaluator().Match
 	}

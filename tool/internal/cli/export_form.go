@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
+	callquery "mosn.io/tcpcopy/pkg/query"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
 )
 
 // exportForm is a form of the files that export writes.
@@ -21,9 +22,10 @@ type exportForm struct {
 	means []string // the ends of file names that mean this form
 	fits  []string // those that mean another form and fit this one too
 
-	// write writes what q wants to w and returns how many records or calls these are. It is
-	// nil for a form that this build does not have.
-	write func(t *tool, ctx context.Context, q *query.Query, w io.Writer) (n int, err error)
+	calls bool // it has calls; the others have records
+
+	// write writes what is wanted to w and returns how many records or calls these are.
+	write func(e *exporting, ctx context.Context, w io.Writer) (n int, err error)
 }
 
 // exportForms are the forms, the default one first. A new form is a line here.
@@ -31,8 +33,8 @@ func exportForms() []exportForm {
 	return []exportForm{
 		{name: "pcapng", means: []string{".pcapng"}, fits: []string{".pcap"}, write: exportPcapng},
 		{name: "jsonl", alias: "json", means: []string{".jsonl", ".ndjson", ".json"}, write: exportJSON},
-		{name: "har", means: []string{".har"}, fits: []string{".json"}},
-		{name: "calls", fits: []string{".jsonl", ".ndjson", ".json"}},
+		{name: "har", means: []string{".har"}, fits: []string{".json"}, calls: true, write: exportHAR},
+		{name: "calls", fits: []string{".jsonl", ".ndjson", ".json"}, calls: true, write: exportCalls},
 	}
 }
 
@@ -64,24 +66,39 @@ func chooseForm(as, path string) (*exportForm, error) {
 	case means >= 0:
 		chosen = means
 	}
-	if forms[chosen].write == nil {
-		return nil, fmt.Errorf("--output is %q, of the form %s, which this build does not write", path, forms[chosen].name)
-	}
 	return &forms[chosen], nil
 }
 
-// counted returns f, which counts its calls in n.
-func counted(n *int, f func(*record.Record) error) func(*record.Record) error {
-	return func(r *record.Record) error {
-		*n++
-		return f(r)
+// records calls f with the records that are wanted and returns how many they are: all, or
+// those of the connections of the calls that meet a condition.
+func (e *exporting) records(ctx context.Context, f func(*record.Record) error) (n int, err error) {
+	wants := func(string) bool { return true }
+	if e.where.expr != "" {
+		remove, err := e.keepInput(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("read standard input: %w", err)
+		}
+		defer remove()
+		matched, err := e.matching(ctx)
+		if err != nil {
+			return 0, err
+		}
+		wants = matched.has
 	}
+	err = e.q.Each(ctx, func(r *record.Record) error {
+		if !wants(r.Conn) {
+			return nil
+		}
+		n++
+		return f(r)
+	})
+	return n, err
 }
 
 // exportJSON writes records as JSON lines.
-func exportJSON(_ *tool, ctx context.Context, q *query.Query, w io.Writer) (n int, err error) {
+func exportJSON(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
-	if err := q.Each(ctx, counted(&n, newRowWriter(out).write)); err != nil {
+	if n, err = e.records(ctx, newRowWriter(out).write); err != nil {
 		return n, err
 	}
 	return n, out.Flush()
@@ -89,16 +106,32 @@ func exportJSON(_ *tool, ctx context.Context, q *query.Query, w io.Writer) (n in
 
 // exportPcapng writes records as packets. Where Wireshark would not recognise what is in
 // them, it writes the options with which it does to the standard error.
-func exportPcapng(t *tool, ctx context.Context, q *query.Query, w io.Writer) (n int, err error) {
-	e := dump.NewExporter(w, "tcpcopyctl")
-	if err := q.Each(ctx, counted(&n, e.Write)); err != nil {
+func exportPcapng(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+	x := dump.NewExporter(w, "tcpcopyctl")
+	if n, err = e.records(ctx, x.Write); err != nil {
 		return n, err
 	}
-	if err := e.Flush(); err != nil {
+	if err := x.Flush(); err != nil {
 		return n, err
 	}
-	if options := e.DecodeAs(); len(options) > 0 {
-		fmt.Fprintln(t.stderr, "tcpcopyctl: Wireshark decodes it with \"Decode As\", tshark with: -d", strings.Join(options, " -d "))
+	if options := x.DecodeAs(); len(options) > 0 {
+		fmt.Fprintln(e.t.stderr, "tcpcopyctl: Wireshark decodes it with \"Decode As\", tshark with: -d", strings.Join(options, " -d "))
 	}
 	return n, nil
+}
+
+// exportCalls writes calls as JSON lines, in the order in which they ended.
+func exportCalls(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+	out := bufio.NewWriterSize(w, 64<<10)
+	var line []byte
+	err = e.calls(ctx, e.q, 0, func(c *callquery.Call, _ *calls.Call) error {
+		n++
+		line = append(callquery.AppendJSON(line[:0], c), '\n')
+		_, err := out.Write(line)
+		return err
+	})
+	if err != nil {
+		return n, err
+	}
+	return n, out.Flush()
 }

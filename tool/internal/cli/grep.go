@@ -120,8 +120,8 @@ func (g *grepFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// errEnough ends a search that has found as much as was wanted.
-var errEnough = errors.New("enough matches are found")
+// errEnough ends the reading of who has found as much as was wanted.
+var errEnough = errors.New("as much as was wanted is found")
 
 // grep prints the matches. It collects some, finds their calls in a second reading, and
 // prints them: so a search decodes nothing where there is no match.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/query"
@@ -15,15 +16,17 @@ import (
 
 func (t *tool) liveCommand() *cobra.Command {
 	var path string
-	var raw, hex, text bool
+	var raw, hex, text, asCalls bool
 	cmd := &cobra.Command{
 		Use:   "live",
 		Short: "Watch what is recorded, as it comes",
-		Long: `live shows what a running recorder records from now on: as "show" does, or with
--w as pcapng, for Wireshark. It opens no window: see "record" and "on". When it
-cannot keep up it loses records, not the proxy. Windows that do not open, and
-the guard's pauses, are lines on standard error.`,
+		Long: `live shows what a running recorder records from now on: as "show" does, with
+--calls as "calls" does, or with -w as pcapng, for Wireshark. It opens no window:
+see "record" and "on". When it cannot keep up it loses records, not the proxy.
+Windows that do not open, and the guard's pauses, are lines on standard error.
+Ctrl-C ends it; calls that have not ended are printed then.`,
 		Example: `  tcpcopyctl live
+  tcpcopyctl live --calls --where 'failed or latency > 200ms'
   tcpcopyctl live -w - | wireshark -k -i -
   tcpcopyctl live --port 8080 --direction in --text`,
 		Args: atMost(0),
@@ -33,6 +36,9 @@ the guard's pauses, are lines on standard error.`,
 	r.running = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
+	f.BoolVar(&asCalls, "calls", false, "show calls, each as soon as it has ended")
+	where := t.addWhereFlag(cmd)
+	d := addDecodeFlags(cmd)
 	f.StringVarP(&path, "write", "w", "", "write pcapng to this `file`, - for standard output")
 	f.BoolVar(&raw, "raw", false, "write the payload bytes alone")
 	f.BoolVar(&hex, "hex", false, "show payload as a hex dump")
@@ -47,7 +53,17 @@ the guard's pauses, are lines on standard error.`,
 		if err != nil {
 			return err
 		}
-		if err := exclusive(cmd, "raw", "hex", "text", "write"); err != nil {
+		if err := exclusive(cmd, "raw", "hex", "text", "write", "calls"); err != nil {
+			return err
+		}
+		if !asCalls && (where.expr != "" || len(d.protocols) > 0) {
+			return misused(cmd, "--where and --protocol are about calls: add --calls")
+		}
+		options, err := d.options(cmd)
+		if err != nil {
+			return err
+		}
+		if err := where.check(cmd); err != nil {
 			return err
 		}
 		if path == "-" && isTerminal(t.screen) {
@@ -57,14 +73,16 @@ the guard's pauses, are lines on standard error.`,
 		if err != nil {
 			return err
 		}
-		stream, err := c.openStream(cmd.Context())
+		opened, err := c.openStream(cmd.Context())
 		if err != nil {
 			if cmd.Context().Err() != nil {
 				return nil // Ctrl-C is how it ends
 			}
 			return err
 		}
-		defer stream.Close()
+		defer opened.Close()
+		stream := &liveStream{r: opened}
+		q.Report.Damage = stream.damage(q.Report.Damage)
 		watched, stop := context.WithCancel(cmd.Context())
 		ended := make(chan struct{})
 		go func() { // ends with the stream
@@ -82,14 +100,23 @@ the guard's pauses, are lines on standard error.`,
 		case text:
 			form = formText
 		}
-		if path == "" {
+		switch {
+		case asCalls:
+			err = t.showCalls(cmd, stream, q, options, where, o.newCallRows(asJSON))
+		case path == "":
 			show, end := t.printer(q, o, asJSON, raw, form, false)
 			err = errors.Join(t.show(cmd.Context(), stream, q, show), end())
-		} else {
+		default:
 			err = t.save(cmd.Context(), stream, q, path)
 		}
-		if err != nil && cmd.Context().Err() != nil {
+		if cmd.Context().Err() != nil {
 			return nil // Ctrl-C is how it ends
+		}
+		if err == nil {
+			if err := t.stdout.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintln(t.stderr, "tcpcopyctl:", stream.farewell())
 		}
 		return err
 	}
@@ -99,6 +126,23 @@ the guard's pauses, are lines on standard error.`,
 // show prints the records of a stream, each as soon as it is there.
 func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put func(*record.Record) error) error {
 	return q.EachOf(ctx, &flushingReader{stream, t.stdout.Flush}, put)
+}
+
+// showCalls prints the calls of a stream, each as soon as it has ended, and at the end of the
+// stream those that have not.
+func (t *tool) showCalls(cmd *cobra.Command, stream io.Reader, q *query.Query, options calls.Options, where *whereFlag, rows *callRows) error {
+	options.EndAtClose = true
+	each, end, err := where.calls(cmd, &options, 0, rows.add)
+	if err != nil {
+		return err
+	}
+	flush := func() error { return errors.Join(flushCalls(rows), t.stdout.Flush()) }
+	c, err := q.CallsOf(cmd.Context(), &flushingReader{stream, flush}, options, each)
+	if err := errors.Join(err, rows.end(), end()); err != nil {
+		return err
+	}
+	t.explain(&c, false, "")
+	return nil
 }
 
 // save writes a stream to a file: as it comes, or the records that are wanted.

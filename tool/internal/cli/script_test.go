@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // they have
 //
 //	makedump DIR FORMAT…   writes the dump of makedump_test.go
+//	makecalls DIR FORMAT   writes the dump of makecalls_test.go
 //	admin [STATE]          starts a server that answers as a recorder does
 //	code N COMMAND…        runs a command that must exit with N
 //	killedrecorder DIR     records five bytes in a window and is killed
@@ -44,9 +45,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"makedump": makedump,
-			"admin":    startAdmin,
-			"code":     code,
+			"makedump":  makedump,
+			"makecalls": makecalls,
+			"admin":     startAdmin,
+			"code":      code,
 		},
 	})
 }

@@ -215,6 +215,14 @@ func appendSpaces(dst []byte, n int) []byte {
 	return dst
 }
 
+// flush writes the rows that add has kept, before more come.
+func (t *table) flush() error {
+	if t.widths == nil && len(t.rows) > 0 {
+		t.start()
+	}
+	return t.err
+}
+
 // empty reports whether no row was added.
 func (t *table) empty() bool { return t.widths == nil && len(t.rows) == 0 }
 

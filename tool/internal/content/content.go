@@ -137,6 +137,15 @@ func (c *Content) Raw(dir record.Direction) (io.Reader, error) {
 	return b.reader(), nil
 }
 
+// Size returns how many bytes Raw has; ok is false where the body is not kept.
+func (c *Content) Size(dir record.Direction) (n int64, ok bool) {
+	b := &c.bodies[dir]
+	return b.size(), b.err == nil
+}
+
+// Encoding returns how the spans of a direction's body encode it, see call.Span.
+func (c *Content) Encoding(dir record.Direction) string { return c.bodies[dir].encoding }
+
 // Codings returns the codings of a direction's body, the first of which was applied first.
 func (c *Content) Codings(dir record.Direction) []string {
 	encoding, _ := c.header(dir, "content-encoding")
@@ -153,6 +162,11 @@ func (c *Content) Codings(dir record.Direction) []string {
 // Decoded returns the body of a direction without its codings, and with an error what
 // could be decoded of it.
 func (c *Content) Decoded(dir record.Direction) ([]byte, error) {
+	return c.DecodedWithin(dir, c.collector.limits.Decoded)
+}
+
+// DecodedWithin is Decoded with another limit of the decoded bytes than the collector's.
+func (c *Content) DecodedWithin(dir record.Direction, limit int64) ([]byte, error) {
 	raw, err := c.Raw(dir)
 	if err != nil {
 		return nil, err
@@ -165,7 +179,7 @@ func (c *Content) Decoded(dir record.Direction) ([]byte, error) {
 		}
 		return all, err
 	}
-	return body.Decode(raw, c.collector.codings, body.Limits{Size: c.collector.limits.Decoded}, c.Codings(dir)...)
+	return body.Decode(raw, c.collector.codings, body.Limits{Size: limit}, c.Codings(dir)...)
 }
 
 // grpcPrefix is the size of what is in front of each message of gRPC: whether it is
