@@ -1,7 +1,6 @@
 package calls
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/dump"
@@ -17,29 +16,13 @@ func (o *connection) AppendState(dst []byte) []byte {
 	b.Uint(o.bytes)
 	b.Uint(o.skipped)
 	b.Uint(o.gaps)
+	b.Bool(o.ended)
 	b.Bytes(o.decoder.Checkpoint())
 	return b
 }
 
 // decoderSize is what a decoder needs that has nothing waiting, in bytes.
 const decoderSize = 4 << 10
-
-// storedConnection is what the temporary file has of a connection that has been still
-// for long.
-type storedConnection struct {
-	Checkpoint           []byte
-	Bytes, Skipped, Gaps uint64
-	Ended                bool
-}
-
-// AppendState implements dump.StoredState.
-func (o *connection) AppendState(dst []byte) []byte {
-	b, err := json.Marshal(storedConnection{o.decoder.Checkpoint(), o.bytes, o.skipped, o.gaps, o.ended})
-	if err != nil {
-		panic(fmt.Sprintf("state of a connection: %v", err)) // it is made of plain values
-	}
-	return append(dst, b...)
-}
 
 // Size implements dump.StoredState.
 func (o *connection) Size() int {
@@ -55,12 +38,11 @@ func (o *connection) Size() int {
 // next event says.
 func (s *Station) parse(state []byte) (dump.StoredState, error) {
 	b := parse.NewStateReader(state)
-	own := &connection{station: s, bytes: b.Uint(), skipped: b.Uint(), gaps: b.Uint()}
+	own := &connection{station: s, bytes: b.Uint(), skipped: b.Uint(), gaps: b.Uint(), ended: b.Bool()}
 	checkpoint := b.Bytes()
 	if err := b.Err(); err != nil {
 		return nil, fmt.Errorf("a connection in the temporary file: %w", err)
 	}
-	own := &connection{station: s, bytes: stored.Bytes, skipped: stored.Skipped, gaps: stored.Gaps, ended: stored.Ended}
 	var err error
 	own.decoder, err = protocol.Resume(own, checkpoint)
 	return own, err
