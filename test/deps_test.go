@@ -56,6 +56,7 @@ var mayImport = []struct {
 	{"tool/internal/spelling", nil},
 	{"tool/internal/codings", []string{"pkg/body"}},
 	{"tool/internal/quantile", nil},
+	{"tool/internal/benchdump", []string{"pkg/record", "pkg/dump/pcapng"}}, // for tests
 	{"tool/internal/resend", nil},
 	{"tool/internal/protomsg", nil},
 	{"tool/internal/mix", nil}, // tests alone

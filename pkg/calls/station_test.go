@@ -195,7 +195,7 @@ func TestErrorOfTheReceiver(t *testing.T) {
 // More connections than memory has room for are decoded as few are: those that are
 // still for long wait in a temporary file.
 func TestManyOpenConnections(t *testing.T) {
-	const n = 40_000
+	const n = 20_000
 	at := start
 	var records []record.Record
 	sessions := make([]*session, n)
