@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sync"
 
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
@@ -24,59 +23,28 @@ const (
 )
 
 // callCounts counts the calls of windows that have ended, from the window's files, and
-// marks the windows in the index with them. It does so in a goroutine of its own, which
-// has a quarter of one processor at most: neither the proxy nor the next window waits
-// for it.
+// marks the windows in the index with them.
 type callCounts struct {
 	store   *Store
-	closing chan struct{}  // closed by close
-	working sync.WaitGroup // the goroutine; there is one while windows wait
-
-	mu      sync.Mutex // guards the rest
-	waiting []layout.WindowLine
-	running bool
-	closed  bool
+	backlog *backlog[layout.WindowLine]
 }
 
 func newCallCounts(s *Store) *callCounts {
-	return &callCounts{store: s, closing: make(chan struct{})}
+	n := &callCounts{store: s}
+	n.backlog = newBacklog(maxCallCounts, func(windows []layout.WindowLine, p *pace) {
+		for i := range windows {
+			if err := n.count(&windows[i], p); err != nil {
+				s.alert("calls", fmt.Errorf("those of window %s are not counted: %w", windows[i].Window, err))
+			}
+		}
+	})
+	return n
 }
 
 // add has the calls of a window counted. It does not wait.
 func (n *callCounts) add(w layout.WindowLine) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.waiting) >= maxCallCounts || n.closed {
-		n.store.alert("calls", fmt.Errorf("those of window %s are not counted, because %d windows wait for it", w.Window, len(n.waiting)))
-		return
-	}
-	n.waiting = append(n.waiting, w)
-	if !n.running {
-		n.running = true
-		n.working.Add(1)
-		go n.run()
-	}
-}
-
-// run is the goroutine. It ends when no window waits.
-func (n *callCounts) run() {
-	defer n.working.Done()
-	p := &pace{closing: n.closing}
-	for {
-		n.mu.Lock()
-		var w layout.WindowLine
-		if n.running = len(n.waiting) > 0; n.running {
-			w = n.waiting[0]
-			n.waiting = n.waiting[1:]
-		}
-		running := n.running
-		n.mu.Unlock()
-		if !running {
-			return
-		}
-		if err := n.count(&w, p); err != nil {
-			n.store.alert("calls", fmt.Errorf("those of window %s are not counted: %w", w.Window, err))
-		}
+	if waiting, ok := n.backlog.add(w); !ok {
+		n.store.alert("calls", fmt.Errorf("those of window %s are not counted, because %d windows wait for it", w.Window, waiting))
 	}
 }
 
@@ -166,14 +134,6 @@ func isArchiveOf(name, log string) bool {
 	return ok
 }
 
-// close gives up the windows that wait, with an alert. It is idempotent.
-func (n *callCounts) close() {
-	n.mu.Lock()
-	again := n.closed
-	n.closed = true
-	n.mu.Unlock()
-	if !again {
-		close(n.closing)
-	}
-	n.working.Wait()
-}
+// close lets the windows that wait be counted for stopGrace. Those that are not counted by then have
+// an alert. It is idempotent.
+func (n *callCounts) close() { n.backlog.close() }

@@ -75,6 +75,8 @@ func TestEqualComparesEveryField(t *testing.T) {
 			f.SetString("other")
 		case reflect.Int, reflect.Int64:
 			f.SetInt(f.Int() + 1)
+		case reflect.Bool:
+			f.SetBool(!f.Bool())
 		case reflect.Slice:
 			f.Set(reflect.MakeSlice(f.Type(), 2, 2))
 		case reflect.Struct: // Roll and MinFree, which == compares

@@ -124,7 +124,7 @@ func (r *harness) window(n int, f func(*Session)) oracle.Window {
 	s := r.open(n)
 	f(s)
 	s.Close(time.Now())
-	r.store.snapshots.working.Wait()
+	r.store.snapshots.backlog.working.Wait()
 	return r.indexed(n)
 }
 
