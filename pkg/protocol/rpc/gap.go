@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"time"
+
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/record"
@@ -12,6 +14,9 @@ func (p *parser) Lost(s *parse.Stream) {
 	dir := s.Dir()
 	w := &p.sides[dir]
 	w.Torn = true
+	if w.Open && p.loseTrailer(s, w) {
+		return
+	}
 	w.Following = s.Offset() <= w.Partly.End
 	switch {
 	case !w.Following:
@@ -27,6 +32,19 @@ func (p *parser) Lost(s *parse.Stream) {
 	if p.waiting[record.In].count > 0 || dir == record.In {
 		p.doubt.begin()
 	}
+}
+
+// loseTrailer marks a frame of which a part of the trailer is missing, and reports whether it goes on behind the gap.
+func (p *parser) loseTrailer(s *parse.Stream, w *side) bool {
+	from := w.HeldAt + uint64(w.Held) // where the gap begins
+	p.miss(s.Dir(), w, min(s.Offset(), w.End)-from)
+	w.Held, w.HeldAt, w.InTrailer = 0, s.Offset(), true
+	if s.Offset() < w.End {
+		return true
+	}
+	p.finish(s.Dir(), w, time.Time{})
+	w.Following, w.Partly = s.Offset() == w.End, partly{End: w.End, Identified: true}
+	return w.Following
 }
 
 // end ends a frame that goes on where the bytes are not known, or where the recording
@@ -50,6 +68,9 @@ func (p *parser) end(dir record.Direction, w *side, at uint64) {
 func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 	w := &p.sides[s.Dir()]
 	data := s.Bytes()
+	if w.Open {
+		return 0, true // the frame goes on
+	}
 	if w.Following {
 		left := w.Partly.End - s.Offset()
 		if left > uint64(len(data)) {
@@ -89,7 +110,7 @@ func (p *parser) End(e parse.End) {
 		if w.Skipped && s.Skipping() {
 			p.miss(dir, w, s.Missing())
 		}
-		p.end(dir, w, s.Offset())
+		p.end(dir, w, s.Offset()+uint64(len(s.Bytes())))
 		if x == nil {
 			continue
 		}

@@ -33,6 +33,9 @@ type side struct {
 	End       uint64
 	Trailer   Trailer
 	Skipped   bool // a skip in it was begun
+	Held      int  // bytes of its trailer that wait for the others
+	HeldAt    uint64
+	InTrailer bool // a gap was in it
 	Torn      bool // bytes were missing
 	Gaps      uint64
 	Searched  bool   // the next frame was looked for
@@ -70,7 +73,9 @@ func (p *parser) Parse(s *parse.Stream) error {
 			return nil
 		}
 		if w.Open {
-			p.pass(s, w)
+			if !p.pass(s, w) {
+				return nil
+			}
 			continue
 		}
 		data := s.Bytes()
@@ -96,8 +101,9 @@ func (p *parser) Parse(s *parse.Stream) error {
 	}
 }
 
-// pass passes over the rest of a frame, or ends it.
-func (p *parser) pass(s *parse.Stream, w *side) {
+// pass passes over the next part of a frame, or ends it. It reports whether there were bytes enough.
+func (p *parser) pass(s *parse.Stream, w *side) bool {
+	w.Held = 0
 	if w.Skipped {
 		w.Skipped = false
 		p.miss(s.Dir(), w, s.Missing())
@@ -114,6 +120,15 @@ func (p *parser) pass(s *parse.Stream, w *side) {
 			v = parse.Value{Call: w.x.Call.N, Kind: call.KindBody}
 		}
 		s.Skip(w.BodyEnd-at, v)
+	case at < w.End && p.reads(w):
+		n := int(w.End - at)
+		if w.Held, w.HeldAt = len(s.Bytes()), at; w.Held < n {
+			s.Need(n)
+			return false
+		}
+		w.Held = 0
+		p.trailer(s.Dir(), w, at, s.Bytes()[:n])
+		s.Advance(n)
 	case at < w.End:
 		w.Skipped = true
 		v := parse.Value{}
@@ -123,6 +138,30 @@ func (p *parser) pass(s *parse.Stream, w *side) {
 		s.Skip(w.End-at, v)
 	default:
 		p.finish(s.Dir(), w, s.LastTime())
+	}
+	return true
+}
+
+// reads reports whether the trailer of a frame is read.
+func (p *parser) reads(w *side) bool {
+	return p.env.Spans && w.x != nil && w.Trailer.Kind != 0 && !w.InTrailer && w.End-w.BodyEnd <= MaxTrailer
+}
+
+// trailer reports the values of a trailer.
+func (p *parser) trailer(dir record.Direction, w *side, at uint64, data []byte) {
+	n := w.x.Call.N
+	span := func(kind call.Kind, name, encoding string, from, to int) {
+		p.env.Sink.Span(call.Span{
+			Call: n, Direction: dir, Range: call.Range{Offset: at + uint64(from), Length: uint64(to - from)}, Kind: kind, Name: name, Encoding: encoding,
+			Value: data[from:to],
+		})
+	}
+	known := 0
+	if c, ok := p.codec.(TrailerCodec); ok {
+		known = c.Trailer(dir, data, func(kind call.Kind, name string, from, to int) { span(kind, name, "", from, to) })
+	}
+	if known < len(data) {
+		span(w.Trailer.Kind, w.Trailer.Name, w.Trailer.Encoding, known, len(data))
 	}
 }
 
@@ -162,7 +201,7 @@ func (p *parser) begin(s *parse.Stream, w *side, f *Frame) {
 		x = p.beginRequest(dir, f)
 	}
 	w.x, w.Open, w.IsAnswer = x, true, f.Kind == Answer
-	w.End, w.Trailer = at+f.Length, f.Trailer
+	w.End, w.Trailer, w.InTrailer = at+f.Length, f.Trailer, false
 	w.BodyAt, w.BodyEnd = w.End, w.End
 	if f.HasBody {
 		w.BodyAt = at + f.Body

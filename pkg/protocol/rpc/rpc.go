@@ -58,10 +58,23 @@ type Frame struct {
 	Trace                   call.Trace
 }
 
-// Trailer says what follows the body of a frame; it is a span where it has a kind.
+// Trailer says what follows the body of a frame. Where it has a kind and is no longer than MaxTrailer, the codec is a
+// TrailerCodec that reads values in it. What it does not understand, and a longer one, is a span itself.
 type Trailer struct {
 	Kind           call.Kind
 	Name, Encoding string
+}
+
+// MaxTrailer is the length of the longest trailer that is held.
+const MaxTrailer = 16 << 10
+
+// TrailerCodec is a Codec whose frames have trailers.
+type TrailerCodec interface {
+	Codec
+
+	// Trailer gives the values in a trailer to span: data[from:to]. It returns where what it does not understand
+	// begins.
+	Trailer(dir record.Direction, data []byte, span func(kind call.Kind, name string, from, to int)) int
 }
 
 // Codec reads frames. It may have memory of its own for speed, but no state.

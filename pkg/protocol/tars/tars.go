@@ -20,7 +20,7 @@ import (
 // Protocol is TARS.
 var Protocol = rpc.Protocol(call.Tars, func() rpc.Codec { return &codec{} }, match)
 
-// Encoding is that of the spans of what follows the body: the other fields of the packet, among
+// Encoding is that of the spans of what follows the body and was not understood: fields of the packet, among
 // them the context, as they are encoded.
 const Encoding = "tars"
 
@@ -34,6 +34,7 @@ const (
 	typeInt64      = 3
 	typeString1    = 6
 	typeString4    = 7
+	typeMap        = 8
 	typeZero       = 12
 	typeSimpleList = 13
 )
@@ -80,9 +81,9 @@ type field struct {
 	text      [2]int // where a string is
 }
 
-// next reads the field at data[at:]; end is the offset behind it, or more bytes than there are, if it takes them. It is 0
-// where there is no such field. Of a list only the head is read.
-func next(data []byte, at int) (f field, end int) {
+// next reads the field at data[at:], whose text may have longest bytes; end is the offset behind it, or more bytes than there are, if it takes them. It is 0
+// where there is no such field. Of a list or map only the head is read.
+func next(data []byte, at, longest int) (f field, end int) {
 	if at >= len(data) {
 		return f, at + 1
 	}
@@ -105,7 +106,7 @@ func next(data []byte, at int) (f field, end int) {
 		size = 4
 	case typeInt64:
 		size = 8
-	case typeZero, typeSimpleList:
+	case typeZero, typeSimpleList, typeMap:
 	default:
 		return f, 0
 	}
@@ -128,7 +129,7 @@ func next(data []byte, at int) (f field, end int) {
 		if f.kind == typeString1 {
 			n &= 0xff
 		}
-		if n < 0 || n > maxName {
+		if n < 0 || n > int64(longest) {
 			return f, 0
 		}
 		f.text = [2]int{end, end + int(n)}
@@ -158,13 +159,16 @@ func read(dir record.Direction, data []byte) (p packet, need int, err error) {
 	likeRequest := !p.answer
 	var numbers [tagBuffer]int64
 	for last := byte(0); uint64(p.end) < p.length; {
-		f, end := next(data, p.end)
+		f, end := next(data, p.end, maxName)
 		switch {
 		case end == 0 || uint64(end) > p.length:
 			return p, 0, errPacket
 		case end > len(data):
 			return p, end, nil
 		case last == 0 && f.tag != tagVersion, f.tag <= last:
+			return p, 0, errPacket
+		}
+		if f.kind == typeMap && f.tag < tagBuffer {
 			return p, 0, errPacket
 		}
 		if f.kind == typeSimpleList {
@@ -214,7 +218,7 @@ func (p *packet) buffer(data []byte, at int, numbers [tagBuffer]int64) (packet, 
 	if data[at] != typeInt8 {
 		return *p, 0, errPacket
 	}
-	f, end := next(data, at+1)
+	f, end := next(data, at+1, maxName)
 	switch {
 	case end == 0:
 		return *p, 0, errPacket
@@ -285,6 +289,54 @@ func (c *codec) Spans(f *rpc.Frame, data []byte, span func(kind call.Kind, name 
 	if at := p.function; at[0] < at[1] {
 		span(call.KindMethod, "", at[0], at[1])
 	}
+}
+
+// Trailer implements rpc.TrailerCodec. The fields behind the buffer are a timeout and the maps of
+// context and status, of an answer also a text about the result.
+func (c *codec) Trailer(_ record.Direction, data []byte, span func(kind call.Kind, name string, from, to int)) int {
+	at := 0
+	for at < len(data) {
+		f, end := next(data, at, rpc.MaxTrailer)
+		switch {
+		case end == 0 || end > len(data):
+			return at
+		case f.isString():
+			if f.text[0] < f.text[1] {
+				span(call.KindStatus, "", f.text[0], f.text[1])
+			}
+		case f.kind == typeMap:
+			size, next := next(data, end, 0)
+			if next == 0 || next > len(data) || !size.isNumber() {
+				return at
+			}
+			end = next
+			for range size.number {
+				if end = c.entry(data, end, span); end < 0 {
+					return at
+				}
+			}
+		case !f.isNumber():
+			return at
+		}
+		at = end
+	}
+	return at
+}
+
+// entry reports an entry of a map at data[at:], and returns the offset behind it; it is negative if there is none.
+func (c *codec) entry(data []byte, at int, span func(kind call.Kind, name string, from, to int)) int {
+	key, end := next(data, at, rpc.MaxTrailer)
+	if end == 0 || end > len(data) || !key.isString() {
+		return -1
+	}
+	value, end := next(data, end, rpc.MaxTrailer)
+	if end == 0 || end > len(data) || !value.isString() {
+		return -1
+	}
+	if from, to := value.text[0], value.text[1]; from < to {
+		span(call.KindHeader, c.strings.String(data[key.text[0]:key.text[1]]), from, to)
+	}
+	return end
 }
 
 // match implements rpc.Match.

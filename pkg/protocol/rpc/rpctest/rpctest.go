@@ -94,6 +94,7 @@ func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session)
 			Recognised(t, p, session)
 			Sync(t, p, session)
 			Changed(t, p, session)
+			WithoutSpans(t, p, session)
 		})
 	}
 	t.Run("hostile", func(t *testing.T) {
@@ -165,6 +166,33 @@ func joined(session parsetest.Session) (streams [2][]byte) {
 		streams[piece.Dir] = append(streams[piece.Dir], piece.Data...)
 	}
 	return streams
+}
+
+type calls struct{ list []call.Call }
+
+func (s *calls) Call(c *call.Call) { s.list = append(s.list, *c) }
+func (s *calls) Span(call.Span)    {}
+
+// WithoutSpans checks that the calls are the same for a sink that wants no spans.
+func WithoutSpans(t *testing.T, p *parse.Protocol, session parsetest.Session) {
+	t.Helper()
+	want, err := parsetest.Decode(p, session, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, n := &calls{}, uint64(0)
+	r := parse.NewRunner(p, parse.Env{Sink: sink, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
+	var next [2]uint64
+	for _, piece := range session {
+		if err := r.Data(piece.Dir, next[piece.Dir], piece.At, piece.Data); err != nil {
+			t.Fatal(err)
+		}
+		next[piece.Dir] += uint64(len(piece.Data))
+	}
+	r.End(parse.End{At: session[len(session)-1].At, Closed: true, Recorded: [2]bool{true, true}})
+	if got, want := parsetest.Text(sink.list), parsetest.Text(want.Calls); got != want {
+		t.Errorf("without spans\n%swith spans\n%s", got, want)
+	}
 }
 
 // Changed checks that the calls of a session with random bytes changed do not depend on how it is cut.
