@@ -86,7 +86,7 @@ func (h *harExport) add(row *callquery.Call, c *calls.Call) error {
 // next returns the key of the next entry.
 func (h *harExport) next(c *calls.Call) sortKey {
 	h.n++
-	return sortKey{Key: c.Time().UnixNano(), N: h.n}
+	return sortKey{Key: har.Started(c).UnixNano(), N: h.n}
 }
 
 // message adds a message of WebSocket to the entry of its upgrade.

@@ -65,8 +65,10 @@ func bodyOf(c *calls.Call, k *content.Content, m *call.Message, dir record.Direc
 	var remarks []string
 	if m.Missing > 0 {
 		remarks = append(remarks, fmt.Sprintf("%d bytes of the body were not recorded", m.Missing))
-	} else if !m.Ended {
+	} else if !m.Ended && c.Incomplete&(call.CutByWindow|call.Gap) != 0 {
 		remarks = append(remarks, "the end of the body was not recorded")
+	} else if !m.Ended {
+		remarks = append(remarks, "the body ended early")
 	}
 	raw, kept := k.Size(dir)
 	b.size = max(raw, bodySize(c, m, dir, k))
@@ -133,7 +135,7 @@ func isText(data []byte) bool {
 }
 
 func (o *objects) content(c *calls.Call, k *content.Content) {
-	head := contentHead{MIMEType: field(k.Values(record.Out, call.KindHeader), "content-type")}
+	head := contentHead{MIMEType: field(answerFields(c, k), "content-type")}
 	if head.MIMEType == "" {
 		head.MIMEType = unknownType
 	}
@@ -221,4 +223,3 @@ func (o *objects) text(key string, b *shownBody) {
 	_ = e.Close()
 	o.raw(`"`)
 }
-
