@@ -333,7 +333,8 @@ func chat(t *testing.T, path *witness.Path) (long string) {
 	t.Helper()
 	ctx := context.Background()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return path.Dial(ctx) }}}
-	c, _, err := websocket.Dial(ctx, "ws://shop.example/ws", &websocket.DialOptions{HTTPClient: client, CompressionMode: websocket.CompressionNoContextTakeover, CompressionThreshold: 100})
+	c, _, err := websocket.Dial(ctx, //nolint:bodyclose // the library closes it
+		"ws://shop.example/ws", &websocket.DialOptions{HTTPClient: client, CompressionMode: websocket.CompressionNoContextTakeover, CompressionThreshold: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,8 +98,11 @@ func bodyOf(c *calls.Call, k *content.Content, m *call.Message, dir record.Direc
 		case err != nil && len(b.data) == 0:
 			remarks = append(remarks, "the body cannot be decoded, and is here as it was recorded: "+err.Error())
 			b.coded, b.size = false, max(raw, bodySize(c, m, dir, k))
-			if b.there = raw <= MaxBody; b.there {
+			if raw <= MaxBody {
 				b.data, err = rawBody(k, dir)
+				b.there = err == nil
+			} else {
+				b.there = false
 			}
 		case err != nil:
 			remarks = append(remarks, "the rest of the body cannot be decoded: "+err.Error())
