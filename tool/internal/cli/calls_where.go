@@ -62,7 +62,7 @@ func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Need
 		row = query.Call{Call: &c.Call, Identity: &c.Identity}
 		if collector != nil {
 			kept := collector.Take(c)
-			defer kept.Close()
+			defer func() { _ = kept.Close() }() // it was only read
 			row.Content = kept
 		}
 		matched, err := match(&row)

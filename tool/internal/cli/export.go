@@ -114,7 +114,7 @@ type exporting struct {
 
 // write writes what is wanted to w. Where that is nothing, it says why.
 func (e *exporting) write(ctx context.Context, w io.Writer) error {
-	n, err := e.form.write(e, ctx, w)
+	n, err := e.form.write(ctx, e, w)
 	if err == nil && n == 0 {
 		e.t.explainNothing(e.q, &output{t: e.t})
 	}
@@ -154,9 +154,8 @@ func (e *exporting) matching(ctx context.Context) (*connSet, error) {
 // keepInput copies standard input to a temporary file, which the query reads from then on,
 // so that it can be read twice. remove removes the file.
 func (e *exporting) keepInput(ctx context.Context) (remove func(), err error) {
-	path, err := e.q.Locate()
-	if err != nil || path != "-" {
-		return func() {}, nil // reading reports the error
+	if path, err := e.q.Locate(); err != nil || path != "-" {
+		return func() {}, err
 	}
 	f, err := os.CreateTemp("", "tcpcopyctl-input-")
 	if err != nil {

@@ -25,7 +25,7 @@ type exportForm struct {
 	calls bool // it has calls; the others have records
 
 	// write writes what is wanted to w and returns how many records or calls these are.
-	write func(e *exporting, ctx context.Context, w io.Writer) (n int, err error)
+	write func(ctx context.Context, e *exporting, w io.Writer) (n int, err error)
 }
 
 // exportForms are the forms, the default one first. A new form is a line here.
@@ -96,7 +96,7 @@ func (e *exporting) records(ctx context.Context, f func(*record.Record) error) (
 }
 
 // exportJSON writes records as JSON lines.
-func exportJSON(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+func exportJSON(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	if n, err = e.records(ctx, newRowWriter(out).write); err != nil {
 		return n, err
@@ -106,7 +106,7 @@ func exportJSON(e *exporting, ctx context.Context, w io.Writer) (n int, err erro
 
 // exportPcapng writes records as packets. Where Wireshark would not recognise what is in
 // them, it writes the options with which it does to the standard error.
-func exportPcapng(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+func exportPcapng(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
 	x := dump.NewExporter(w, "tcpcopyctl")
 	if n, err = e.records(ctx, x.Write); err != nil {
 		return n, err
@@ -121,7 +121,7 @@ func exportPcapng(e *exporting, ctx context.Context, w io.Writer) (n int, err er
 }
 
 // exportCalls writes calls as JSON lines, in the order in which they ended.
-func exportCalls(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+func exportCalls(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	var line []byte
 	err = e.calls(ctx, e.q, 0, func(c *callquery.Call, _ *calls.Call) error {

@@ -43,7 +43,7 @@ const maxSockets = 100_000
 const everything = callquery.RequestHeaders | callquery.ResponseHeaders | callquery.RequestBody | callquery.ResponseBody
 
 // exportHAR writes calls of HTTP as HAR.
-func exportHAR(e *exporting, ctx context.Context, w io.Writer) (n int, err error) {
+func exportHAR(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
 	ctx, cancel := context.WithCancel(ctx) // frees the store
 	defer cancel()
 	store, err := newRowStore(ctx, "sort calls")
@@ -86,7 +86,7 @@ func (h *harExport) add(row *callquery.Call, c *calls.Call) error {
 // next returns the key of the next entry.
 func (h *harExport) next(c *calls.Call) sortKey {
 	h.n++
-	return sortKey{Key: c.Time().UnixNano(), N: h.n}
+	return sortKey{Key: har.Started(c).UnixNano(), N: h.n}
 }
 
 // message adds a message of WebSocket to the entry of its upgrade.

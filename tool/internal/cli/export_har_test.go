@@ -63,6 +63,9 @@ func site(w http.ResponseWriter, req *http.Request) {
 	case "/bytes":
 		_, _ = w.Write([]byte{0, 1, 2, 0xff})
 	case "/stream":
+		w.Header().Set("Link", "</style.css>")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("Link")
 		for i := range 3 {
 			fmt.Fprintf(w, "part %d\n", i)
 			_ = http.NewResponseController(w).Flush()
@@ -214,6 +217,9 @@ func TestHARHasWhatClientsOfRealServersSaw(t *testing.T) {
 		if e.Timings.Wait <= 0 || e.Timings.Send < 0 || e.Timings.Receive < 0 || e.ServerIPAddress != "10.9.9.9" || len(e.Call.Incomplete) > 0 {
 			t.Errorf("%s %s: %+v from %s, %q", w.method, w.target, e.Timings, e.ServerIPAddress, e.Call.Incomplete)
 		}
+		if slices.ContainsFunc(e.Response.Headers, func(h harPair) bool { return strings.EqualFold(h.Name, "link") }) {
+			t.Errorf("%s %s: fields of an interim answer in %+v", w.method, w.target, e.Response.Headers)
+		}
 		if n := e.Response.Content.Size; w.method != "HEAD" && n != len(w.body) {
 			t.Errorf("%s %s: the content has %d bytes, want %d", w.method, w.target, n, len(w.body))
 		}
@@ -327,7 +333,8 @@ func chat(t *testing.T, path *witness.Path) (long string) {
 	t.Helper()
 	ctx := context.Background()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return path.Dial(ctx) }}}
-	c, _, err := websocket.Dial(ctx, "ws://shop.example/ws", &websocket.DialOptions{HTTPClient: client, CompressionMode: websocket.CompressionNoContextTakeover, CompressionThreshold: 100})
+	c, _, err := websocket.Dial(ctx, //nolint:bodyclose // the library closes it
+		"ws://shop.example/ws", &websocket.DialOptions{HTTPClient: client, CompressionMode: websocket.CompressionNoContextTakeover, CompressionThreshold: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func lintHAR(at, kind string, v any) (faults []string) {
 	}
 	text, isText := v.(string)
 	number, isNumber := v.(float64)
-	ok := false
+	var ok bool
 	switch kind {
 	case "string":
 		ok = isText

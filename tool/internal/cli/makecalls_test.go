@@ -53,8 +53,9 @@ func callSteps() []step {
 		data3(out, "\x82\x03\x00\x01\x02"),
 		data3(in, "\x88\x82\x00\x00\x00\x00\x03\xe8"), // 1000
 		open5, data5(in, "GET /gap HTTP/1.1\r\nHost: shop\r\n\r\n"), data5(out, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1010\r\n\r\nbegin"),
-		gap5(out, 1000, record.ReasonLimit), data5(out, "end.\n"), end5("LocalClose"),
-		data6(out, answer("200 OK", "", "done")),
+		gap5(out, 1000, record.ReasonLimit), data5(out, "end.\n"),
+		data5(in, "GET /early HTTP/1.1\r\nHost: shop\r\n\r\n"), data5(out, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly"), end5("LocalClose"),
+		data6(out, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), data6(out, answer("200 OK", "", "done")),
 	}
 }
 

@@ -65,8 +65,10 @@ func bodyOf(c *calls.Call, k *content.Content, m *call.Message, dir record.Direc
 	var remarks []string
 	if m.Missing > 0 {
 		remarks = append(remarks, fmt.Sprintf("%d bytes of the body were not recorded", m.Missing))
-	} else if !m.Ended {
+	} else if !m.Ended && c.Incomplete&(call.CutByWindow|call.Gap) != 0 {
 		remarks = append(remarks, "the end of the body was not recorded")
+	} else if !m.Ended {
+		remarks = append(remarks, "the body ended early")
 	}
 	raw, kept := k.Size(dir)
 	b.size = max(raw, bodySize(c, m, dir, k))
@@ -96,8 +98,11 @@ func bodyOf(c *calls.Call, k *content.Content, m *call.Message, dir record.Direc
 		case err != nil && len(b.data) == 0:
 			remarks = append(remarks, "the body cannot be decoded, and is here as it was recorded: "+err.Error())
 			b.coded, b.size = false, max(raw, bodySize(c, m, dir, k))
-			if b.there = raw <= MaxBody; b.there {
+			if raw <= MaxBody {
 				b.data, err = rawBody(k, dir)
+				b.there = err == nil
+			} else {
+				b.there = false
 			}
 		case err != nil:
 			remarks = append(remarks, "the rest of the body cannot be decoded: "+err.Error())
@@ -133,7 +138,7 @@ func isText(data []byte) bool {
 }
 
 func (o *objects) content(c *calls.Call, k *content.Content) {
-	head := contentHead{MIMEType: field(k.Values(record.Out, call.KindHeader), "content-type")}
+	head := contentHead{MIMEType: field(answerFields(c, k), "content-type")}
 	if head.MIMEType == "" {
 		head.MIMEType = unknownType
 	}
@@ -221,4 +226,3 @@ func (o *objects) text(key string, b *shownBody) {
 	_ = e.Close()
 	o.raw(`"`)
 }
-

@@ -136,7 +136,7 @@ const startedForm = "2006-01-02T15:04:05.000000Z07:00"
 func WriteEntry(w io.Writer, c *calls.Call, k *content.Content) error {
 	t := timingsOf(&c.Call)
 	e := entry{
-		Started: c.Time().UTC().Format(startedForm), Time: t.total(), Timings: t,
+		Started: Started(c).UTC().Format(startedForm), Time: t.total(), Timings: t,
 		ServerIP: addressOf(c.Listener), Connection: c.Conn, Comment: comment(c, k), Call: jsonForm(c),
 	}
 	if IsUpgrade(c, k) {
@@ -147,6 +147,16 @@ func WriteEntry(w io.Writer, c *calls.Call, k *content.Content) error {
 	o.request(c, k)
 	o.response(c, k)
 	return o.err
+}
+
+// Started returns when a call began, as far as that is known.
+func Started(c *calls.Call) time.Time {
+	for _, at := range []time.Time{c.Time(), c.Request.Last, c.Response.Last} {
+		if !at.IsZero() {
+			return at
+		}
+	}
+	return c.Of.First
 }
 
 // jsonForm returns the JSON form of a call.
@@ -162,6 +172,13 @@ func comment(c *calls.Call, k *content.Content) string {
 	}
 	if !k.Complete() {
 		words = append(words, "more header fields than are kept")
+	}
+	for _, dir := range record.Directions() {
+		for _, v := range k.Values(dir, call.KindHeader) {
+			if v.Cut {
+				words = append(words, "the field "+v.Name+" is longer than what is kept of it")
+			}
+		}
 	}
 	return strings.Join(words, ", ")
 }
@@ -201,7 +218,7 @@ func (o *objects) response(c *calls.Call, k *content.Content) {
 		o.end()
 		return
 	}
-	values := k.Values(record.Out, call.KindHeader)
+	values := answerFields(c, k)
 	r.Status, r.StatusText, r.HTTPVersion = status(c, k), statusText(c, k), version(c.Protocol)
 	r.Cookies, r.Headers = setCookies(values), headers(c.Protocol, values)
 	r.RedirectURL = field(values, "location")
@@ -241,7 +258,7 @@ func bodySize(c *calls.Call, m *call.Message, dir record.Direction, k *content.C
 		return 0
 	case !m.Ended:
 		return -1
-	case c.Protocol == call.HTTP1 && field(k.Values(dir, call.KindHeader), "transfer-encoding") == "":
+	case c.Protocol == call.HTTP1 && field(fieldsOf(c, k, dir), "transfer-encoding") == "":
 		return int64(m.Body.Length)
 	case kept && m.Missing == 0:
 		return n

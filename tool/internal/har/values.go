@@ -33,6 +33,33 @@ func headers(protocol string, values []content.Value) []pair {
 	return fields
 }
 
+// fieldsOf returns the fields of a direction, those of a trailer too.
+func fieldsOf(c *calls.Call, k *content.Content, dir record.Direction) []content.Value {
+	if dir == record.Out {
+		return answerFields(c, k)
+	}
+	return k.Values(dir, call.KindHeader)
+}
+
+// answerFields returns the fields of an answer without those of interim ones (1xx). The
+// status of HTTP/1.1 is behind the fields of its head, that of HTTP/2 in front of them.
+func answerFields(c *calls.Call, k *content.Content) []content.Value {
+	var fields []content.Value
+	from := 0 // where those of the last head begin
+	ended := 0
+	for _, v := range k.Values(record.Out, call.KindHeader, call.KindStatus) {
+		switch {
+		case v.Kind != call.KindStatus:
+			fields = append(fields, v)
+		case c.Protocol == call.HTTP1:
+			from, ended = ended, len(fields)
+		default:
+			from = len(fields)
+		}
+	}
+	return fields[from:]
+}
+
 // field returns the first value of a field, or "".
 func field(values []content.Value, name string) string {
 	for _, v := range values {
@@ -184,7 +211,7 @@ const webSocket = "websocket"
 
 // IsUpgrade reports whether a call is the upgrade to WebSocket.
 func IsUpgrade(c *calls.Call, k *content.Content) bool {
-	return c.Code == http.StatusSwitchingProtocols && strings.EqualFold(field(k.Values(record.Out, call.KindHeader), "upgrade"), webSocket)
+	return c.Code == http.StatusSwitchingProtocols && strings.EqualFold(field(answerFields(c, k), "upgrade"), webSocket)
 }
 
 // urlOf returns the URL that a call was for. Every URL parser reads it: characters that it

@@ -38,7 +38,7 @@ const (
 // not among the calls. c is its first message.
 func WriteConnection(w io.Writer, c *calls.Call, k *content.Content) error {
 	e := entry{
-		Started: c.Time().UTC().Format(startedForm), Timings: timings{unknown, unknown, unknown, unknown, unknown, unknown, unknown},
+		Started: Started(c).UTC().Format(startedForm), Timings: timings{unknown, unknown, unknown, unknown, unknown, unknown, unknown},
 		ServerIP: addressOf(c.Listener), Connection: c.Conn, Comment: "the upgrade to WebSocket is not among the exported calls", Type: webSocket,
 	}
 	o := &objects{w: w}
@@ -61,7 +61,7 @@ func WriteMessage(w io.Writer, c *calls.Call, k *content.Content) error {
 	if c.Response.Present {
 		dir, kind, m = record.Out, "receive", &c.Response
 	}
-	at := c.Time()
+	at := Started(c)
 	head := message{
 		Type: kind, Time: json.Number(fmt.Sprintf("%d.%06d", at.Unix(), at.Nanosecond()/1000)), Opcode: opcodes[c.Method],
 		Call: jsonForm(c),
@@ -107,4 +107,3 @@ func inflate(data []byte) (plain []byte, ok bool) {
 	plain, err := io.ReadAll(io.LimitReader(r, MaxBody+1))
 	return plain, err == nil && len(plain) <= MaxBody
 }
-
