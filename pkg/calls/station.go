@@ -1,6 +1,8 @@
 package calls
 
 import (
+	"time"
+
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/protocol"
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -24,6 +26,15 @@ type Options struct {
 	// Span, when not nil, is called with each value in the connection c. Those of a call
 	// come before the call. The span's value is valid until Span returns.
 	Span func(c *dump.Connection, s call.Span)
+
+	// Since and Until, where they are not zero, limit the calls to those that began from
+	// Since on and before Until. A call is decoded from all of its connection in the
+	// window, so give the station the records before and after that too.
+	Since, Until time.Time
+
+	// Dropped, when not nil, is called with each call outside Since and Until, so that who
+	// kept its values can forget them. The call is valid until Dropped returns.
+	Dropped func(*Call)
 }
 
 // Station makes calls of records. It belongs to one goroutine.
@@ -34,7 +45,6 @@ type Station struct {
 	reasons  map[string]record.Reason
 	err      error // the first one of each
 	coverage Coverage
-	windows  map[string]struct{}
 	topics   map[[16]byte]string // names of Kafka's topics by their numbers
 }
 
@@ -42,10 +52,11 @@ type Station struct {
 // ended. The call is the station's and valid until each returns; its strings are each's
 // to keep. An error of each is what Add or Finish returns.
 func New(o Options, each func(*Call) error) *Station {
-	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}, windows: map[string]struct{}{}}
+	s := &Station{options: o, each: each, reasons: map[string]record.Reason{}}
 	for r := range record.Reason(record.NumReasons) {
 		s.reasons[r.String()] = r
 	}
+	s.coverage.windows = map[string]*account{}
 	s.streams = dump.NewStreams(s.event, s.done)
 	s.streams.StoreStates(s.parse)
 	return s
@@ -96,11 +107,11 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 		}
 	case record.KindData:
 		own.bytes += r.Length
-		s.coverage.see(r.Time)
+		s.coverage.see(c.Window, r.Time)
 		own.decoder.Data(r.Direction, r.Offset, r.Time, r.Data)
 	case record.KindGap:
 		own.gaps += r.Length
-		s.coverage.see(r.Time)
+		s.coverage.see(c.Window, r.Time)
 		own.decoder.Gap(r.Direction, r.Offset, r.Length, s.reasons[r.Reason])
 	case record.KindClose:
 		own.decoder.Close(r.Time, record.CloseReason(r.Reason), r.Totals)
@@ -134,7 +145,6 @@ func (s *Station) done(c *dump.Connection) error {
 	}
 	own.belongTo(c)
 	own.end(c)
-	s.windows[c.Window] = struct{}{}
 	s.coverage.add(own)
 	c.State = nil
 	return s.err
@@ -154,7 +164,18 @@ func (o *connection) Call(c *call.Call) {
 		return
 	}
 	o.call.Call = *c
-	o.station.err = o.station.each(&o.call)
+	options := &o.station.options
+	if at := c.Time(); within(at, at, options.Since, options.Until) {
+		o.station.err = o.station.each(&o.call)
+	} else if options.Dropped != nil {
+		options.Dropped(&o.call)
+	}
+}
+
+// within reports whether something that lasted from first to last overlaps the time from
+// since on and before until. Times that are zero are not known, or no limit.
+func within(first, last, since, until time.Time) bool {
+	return (since.IsZero() || last.IsZero() || !last.Before(since)) && (until.IsZero() || first.IsZero() || first.Before(until))
 }
 
 // Span implements call.Sink.
@@ -167,8 +188,4 @@ func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
 
 // Coverage returns what the calls so far are based on. It is complete after Finish.
-func (s *Station) Coverage() Coverage {
-	c := s.coverage
-	c.Windows = len(s.windows)
-	return c
-}
+func (s *Station) Coverage() Coverage { return s.coverage.sum(s.options.Since, s.options.Until) }

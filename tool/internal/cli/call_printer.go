@@ -19,6 +19,7 @@ type callPrinter struct {
 	w      io.Writer
 	output *output
 	colour colours
+	bare   bool // nothing but bytes is known of the call: it has no head
 	buf    []byte
 }
 
@@ -33,9 +34,12 @@ const (
 )
 
 func (p *callPrinter) print(s *shownCall) error {
+	p.bare = s.Protocol == call.TCP
 	p.heading(s)
 	for _, dir := range record.Directions() {
-		p.side(s, dir)
+		if s.only == nil || *s.only == dir {
+			p.side(s, dir)
+		}
 	}
 	_, err := p.w.Write(p.buf)
 	return err
@@ -76,7 +80,9 @@ func (p *callPrinter) side(s *shownCall, dir record.Direction) {
 	if !m.Present {
 		return
 	}
-	p.line(dir, s.firstLine(dir))
+	if !p.bare {
+		p.line(dir, s.firstLine(dir))
+	}
 	for _, v := range s.content.Values(dir, call.KindHeader) {
 		if strings.HasPrefix(v.Name, ":") {
 			continue
@@ -183,12 +189,19 @@ func (p *callPrinter) body(s *shownCall, dir record.Direction) {
 	}
 }
 
+// separate prints the empty line between a head and a body.
+func (p *callPrinter) separate(dir record.Direction) {
+	if !p.bare {
+		p.line(dir, "\n")
+	}
+}
+
 // text prints a body that is text, behind an empty line.
 func (p *callPrinter) text(dir record.Direction, text string) {
 	if text == "" {
 		return
 	}
-	p.line(dir, "\n")
+	p.separate(dir)
 	rest := 0
 	if len(text) > maxShownText {
 		rest = len(text) - maxShownText
@@ -200,7 +213,7 @@ func (p *callPrinter) text(dir record.Direction, text string) {
 
 // hex prints a body that is no text, behind an empty line.
 func (p *callPrinter) hex(dir record.Direction, data []byte) {
-	p.line(dir, "\n")
+	p.separate(dir)
 	shown := data[:min(len(data), maxShownHex)]
 	p.buf = append(p.buf, p.colour.of(dir)...)
 	p.buf = appendHexDump(p.buf, string(dir.Arrow())+" ", 0, shown)

@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/protocol"
+	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/query"
 )
 
@@ -46,6 +48,9 @@ are based on.`,
 		q, err := r.query(cmd, args)
 		if err != nil {
 			return err
+		}
+		if q.Options.Filter.Only != nil {
+			return misused(cmd, "--direction chooses bytes, and a call has those of both directions: leave it out")
 		}
 		asJSON, err := o.json(cmd)
 		if err != nil {
@@ -88,7 +93,9 @@ are based on.`,
 			t.explainNothing(q, o)
 		}
 		if coverage && asJSON {
-			return newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c})
+			if err := newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c}); err != nil {
+				return err
+			}
 		}
 		t.explain(&c, coverage, "--coverage")
 		return nil
@@ -102,32 +109,50 @@ func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 	if err := t.stdout.Flush(); err != nil {
 		return // run reports it
 	}
-	if all {
-		fmt.Fprintf(t.stderr, "tcpcopyctl: %s, %s seen, %s lost, %s not decoded\n", plural(c.Windows, "window"), size(c.Seen), size(c.Lost), size(c.Undecoded))
-	}
-	if len(c.Uncertain) == 0 {
-		return
-	}
-	if !all {
-		fmt.Fprintf(t.stderr, "tcpcopyctl: %s were not recorded and %s not decoded, on %s", size(c.Lost), size(c.Undecoded), plural(len(c.Uncertain)+c.More, "connection"))
-	}
-	const most = 5
-	names := make([]string, 0, most)
-	for _, u := range c.Uncertain[:min(most, len(c.Uncertain))] {
-		names = append(names, printable(u.Conn))
-	}
-	text := strings.Join(names, ", ")
-	if n := len(c.Uncertain) + c.More - len(names); n > 0 {
-		text += fmt.Sprintf(" and %d more", n)
-	}
-	if all {
-		fmt.Fprintf(t.stderr, "tcpcopyctl: lost or not decoded on %s\n", text)
-		return
-	}
+	say := func(format string, args ...any) { fmt.Fprintf(t.stderr, "tcpcopyctl: "+format+"\n", args...) }
 	if hint != "" {
-		hint = ": " + hint + " says more"
+		hint = "; " + hint + " says more"
 	}
-	fmt.Fprintf(t.stderr, " (%s)%s\n", text, hint)
+	if all {
+		hint = ""
+		say("%s, %d bytes seen, %d lost, %d not decoded", plural(c.Windows, "window"), c.Seen, c.Lost, c.Undecoded)
+		const most = 20
+		for _, u := range c.Uncertain[:min(most, len(c.Uncertain))] {
+			say("%s, window %s, port %s: %s", printable(u.Conn), printable(layout.WindowPrefix(u.Window)), printable(u.Port), unknownBytes(u.Lost, u.Undecoded))
+		}
+		if n := len(c.Uncertain) + c.More - most; n > 0 {
+			say("and %s more", plural(n, "connection"))
+		}
+	} else if n := len(c.Uncertain); n > 0 {
+		const most = 5
+		var names []string
+		for _, u := range c.Uncertain[:min(most, n)] {
+			names = append(names, printable(u.Conn))
+		}
+		text := strings.Join(names, ", ")
+		if n := n + c.More - most; n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
+		}
+		of := unknownBytes(c.Lost-c.OnlyIndexed.Lost, c.Undecoded-c.OnlyIndexed.Undecoded)
+		say("%s, on %s (%s)%s", of, plural(n+c.More, "connection"), text, hint)
+	}
+	if only := &c.OnlyIndexed; only.Lost+only.Undecoded > 0 {
+		say("%s, which only the index counts: of which connections, is not known%s", unknownBytes(only.Lost, only.Undecoded), hint)
+	}
+	if c.Elsewhere > 0 {
+		say("%d bytes of the same windows were lost, perhaps of other connections%s", c.Elsewhere, hint)
+	}
+}
+
+// unknownBytes says how many bytes are not known, and why.
+func unknownBytes(lost, undecoded uint64) string {
+	switch {
+	case undecoded == 0:
+		return fmt.Sprintf("%d bytes were not recorded", lost)
+	case lost == 0:
+		return fmt.Sprintf("%d bytes were not decoded", undecoded)
+	}
+	return fmt.Sprintf("%d bytes were not recorded and %d not decoded", lost, undecoded)
 }
 
 // decodeFlags is the part of a command line that says how streams are decoded.
@@ -156,12 +181,19 @@ func (d *decodeFlags) options(cmd *cobra.Command) (calls.Options, error) {
 		if n, err := strconv.Atoi(port); !strings.HasPrefix(port, "/") && !strings.HasPrefix(port, "@") && (err != nil || n < 1 || n > 65535) {
 			return o, misused(cmd, "--protocol has the port %q, valid: 1 to 65535, or the path of a Unix socket", port)
 		}
+		if name == call.GRPC {
+			name = call.HTTP2
+		}
 		o.Protocols[port] = name
 	}
 	return o, nil
 }
 
+// isProtocol reports whether name is that of a protocol; gRPC is one of HTTP/2.
 func isProtocol(name string) bool {
+	if name == call.GRPC {
+		return true
+	}
 	for _, n := range protocol.Names() {
 		if n == name {
 			return true

@@ -128,10 +128,18 @@ func (g *callGroups) end() error {
 		columns = append(columns, column{heading: strings.ToUpper(name), least: 8, middle: true})
 	}
 	columns = append(columns, column{heading: "CALLS", right: true}, column{heading: "FAILED", right: true})
-	for _, q := range quantiles {
-		columns = append(columns, column{heading: strings.ToUpper(q.name), right: true})
+	less := 0 // how wide the line must be for what has no place beside several fields
+	if len(g.fields.Names()) > 1 {
+		less = 100
 	}
-	tab := g.o.newTable(append(columns, column{heading: "BYTES", right: true})...)
+	for _, q := range quantiles {
+		c := column{heading: strings.ToUpper(q.name), right: true}
+		if q.name == "p90" {
+			c.from = less
+		}
+		columns = append(columns, c)
+	}
+	tab := g.o.newTable(append(columns, column{heading: "BYTES", right: true, from: less})...)
 	colour := g.o.t.colours()
 	for _, group := range g.sorted() {
 		var row []cell
@@ -170,11 +178,14 @@ func (g *callGroups) printJSON() error {
 	for _, group := range g.sorted() {
 		line := []byte{'{'}
 		for i, name := range g.fields.Names() {
+			if name == "failed" {
+				continue // the number of failed calls says it: 0, or all
+			}
 			var value any
 			switch v := group.values[i]; {
 			case !v.OK:
-			case name == "code", name == "failed":
-				value = json.RawMessage(v.Text) // a number, true or false
+			case name == "code":
+				value = json.RawMessage(v.Text) // a number
 			default:
 				value = v.Text
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,10 +60,15 @@ func (l *listFlags) list(cmd *cobra.Command, o *output, asJSON, follow bool) (ca
 	if follow && (l.sort != "" || l.by != "") {
 		return nil, misused(cmd, "--follow goes on for ever, so that there is no end to sort or to sum up at: leave --sort and --by out")
 	}
-	if l.by != "" {
+	if l.by != "" || cmd.Flags().Changed("by") {
 		fields, err := query.ParseFields(l.by)
 		if err != nil {
 			return nil, misused(cmd, "--by: %w", err)
+		}
+		for i, name := range fields.Names() {
+			if slices.Contains(fields.Names()[:i], name) {
+				return nil, misused(cmd, "--by is %q, which has %s twice", l.by, name)
+			}
 		}
 		return o.newCallGroups(asJSON, fields, l.sort, l.top), nil
 	}
@@ -223,13 +229,17 @@ func notes(c *calls.Call) []string {
 // fineLength returns a stretch of time with three digits that count.
 func fineLength(d time.Duration) string {
 	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.3fms", d.Seconds()*1e3)
-	case d < 10*time.Millisecond:
+	case d < time.Microsecond:
+		return fmt.Sprintf("%dns", d.Nanoseconds())
+	case d < 9950*time.Nanosecond:
+		return fmt.Sprintf("%.1fµs", d.Seconds()*1e6)
+	case d < 999_500*time.Nanosecond:
+		return fmt.Sprintf("%.0fµs", d.Seconds()*1e6)
+	case d < 9995*time.Microsecond:
 		return fmt.Sprintf("%.2fms", d.Seconds()*1e3)
-	case d < 100*time.Millisecond:
+	case d < 99_950*time.Microsecond:
 		return fmt.Sprintf("%.1fms", d.Seconds()*1e3)
-	case d < time.Second:
+	case d < 999_500*time.Microsecond:
 		return fmt.Sprintf("%.0fms", d.Seconds()*1e3)
 	case d < 100*time.Second:
 		return fmt.Sprintf("%.2fs", d.Seconds())

@@ -55,6 +55,7 @@ func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Need
 	if wanted := content.Of(needs); wanted.Any() {
 		collector = content.NewCollector(wanted, content.Limits{})
 		o.Span = collector.Span
+		o.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	}
 	unknown, example := 0, error(nil)
 	var row query.Call
@@ -76,6 +77,9 @@ func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Need
 		return each(&row, c)
 	}
 	end = func() error {
+		if err := w.t.stdout.Flush(); err != nil {
+			return err
+		}
 		if unknown > 0 {
 			fmt.Fprintf(w.t.stderr, "tcpcopyctl: of %s a part that the condition asks for is not known; of the last one: %s\n", plural(unknown, "call"), printable(example.Error()))
 		}

@@ -60,8 +60,9 @@ func (c *callFlags) check(cmd *cobra.Command, isCall bool) error {
 type shownCall struct {
 	calls.Call
 	content *content.Content
-	schema  *protomsg.Schema // nil if there is none
-	words   []string         // the arguments of show that name the call
+	schema  *protomsg.Schema  // nil if there is none
+	words   []string          // the arguments of show that name the call
+	only    *record.Direction // that is shown; nil for both
 }
 
 // showCall shows one call of a connection. q reads the connection; n is the call's number
@@ -88,12 +89,13 @@ func (t *tool) showCall(cmd *cobra.Command, q *records.Query, g *target, o *outp
 	collector := content.NewCollector(content.Everything(func(_ *dump.Connection, of uint64) bool { return of == n }), limits)
 	defer collector.Close()
 	options.Span = collector.Span
+	options.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	var found []*shownCall
 	last := uint64(0)
 	if _, err := q.Calls(cmd.Context(), options, func(of *calls.Call) error {
 		last = max(last, of.N)
 		if of.N == n {
-			found = append(found, &shownCall{Call: *of, content: collector.Take(of), schema: schema, words: append([]string{of.ID()}, g.dir...)})
+			found = append(found, &shownCall{Call: *of, content: collector.Take(of), schema: schema, words: append([]string{of.ID()}, g.dir...), only: q.Options.Filter.Only})
 		}
 		return nil
 	}); err != nil {

@@ -48,7 +48,7 @@ func targetOf(args []string) (target, error) {
 	if len(g.dir) > 1 {
 		return g, fmt.Errorf("%q and %q are both no connection, valid: an identity such as k3v9qa-17, or the first characters of it; \"tcpcopyctl conns %s\" lists them", g.dir[0], g.dir[1], g.dir[0])
 	}
-	if strings.Contains(g.named(), "#") && !callNumber.MatchString(g.call) {
+	if is >= 0 && strings.Contains(args[is], "#") && !callNumber.MatchString(g.call) {
 		return g, fmt.Errorf("%q is no call, valid: <connection>#<number>, such as k3v9qa-17#3", args[is])
 	}
 	return g, nil

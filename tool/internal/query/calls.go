@@ -4,22 +4,72 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"slices"
+	"time"
 
 	"mosn.io/tcpcopy/pkg/calls"
 )
 
+// longestWindow is how long a window may be open, with some time for records to pass.
+const longestWindow = time.Hour + time.Minute
+
 // Calls calls f with every call that is made of wanted records, as soon as it has ended.
-// The call is valid until f returns. Calls stops at the first error of f and returns it.
-// The coverage is that of what was read, also with an error.
+// Those of which only a part was to be read are made of all: the times of the filter choose
+// among calls by when they began, so that a call has the same number whatever the times, and
+// a direction chooses nothing. The call is valid until f returns. Calls stops at the first
+// error of f and returns it. The coverage is that of what was read and of what the index
+// says of it; with an error only that of what was read.
 func (q *Query) Calls(ctx context.Context, o calls.Options, f func(*calls.Call) error) (calls.Coverage, error) {
+	whole, windows := q.whole()
+	o.Since, o.Until = q.Options.Filter.Since, q.Options.Filter.Until
 	station := calls.New(o, f)
-	err := q.Each(ctx, station.Add)
+	err := whole.Each(ctx, station.Add)
 	q.Report.late(station.Late())
 	// What was read before an error, or before the end of a query that waits, counts.
 	if last := station.Finish(); err == nil || q.Options.Wait != nil && errors.Is(err, context.Canceled) {
 		err = last
 	}
-	return station.Coverage(), err
+	coverage := station.Coverage()
+	if q.Options.Wait == nil && err == nil {
+		coverage.AddIndexed(windows...)
+	}
+	return coverage, err
+}
+
+// whole returns a query for all of the connections whose calls q wants, and what the index
+// says of the windows that q wants.
+func (q *Query) whole() (*Query, []calls.Indexed) {
+	all := *q
+	wanted := &q.Options.Filter
+	f := &all.Options.Filter
+	f.Since, f.Until, f.Only = time.Time{}, time.Time{}, nil
+	if path, err := q.Locate(); err != nil || path == "-" || !IsDir(path) {
+		return &all, nil // the index is that of a directory
+	}
+	var windows []calls.Indexed
+	index := *q
+	index.Report, index.Conns = Report{}, nil
+	err := index.Indexed(func(w Window) error {
+		part := len(q.Conns) > 0 || wanted.Peer.IsValid() || wanted.PeerPort != 0 ||
+			wanted.Port != "" && !(w.PortsLeftOut == 0 && slices.Equal(w.Ports, []string{wanted.Port}))
+		windows = append(windows, calls.Indexed{
+			Window: w.Window, Opened: w.Opened, Closed: w.Closed,
+			Seen: w.Seen.In + w.Seen.Out, Lost: w.Lost.In + w.Lost.Out, Part: part,
+		})
+		return nil
+	})
+	if errors.Is(err, os.ErrNotExist) {
+		return &all, nil
+	}
+	// Those are a recorder's files: what is of a window is within the time of one.
+	if !wanted.Since.IsZero() {
+		f.Since = wanted.Since.Add(-longestWindow)
+	}
+	if !wanted.Until.IsZero() {
+		f.Until = wanted.Until.Add(longestWindow)
+	}
+	return &all, windows
 }
 
 // CallsOf does for the bytes of stream what Calls does for those of the path. Calls that have
