@@ -22,7 +22,7 @@ type streamState struct {
 	Offset                uint64
 	Data                  []byte
 	Marks                 []markState
-	Seen, Need            int
+	Need                  int
 	Last                  time.Time
 	Skip                  uint64
 	Value                 Value
@@ -46,7 +46,7 @@ func (r *Runner) MarshalBinary() ([]byte, error) {
 	for i := range r.streams {
 		s := &r.streams[i]
 		state.Streams[i] = streamState{
-			s.started, s.synced, s.torn, s.offset, s.data, nil, s.seen, s.need, s.last, s.skip, s.value, s.passed, s.missing, s.misled,
+			s.started, s.synced, s.torn, s.offset, s.data, nil, s.need, s.last, s.skip, s.value, s.passed, s.missing, s.misled,
 		}
 		for _, m := range s.marks {
 			state.Streams[i].Marks = append(state.Streams[i].Marks, markState{m.offset, m.at, m.order})
@@ -69,7 +69,7 @@ func (r *Runner) Restore(b []byte) error {
 		data := slices.Clone(from.Data)
 		*s = Stream{
 			dir: record.Direction(i), started: from.Started, synced: from.Synced, torn: from.Torn, offset: from.Offset,
-			data: data, pending: data, seen: min(from.Seen, len(data)), need: from.Need, last: from.Last,
+			data: data, pending: data, own: true, need: from.Need, last: from.Last,
 			skip: from.Skip, value: from.Value, spans: spans, passed: from.Passed, missing: from.Missing, misled: from.Misled,
 		}
 		for _, m := range from.Marks {
