@@ -163,6 +163,9 @@ func (d *decoder) Pending(dir record.Direction) (offset, length uint64) {
 // decide goes on to the next phase if the protocol can be told.
 func (d *decoder) decide(final bool) {
 	name := d.limits.Protocol
+	if name != "" && !d.detect.unwrap() && !final {
+		return
+	}
 	if name == "" {
 		p, none := d.detect.protocol(final)
 		switch {
@@ -219,6 +222,11 @@ func (d *decoder) replay(pieces []piece) {
 			// It was recorded, but it is not at hand any more.
 			if sink, ok := d.sink.(call.SkipSink); ok {
 				sink.Skipped(p.Dir, call.Range{Offset: p.Offset, Length: p.Length})
+			}
+			if d.runner != nil && p.Offset > 0 {
+				if _, began := d.runner.Next(p.Dir); !began {
+					continue // the direction begins behind it
+				}
 			}
 			d.gap(p.Dir, p.Offset, p.Length)
 		}

@@ -80,18 +80,32 @@ func (d *detection) gap(dir record.Direction, offset, length uint64) {
 	}
 	*l = look{seen: true, from: offset + length}
 	d.Middle[dir] = true
+	if n := len(d.Pieces); n > 0 && d.Pieces[n-1].Gap && d.Pieces[n-1].Dir == dir {
+		d.Pieces[n-1].Length += length
+		return
+	}
 	d.Pieces = append(d.Pieces, piece{Dir: dir, Offset: offset, Length: length, Gap: true})
+	d.shrink()
 }
 
 // shrink gives up the data of the oldest pieces, and joins such pieces, where there are
-// too many bytes.
+// too many bytes, or too many pieces of a connection that is searched for a message.
 func (d *detection) shrink() {
-	if d.Size <= maxHeld {
+	many := len(d.Pieces) > maxPieces && (d.Middle[record.In] || d.Middle[record.Out])
+	if d.Size <= maxHeld && !many {
 		return
 	}
+	size := d.Size
+	if many {
+		size = 0 // of the pieces whose data are kept
+		for _, p := range d.Pieces[len(d.Pieces)-maxPieces/2:] {
+			size += len(p.Data)
+		}
+	}
+	size = min(size, maxHeld/2)
 	kept := d.Pieces[:0]
 	for _, p := range d.Pieces {
-		if d.Size > maxHeld/2 && p.Data != nil {
+		if d.Size > size && p.Data != nil {
 			d.Size -= len(p.Data)
 			p.Data = nil
 			if l := &d.looks[p.Dir]; !l.start && l.from <= p.Offset {

@@ -112,3 +112,35 @@ func TestProtocolThatIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A connection is recognised also if its first line, or what is there of an answer before the next message, is long and
+// comes in many pieces.
+func TestDetectionInManyPieces(t *testing.T) {
+	long := strings.Repeat("a", 20_000)
+	target := parsetest.Talk(">GET http://x/"+long+" HTTP/1.1\r\n\r\n", "<"+ok)
+	within := parsetest.Talk(">"+get, "<HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", "<"+strings.Repeat("body ", 1000), ">"+get, "<"+ok)
+	for most := range 3 {
+		random := rand.New(rand.NewPCG(uint64(most), 7))
+		if got, want := decode(t, target, 0, 1+most, random, false), fmt.Sprintf("1 http/1.1 GET http://x/%s 200 0+%d 0+40 []", long, len(target[0].Data)); got != want {
+			t.Errorf("pieces of at most %d bytes: calls\n%s\nwant\n%s", 1+most, got, want)
+		}
+		if got, want := decode(t, within, 2, 1+most, random, false), "1 http/1.1 GET /a 200 28+28 5041+40 [began_before]"; got != want {
+			t.Errorf("pieces of at most %d bytes: calls\n%s\nwant\n%s", 1+most, got, want)
+		}
+	}
+}
+
+// A line of the PROXY protocol is passed over also where the protocol is told.
+func TestProxyLineOfAProtocolThatIsTold(t *testing.T) {
+	r := &parsetest.Recorder{}
+	d := protocol.New(r, protocol.Limits{Protocol: call.HTTP1})
+	const line = "PROXY TCP4 10.1.1.1 10.2.2.2 4711 80\r\n"
+	for i, c := range line + get {
+		d.Data(record.In, uint64(i), parsetest.Start, []byte(string(c)))
+	}
+	d.Data(record.Out, 0, parsetest.Start, []byte(ok))
+	d.End(parsetest.Start)
+	if len(r.Calls) != 1 || r.Calls[0].Status != "200" || r.Calls[0].Request.Offset != uint64(len(line)) {
+		t.Errorf("calls:\n%s", parsetest.Text(r.Calls))
+	}
+}

@@ -23,6 +23,9 @@ func proxyPrefix(data []byte) (n int, more bool) {
 			return 0, true
 		}
 		n = proxyBinaryMin + int(binary.BigEndian.Uint16(data[proxyBinaryMin-2:]))
+		if n > maxFirst {
+			return 0, false // no proxy has so much to say
+		}
 		return n, len(data) < n
 	case bytes.HasPrefix(data, []byte(proxyLine)):
 		for _, family := range []string{"TCP4 ", "TCP6 ", "UNKNOWN"} {

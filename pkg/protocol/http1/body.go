@@ -14,10 +14,10 @@ import (
 type framing struct {
 	Known   bool // there is a Content-Length
 	Length  uint64
-	coded   bool // there is a Transfer-Encoding
-	Chunked bool // the last coding is chunked
-	upgrade bool // Connection has the option upgrade
-	err     error
+	Invalid bool // a Content-Length is no number, or there are two different ones
+	Coded   bool // there is a transfer coding
+	Chunked bool // the last one is chunked
+	Upgrade bool // Connection has the option upgrade
 }
 
 // field adds what a field says.
@@ -30,24 +30,35 @@ func (b *framing) field(f *field) {
 		switch {
 		case f.is("content-length"):
 			n, ok := parseLength(f.value)
-			switch {
-			case !ok:
-				b.err = fmt.Errorf("a Content-Length of %.40q", f.value)
-			case b.Known && n != b.Length:
-				b.err = errors.New("two different Content-Lengths")
-			default:
-				b.Known, b.Length = true, n
-			}
+			b.Invalid = b.Invalid || !ok || b.Known && n != b.Length
+			b.Known, b.Length = true, n
 		case f.is("connection"):
-			b.upgrade = b.upgrade || hasToken(f.value, "upgrade")
+			b.Upgrade = b.Upgrade || hasToken(f.value, "upgrade")
 		}
 	case 't':
 		if f.is("transfer-encoding") {
-			last := lastToken(f.value)
-			b.coded, b.Chunked = !last.is("identity"), last.is("chunked")
+			b.codings(f.value)
 		}
 	}
 }
+
+// codings adds a list of transfer codings. Identity, which there once was (RFC 2616, section 3.6), is none.
+func (b *framing) codings(list []byte) {
+	for len(list) > 0 {
+		var item []byte
+		item, list, _ = bytes.Cut(list, []byte(","))
+		item, _, _ = bytes.Cut(item, []byte(";"))
+		if f := (field{name: trim(item)}); len(f.name) > 0 && !f.is("identity") {
+			b.Coded, b.Chunked = true, f.is("chunked")
+		}
+	}
+}
+
+// empty reports whether there is no body, whatever the method is.
+func (b *framing) empty() bool { return b.Known && b.Length == 0 && !b.Invalid && !b.Coded }
+
+// endless reports whether the body of an answer ends with the connection.
+func (b *framing) endless() bool { return !b.Chunked && (!b.Known || b.Invalid || b.Coded) }
 
 // beginBody says that the message's body begins at s.
 func (p *parser) beginBody(s *parse.Stream, side *side, m *call.Message, at phase) {
@@ -109,6 +120,9 @@ func (p *parser) body(s *parse.Stream, side *side, m *call.Message) (done bool, 
 			}
 			if len(line) > 0 {
 				if f, _, ok := nextField(line); ok {
+					if isSpace(line[0]) {
+						f = field{value: line} // it continues the line before
+					}
 					p.field(&side.Exchange.Call, s.Dir(), s.Offset(), line, &f)
 				}
 				s.Advance(n)
@@ -156,7 +170,7 @@ func parseChunkSize(line []byte) (uint64, error) {
 			return 0, fmt.Errorf("%.40q is no size of a chunk", line)
 		}
 		size = size<<4 | uint64(c)
-		if digits++; digits > 15 {
+		if digits++; size >= 1<<60 {
 			return 0, fmt.Errorf("%.40q is no size of a chunk", line)
 		}
 	}

@@ -6,10 +6,10 @@ import (
 )
 
 // headEnd returns how many bytes of data the head has that begins it, its empty line
-// included; 0 if its end has not come. seen is how many of the bytes were looked at
+// included; 0 if its end has not come. looked is how many of the bytes were looked at
 // before.
-func headEnd(data []byte, seen int) int {
-	for at := max(seen-3, 0); ; {
+func headEnd(data []byte, looked int) int {
+	for at := max(looked-3, 0); ; {
 		line := bytes.IndexByte(data[at:], '\n')
 		if line < 0 {
 			return 0
@@ -38,7 +38,8 @@ func cutLine(data []byte) (line, rest []byte) {
 }
 
 // requestLine is the first line of a request (RFC 9112, section 3). What servers accept
-// is accepted: any token as method, spaces in the target.
+// is accepted: any token as method, spaces in the target, tabs between the parts, white space behind
+// them, a version in lower case.
 type requestLine struct {
 	method, target []byte
 }
@@ -61,33 +62,41 @@ const maxMethod = 32
 
 // parseRequestLine returns the parts of a request line; ok is false if line is none.
 func parseRequestLine(line []byte) (r requestLine, ok bool) {
-	end := bytes.IndexByte(line, ' ')
-	if end <= 0 || end > maxMethod {
+	end := 0
+	for end < len(line) && isToken[line[end]] {
+		end++
+	}
+	if end == 0 || end > maxMethod || end == len(line) || !isSpace(line[end]) {
 		return r, false
 	}
-	for _, c := range line[:end] {
-		if !isToken[c] {
+	rest := line[end:]
+	for isSpace(rest[len(rest)-1]) {
+		if rest = rest[:len(rest)-1]; len(rest) == 0 {
 			return r, false
 		}
 	}
-	last := bytes.LastIndexByte(line, ' ')
-	if last == end || !isVersion(line[last+1:]) {
+	version := len(rest) - versionLength
+	if version < 1 || !isSpace(rest[version-1]) || !isVersion(rest[version:]) {
 		return r, false
 	}
-	r.method, r.target = line[:end], bytes.Trim(line[end+1:last], " \t")
+	r.method, r.target = line[:end], bytes.Trim(rest[:version], " \t")
 	return r, len(r.target) > 0
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+const versionLength = len("HTTP/1.1")
 
 // isVersion reports whether v is a version of HTTP that this package parses: 1.0, 1.1,
 // and what is like them.
 func isVersion(v []byte) bool {
-	return len(v) == 8 && string(v[:7]) == "HTTP/1." && v[7] >= '0' && v[7] <= '9'
+	return len(v) == versionLength && (string(v[:7]) == "HTTP/1." || string(v[:7]) == "http/1.") && v[7] >= '0' && v[7] <= '9'
 }
 
 // parseStatusLine returns the status of a response's first line (RFC 9112, section 4),
 // whose reason may be missing; ok is false if line is none.
 func parseStatusLine(line []byte) (code int, ok bool) {
-	if len(line) < 12 || !isVersion(line[:8]) || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
+	if len(line) < 12 || !isVersion(line[:8]) || line[8] != ' ' || len(line) > 12 && !isSpace(line[12]) {
 		return 0, false
 	}
 	for _, c := range line[9:12] {
@@ -173,20 +182,14 @@ func hasToken(list []byte, token string) bool {
 	return false
 }
 
-// lastToken returns the last token of a comma-separated list, without parameters.
-func lastToken(list []byte) field {
-	if at := bytes.LastIndexByte(list, ','); at >= 0 {
-		list = list[at+1:]
-	}
-	list, _, _ = bytes.Cut(list, []byte(";"))
-	return field{name: trim(list)}
-}
-
 // parseLength returns the value of Content-Length. A list of equal values counts as one
 // (RFC 9112, section 6.3).
 func parseLength(value []byte) (n uint64, ok bool) {
 	first, rest, list := bytes.Cut(value, []byte(","))
-	first = trim(first)
+	first = bytes.TrimPrefix(trim(first), []byte("+")) // which Python's server accepts
+	for len(first) > 1 && first[0] == '0' {
+		first = first[1:]
+	}
 	if len(first) == 0 || len(first) > 18 {
 		return 0, false
 	}

@@ -6,7 +6,6 @@ package http1
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,9 +20,9 @@ import (
 var Protocol = parse.Protocol{Name: call.HTTP1, New: newParser, Begins: begins, Within: within}
 
 const (
-	maxHead  = 256 << 10 // bytes of a head
-	maxLine  = 8 << 10   // bytes of a chunk's size with its extensions, or of a trailer field
-	openSize = 1 << 10   // what an open exchange counts for, in bytes
+	headRoom = 1 << 16 // bytes of Env.Memory that a head may not have
+	maxLine  = 8 << 10 // bytes of a chunk's size with its extensions, or of a trailer field
+	openSize = 1 << 10 // what an open exchange counts for, in bytes
 )
 
 // phase is where a direction is.
@@ -46,6 +45,8 @@ type side struct {
 	Exchange *exchange `json:"-"` // whose message it is in; nil if of none
 	Endless  bool      // the body ends with the connection
 	Unsure   framing   // of the phase unsureBody
+	Looked   int       // bytes of the head that comes that were looked at
+	Line     bool      // its first line is there, and is one
 }
 
 // exchange is a request and its answer, until both have ended.
@@ -108,7 +109,11 @@ func (p *parser) requests(s *parse.Stream) error {
 	for {
 		switch side.Phase {
 		case waiting:
-			return nil
+			if at, _, found := find(record.In, s.Bytes()); !found || at > 0 || p.open[len(p.open)-1].Connect {
+				return nil
+			}
+			// It does not wait for the other protocol: it goes on with the next request.
+			side.Phase = atHead
 		case atHead:
 			done, err := p.request(s, side)
 			if !done || err != nil {
@@ -124,32 +129,44 @@ func (p *parser) requests(s *parse.Stream) error {
 	}
 }
 
-// skipEmptyLines consumes line ends in front of a message (RFC 9112, section 2.2).
-func skipEmptyLines(s *parse.Stream) {
+// skipEmptyLines consumes line ends in front of a message (RFC 9112, section 2.2), and reports whether there were any.
+func skipEmptyLines(s *parse.Stream) bool {
 	data := s.Bytes()
 	n := 0
 	for n < len(data) && (data[n] == '\n' || data[n] == '\r' && n+1 < len(data) && data[n+1] == '\n') {
 		n++
 	}
 	s.Advance(n)
+	return n > 0
 }
 
 // head returns the head at the beginning of s, nil if it is not all there. valid checks
 // the first line, as soon as that is there.
-func head(s *parse.Stream, valid func(line []byte) bool) ([]byte, error) {
-	skipEmptyLines(s)
-	data := s.Bytes()
-	n := headEnd(data, s.Seen())
-	if n > 0 && n <= maxHead {
-		return data[:n], nil
+func (p *parser) head(s *parse.Stream, side *side, valid func(line []byte) bool) ([]byte, error) {
+	if skipEmptyLines(s) {
+		side.Looked = 0
 	}
-	if end := bytes.IndexByte(data[:min(len(data), maxHead)], '\n'); end >= 0 {
-		if line, _ := cutLine(data[:end+1]); !valid(line) {
+	data, looked := s.Bytes(), side.Looked
+	most := max(p.env.Memory-headRoom, p.env.Memory/2)
+	n := headEnd(data, looked)
+	side.Looked = len(data)
+	switch {
+	case n > 0 && n <= most:
+		side.Looked, side.Line = 0, false
+		return data[:n], nil
+	case n > 0 || len(data) > most:
+		return nil, fmt.Errorf("a head of more than %d bytes", most)
+	case side.Line:
+		return nil, nil
+	}
+	if end := bytes.IndexByte(data[looked:], '\n'); end >= 0 {
+		line, _ := cutLine(data)
+		if !valid(line) {
 			return nil, fmt.Errorf("%.40q is no first line of HTTP/1", line)
 		}
-	}
-	if len(data) > maxHead {
-		return nil, fmt.Errorf("a head of more than %d bytes", maxHead)
+		side.Line = true
+	} else if looked < certain && begins(s.Dir(), data) == parse.No {
+		return nil, fmt.Errorf("%.40q begins no first line of HTTP/1", data)
 	}
 	return nil, nil
 }
@@ -159,7 +176,7 @@ func isStatusLine(line []byte) bool  { _, ok := parseStatusLine(line); return ok
 
 // request consumes the head of a request. done is false if it is not all there.
 func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
-	data, err := head(s, isRequestLine)
+	data, err := p.head(s, side, isRequestLine)
 	p.coming = data == nil && len(s.Bytes()) > 0
 	if data == nil || err != nil {
 		return false, err
@@ -205,21 +222,21 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 	if c.Host == "" {
 		c.Host = hostOf(c.Target)
 	}
-	if x.Connect || x.Upgrade != "" && !body.upgrade {
+	if x.Connect || x.Upgrade != "" && !body.Upgrade {
 		x.Upgrade = ""
 	}
 	p.size += len(c.Target) + openSize
 	c.Request.Range = call.Range{Offset: s.Offset(), Length: uint64(len(data))}
 	c.Request.Present, c.Request.First = true, s.TimeAt(s.Offset())
 	s.Advance(len(data))
-	if body.err != nil {
-		return false, body.err
-	}
 	switch {
 	case body.Chunked:
 		p.beginBody(s, side, &c.Request, atChunk)
-	case body.coded:
-		return false, errors.New("a request whose transfer coding does not end in chunked")
+	case body.Invalid, body.Coded && !body.Known:
+		// The server refuses it, and closes the connection, because the body's end is not known (RFC 9112, section 6.3).
+		p.beginBody(s, side, &c.Request, inBody)
+		side.Endless = true
+		s.Skip(parse.Until, parse.Value{Call: c.N, Kind: call.KindBody})
 	case body.Length > 0:
 		p.beginBody(s, side, &c.Request, inBody)
 		s.Skip(body.Length, parse.Value{Call: c.N, Kind: call.KindBody})
@@ -239,6 +256,7 @@ func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
 			x.Early = false
 			x.Call.Method, x.Call.Target = method(r.method), string(r.target)
 			x.Call.Path = pathOf(x.Call.Target)
+			x.Head, x.Connect = x.Call.Method == "HEAD", x.Call.Method == "CONNECT"
 			return x
 		}
 	}
@@ -315,7 +333,7 @@ func (p *parser) answers(s *parse.Stream) error {
 
 // answer consumes the head of an answer. done is false if it is not all there.
 func (p *parser) answer(s *parse.Stream, side *side) (done bool, err error) {
-	data, err := head(s, isStatusLine)
+	data, err := p.head(s, side, isStatusLine)
 	if data == nil || err != nil {
 		return false, err
 	}
@@ -366,15 +384,12 @@ func (p *parser) answer(s *parse.Stream, side *side) (done bool, err error) {
 		side.Exchange = nil
 		return true, nil
 	}
-	if body.err != nil {
-		return false, body.err
-	}
 	switch {
 	case code == 101 || x.Connect && code/100 == 2:
 		return false, p.upgraded(s, side, upgrade)
 	case x.Head || code == 204 || code == 304:
 		p.answerEnded(s, side)
-	case (p.unsure != 0 || !c.Request.Present) && (body.Chunked || body.Known && body.Length > 0):
+	case (p.unsure != 0 || !c.Request.Present) && !body.empty():
 		// If it is the answer to a HEAD, it has no body.
 		side.Phase, side.Unsure = unsureBody, body
 	default:
@@ -390,16 +405,16 @@ func (p *parser) answerBody(s *parse.Stream, side *side, body *framing) {
 	switch {
 	case body.Chunked:
 		p.beginBody(s, side, m, atChunk)
-	case body.Known && !body.coded:
+	case body.endless():
+		p.beginBody(s, side, m, inBody)
+		side.Endless = true
+		s.Skip(parse.Until, parse.Value{Call: c.N, Kind: call.KindBody})
+	default:
 		p.beginBody(s, side, m, inBody)
 		s.Skip(body.Length, parse.Value{Call: c.N, Kind: call.KindBody})
 		if body.Length == 0 {
 			p.answerEnded(s, side)
 		}
-	default:
-		p.beginBody(s, side, m, inBody)
-		side.Endless = true
-		s.Skip(parse.Until, parse.Value{Call: c.N, Kind: call.KindBody})
 	}
 }
 
@@ -532,7 +547,7 @@ func (p *parser) Lost(s *parse.Stream) {
 	p.torn |= call.Gap
 	side := &p.sides[s.Dir()]
 	cut := side.Exchange
-	side.Phase, side.Exchange = atHead, nil
+	side.Phase, side.Exchange, side.Looked, side.Line = atHead, nil, 0, false
 	for _, x := range p.open {
 		x.Clean, x.Early = false, false
 		if s.Dir() == record.Out && !x.Begun {
@@ -564,6 +579,11 @@ func (p *parser) Lost(s *parse.Stream) {
 
 // End implements parse.Parser.
 func (p *parser) End(e parse.End) {
+	if in := &p.sides[record.In]; in.Phase == waiting && p.offsets[record.Out] == 0 && !e.Left {
+		// Only requests were recorded. What follows a CONNECT may be more of them.
+		in.Phase = atHead
+		_ = p.requests(e.Streams[record.In])
+	}
 	for dir := range p.sides {
 		side := &p.sides[dir]
 		x, s := side.Exchange, e.Streams[dir]
@@ -580,7 +600,11 @@ func (p *parser) End(e parse.End) {
 			m.Body.Length = s.Offset() - m.Body.Offset
 		}
 		m.Missing += s.Missing()
-		if e.Closed && s.Skipping() && side.Endless {
+		switch {
+		case side.Phase == unsureBody && e.Closed:
+			// It was complete if it is the answer to a HEAD, or if its end is the connection's.
+			x.Answered, m.Ended = true, side.Unsure.endless()
+		case e.Closed && s.Skipping() && side.Endless:
 			// The body ends with the connection.
 			m.Ended = true
 			x.Answered = x.Answered || record.Direction(dir) == record.Out
@@ -590,7 +614,7 @@ func (p *parser) End(e parse.End) {
 		x := p.open[0]
 		c := &x.Call
 		switch {
-		case x.Answered:
+		case x.Answered && (x.Asked || !c.Request.Present || e.Closed):
 		case p.unsure != 0 || e.Streams[record.Out].Astray():
 			c.Incomplete |= p.unsure
 			if p.late {

@@ -1,12 +1,15 @@
 package http1_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/http1"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // sessions are understood whole. Each has what real clients and servers send.
@@ -32,6 +35,19 @@ var sessions = map[string]parsetest.Session{
 		">GET /until-close HTTP/1.1\r\n\r\n",
 		"<HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nall that comes",
 		"< until the end",
+	),
+	"lenient": parsetest.Talk(
+		">get\t/a\thttp/1.1 \r\nHost: shop\r\n\r\n",
+		"<HTTP/1.1 200\tOK\r\nContent-Length: +0002\r\n\r\nab",
+		">GET /\xff\xfe?\x80=\x81 HTTP/1.1\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nab",
+		">PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0000000000000000000003 ;x=\"y\"\r\nabc\r\n0\r\nX-A: 1\r\n b: 2\r\n\r\n",
+		"<HTTP/1.1 205 OK\r\nContent-Length: 0\r\n\r\n",
+		">POST /d HTTP/1.1\r\nTransfer-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+		"<HTTP/1.1 206 OK\r\nContent-Length: 0\r\n\r\n",
+		">POST /e HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nall that",
+		"<HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n",
+		"> comes",
 	),
 	"chunks": parsetest.Talk(
 		">PUT /up HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n",
@@ -97,6 +113,15 @@ func TestCalls(t *testing.T) {
 		{"half an answer", parsetest.Talk(">GET /a HTTP/1.1\r\n\r\n", "<HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), true, []string{"GET /a 200 failed"}},
 		{"early answer", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Le", "<HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n"), true, []string{"  408 no_request"}},
 		{"early answer and its head", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Le", "<HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", ">ngth: 0\r\n\r\n"), true, []string{"POST /a 400"}},
+		{"lenient", sessions["lenient"], true, []string{"get /a 200", "GET /\xff\xfe?\x80=\x81 200", "PUT /c 205", "POST /d 206", "POST /e 501 failed"}},
+		{"no length that is one", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "<HTTP/1.1 400 Bad\r\nContent-Length: -1\r\n\r\nbad"), true, []string{"POST /a 400"}},
+		{"early answer when the window closes", parsetest.Talk(">POST /a HTTP/1.1\r\nContent-Length: 9\r\n\r\nab", "<HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n"), false, []string{"POST /a 413 cut_by_window"}},
+		{"an upgrade without answers", parsetest.Talk(">GET /a HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", ">GET /b HTTP/1.1\r\n\r\n", ">GET /c HTTP/1.1\r\n\r\n"), false,
+			[]string{"GET /a  cut_by_window no_answer", "GET /b  cut_by_window no_answer", "GET /c  cut_by_window no_answer"}},
+		{"a tunnel without answers", parsetest.Talk(">CONNECT a:80 HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n"), false,
+			[]string{"CONNECT a:80  cut_by_window no_answer", "GET /b  cut_by_window no_answer", "GET /c  cut_by_window no_answer"}},
+		{"a refused tunnel", parsetest.Talk(">CONNECT a:80 HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n", "<HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "<HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n"), true,
+			[]string{"CONNECT a:80 407", "GET /b 201", "GET /c 202"}},
 		{"unasked", parsetest.Talk("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), true, []string{"  408 no_request"}},
 	}
 	for _, c := range cases {
@@ -112,5 +137,56 @@ func TestCalls(t *testing.T) {
 		if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 			t.Errorf("%s: calls %q, want %q", c.name, got, c.want)
 		}
+	}
+}
+
+// The heads that servers accept are as long as memory allows, and each byte is looked at once: the parser is given
+// one byte at a time.
+func TestLongHeads(t *testing.T) {
+	long := strings.Repeat("a", 400_000)
+	for _, head := range []string{"GET /" + long + " HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nX: " + long + "\r\n\r\n", "GET / HTTP/1.1\r\n" + strings.Repeat("a:\n", 100_000) + "\r\n"} {
+		var s parsetest.Session
+		for i := range head {
+			s = append(s, parsetest.Piece{Dir: record.In, At: parsetest.Start, Data: []byte(head[i : i+1])})
+		}
+		r, err := parsetest.Decode(&http1.Protocol, s, false)
+		if err != nil || len(r.Calls) != 1 || r.Calls[0].Request.Length != uint64(len(head)) {
+			t.Errorf("%.30q: %v, %d calls", head, err, len(r.Calls))
+		}
+	}
+}
+
+// What is no first line is seen before its line ends.
+func TestNoFirstLine(t *testing.T) {
+	for _, s := range []parsetest.Session{
+		parsetest.Talk(">GET / HTTP/1.1\r\n\r\n", "<\x15\x03\x01\x00\x02\x02\x46"),
+		parsetest.Talk(">GET / HTTP/1.1\r\n\r\n", "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ">\x00\x01"),
+	} {
+		if _, err := parsetest.Decode(&http1.Protocol, s, true); err == nil {
+			t.Errorf("%q is understood", s)
+		}
+	}
+}
+
+// After a gap, an answer without a length may be that of a HEAD: it does not end with the connection if another one follows.
+func TestAnswerOfAMethodThatIsNotKnown(t *testing.T) {
+	r := &parsetest.Recorder{}
+	n := uint64(0)
+	runner := parse.NewRunner(&http1.Protocol, parse.Env{Sink: r, Memory: 1 << 20, Next: func() uint64 { n++; return n }})
+	at := uint64(10)
+	for _, answer := range []string{"HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 201 OK\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 202 OK\r\n\r\n", "until the end"} {
+		if err := runner.Data(record.Out, at, parsetest.Start, []byte(answer)); err != nil {
+			t.Fatal(err)
+		}
+		at += uint64(len(answer))
+	}
+	runner.End(parse.End{At: parsetest.Start, Closed: true, Recorded: [2]bool{true, true}})
+	var got []string
+	for i := range r.Calls {
+		c := &r.Calls[i]
+		got = append(got, fmt.Sprintf("%s %d %d %t", c.Status, c.Response.Length, c.Response.Body.Length, c.Failed))
+	}
+	if want := "200 19 0 false|201 40 2 false|202 32 13 false"; strings.Join(got, "|") != want {
+		t.Errorf("calls %q, want %s", got, want)
 	}
 }

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"slices"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -10,7 +11,7 @@ import (
 
 // certain is how many bytes of a target are certain to be one, although its line has
 // not ended.
-const certain = 1 << 10
+const certain = 512
 
 // begins implements parse.Protocol.Begins.
 func begins(dir record.Direction, data []byte) parse.Verdict {
@@ -30,7 +31,7 @@ func begins(dir record.Direction, data []byte) parse.Verdict {
 		}
 		return parse.No
 	}
-	space := bytes.IndexByte(data, ' ')
+	space := bytes.IndexAny(data[:min(len(data), maxMethod+1)], " \t")
 	method := data
 	if space >= 0 {
 		method = data[:space]
@@ -46,7 +47,8 @@ func begins(dir record.Direction, data []byte) parse.Verdict {
 	if space < 0 {
 		return parse.Maybe
 	}
-	if target := data[space+1:]; len(target) > 0 && target[0] == '/' && len(target) > certain {
+	target := bytes.TrimLeft(data[space:], " \t")
+	if len(target) > certain && (target[0] == '/' || slices.Contains(methods[:], string(method))) {
 		return parse.Yes
 	}
 	return parse.Maybe

@@ -113,7 +113,7 @@ func (r *Runner) sync(s *Stream) bool {
 	n, found := r.parser.Sync(s)
 	r.skipped(s.dir, s.offset, n)
 	s.consume(n)
-	s.seen, s.synced = 0, found
+	s.synced = found
 	return found
 }
 
@@ -121,7 +121,7 @@ func (r *Runner) sync(s *Stream) bool {
 func (r *Runner) lose(s *Stream, n int) {
 	r.skipped(s.dir, s.offset, n)
 	s.consume(n)
-	s.synced, s.torn, s.last, s.seen, s.need = false, true, time.Time{}, 0, 0
+	s.synced, s.torn, s.last, s.need = false, true, time.Time{}, 0
 	r.parser.Lost(s)
 }
 

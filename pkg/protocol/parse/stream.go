@@ -17,9 +17,9 @@ type Stream struct {
 	torn    bool   // the direction had a gap, or began in its middle
 	offset  uint64 // of the first byte that is not consumed
 	data    []byte // what is there from offset on: the caller's bytes while Data runs, else in pending
-	pending []byte // memory for data between two calls of Data
+	pending []byte // the stream's memory for data between two calls of Data, from its beginning on
+	own     bool   // data are in it
 	marks   []mark // when the bytes of data passed, in their order
-	seen    int    // how many of data the parser had before
 	need    int    // how many it wants at least
 
 	last time.Time // when the byte before offset passed; zero if it was not recorded
@@ -69,10 +69,6 @@ func (s *Stream) Offset() uint64 { return s.offset }
 // or Sync returns.
 func (s *Stream) Bytes() []byte { return s.data }
 
-// Seen returns how many of Bytes were there when Parse was called the last time,
-// so that a parser that looks for the end of a line need not begin anew.
-func (s *Stream) Seen() int { return s.seen }
-
 // Need says that Parse need not be called before Bytes has n bytes. It holds for the
 // next call only.
 func (s *Stream) Need(n int) { s.need = n }
@@ -88,7 +84,6 @@ func (s *Stream) Advance(n int) {
 func (s *Stream) consume(n int) {
 	s.data = s.data[n:]
 	s.offset += uint64(n)
-	s.seen = max(s.seen-n, 0)
 	passed := 0
 	for passed+1 < len(s.marks) && s.marks[passed+1].offset <= s.offset {
 		passed++
@@ -166,12 +161,14 @@ func (s *Stream) Missing() uint64 { return s.missing }
 
 // TimeAt returns when the byte at offset passed, which is one of Bytes.
 func (s *Stream) TimeAt(offset uint64) time.Time {
-	for i := len(s.marks) - 1; i >= 0; i-- {
-		if s.marks[i].offset <= offset {
-			return s.marks[i].at
+	var at time.Time
+	for i := range s.marks {
+		if s.marks[i].offset > offset {
+			break
 		}
+		at = s.marks[i].at
 	}
-	return time.Time{}
+	return at
 }
 
 // LastTime returns when the last byte that was consumed passed. It is zero if that byte
@@ -194,29 +191,44 @@ func (s *Stream) begin(offset uint64) {
 	}
 }
 
+// maxMarks is how many pieces of a unit that is not all there are known apart. Of a unit of more
+// pieces, neighbours count as one, and have the time of the first of them.
+const maxMarks = 4 << 10
+
 // add appends b to data. If nothing waits, data is b itself until keep.
 func (s *Stream) add(b []byte, at time.Time, order uint64) {
 	if len(s.data) == 0 {
 		s.marks = append(s.marks[:0], mark{s.offset, at, order})
-		s.data, s.seen = b, 0
+		s.data, s.own = b, false
 		return
 	}
+	if len(s.marks) == maxMarks {
+		for i := range maxMarks / 2 {
+			s.marks[i] = s.marks[2*i]
+		}
+		s.marks = s.marks[:maxMarks/2]
+	}
 	s.marks = append(s.marks, mark{s.offset + uint64(len(s.data)), at, order})
-	s.pending = append(s.pending, b...)
-	s.data = s.pending
+	before := cap(s.data)
+	s.data = append(s.data, b...)
+	if cap(s.data) != before {
+		s.pending = s.data
+	}
 }
 
 // maxIdle is how much memory a stream without pending bytes may keep.
 const maxIdle = 4 << 10
 
-// keep copies what is left of data to memory of the stream's own.
+// keep makes sure that what is left of data is in memory of the stream's own, which is not much larger.
 func (s *Stream) keep() {
-	s.seen = len(s.data)
-	if len(s.data) == 0 && cap(s.pending) > maxIdle {
+	switch spare := cap(s.pending) > max(maxIdle, 4*len(s.data)); {
+	case spare:
 		s.pending = nil
+	case s.own && len(s.data) > 0:
+		return
 	}
 	s.pending = append(s.pending[:0], s.data...)
-	s.data = s.pending
+	s.data, s.own = s.pending, true
 }
 
 // drop gives up all that is there and returns its range.
@@ -224,6 +236,6 @@ func (s *Stream) drop() call.Range {
 	r := call.Range{Offset: s.offset, Length: uint64(len(s.data))}
 	s.offset += r.Length
 	s.data, s.pending, s.marks = nil, s.pending[:0], s.marks[:0]
-	s.seen, s.need = 0, 0
+	s.need = 0
 	return r
 }

@@ -24,6 +24,10 @@ const (
 	typeAlert       = 21
 	typeHandshake   = 22
 	typeApplication = 23
+
+	alertWarning     = 1
+	alertFatal       = 2
+	alertCloseNotify = 0
 )
 
 // Messages of a handshake (RFC 8446, section 4).
@@ -96,7 +100,10 @@ func (p *parser) record(s *parse.Stream, kind byte, payload []byte) error {
 	case typeHandshake:
 		p.state.Hello[dir] = append(p.state.Hello[dir], payload...)
 	case typeAlert:
-		if dir == record.Out && len(payload) == 2 && payload[0] == 2 {
+		if len(payload) == 2 && payload[0] == alertWarning && payload[1] != alertCloseNotify {
+			break // such as unrecognized_name, before the hello (RFC 6066, section 3)
+		}
+		if dir == record.Out && len(payload) == 2 && payload[0] == alertFatal {
 			p.state.Call.Failed, p.state.Call.Status = true, alertName(payload[1])
 			m.Present = true
 		}
@@ -184,7 +191,7 @@ func (p *parser) End(e parse.End) {
 	case !p.state.Open:
 	case e.AnswerWasNotSent():
 		p.state.Call.Failed = true
-	case !e.Closed:
+	case !e.Closed && !e.Left:
 		p.state.Call.Incomplete |= call.CutByWindow
 	}
 	p.emit()

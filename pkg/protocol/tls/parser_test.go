@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,19 @@ func TestHandshakes(t *testing.T) {
 			parsetest.Check(t, &tlsparser.Protocol, session)
 			parsetest.Hostile(t, &tlsparser.Protocol, session)
 		})
+	}
+}
+
+// A server that does not have the name that the client asked for may warn of that and go on.
+func TestWarningBeforeTheHello(t *testing.T) {
+	session := parsetest.Talk(
+		">\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03",
+		"<\x15\x03\x03\x00\x02\x01\x70", // unrecognized_name
+		"<\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03"+strings.Repeat("r", 32)+"\x00\xc0\x2f\x00",
+	)
+	r, err := parsetest.Decode(&tlsparser.Protocol, session, true)
+	if err != nil || len(r.Calls) != 1 || r.Calls[0].Status != "TLS 1.2" || r.Calls[0].Failed || r.Calls[0].Response.Length != 7+47 {
+		t.Errorf("%v; calls\n%s", err, parsetest.Text(r.Calls))
 	}
 }
 
