@@ -2,39 +2,10 @@ package parse
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-// runnerState is what a checkpoint has of a Runner.
-type runnerState struct {
-	Order   uint64
-	Streams [2]streamState
-	Parser  []byte
-}
-
-// streamState is what a checkpoint has of a Stream.
-type streamState struct {
-	Started, Synced, Torn bool
-	Offset                uint64
-	Data                  []byte
-	Marks                 []markState
-	Need                  int
-	Last                  time.Time
-	Skip                  uint64
-	Value                 Value
-	Passed, Missing       uint64
-	Misled                int
-}
-
-type markState struct {
-	Offset uint64
-	At     time.Time
-	Order  uint64
-}
 
 // MarshalBinary returns the state of the runner and of its parser.
 func (r *Runner) MarshalBinary() ([]byte, error) {
@@ -46,13 +17,6 @@ func (r *Runner) MarshalBinary() ([]byte, error) {
 	b.Uint(r.order)
 	for i := range r.streams {
 		r.streams[i].append(&b)
-		s := &r.streams[i]
-		state.Streams[i] = streamState{
-			s.started, s.synced, s.torn, s.offset, s.data, nil, s.need, s.last, s.skip, s.value, s.passed, s.missing, s.misled,
-		}
-		for _, m := range s.marks {
-			state.Streams[i].Marks = append(state.Streams[i].Marks, markState{m.offset, m.at, m.order})
-		}
 	}
 	b.Bytes(parser)
 	return b, nil
@@ -71,7 +35,6 @@ func (s *Stream) append(b *State) {
 		b.Time(m.at)
 		b.Uint(m.order)
 	}
-	b.Uint(uint64(s.seen))
 	b.Uint(uint64(s.need))
 	b.Time(s.last)
 	b.Uint(s.skip)
@@ -91,14 +54,14 @@ func (s *Stream) read(b *StateReader) {
 	s.started, s.synced, s.torn = b.Bool(), b.Bool(), b.Bool()
 	s.offset = b.Uint()
 	s.data = b.Bytes()
-	s.pending = s.data
+	s.pending, s.own = s.data, true
 	for range b.Int() {
 		if !b.Rest() {
 			break
 		}
 		s.marks = append(s.marks, mark{b.Uint(), b.Time(), b.Uint()})
 	}
-	s.seen, s.need = min(b.Int(), len(s.data)), b.Int()
+	s.need = b.Int()
 	s.last = b.Time()
 	s.skip = b.Uint()
 	s.value = Value{Call: b.Uint(), Kind: call.Kind(b.Uint()), Name: b.String(), Encoding: b.String(), More: b.Bool()} //nolint:gosec // a kind that is not known is none
@@ -116,16 +79,6 @@ func (r *Runner) Restore(state []byte) error {
 		s := &r.streams[i]
 		*s = Stream{dir: record.Direction(i), spans: s.spans} //nolint:gosec // 0 or 1
 		s.read(b)
-		spans := s.spans
-		data := slices.Clone(from.Data)
-		*s = Stream{
-			dir: record.Direction(i), started: from.Started, synced: from.Synced, torn: from.Torn, offset: from.Offset,
-			data: data, pending: data, own: true, need: from.Need, last: from.Last,
-			skip: from.Skip, value: from.Value, spans: spans, passed: from.Passed, missing: from.Missing, misled: from.Misled,
-		}
-		for _, m := range from.Marks {
-			s.marks = append(s.marks, mark{m.Offset, m.At, m.Order})
-		}
 	}
 	parser := b.Bytes()
 	if err := b.Err(); err != nil {
