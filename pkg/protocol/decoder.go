@@ -192,7 +192,7 @@ func (d *decoder) become(name string, from ...*detection) {
 	if len(from) > 0 {
 		start = from[0].Start
 		for dir := range start {
-			env.FromStart[dir] = !from[0].Late[dir]
+			env.FromStart[dir] = !from[0].late(record.Direction(dir))
 		}
 	}
 	p := byName(name)

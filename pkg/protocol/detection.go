@@ -52,6 +52,12 @@ const (
 
 func newDetection(start [2]uint64) *detection { return &detection{Start: start} }
 
+// late reports whether bytes of a direction passed before the recording. Of one of which
+// nothing came, the other direction says it.
+func (d *detection) late(dir record.Direction) bool {
+	return d.Late[dir] || d.Late[1-dir] && !d.looks[dir].seen
+}
+
 // data adds the next bytes of a direction.
 func (d *detection) data(dir record.Direction, offset uint64, at time.Time, b []byte) {
 	l := &d.looks[dir]
