@@ -43,10 +43,29 @@ func TestRecordedMix(t *testing.T) {
 		list = slices.DeleteFunc(list, func(s scenario) bool { return !strings.HasPrefix(s.server+"/"+s.name+"/", only+"/") })
 	}
 	r := recordMix(t, list, enough(t))
+	if os.Getenv("MIX_ONLY") == "" {
+		r.complete(t)
+	}
 	for _, format := range []dump.Format{dump.FormatHex, dump.FormatPcapng} {
 		t.Run(string(format), func(t *testing.T) { r.compare(t, format) })
 	}
 	t.Run("tshark", func(t *testing.T) { r.tshark(t) })
+}
+
+// complete checks that every protocol is in the mix.
+func (r *recording) complete(t *testing.T) {
+	calls := map[string]int{}
+	for _, p := range r.paths {
+		for i := range p.calls {
+			calls[p.calls[i].Protocol]++
+		}
+	}
+	for _, name := range append(protocol.Names(), call.GRPC) {
+		if calls[name] == 0 {
+			t.Errorf("there is no call of %s", name)
+		}
+	}
+	t.Logf("calls by protocol: %v", calls)
 }
 
 // decoded are the decoded calls by listener and link.
@@ -109,17 +128,6 @@ func (r *recording) decoded(t *testing.T, format dump.Format) map[string][]calls
 	return found
 }
 
-// known reports whether there is a decoder for a protocol, or for that of a server.
-func known(name string) bool {
-	switch name {
-	case call.GRPC:
-		name = call.HTTP2
-	case "http":
-		name = call.HTTP1
-	}
-	return slices.Contains(protocol.Names(), name)
-}
-
 // faults are differences between what was decoded and what was noted, by what they are about.
 type faults struct {
 	t     *testing.T
@@ -142,7 +150,6 @@ func (r *recording) compare(t *testing.T, format dump.Format) {
 	if os.Getenv("MIX_ONLY") != "" {
 		f.most = 200
 	}
-	unknown := map[string]int{}
 	checked := 0
 	for _, p := range r.paths {
 		noted := map[string][]witness.Call{}
@@ -158,15 +165,11 @@ func (r *recording) compare(t *testing.T, format dump.Format) {
 					t.Logf("%s: the two ends of %s have not had the same bytes %s", p.server, link.ID, dir)
 				}
 			}
-			if calls := noted[link.ID]; !known(calls[len(calls)-1].Protocol) {
-				unknown[calls[len(calls)-1].Protocol] += len(calls)
-				continue
-			}
 			c := &comparison{faults: f, server: p.server, link: link, format: format}
 			checked += c.run(noted[link.ID], found[p.listener+" "+link.ID])
 		}
 	}
-	t.Logf("%d calls compared; of protocols without a decoder: %v", checked, unknown)
+	t.Logf("%d calls compared", checked)
 	if len(f.count) > 0 {
 		var lines []string
 		for what, n := range f.count {

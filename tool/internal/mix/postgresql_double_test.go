@@ -141,10 +141,11 @@ func (d *postgresDouble) query(statements string) {
 			d.backend.Send(&pgproto3.RowDescription{Fields: oneColumn})
 		case strings.HasPrefix(statement, "DO "):
 			d.backend.Send(&pgproto3.NoticeResponse{Severity: "NOTICE", Code: "00000", Message: "careful"})
-		case strings.HasPrefix(statement, "NOTIFY"):
-			d.backend.Send(&pgproto3.NotificationResponse{PID: 1, Channel: "news", Payload: "hello"})
 		}
 		d.rows(statement)
+		if strings.HasPrefix(statement, "NOTIFY") {
+			d.backend.Send(&pgproto3.NotificationResponse{PID: 1, Channel: "news", Payload: "hello"})
+		}
 	}
 }
 

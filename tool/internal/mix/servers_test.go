@@ -106,10 +106,17 @@ func spawn(t testing.TB, port int, account *syscall.Credential, program string, 
 		close(ended)
 	}()
 	t.Cleanup(func() {
-		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Error(err)
+		// Killed at once, postgres would leave shared memory behind.
+		signalled := cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			signalled = errors.Join(signalled, cmd.Process.Kill())
+			<-ended
 		}
-		<-ended
+		if signalled != nil && !errors.Is(signalled, os.ErrProcessDone) {
+			t.Error(signalled)
+		}
 		out.Close()
 	})
 	eventually(t, program+" serves", func() bool {
