@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,7 @@ func (t *tool) showCall(cmd *cobra.Command, q *records.Query, g *target, o *outp
 		limits = content.Limits{Body: 1 << 40, Decoded: 1 << 40}
 	}
 	collector := content.NewCollector(content.Everything(func(_ *dump.Connection, of uint64) bool { return of == n }), limits)
-	defer collector.Close()
+	defer func() { _ = collector.Close() }() // it was read only
 	options.Span = collector.Span
 	options.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	var found []*shownCall
@@ -114,11 +115,11 @@ func (t *tool) showCall(cmd *cobra.Command, q *records.Query, g *target, o *outp
 		}
 		return fmt.Errorf("connection %q has no call %d here: its last one is %d; \"tcpcopyctl calls --conn %s\" lists them", q.Conns[0], n, last, q.Conns[0])
 	default:
-		windows := ""
+		var windows strings.Builder
 		for _, s := range found {
-			windows += " " + printable(o.window(s.Window))
+			windows.WriteString(" " + printable(o.window(s.Window)))
 		}
-		return misused(cmd, "several windows have a call %s: say which one with --window, valid:%s", printable(found[0].ID()), windows)
+		return misused(cmd, "several windows have a call %s: say which one with --window, valid:%s", printable(found[0].ID()), windows.String())
 	}
 	s := found[0]
 	switch {
