@@ -53,6 +53,12 @@ func (r *HTTP) Curl() (string, error) {
 	case r.Old:
 		add("--http1.0")
 	}
+	for _, f := range r.Fields {
+		if strings.EqualFold(f.Name, "accept-encoding") {
+			add("--compressed") // curl decodes the answer, and sends the field as it was
+			break
+		}
+	}
 	url, target := r.url()
 	if strings.ContainsAny(url, "[]{}") {
 		add("--globoff")
