@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -358,5 +359,9 @@ func (s *shop) shell(t *testing.T, line string) result {
 	if err := command.Run(); err != nil && command.ProcessState == nil {
 		t.Fatalf("%s: %v", line, err)
 	}
-	return result{line, stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
+	return result{line, stdout.String(), otherDump.ReplaceAllString(stderr.String(), ""), command.ProcessState.ExitCode()}
 }
+
+// otherDump is what the tool says where another default directory exists too, as it does on
+// a machine with a MOSN of its own.
+var otherDump = regexp.MustCompile(`(?m)^tcpcopyctl: this reads logs/mosn/dump of the current folder, .*\n`)

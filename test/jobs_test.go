@@ -93,7 +93,8 @@ func (s *shop) askAgain(t *testing.T, ask func(string, ...any) string, order str
 	curl := ask("show %s --curl", order)
 	if _, found := program.Find(t, "curl"); found {
 		answer := s.shell(t, strings.TrimSpace(curl)+" -s -w '%{stderr}%{http_code}'")
-		if answer.code != 0 || answer.stderr != fmt.Sprint(http.StatusServiceUnavailable) || !json.Valid([]byte(answer.stdout)) {
+		_, body, _ := strings.Cut(answer.stdout, "\r\n\r\n")
+		if answer.code != 0 || answer.stderr != fmt.Sprint(http.StatusServiceUnavailable) || !json.Valid([]byte(body)) {
 			t.Errorf("%s ends with %d and prints %q and %q", curl, answer.code, answer.stdout, answer.stderr)
 		}
 	}

@@ -37,11 +37,10 @@ func (t *tool) resend(s *shownCall, c *callFlags) (string, error) {
 	case call.GRPC:
 		return s.grpcurl(c)
 	case call.Redis:
-		host, port, err := net.SplitHostPort(s.Listener)
-		if err != nil {
-			return "", fmt.Errorf("the listener %q has no port: %w", s.Listener, err)
+		r := resend.Redis{Socket: s.Listener}
+		if host, port, err := net.SplitHostPort(s.Listener); err == nil {
+			r = resend.Redis{Host: host, Port: port}
 		}
-		r := resend.Redis{Host: host, Port: port}
 		for _, v := range s.content.Values(record.In, call.KindMethod, call.KindTarget, call.KindArgument, call.KindPassword) {
 			if v.Cut {
 				return "", fmt.Errorf("an argument of %s is too long for a command", s.ID())
@@ -97,9 +96,12 @@ func (s *shownCall) grpcurl(c *callFlags) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := resend.GRPC{Service: s.Service, Method: s.rpcMethod(), Address: s.Host}
-	if r.Address == "" {
-		r.Address = s.Listener
+	r := resend.GRPC{Service: s.Service, Method: s.rpcMethod(), Address: s.Listener, Authority: s.Host}
+	switch {
+	case strings.HasPrefix(r.Address, "/"):
+		r.Address = "unix://" + r.Address
+	case r.Address == "":
+		r.Address = r.Authority
 	}
 	for _, m := range messages {
 		text, err := s.message(record.In, m, false)

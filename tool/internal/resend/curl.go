@@ -3,6 +3,9 @@ package resend
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +21,7 @@ type HTTP struct {
 	Method  string
 	Target  string
 	Host    string  // as the client has it
-	Address string  // of the listener, where Host is empty
+	Address string  // of the listener that the client reached
 	Fields  []Field // pseudo-fields left out
 	Body    string
 	HasBody bool
@@ -50,6 +53,12 @@ func (r *HTTP) Curl() (string, error) {
 	case r.Old:
 		add("--http1.0")
 	}
+	for _, f := range r.Fields {
+		if strings.EqualFold(f.Name, "accept-encoding") {
+			add("--compressed") // curl decodes the answer, and sends the field as it was
+			break
+		}
+	}
 	url, target := r.url()
 	if strings.ContainsAny(url, "[]{}") {
 		add("--globoff")
@@ -60,6 +69,7 @@ func (r *HTTP) Curl() (string, error) {
 	if target != "" {
 		add("--request-target", target)
 	}
+	add(r.reach()...)
 	switch {
 	case r.Method == "HEAD" && !r.HasBody:
 		add("--head")
@@ -88,11 +98,42 @@ func (r *HTTP) Curl() (string, error) {
 	return command, nil
 }
 
+// reach returns the arguments with which curl connects to the listener, where the URL names
+// another server: names that only the client's network knows, or a Unix socket.
+func (r *HTTP) reach() []string {
+	switch {
+	case strings.HasPrefix(r.Address, "/"):
+		return []string{"--unix-socket", r.Address}
+	case strings.HasPrefix(r.Address, "@"):
+		return []string{"--abstract-unix-socket", r.Address[1:]}
+	case r.Host == "" || r.Address == "":
+		return nil
+	}
+	address, err := netip.ParseAddrPort(r.Address)
+	if err != nil || address.Addr().IsUnspecified() {
+		return nil
+	}
+	host, port := r.Host, "80"
+	if h, p, err := net.SplitHostPort(r.Host); err == nil {
+		host, port = h, p
+	}
+	host = strings.Trim(host, "[]")
+	named, err := netip.ParseAddr(host)
+	same := err == nil && named.Unmap() == address.Addr().Unmap() || host == "localhost" && address.Addr().IsLoopback()
+	if same && port == strconv.Itoa(int(address.Port())) {
+		return nil
+	}
+	return []string{"--connect-to", "::" + address.String()}
+}
+
 // url returns the URL, and the target where that cannot stand in one.
 func (r *HTTP) url() (url, target string) {
 	host := r.Host
 	if host == "" {
 		host = r.Address
+	}
+	if host == "" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		host = "localhost" // of a Unix socket
 	}
 	switch {
 	case strings.HasPrefix(r.Target, "/"):
@@ -146,7 +187,8 @@ func (r *HTTP) fields() []string {
 // GRPC is a call.
 type GRPC struct {
 	Service, Method string
-	Address         string
+	Address         string // of the listener
+	Authority       string // as the client has it, where that is not Address
 	Metadata        []Field
 	Messages        []string // in JSON
 	Describe        []string // the arguments that name the descriptors
@@ -162,6 +204,9 @@ func (c *GRPC) Grpcurl() string {
 	for _, f := range c.Metadata {
 		args = append(args, "-H", quote(f.Name+": "+f.Value))
 	}
+	if c.Authority != "" && c.Authority != c.Address {
+		args = append(args, "-authority", quote(c.Authority))
+	}
 	args = append(args, "-d", quote(strings.Join(c.Messages, "\n")), quote(c.Address), quote(c.Service+"/"+c.Method))
 	return strings.Join(args, " ")
 }
@@ -170,12 +215,16 @@ func (c *GRPC) Grpcurl() string {
 type Redis struct {
 	Host, Port string
 	Arguments  []string
+	Socket     string // path of a Unix socket, instead of host and port
 }
 
 // RedisCLI returns the command that sends r again with redis-cli
 // (https://redis.io/docs/latest/develop/tools/cli).
 func (r *Redis) RedisCLI() string {
 	at := fmt.Sprintf("redis-cli -h %s -p %s", quote(r.Host), quote(r.Port))
+	if r.Socket != "" {
+		at = "redis-cli -s " + quote(r.Socket)
+	}
 	words := []string{at}
 	for _, a := range r.Arguments {
 		if !isText(a) || len(a) > maxArgument {

@@ -121,7 +121,7 @@ func TestCurl(t *testing.T) {
 }
 
 func TestRedisCLI(t *testing.T) {
-	r := Redis{"127.0.0.1", "6379", []string{"SET", "a key", "it's"}}
+	r := Redis{Host: "127.0.0.1", Port: "6379", Arguments: []string{"SET", "a key", "it's"}}
 	if got, want := r.RedisCLI(), `redis-cli -h 127.0.0.1 -p 6379 SET 'a key' 'it'\''s'`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -4,16 +4,21 @@ package resend
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// quote returns s as one word of a POSIX shell. s has no NUL.
+// quote returns s as one word of a POSIX shell, without bytes that a terminal would obey.
+// s has no NUL.
 func quote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)
 	}
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s
+	}
+	if !isText(s) && !strings.HasSuffix(s, "\n") { // the shell cuts line ends off
+		return `"$(` + printf(s) + `)"`
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
@@ -22,7 +27,7 @@ func quote(s string) string {
 // shows and does not obey.
 func isText(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool {
-		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0
+		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Bidi_Control, r)
 	}) < 0
 }
 
