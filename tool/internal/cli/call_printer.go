@@ -156,11 +156,7 @@ func (p *callPrinter) lostLine(dir record.Direction, text string) {
 // body prints a body, decoded, in the form that suits it.
 func (p *callPrinter) body(s *shownCall, dir record.Direction) {
 	if s.Protocol == call.GRPC {
-		text, err := s.messages(dir, true)
-		p.text(dir, text)
-		if err != nil {
-			p.lostLine(dir, err.Error())
-		}
+		p.messages(s, dir)
 		return
 	}
 	data, err := s.content.Decoded(dir)
@@ -193,6 +189,34 @@ func (p *callPrinter) body(s *shownCall, dir record.Direction) {
 func (p *callPrinter) separate(dir record.Direction) {
 	if !p.bare {
 		p.line(dir, "\n")
+	}
+}
+
+// messages prints the messages of gRPC. One that is not as it was described is shown as a tree of fields,
+// with the reason.
+func (p *callPrinter) messages(s *shownCall, dir record.Direction) {
+	messages, err := s.content.Messages(dir)
+	var text strings.Builder
+	var reason error
+	var unknown []string
+	for _, m := range messages {
+		line, missing, failed := s.message(dir, m, true)
+		if failed != nil {
+			line = messageTree(m)
+			reason = failed
+		}
+		text.WriteString(line)
+		unknown = append(unknown, missing...)
+	}
+	p.text(dir, text.String())
+	if reason != nil {
+		p.lostLine(dir, reason.Error())
+	}
+	if len(unknown) > 0 {
+		p.lostLine(dir, notDescribed(unknown))
+	}
+	if err != nil {
+		p.lostLine(dir, err.Error())
 	}
 }
 

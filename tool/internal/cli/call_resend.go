@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,7 @@ func (t *tool) resend(s *shownCall, c *callFlags) (string, error) {
 	case call.HTTP1, call.HTTP2:
 		return s.curl()
 	case call.GRPC:
-		return s.grpcurl(c)
+		return s.grpcurl(c, t.stderr)
 	case call.Redis:
 		r := resend.Redis{Socket: s.Listener}
 		if host, port, err := net.SplitHostPort(s.Listener); err == nil {
@@ -81,14 +83,19 @@ func (s *shownCall) bodyCommand(body []byte) string {
 	if len(body) <= resend.MaxBody {
 		return ""
 	}
-	words := []string{"tcpcopyctl", "show"}
-	for _, w := range s.words {
-		words = append(words, resend.Quote(w))
-	}
-	return strings.Join(append(words, "--window", resend.Quote(s.Window), "--request", "--body"), " ")
+	return s.requestBody()
 }
 
-func (s *shownCall) grpcurl(c *callFlags) (string, error) {
+// requestBody returns the command that writes the body of the request; flags are added to it.
+func (s *shownCall) requestBody(flags ...string) string {
+	words := []string{"tcpcopyctl", "show"}
+	for _, w := range append(slices.Clone(s.words), append([]string{"--window", s.Window, "--request", "--body"}, flags...)...) {
+		words = append(words, resend.Quote(w))
+	}
+	return strings.Join(words, " ")
+}
+
+func (s *shownCall) grpcurl(c *callFlags, stderr io.Writer) (string, error) {
 	if s.schema == nil {
 		return "", fmt.Errorf("grpcurl needs messages as JSON: describe them with --proto or --protoset")
 	}
@@ -102,13 +109,21 @@ func (s *shownCall) grpcurl(c *callFlags) (string, error) {
 		r.Address = "unix://" + r.Address
 	case r.Address == "":
 		r.Address = r.Authority
+	r := resend.GRPC{Service: s.Service, Method: s.rpcMethod(), Address: s.Host}
+	if _, _, err := net.SplitHostPort(s.Host); err != nil {
+		r.Address, r.Authority = s.Listener, s.Host // a name that only the client could resolve
 	}
+	var unknown []string
 	for _, m := range messages {
-		text, err := s.message(record.In, m, false)
+		text, missing, err := s.message(record.In, m, false)
 		if err != nil {
 			return "", err
 		}
+		unknown = append(unknown, missing...)
 		r.Messages = append(r.Messages, string(bytes.TrimSpace([]byte(text))))
+	}
+	if len(unknown) > 0 {
+		fmt.Fprintf(stderr, "tcpcopyctl: %s\n", notDescribed(unknown))
 	}
 	for _, v := range s.content.Values(record.In, call.KindHeader) {
 		switch {
@@ -117,14 +132,23 @@ func (s *shownCall) grpcurl(c *callFlags) (string, error) {
 			r.Metadata = append(r.Metadata, resend.Field{Name: v.Name, Value: v.Text})
 		}
 	}
+	imports := slices.Clone(c.imports)
+	for _, v := range c.protos { // show looks there, too
+		if dir := filepath.Dir(v); !slices.Contains(imports, dir) {
+			imports = append(imports, dir)
+		}
+	}
+	var flags []string // of show
 	for _, list := range []struct {
 		flag   string
 		values []string
-	}{{"-proto", c.protos}, {"-protoset", c.protosets}, {"-import-path", c.imports}} {
+	}{{"-proto", c.protos}, {"-protoset", c.protosets}, {"-import-path", imports}} {
 		for _, v := range list.values {
 			r.Describe = append(r.Describe, list.flag, v)
+			flags = append(flags, "-"+list.flag, v)
 		}
 	}
+	r.MessagesFrom = s.requestBody(flags...)
 	return r.Grpcurl(), nil
 }
 

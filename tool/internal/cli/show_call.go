@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -150,9 +151,12 @@ func (t *tool) writeBody(s *shownCall, dir record.Direction) error {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: %d bytes of the body were not recorded\n", m.Missing)
 	}
 	if s.Protocol == call.GRPC {
-		text, err := s.messages(dir, false)
+		text, unknown, err := s.messages(dir)
 		if _, failed := io.WriteString(t.stdout, text); failed != nil {
 			return failed
+		}
+		if len(unknown) > 0 {
+			fmt.Fprintf(t.stderr, "tcpcopyctl: %s\n", notDescribed(unknown))
 		}
 		return err
 	}
@@ -182,41 +186,54 @@ func sideName(dir record.Direction) string {
 }
 
 // messages returns the messages of gRPC as text: as JSON where they are described, else
-// as a tree of fields. With an error it returns those before it.
-func (s *shownCall) messages(dir record.Direction, multiline bool) (string, error) {
+// as a tree of fields. With an error it returns those before it. Fields that the description does not have are
+// named by missing.
+func (s *shownCall) messages(dir record.Direction) (text string, missing []string, err error) {
 	messages, err := s.content.Messages(dir)
-	text := ""
 	for _, m := range messages {
-		line, failed := s.message(dir, m, multiline)
+		line, unknown, failed := s.message(dir, m, false)
 		if failed != nil {
-			return text, errors.Join(failed, err)
+			return text, missing, errors.Join(failed, err)
 		}
 		text += line
+		missing = append(missing, unknown...)
 	}
-	return text, err
+	return text, missing, err
 }
 
-func (s *shownCall) message(dir record.Direction, m []byte, multiline bool) (string, error) {
+// message returns a message as text, with the fields that its description does not have.
+func (s *shownCall) message(dir record.Direction, m []byte, multiline bool) (text string, unknown []string, err error) {
 	if s.schema == nil {
-		tree, err := protomsg.Tree(m)
-		if err != nil {
-			return fmt.Sprintf("%d bytes %x\n", len(m), m), nil //nolint:nilerr // gRPC carries other things too
-		}
-		if tree == "" {
-			tree = "(empty message)\n"
-		}
-		return tree, nil
+		return messageTree(m), nil, nil
 	}
 	method, err := s.schema.Method(s.Service, s.rpcMethod())
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	of := method.Input()
 	if dir == record.Out {
 		of = method.Output()
 	}
-	text, err := s.schema.JSON(m, of, multiline)
-	return text + "\n", err
+	text, unknown, err = s.schema.JSON(m, of, multiline)
+	return text + "\n", unknown, err
+}
+
+// messageTree returns a message as a tree of fields. gRPC carries other things than protobuf, too.
+func messageTree(m []byte) string {
+	tree, err := protomsg.Tree(m)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%d bytes %x\n", len(m), m)
+	case tree == "":
+		return "(empty message)\n"
+	}
+	return tree
+}
+
+// notDescribed says that fields of messages are not in the JSON.
+func notDescribed(unknown []string) string {
+	slices.Sort(unknown)
+	return "fields that the description does not have are left out: " + strings.Join(slices.Compact(unknown), ", ")
 }
 
 // callContent is the content of a call's side as JSON.

@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // Schema knows services and the types of their messages. It is safe for concurrent use.
@@ -105,10 +104,14 @@ func (s *Schema) Method(service, method string) (protoreflect.MethodDescriptor, 
 			if m := service.Methods().ByName(protoreflect.Name(method)); m != nil {
 				return m, nil
 			}
-			return nil, fmt.Errorf("service %s has no method %q", service.FullName(), method)
+			return nil, fmt.Errorf("service %s has no method %q, valid: %s", service.FullName(), method, strings.Join(methods(service), ", "))
 		}
 	}
-	return nil, fmt.Errorf("no service %q is described, valid: %s", service, strings.Join(s.services(), ", "))
+	names := s.services()
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no service %q is described: the files that were given have no services at all", service)
+	}
+	return nil, fmt.Errorf("no service %q is described, valid: %s", service, strings.Join(names, ", "))
 }
 
 func (s *Schema) services() []string {
@@ -119,23 +122,14 @@ func (s *Schema) services() []string {
 		}
 		return true
 	})
+	slices.Sort(names)
 	return names
 }
 
-// JSON returns a message of a type as JSON, over several lines if multiline.
-func (s *Schema) JSON(data []byte, of protoreflect.MessageDescriptor, multiline bool) (string, error) {
-	types := dynamicpb.NewTypes(s.files)
-	m := dynamicpb.NewMessage(of)
-	if err := (proto.UnmarshalOptions{Resolver: types}).Unmarshal(data, m); err != nil {
-		return "", fmt.Errorf("a message of the type %s: %w", of.FullName(), err)
+func methods(service protoreflect.ServiceDescriptor) []string {
+	names := []string{}
+	for i := range service.Methods().Len() {
+		names = append(names, string(service.Methods().Get(i).Name()))
 	}
-	b, err := protojson.MarshalOptions{Multiline: multiline, Indent: indentOf(multiline), Resolver: types}.Marshal(m)
-	return string(b), err
-}
-
-func indentOf(multiline bool) string {
-	if multiline {
-		return "  "
-	}
-	return ""
+	return names
 }

@@ -22,8 +22,8 @@ const maxDepth = 32
 var errNone = errors.New("not a protobuf message")
 
 // Tree returns a message as a tree of its fields, a line each: the number, and the value
-// as what it most likely is. Text that can be read is taken for a string, other bytes for
-// a message if they are one. The error says that data is no message.
+// as what it most likely is. Bytes are a string where they are text that can be read, else a message
+// if they are one. Text that begins with an empty line is a message if it can be. The error says that data is no message.
 func Tree(data []byte) (string, error) {
 	var b strings.Builder
 	if err := appendTree(&b, data, 0); err != nil {
@@ -93,7 +93,7 @@ func appendTree(b *strings.Builder, data []byte, depth int) error {
 // nested returns the tree of a message in a message, if v is more likely one than a
 // string.
 func nested(v []byte, depth int) (string, bool) {
-	if len(v) == 0 || depth > maxDepth || isText(v) {
+	if len(v) == 0 || depth > maxDepth || isText(v) && !beginsAsMessage(v) {
 		return "", false
 	}
 	var b strings.Builder
@@ -121,6 +121,10 @@ func bytesText(v []byte) string {
 	}
 	return fmt.Sprintf("%d bytes %x", len(v), v)
 }
+
+// beginsAsMessage reports whether v begins with the tag of field 1 as bytes, or as a fixed number: these are also
+// characters of text. Their length may be one as well: 36 bytes, as identifiers often have, are a dollar sign.
+func beginsAsMessage(v []byte) bool { return v[0] == '\n' || v[0] == '\t' || v[0] == '\r' }
 
 // isText reports whether v is text that people can read.
 func isText(v []byte) bool {

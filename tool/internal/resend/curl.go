@@ -189,9 +189,14 @@ type GRPC struct {
 	Service, Method string
 	Address         string // of the listener
 	Authority       string // as the client has it, where that is not Address
+	Address         string
+	Authority       string // what the client calls the server, where Address is not that; may be empty
 	Metadata        []Field
 	Messages        []string // in JSON
 	Describe        []string // the arguments that name the descriptors
+
+	// MessagesFrom is a command that writes the messages, for those that are too long for an argument.
+	MessagesFrom string
 }
 
 // Grpcurl returns the command that sends c again with grpcurl
@@ -209,6 +214,15 @@ func (c *GRPC) Grpcurl() string {
 	}
 	args = append(args, "-d", quote(strings.Join(c.Messages, "\n")), quote(c.Address), quote(c.Service+"/"+c.Method))
 	return strings.Join(args, " ")
+	if c.Authority != "" {
+		args = append(args, "-authority", quote(c.Authority))
+	}
+	messages, from := strings.Join(c.Messages, "\n"), ""
+	if len(messages) > maxArgument {
+		messages, from = "@", c.MessagesFrom+" | "
+	}
+	args = append(args, "-d", quote(messages), quote(c.Address), quote(c.Service+"/"+c.Method))
+	return from + strings.Join(args, " ")
 }
 
 // Redis is a command with its arguments.

@@ -130,3 +130,21 @@ func TestRedisCLI(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// A name without a port is what the client calls the server, and messages that are too long for
+// an argument come from another command.
+func TestGrpcurl(t *testing.T) {
+	c := GRPC{
+		Service: "shop.Carts", Method: "Put", Address: "10.0.0.5:2046", Authority: "carts",
+		Metadata: []Field{{Name: "x-id", Value: "it's"}}, Describe: []string{"-proto", "shop.proto"},
+		Messages: []string{`{"id":1}`, "{}"}, MessagesFrom: "tcpcopyctl show a",
+	}
+	if got, want := c.Grpcurl(), `grpcurl -plaintext -proto shop.proto -H 'x-id: it'\''s' -authority carts -d '{"id":1}
+{}' 10.0.0.5:2046 shop.Carts/Put`; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	c.Authority, c.Messages = "", []string{strings.Repeat("x", MaxBody+1)}
+	if got, want := c.Grpcurl(), `tcpcopyctl show a | grpcurl -plaintext -proto shop.proto -H 'x-id: it'\''s' -d @ 10.0.0.5:2046 shop.Carts/Put`; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
