@@ -109,9 +109,6 @@ func (s *shownCall) grpcurl(c *callFlags, stderr io.Writer) (string, error) {
 		r.Address = "unix://" + r.Address
 	case r.Address == "":
 		r.Address = r.Authority
-	r := resend.GRPC{Service: s.Service, Method: s.rpcMethod(), Address: s.Host}
-	if _, _, err := net.SplitHostPort(s.Host); err != nil {
-		r.Address, r.Authority = s.Listener, s.Host // a name that only the client could resolve
 	}
 	var unknown []string
 	for _, m := range messages {

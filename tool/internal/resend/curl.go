@@ -189,8 +189,6 @@ type GRPC struct {
 	Service, Method string
 	Address         string // of the listener
 	Authority       string // as the client has it, where that is not Address
-	Address         string
-	Authority       string // what the client calls the server, where Address is not that; may be empty
 	Metadata        []Field
 	Messages        []string // in JSON
 	Describe        []string // the arguments that name the descriptors
@@ -210,11 +208,6 @@ func (c *GRPC) Grpcurl() string {
 		args = append(args, "-H", quote(f.Name+": "+f.Value))
 	}
 	if c.Authority != "" && c.Authority != c.Address {
-		args = append(args, "-authority", quote(c.Authority))
-	}
-	args = append(args, "-d", quote(strings.Join(c.Messages, "\n")), quote(c.Address), quote(c.Service+"/"+c.Method))
-	return strings.Join(args, " ")
-	if c.Authority != "" {
 		args = append(args, "-authority", quote(c.Authority))
 	}
 	messages, from := strings.Join(c.Messages, "\n"), ""
