@@ -45,8 +45,8 @@ type side struct {
 	Exchange *exchange `json:"-"` // whose message it is in; nil if of none
 	Endless  bool      // the body ends with the connection
 	Unsure   framing   // of the phase unsureBody
-	Looked   int       // bytes of the head that comes that were looked at
-	Line     bool      // its first line is there, and is one
+	Looked   int       // bytes of the head that comes that were looked at, of the phase waiting those before the end of the first line
+	Line     bool      // the first line of the head that comes is there, and is one; of the phase waiting: it is none
 }
 
 // exchange is a request and its answer, until both have ended.
@@ -109,11 +109,9 @@ func (p *parser) requests(s *parse.Stream) error {
 	for {
 		switch side.Phase {
 		case waiting:
-			if at, _, found := find(record.In, s.Bytes()); !found || at > 0 || p.open[len(p.open)-1].Connect {
+			if !p.goesOn(s, side) {
 				return nil
 			}
-			// It does not wait for the other protocol: it goes on with the next request.
-			side.Phase = atHead
 		case atHead:
 			done, err := p.request(s, side)
 			if !done || err != nil {
@@ -128,6 +126,31 @@ func (p *parser) requests(s *parse.Stream) error {
 		}
 	}
 }
+
+// goesOn reports whether a client that has asked for another protocol does not wait for the answer: its next bytes are
+// another request. That is not known of a tunnel, in which there may be requests, too.
+func (p *parser) goesOn(s *parse.Stream, side *side) bool {
+	if side.Line || p.open[len(p.open)-1].Connect {
+		return false
+	}
+	data := s.Bytes()
+	end := bytes.IndexByte(data[side.Looked:], '\n')
+	if end < 0 {
+		side.Looked, side.Line = len(data), begins(record.In, data[:min(len(data), certain)]) == parse.No
+		return false
+	}
+	end += side.Looked
+	line, _ := cutLine(data)
+	n, known := fieldBegins(data[end+1:])
+	side.Looked, side.Line = end, !isRequestLine(line) || known && n == 0
+	if n > 0 && !side.Line {
+		side.await(atHead)
+	}
+	return side.Phase == atHead
+}
+
+// await says what is the next to come.
+func (s *side) await(next phase) { s.Phase, s.Looked, s.Line = next, 0, false }
 
 // skipEmptyLines consumes line ends in front of a message (RFC 9112, section 2.2), and reports whether there were any.
 func skipEmptyLines(s *parse.Stream) bool {
@@ -499,7 +522,7 @@ func (p *parser) answerEnded(s *parse.Stream, side *side) {
 	x.Answered = true
 	side.Phase, side.Exchange = atHead, nil
 	if in := &p.sides[record.In]; in.Phase == waiting {
-		in.Phase = atHead
+		in.await(atHead)
 	}
 	if x.Asked || !x.Call.Request.Present && !x.Early {
 		p.finish(x)
@@ -547,7 +570,8 @@ func (p *parser) Lost(s *parse.Stream) {
 	p.torn |= call.Gap
 	side := &p.sides[s.Dir()]
 	cut := side.Exchange
-	side.Phase, side.Exchange, side.Looked, side.Line = atHead, nil, 0, false
+	side.Exchange = nil
+	side.await(atHead)
 	for _, x := range p.open {
 		x.Clean, x.Early = false, false
 		if s.Dir() == record.Out && !x.Begun {
@@ -581,7 +605,7 @@ func (p *parser) Lost(s *parse.Stream) {
 func (p *parser) End(e parse.End) {
 	if in := &p.sides[record.In]; in.Phase == waiting && p.offsets[record.Out] == 0 && !e.Left {
 		// Only requests were recorded. What follows a CONNECT may be more of them.
-		in.Phase = atHead
+		in.await(atHead)
 		_ = p.requests(e.Streams[record.In])
 	}
 	for dir := range p.sides {

@@ -70,20 +70,23 @@ func beginsAnswer(data []byte) parse.Verdict {
 
 // within implements parse.Protocol.Within.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
-	return find(dir, data)
+	return find(dir, data, 0)
 }
 
 // find looks for the first line of a message that is followed by the beginning of a
 // field, or an empty line. Before it may be the end of a body, without an end of line. It
 // returns where the line is, and how many bytes it needed to see that; needed is 0 if there is
-// none, then at is where a line may be that has not ended.
-func find(dir record.Direction, data []byte) (at, needed int, ok bool) {
-	first := firstStatusLine
-	if dir == record.In {
-		first = firstRequestLine
-	}
+// none, then at is where a line may be that has not ended. There is no end of a line in the first looked bytes.
+func find(dir record.Direction, data []byte, looked int) (at, needed int, ok bool) {
 	for at < len(data) {
-		begin, end, whole := first(data[at:])
+		var begin, end int
+		var whole bool
+		if dir == record.In {
+			begin, end, whole = firstRequestLine(data[at:], looked)
+			looked = 0
+		} else {
+			begin, end, whole = firstStatusLine(data[at:])
+		}
 		at += begin
 		if !whole {
 			break
@@ -99,8 +102,12 @@ func find(dir record.Direction, data []byte) (at, needed int, ok bool) {
 	return at, 0, false
 }
 
-// maxFirstLine is how many bytes of a line are kept that may become a first line.
-const maxFirstLine = 64 << 10
+// How many bytes of a line are kept that may become a first line, and those of a field's name behind it.
+const (
+	maxRequestLine = 64 << 10
+	maxStatusLine  = 4 << 10
+	maxName        = 256
+)
 
 // firstStatusLine returns where a status line begins and ends in data. whole is false if
 // there is none; begin is then where one may begin that has not ended.
@@ -113,7 +120,7 @@ func firstStatusLine(data []byte) (begin, end int, whole bool) {
 		}
 		begin += n
 		if n = bytes.IndexByte(data[begin:], '\n') + 1; n == 0 {
-			if beginsAnswer(data[begin:]) != parse.No && len(data)-begin <= maxFirstLine {
+			if beginsAnswer(data[begin:]) != parse.No && len(data)-begin <= maxStatusLine {
 				return begin, 0, false
 			}
 		} else if line, _ := cutLine(data[begin : begin+n]); isStatusLine(line) {
@@ -125,12 +132,13 @@ func firstStatusLine(data []byte) (begin, end int, whole bool) {
 
 // firstRequestLine does for request lines what firstStatusLine does for status lines.
 // Where the line does not begin with one, one of a usual method may begin in it.
-func firstRequestLine(data []byte) (begin, end int, whole bool) {
+func firstRequestLine(data []byte, looked int) (begin, end int, whole bool) {
 	for begin < len(data) {
-		n := bytes.IndexByte(data[begin:], '\n') + 1
+		n := bytes.IndexByte(data[max(begin, looked):], '\n') + 1
 		if n == 0 {
-			return max(begin, len(data)-maxFirstLine), 0, false
+			return max(begin, len(data)-maxRequestLine), 0, false
 		}
+		n += max(begin, looked) - begin
 		line, _ := cutLine(data[begin : begin+n])
 		if at := bytes.LastIndex(line, []byte(" HTTP/1.")); at > 0 {
 			if begin > 0 && isRequestLine(line) {
@@ -170,12 +178,17 @@ func fieldBegins(data []byte) (n int, known bool) {
 			return 0, true
 		}
 	}
-	return 0, len(data) > maxLine
+	return 0, len(data) > maxName
 }
 
 // Sync implements parse.Parser.
 func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
-	at, _, found := find(s.Dir(), s.Bytes())
+	side := &p.sides[s.Dir()]
+	at, _, found := find(s.Dir(), s.Bytes(), side.Looked)
+	rest, looked := s.Bytes()[at:], max(side.Looked-at, 0)
+	if side.Looked = 0; !found && bytes.IndexByte(rest[looked:], '\n') < 0 {
+		side.Looked = len(rest)
+	}
 	if at > 0 && p.late && p.unsure == 0 {
 		p.unsure = call.BeganBefore
 	}
