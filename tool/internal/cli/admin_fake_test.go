@@ -227,7 +227,7 @@ func (a *fakeAdmin) stream(w http.ResponseWriter) {
 	e := pcapng.NewEncoder()
 	file := pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	if a.talks {
-		file = encodeWindow(e, file, callSteps(), dumpStart)
+		file = encodeWindow(e, file, callSteps(firstWindow), dumpStart)
 	} else {
 		for _, steps := range windowSteps() {
 			file = encodeWindow(e, file, steps, dumpStart)

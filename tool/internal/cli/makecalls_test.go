@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,14 +26,14 @@ func itoa(n int) string {
 }
 
 // callSteps are the calls of a dump, a millisecond apart.
-func callSteps() []step {
+func callSteps(window string) []step {
 	in, out := record.In, record.Out
-	open1, data1, _, end1 := talk(firstWindow, 1, "10.0.0.1:50001", "10.9.9.9:8080")
-	open2, data2, _, end2 := talk(firstWindow, 2, "10.0.0.1:50002", "10.9.9.9:8080")
-	open3, data3, _, _ := talk(firstWindow, 3, "10.0.0.3:50003", "10.9.9.9:8080")
-	open4, data4, _, _ := talk(firstWindow, 4, "10.0.0.4:50004", "10.9.9.9:6379")
-	open5, data5, gap5, end5 := talk(firstWindow, 5, "10.0.0.5:50005", "10.9.9.9:8080")
-	open6, data6, _, _ := talk(firstWindow, 6, "10.0.0.6:50006", "10.9.9.9:8080")
+	open1, data1, _, end1 := talk(window, 1, "10.0.0.1:50001", "10.9.9.9:8080")
+	open2, data2, _, end2 := talk(window, 2, "10.0.0.1:50002", "10.9.9.9:8080")
+	open3, data3, _, _ := talk(window, 3, "10.0.0.3:50003", "10.9.9.9:8080")
+	open4, data4, _, _ := talk(window, 4, "10.0.0.4:50004", "10.9.9.9:6379")
+	open5, data5, gap5, end5 := talk(window, 5, "10.0.0.5:50005", "10.9.9.9:8080")
+	open6, data6, _, _ := talk(window, 6, "10.0.0.6:50006", "10.9.9.9:8080")
 	form := "user=ann&note=a+b%26c&empty="
 	return []step{
 		open6, data6(in, "GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n"), // it ends last
@@ -59,10 +60,11 @@ func callSteps() []step {
 	}
 }
 
-// makecalls DIR FORMAT writes a dump with the calls of callSteps, and its index.
+// makecalls DIR FORMAT [twice] writes a dump with the calls of callSteps, and its index. With
+// twice a second window has the same connections, without an index.
 func makecalls(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng [twice]")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
@@ -72,7 +74,11 @@ func makecalls(ts *testscript.TestScript, neg bool, args []string) {
 		name = layout.Segment{Opened: dumpStart, Window: firstWindow, Run: "k3v9qa", Number: 1}.Name()
 		e, file = pcapng.NewEncoder(), pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	}
-	ts.Check(os.WriteFile(filepath.Join(dir, name), encodeWindow(e, file, callSteps(), dumpStart), 0o600))
+	content := encodeWindow(e, file, callSteps(firstWindow), dumpStart)
+	if len(args) > 2 {
+		content = encodeWindow(e, content, callSteps(secondWindow), dumpStart.Add(time.Minute))
+	}
+	ts.Check(os.WriteFile(filepath.Join(dir, name), content, 0o600))
 	line := indexLines()[0]
 	line.Files, line.Ports = []string{name}, []string{"6379", "8080"}
 	index, err := json.Marshal(line)
