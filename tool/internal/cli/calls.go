@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -86,7 +87,11 @@ are based on.`,
 		if errors.Is(err, errEnough) {
 			err = nil
 		}
-		if err := errors.Join(err, list.end(), end()); err != nil {
+		err = errors.Join(err, list.end(), end())
+		if errors.Is(err, context.Canceled) && !follow {
+			return errors.New("interrupted: a part of the dump was read, and what is printed is of that part")
+		}
+		if err != nil {
 			return err
 		}
 		if !found && !follow {
