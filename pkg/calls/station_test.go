@@ -253,5 +253,18 @@ func TestEndAtClose(t *testing.T) {
 		if coverage.Seen != uint64(3*len(get)+len(ok)) || atClose != (coverage.Undecoded == uint64(len(get))) {
 			t.Errorf("EndAtClose %v: coverage %+v", atClose, coverage)
 		}
+// The beginning of a message that is not all there is of no call, and counts as not decoded.
+func TestHalfAHead(t *testing.T) {
+	at := start
+	var records []record.Record
+	s := &session{window: "w1", conn: "lk3xtg-3", at: &at, records: &records}
+	s.open()
+	s.data(record.In, get)
+	s.data(record.Out, ok)
+	s.data(record.In, "GET /half HT")
+	s.close()
+	lines, coverage := run(t, calls.Options{}, records)
+	if len(lines) != 1 || coverage.Undecoded != 12 || len(coverage.Uncertain) != 1 {
+		t.Errorf("calls %q, coverage %+v", lines, coverage)
 	}
 }

@@ -135,7 +135,7 @@ func (d *decoder) Close(_ time.Time, reason record.CloseReason, totals record.Pe
 }
 
 func (d *decoder) End(at time.Time) {
-	if d.detect != nil {
+	for d.detect != nil { // what was held may have upgrades in it, after which there is something to detect again
 		d.decide(true)
 	}
 	e := parse.End{At: at, Closed: d.closed}

@@ -144,3 +144,17 @@ func TestProxyLineOfAProtocolThatIsTold(t *testing.T) {
 		t.Errorf("calls:\n%s", parsetest.Text(r.Calls))
 	}
 }
+
+// A recording may end before a message was found that changes the protocol.
+func TestUpgradeAtTheEnd(t *testing.T) {
+	for _, name := range []string{"foo", "websocket", "h2c"} {
+		r := &parsetest.Recorder{}
+		d := protocol.New(r, protocol.Limits{})
+		d.Open(record.PerDirection{In: 50, Out: 50})
+		d.Data(record.Out, 50, parsetest.Start, []byte("HTTP/1.1 101 x\r\nA: b\r\nUpgrade: "+name+"\r\n\r\nraw"))
+		d.End(parsetest.Start)
+		if len(r.Calls) == 0 {
+			t.Errorf("%s: no calls", name)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 		}
 	}
 	version := len(rest) - versionLength
-	if version < 1 || !isSpace(rest[version-1]) || !isVersion(rest[version:]) {
+	if version < 1 || !isSpace(rest[version-1]) || !isVersion(rest[version:]) && !isRefused(rest[version:], line[:end]) {
 		return r, false
 	}
 	r.method, r.target = line[:end], bytes.Trim(rest[:version], " \t")
@@ -84,6 +84,12 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// isRefused reports whether v is a version that servers of HTTP/1 answer with an error. The first line of HTTP/2 is
+// none (RFC 9113, section 3.4).
+func isRefused(v, method []byte) bool {
+	return string(v[:5]) == "HTTP/" && v[5] >= '0' && v[5] <= '9' && v[6] == '.' && v[7] >= '0' && v[7] <= '9' && string(method) != "PRI"
+}
 
 const versionLength = len("HTTP/1.1")
 

@@ -122,6 +122,7 @@ func TestCalls(t *testing.T) {
 			[]string{"CONNECT a:80  cut_by_window no_answer", "GET /b  cut_by_window no_answer", "GET /c  cut_by_window no_answer"}},
 		{"a refused tunnel", parsetest.Talk(">CONNECT a:80 HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n", "<HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "<HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n"), true,
 			[]string{"CONNECT a:80 407", "GET /b 201", "GET /c 202"}},
+		{"a version that is refused", parsetest.Talk(">GET /a HTTP/2.0\r\n\r\n", "<HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), true, []string{"GET /a 505 failed"}},
 		{"unasked", parsetest.Talk("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), true, []string{"  408 no_request"}},
 	}
 	for _, c := range cases {

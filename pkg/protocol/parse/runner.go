@@ -168,6 +168,12 @@ func (r *Runner) End(e End) {
 		e.Recorded[dir] = e.Recorded[dir] && !s.Astray()
 	}
 	r.parser.End(e)
+	if e.Left {
+		return
+	}
+	for dir, s := range e.Streams { // such as the first half of a head
+		r.skipped(record.Direction(dir), s.offset, len(s.data))
+	}
 }
 
 // Pending returns the range of a direction at its end that is not decided.

@@ -29,6 +29,9 @@ const (
 	opPong         = 10
 )
 
+// closeNoStatus is the code of a close without one (RFC 6455, section 7.1.5).
+const closeNoStatus = 1005
+
 // Deflate is the encoding of the spans of a compressed message (RFC 7692).
 const Deflate = "permessage-deflate"
 
@@ -40,6 +43,7 @@ type header struct {
 	masked     bool
 	key        [4]byte
 	size       int    // of the header
+	long       bool   // the length is not in the shortest form, which programs accept
 	length     uint64 // of the payload
 }
 
@@ -73,17 +77,16 @@ func parseHeader(dir record.Direction, data []byte) (h header, ok bool, err erro
 			return h, false, nil
 		}
 		h.length, h.size = uint64(binary.BigEndian.Uint16(data[2:])), 4
-		if h.length < 126 {
-			return h, false, errors.New("a length that is not the shortest")
-		}
+		h.long = h.length < 126
 	case 127:
 		if len(data) < 10 {
 			return h, false, nil
 		}
 		h.length, h.size = binary.BigEndian.Uint64(data[2:]), 10
-		if h.length < 1<<16 || h.length >= 1<<63 {
-			return h, false, errors.New("a length that is not the shortest, or too large")
+		if h.length >= 1<<63 {
+			return h, false, errors.New("a length that is too large")
 		}
+		h.long = h.length < 1<<16
 	default:
 		h.length = uint64(short)
 	}
@@ -246,10 +249,13 @@ func (p *parser) control(s *parse.Stream, side *side, h *header) {
 		payload[i] ^= h.key[i%4]
 	}
 	m.HasBody, m.Body = true, call.Range{Offset: s.Offset() + uint64(h.size), Length: h.length}
-	if len(payload) >= 2 {
-		code := int(binary.BigEndian.Uint16(payload))
+	if len(payload) != 1 {
+		code := closeNoStatus
+		if len(payload) > 0 {
+			code = int(binary.BigEndian.Uint16(payload))
+		}
 		side.Call.Code, side.Call.Status = code, strconv.Itoa(code)
-		side.Call.Failed = code >= 1002 && code <= 1015 && code != 1005
+		side.Call.Failed = code >= 1002 && code <= 1015 && code != closeNoStatus
 	}
 	if p.env.Spans {
 		p.env.Sink.Span(call.Span{Call: side.Call.N, Direction: s.Dir(), Range: m.Body, Kind: call.KindBody, Encoding: encoding(h), Value: payload})

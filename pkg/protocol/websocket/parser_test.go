@@ -46,6 +46,7 @@ var session = parsetest.Talk(
 	"<"+frame(0x81, false, ""),
 	"<"+frame(0x81, false, "bye")+frame(0x88, false, "\x03\xf3going down"),
 	">"+frame(0x81, true, "wait")+frame(0x88, true, "\x03\xe8"),
+	"<"+"\x81\x7e\x00\x02hi"+"\x81\x7f\x00\x00\x00\x00\x00\x00\x00\x02ho"+frame(0x88, false, ""),
 )
 
 func TestParser(t *testing.T) {
@@ -74,7 +75,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%s: %+v", line, c)
 		}
 	}
-	want := ">text |<text |<binary |>text |>binary |<text |<text |<close 1011 failed|>text |>close 1000"
+	want := ">text |<text |<binary |>text |>binary |<text |<text |<close 1011 failed|>text |>close 1000|<text |<text |<close 1005"
 	if strings.Join(got, "|") != want {
 		t.Errorf("calls %q, want %s", got, want)
 	}

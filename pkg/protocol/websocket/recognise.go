@@ -65,7 +65,7 @@ func chain(dir record.Direction, data []byte, n int) (needed int, ok, more bool)
 
 // plausible reports whether a frame is one that programs send. Zeros, of which other
 // protocols have many, are a frame that continues a message with nothing, and are not.
-func (h *header) plausible() bool { return h.op != opContinuation || h.length > 0 }
+func (h *header) plausible() bool { return (h.op != opContinuation || h.length > 0) && !h.long }
 
 // maxSearch is how many bytes may wait for a chain to end.
 const maxSearch = 64 << 10
