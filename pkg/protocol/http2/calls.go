@@ -21,6 +21,7 @@ type stream struct {
 	ended   [2]bool // its last frame has come
 	pushed  bool    // the server has promised it
 	unknown bool    // fields of its answer are not known
+	typed   bool    // the content type of a message is known
 
 	reset      bool // by either side
 	code       uint32

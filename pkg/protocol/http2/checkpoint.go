@@ -62,7 +62,8 @@ type streamState struct {
 	Call                     call.Call
 	Trace                    trace.Fields
 	Began, Heads, Ended      [2]bool
-	Interim, Pushed, Unknown bool
+	Interim, Pushed          bool
+	Unknown, Typed           bool
 	Status, GRPCStatus, Size int
 	Lost, Seen               [2]uint64
 }
@@ -78,7 +79,7 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	}
 	for st := c.oldest; st != nil; st = st.newer {
 		state.Streams = append(state.Streams, streamState{
-			st.id, st.call, st.trace, st.began, st.heads, st.ended, st.interim, st.pushed, st.unknown,
+			st.id, st.call, st.trace, st.began, st.heads, st.ended, st.interim, st.pushed, st.unknown, st.typed,
 			st.status, st.grpcStatus, st.size, st.lost, st.seen,
 		})
 	}
@@ -101,7 +102,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	for _, from := range state.Streams {
 		st := c.open(from.ID, from.Call.N, from.Lost)
 		st.call, st.trace, st.began, st.heads, st.ended = from.Call, from.Trace, from.Began, from.Heads, from.Ended
-		st.interim, st.pushed, st.unknown = from.Interim, from.Pushed, from.Unknown
+		st.interim, st.pushed, st.unknown, st.typed = from.Interim, from.Pushed, from.Unknown, from.Typed
 		st.status, st.grpcStatus, st.seen = from.Status, from.GRPCStatus, from.Seen
 		c.grow(st, from.Size-st.size)
 	}
