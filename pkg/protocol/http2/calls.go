@@ -11,7 +11,16 @@ import (
 
 // stream is a stream that has a call which has not been given to the sink.
 type stream struct {
-	id    uint32
+	id           uint32
+	size         int // what it counts
+	older, newer *stream
+
+	*exchange        // nil while it is packed
+	packed    []byte // what exchange was; nil while it is not packed
+}
+
+// exchange is what is known of a stream's call.
+type exchange struct {
 	call  call.Call
 	trace trace.Fields
 
@@ -21,6 +30,7 @@ type stream struct {
 	ended   [2]bool // its last frame has come
 	pushed  bool    // the server has promised it
 	unknown bool    // fields of its answer are not known
+	typed   bool    // the content type of a message is known
 
 	reset      bool // by either side
 	code       uint32
@@ -31,9 +41,6 @@ type stream struct {
 	// lost and seen are what the sides' lost was when the stream was opened, and when
 	// its last frame came.
 	lost, seen [2]uint64
-
-	size         int // what it counts
-	older, newer *stream
 }
 
 // noStatus is no status of gRPC.
@@ -43,7 +50,7 @@ const noStatus = -1
 const maxSpares = 16
 
 // streamSize is roughly what a stream costs without its strings.
-const streamSize = 640
+const streamSize = 700
 
 func (st *stream) message(dir record.Direction) *call.Message {
 	if dir == record.In {
@@ -70,6 +77,7 @@ type calls struct {
 	spares         int
 
 	size, limit int // bytes, roughly
+	scratch     []byte
 
 	// gone are streams that ended so that frames of them may still come. They are looked up where it is
 	// not known which streams there were.
@@ -96,21 +104,26 @@ func (c *calls) find(id uint32) *stream {
 	}
 	st := c.byID[id]
 	if st != nil {
+		c.unpack(st)
 		c.found = st
 	}
 	return st
 }
 
+// has reports whether there is a stream of an identifier.
+func (c *calls) has(id uint32) bool { return c.byID[id] != nil }
+
 // open adds a stream. lost is that of the sides.
 func (c *calls) open(id uint32, n uint64, lost [2]uint64) *stream {
 	st := c.spare
 	if st == nil {
-		st = &stream{}
+		st = &stream{exchange: &exchange{}}
 	} else {
 		c.spare = st.newer
 		c.spares--
 	}
-	*st = stream{id: id, grpcStatus: noStatus, lost: lost, seen: lost, older: c.newest, size: streamSize}
+	*st = stream{id: id, older: c.newest, size: streamSize, exchange: st.exchange}
+	*st.exchange = exchange{grpcStatus: noStatus, lost: lost, seen: lost}
 	st.call.N = n
 	if c.newest != nil {
 		c.newest.newer = st

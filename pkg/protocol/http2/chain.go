@@ -186,7 +186,7 @@ func (c *chain) isPlausible(f protocol.HTTP2Frame) bool {
 	if f.Type == protocol.HTTP2PushPromise {
 		return c.dir == record.Out && f.Stream&1 == 1 && f.Length > 4 && !f.Reserved
 	}
-	if c.calls != nil && f.Stream != 0 && f.Stream&1 == 0 && c.calls.find(f.Stream) != nil {
+	if c.calls != nil && f.Stream != 0 && f.Stream&1 == 0 && c.calls.has(f.Stream) {
 		f.Stream++ // the server has promised it
 	}
 	return f.IsPlausible()
@@ -196,7 +196,7 @@ func (c *chain) isPlausible(f protocol.HTTP2Frame) bool {
 func (c *chain) streamEvidence(f protocol.HTTP2Frame, seen uint32) int {
 	switch {
 	case f.Stream == 0:
-	case f.Stream == seen, c.calls != nil && c.calls.find(f.Stream) != nil:
+	case f.Stream == seen, c.calls != nil && c.calls.has(f.Stream):
 		return streamEvidence(f.Stream)
 	case c.calls != nil && c.dir == record.In && f.Type == protocol.HTTP2Headers && f.Stream > c.calls.last && f.Stream <= c.calls.last+nextStreams:
 		return nextEvidence
@@ -208,7 +208,7 @@ func (c *chain) streamEvidence(f protocol.HTTP2Frame, seen uint32) int {
 func (c *chain) mayBegin(f protocol.HTTP2Frame) bool {
 	switch f.Type {
 	case protocol.HTTP2Data:
-		return c.calls != nil && c.calls.find(f.Stream) != nil
+		return c.calls != nil && c.calls.has(f.Stream)
 	case protocol.HTTP2Headers, protocol.HTTP2PushPromise:
 		return f.Has(protocol.HTTP2EndHeaders) && f.Length <= longestBlock
 	case protocol.HTTP2GoAway, protocol.HTTP2Continuation:

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/protocol"
-	"mosn.io/tcpcopy/pkg/protocol/call"
-	"mosn.io/tcpcopy/pkg/protocol/trace"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 )
 
 // parserState is what a checkpoint has of a parser.
@@ -58,13 +57,10 @@ type partState struct {
 }
 
 type streamState struct {
-	ID                       uint32
-	Call                     call.Call
-	Trace                    trace.Fields
-	Began, Heads, Ended      [2]bool
-	Interim, Pushed, Unknown bool
-	Status, GRPCStatus, Size int
-	Lost, Seen               [2]uint64
+	ID     uint32
+	Size   int
+	Packed bool   `json:",omitempty"`
+	State  []byte // by exchange.append
 }
 
 // MarshalBinary implements parse.Parser.
@@ -77,10 +73,7 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 		state.Sides[i] = p.sides[i].state()
 	}
 	for st := c.oldest; st != nil; st = st.newer {
-		state.Streams = append(state.Streams, streamState{
-			st.id, st.call, st.trace, st.began, st.heads, st.ended, st.interim, st.pushed, st.unknown,
-			st.status, st.grpcStatus, st.size, st.lost, st.seen,
-		})
+		state.Streams = append(state.Streams, streamState{st.id, st.size, st.exchange == nil, st.unpacked().append(nil)})
 	}
 	return json.Marshal(state)
 }
@@ -99,12 +92,18 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	c.early, c.earlyMany = state.Early, state.EarlyMany
 	c.goneAt = copy(c.gone[:], state.Gone)
 	for _, from := range state.Streams {
-		st := c.open(from.ID, from.Call.N, from.Lost)
-		st.call, st.trace, st.began, st.heads, st.ended = from.Call, from.Trace, from.Began, from.Heads, from.Ended
-		st.interim, st.pushed, st.unknown = from.Interim, from.Pushed, from.Unknown
-		st.status, st.grpcStatus, st.seen = from.Status, from.GRPCStatus, from.Seen
+		st := c.open(from.ID, 0, [2]uint64{})
+		b := parse.NewStateReader(from.State)
+		st.exchange.read(b)
+		if err := b.Err(); err != nil {
+			return fmt.Errorf("state of HTTP/2: stream %d: %w", from.ID, err)
+		}
 		c.grow(st, from.Size-st.size)
+		if from.Packed {
+			c.pack(st)
+		}
 	}
+	c.found = nil
 	p.calls = c
 	return nil
 }

@@ -63,7 +63,7 @@ func (p *parser) mayBeAsked(st *stream) bool {
 func (p *parser) finishAnswered() {
 	for st := p.calls.oldest; st != nil; {
 		next := st.newer
-		if st.ended[record.Out] && !st.heads[record.In] {
+		if st.exchange != nil && st.ended[record.Out] && !st.heads[record.In] {
 			p.finish(st, nil)
 		}
 		st = next
@@ -99,13 +99,19 @@ func (p *parser) goAway(dir record.Direction, payload []byte) {
 	}
 }
 
-// evict gives up calls while they need more memory than they may. More of them may come:
-// so they are marked.
+// evict packs the streams, and gives up calls while they need more memory than they may. More of them may come:
+// so they are marked. An eighth of the memory is made free, so that it is not looked for at each stream.
 func (p *parser) evict() {
-	for p.calls.size > p.calls.limit && p.calls.oldest != nil {
-		st := p.calls.oldest
+	c := &p.calls
+	if c.size <= c.limit {
+		return
+	}
+	c.packAll()
+	for enough := c.limit - c.limit/8; c.size > enough && c.oldest != nil; {
+		st := c.oldest
+		c.unpack(st)
 		st.call.Incomplete |= call.Gap
-		p.calls.forget(st.id)
+		c.forget(st.id)
 		p.finish(st, nil)
 	}
 }
@@ -172,7 +178,8 @@ func (p *parser) End(e parse.End) {
 		}
 		d.unsynced = d.unsynced || d.harmed.is
 	}
-	for p.calls.oldest != nil {
-		p.finish(p.calls.oldest, &e)
+	for st := p.calls.oldest; st != nil; st = p.calls.oldest {
+		p.calls.unpack(st)
+		p.finish(st, &e)
 	}
 }

@@ -260,6 +260,12 @@ func (p *parser) answerFields(st *stream, h *headerBlock, fields []field, head b
 			if code, err := strconv.Atoi(f.string()); err == nil && code >= 0 {
 				st.grpcStatus = code
 			}
+			if h.end && !head && !st.typed && c.Incomplete&call.UnknownFields != 0 {
+				// The content type is among what is unknown, and nothing but gRPC has this trailer: gRPC-Web has
+				// it in the body, or in the head.
+				c.Protocol = call.GRPC
+				p.nameRPC(st)
+			}
 		}
 	}
 	if !head {
@@ -288,6 +294,7 @@ func (p *parser) answerBegins(st *stream) {
 
 // contentType makes the call one of gRPC if that is what the field says.
 func (p *parser) contentType(st *stream, f *field) {
+	st.typed = st.typed || f.known
 	if f.raw != nil && isGRPC(f.raw) || f.raw == nil && isGRPC(f.text) {
 		st.call.Protocol = call.GRPC
 		p.nameRPC(st)

@@ -74,18 +74,21 @@ func (p *parser) grpcStatus(st *stream, unanswered bool) {
 	code := st.grpcStatus
 	switch {
 	case code != noStatus:
+	case !st.ended[record.Out]: // so that unknown fields are not of the trailers
+		switch {
+		case p.isResetKnown(st):
+			code = grpcOfReset(st.code)
+		case unanswered && p.isRefused(st):
+			code = grpcUnavailable
+		default:
+			c.Failed = unanswered
+			return
+		}
 	case st.unknown:
 		return // it may have been there
-	case st.ended[record.Out] && st.status != 0:
+	case st.status != 0:
 		code = grpcOfHTTP(st.status)
-	case st.ended[record.Out]:
-		return
-	case p.isResetKnown(st):
-		code = grpcOfReset(st.code)
-	case unanswered && p.isRefused(st):
-		code = grpcUnavailable
 	default:
-		c.Failed = unanswered
 		return
 	}
 	c.Status, c.Code, c.Failed = grpcName(code), code, code != 0

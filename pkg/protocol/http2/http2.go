@@ -117,7 +117,7 @@ func newParser(env parse.Env) parse.Parser {
 		d.torn, d.unsynced = d.late, d.late
 	}
 	p.sides[record.In].preface = env.FromStart[record.In]
-	p.calls = newCalls(env.Memory / 2)
+	p.calls = newCalls(env.Memory / 4 * 3)
 	if env.Request != nil {
 		p.calls.upgrade(env.Request)
 	}
@@ -154,6 +154,7 @@ func (p *parser) Parse(s *parse.Stream) error {
 	p.endData(s, d)
 	p.endBlock(s, d)
 	for !s.Skipping() {
+		p.evict()
 		ok, err := p.frame(s, d)
 		if !ok {
 			return err
