@@ -117,7 +117,7 @@ func serveShop(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
-		defer z.Close()
+		defer func() { _ = z.Close() }() // or the client has gone
 		out = z
 	}
 	w.WriteHeader(code)
@@ -329,11 +329,11 @@ func (s *shop) useRedis(t *testing.T) {
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
 	do := func(want string, words ...string) {
-		text := fmt.Sprintf("*%d\r\n", len(words))
+		text := fmt.Appendf(nil, "*%d\r\n", len(words))
 		for _, w := range words {
-			text += fmt.Sprintf("$%d\r\n%s\r\n", len(w), w)
+			text = fmt.Appendf(text, "$%d\r\n%s\r\n", len(w), w)
 		}
-		if _, err := io.WriteString(conn, text); err != nil {
+		if _, err := conn.Write(text); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := answers.ReadString('\n'); err != nil || !strings.HasPrefix(got, want) {

@@ -98,10 +98,7 @@ func (s *shop) askAgain(t *testing.T, ask func(string, ...any) string, order str
 			t.Errorf("%s ends with %d and prints %q and %q", curl, answer.code, answer.stdout, answer.stderr)
 		}
 	}
-	var refused []struct{ ID string }
-	for _, row := range rows[struct{ ID string }](t, s.ctl.run(t, "calls", "-o", "json", "--where", `status == "INVALID_ARGUMENT"`, s.dump)) {
-		refused = append(refused, row)
-	}
+	refused := rows[struct{ ID string }](t, s.ctl.run(t, "calls", "-o", "json", "--where", `status == "INVALID_ARGUMENT"`, s.dump))
 	if len(refused) != 3 {
 		t.Fatalf("%d calls were refused, want 3", len(refused))
 	}

@@ -27,10 +27,13 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// What decoders find; see package call.
+// The types of what decoders find.
 type (
+	// Call is call.Call.
 	Call = call.Call
+	// Span is call.Span.
 	Span = call.Span
+	// Sink is call.Sink.
 	Sink = call.Sink
 )
 

@@ -14,7 +14,6 @@ import (
 
 // Query is a condition over calls. It is safe for concurrent use.
 type Query struct {
-	text string
 	root *node
 }
 
@@ -27,11 +26,8 @@ func Compile(text string) (*Query, error) {
 	if root = root.fromJSON(); root.kind != kindBool {
 		return nil, newError(text, 0, "the expression is %s, not a condition; %s", root.kind, root.asCondition())
 	}
-	return &Query{text: text, root: root}, nil
+	return &Query{root: root}, nil
 }
-
-// String returns the text that q was compiled from.
-func (q *Query) String() string { return q.text }
 
 // Needs returns which parts of a call's content q may ask for.
 func (q *Query) Needs() Needs { return q.root.needs }

@@ -279,7 +279,7 @@ func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
 			x.Early = false
 			x.Call.Method, x.Call.Target = method(r.method), string(r.target)
 			x.Call.Path = pathOf(x.Call.Target)
-			x.Head, x.Connect = x.Call.Method == "HEAD", x.Call.Method == "CONNECT"
+			x.Head, x.Connect = x.Call.Method == methodHead, x.Call.Method == methodConnect
 			return x
 		}
 	}
@@ -294,7 +294,7 @@ func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
 	c.N, c.Protocol = p.env.Next(), call.HTTP1
 	c.Method, c.Target = method(r.method), string(r.target)
 	c.Path = pathOf(c.Target)
-	x.Head, x.Connect = c.Method == "HEAD", c.Method == "CONNECT"
+	x.Head, x.Connect = c.Method == methodHead, c.Method == methodConnect
 	if x.Connect {
 		c.Path = ""
 	}

@@ -87,14 +87,11 @@ func TestParser(t *testing.T) {
 // summary is what a test says of a call: method, target, status, and the words of what is
 // not known.
 func summary(c *call.Call) string {
-	s := c.Method + " " + c.Target + " " + c.Status
+	words := []string{c.Method, c.Target, c.Status}
 	if c.Failed {
-		s += " failed"
+		words = append(words, "failed")
 	}
-	for _, word := range c.Incomplete.Words() {
-		s += " " + word
-	}
-	return s
+	return strings.Join(append(words, c.Incomplete.Words()...), " ")
 }
 
 func TestCalls(t *testing.T) {

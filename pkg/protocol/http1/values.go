@@ -8,8 +8,14 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// The methods whose answers have no body of their own (RFC 9110, sections 9.3.2 and 9.3.6).
+const (
+	methodHead    = "HEAD"
+	methodConnect = "CONNECT"
+)
+
 // methods are the usual ones, so that calls need no memory for theirs.
-var methods = [...]string{"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
+var methods = [...]string{"GET", "POST", "PUT", "DELETE", methodHead, "OPTIONS", "PATCH", methodConnect, "TRACE"}
 
 func method(b []byte) string {
 	for _, m := range methods {

@@ -68,6 +68,8 @@ func (e End) AnswerWasNotSent() bool { return e.Closed && e.Recorded[record.Out]
 
 // Upgrade is the error of a Parse that has found the last message of its protocol: from
 // s.Offset() on the connection speaks another one, in both directions.
+//
+//nolint:errname // it ends no work: the connection goes on
 type Upgrade struct {
 	To string // one of the names in package call; "" where the bytes have to tell
 

@@ -47,9 +47,6 @@ type header struct {
 	length     uint64 // of the payload
 }
 
-// maxHeader is the size of the longest header.
-const maxHeader = 14
-
 // parseHeader returns the header that data begins with; ok is false if data is not long
 // enough, an error says that it is none.
 func parseHeader(dir record.Direction, data []byte) (h header, ok bool, err error) {

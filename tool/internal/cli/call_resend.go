@@ -9,15 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/resend"
 )
 
 // printResend prints the command that sends a call again.
-func (t *tool) printResend(cmd *cobra.Command, s *shownCall, c *callFlags) error {
+func (t *tool) printResend(s *shownCall, c *callFlags) error {
 	if !s.Request.Present {
 		return fmt.Errorf("the request of %s was not recorded, so that nothing can be sent again", s.ID())
 	}

@@ -116,16 +116,16 @@ func (t *tool) showCall(cmd *cobra.Command, q *records.Query, g *target, o *outp
 		}
 		return fmt.Errorf("connection %q has no call %d here: its last one is %d; \"tcpcopyctl calls --conn %s\" lists them", q.Conns[0], n, last, q.Conns[0])
 	default:
-		var windows strings.Builder
+		var windows []string
 		for _, s := range found {
-			windows.WriteString(" " + printable(o.window(s.Window)))
+			windows = append(windows, printable(o.window(s.Window)))
 		}
-		return misused(cmd, "several windows have a call %s: say which one with --window, valid:%s", printable(found[0].ID()), windows.String())
+		return misused(cmd, "several windows have a call %s: say which one with --window, valid: %s", printable(found[0].ID()), strings.Join(windows, " "))
 	}
 	s := found[0]
 	switch {
 	case c.curl:
-		return t.printResend(cmd, s, c)
+		return t.printResend(s, c)
 	case c.body:
 		dir := record.Out
 		if c.request {

@@ -88,18 +88,15 @@ func (c *Content) Header(side query.Side, name string) (value string, ok bool, e
 }
 
 func (c *Content) header(dir record.Direction, name string) (value string, ok bool) {
+	var values []string
 	for i := range c.values {
 		v := &c.values[i]
 		if v.Direction != dir || v.Kind != call.KindHeader || !strings.EqualFold(v.Name, name) {
 			continue
 		}
-		if ok {
-			value += ", "
-		}
-		value += v.Text
-		ok = true
+		values = append(values, v.Text)
 	}
-	return value, ok
+	return strings.Join(values, ", "), len(values) > 0
 }
 
 func direction(side query.Side) record.Direction {

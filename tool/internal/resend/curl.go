@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func (r *HTTP) Curl() (string, error) {
 	if strings.IndexByte(r.Method+r.Target+r.Host, 0) >= 0 {
 		return "", errors.New("the request line has a NUL, which no argument can have")
 	}
-	if r.Method == "CONNECT" {
+	if r.Method == http.MethodConnect {
 		return "", errors.New("CONNECT opens a tunnel; curl sends what goes through it, not the request itself")
 	}
 	args := []string{"curl", "-i"}
@@ -71,9 +72,9 @@ func (r *HTTP) Curl() (string, error) {
 	}
 	add(r.reach()...)
 	switch {
-	case r.Method == "HEAD" && !r.HasBody:
+	case r.Method == http.MethodHead && !r.HasBody:
 		add("--head")
-	case r.Method == "GET" && !r.HasBody, r.Method == "POST" && r.HasBody && r.Body+r.BodyFrom != "":
+	case r.Method == http.MethodGet && !r.HasBody, r.Method == http.MethodPost && r.HasBody && r.Body+r.BodyFrom != "":
 	default:
 		add("-X", r.Method)
 	}

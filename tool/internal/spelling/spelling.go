@@ -60,12 +60,8 @@ func allowed(word string) int {
 	}
 }
 
-// Hint returns a part of a sentence that asks whether one of known was meant, such as
-// `; did you mean "conns"?`. It is empty where nothing is close.
-func Hint(word string, known []string) string { return Ask(Closest(word, known)) }
-
-// Ask returns the question of Hint for words that have been found. It is empty where there
-// are none.
+// Ask returns a part of a sentence that asks whether one of words was meant, such as
+// `; did you mean "conns"?`. It is empty without words.
 func Ask(words []string) string {
 	if len(words) == 0 {
 		return ""

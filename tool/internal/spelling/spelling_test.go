@@ -18,10 +18,10 @@ func TestWordsThatAreCloseAreFound(t *testing.T) {
 }
 
 func TestHintsAreQuestions(t *testing.T) {
-	if got, want := Hint("reco", []string{"record", "recover"}), `; did you mean "record" or "recover"?`; got != want {
+	if got, want := Ask(Closest("reco", []string{"record", "recover"})), `; did you mean "record" or "recover"?`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got := Hint("nothing like it", []string{"record"}); got != "" {
+	if got := Ask(Closest("nothing like it", []string{"record"})); got != "" {
 		t.Error(got)
 	}
 }
