@@ -19,13 +19,14 @@ func TestQuestionsAndAnswers(t *testing.T) {
 	t.Parallel()
 	redis := program.Require(t, "redis-server")
 	s := newShop(t, buildCtl(t), redis)
-	var asked []string
+	var asked, printed []string
 	ask := func(format string, args ...any) string {
 		t.Helper()
 		line := "tcpcopyctl " + fmt.Sprintf(format, args...)
 		asked = append(asked, line)
 		r := s.shell(t, line).ok(t)
 		t.Logf("$ %s\n%s", line, r.stdout)
+		printed = append(printed, strings.Split(r.stdout, "\n")...)
 		return r.stdout
 	}
 
@@ -84,7 +85,7 @@ func TestQuestionsAndAnswers(t *testing.T) {
 
 	// What can a colleague type to see it too?
 	s.askAgain(t, ask, order)
-	readmeAsks(t, asked)
+	readmeAsks(t, asked, printed)
 }
 
 // askAgain checks the commands that send calls again, by running them.
@@ -191,10 +192,12 @@ func sameRows(a, b [][]string) bool {
 var (
 	callID   = regexp.MustCompile(`\b[a-z0-9]{6}-[0-9]+#[0-9]+`)
 	portFlag = regexp.MustCompile(`--port [0-9]+`)
+	address  = regexp.MustCompile(`127\.0\.0\.1(:| -p )[0-9]+`)
 )
 
-// readmeAsks checks that each command in the README's section is one that was asked.
-func readmeAsks(t *testing.T, asked []string) {
+// readmeAsks checks that each command in the README's section is one that was asked, and
+// each one that sends a call again is what was printed.
+func readmeAsks(t *testing.T, asked, printed []string) {
 	t.Helper()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -208,14 +211,20 @@ func readmeAsks(t *testing.T, asked []string) {
 	same := func(line string) string {
 		return portFlag.ReplaceAllString(callID.ReplaceAllString(line, "CALL"), "--port PORT")
 	}
-	var valid []string
+	var valid, again []string
 	for _, line := range asked {
 		valid = append(valid, same(line))
+	}
+	for _, line := range printed {
+		again = append(again, address.ReplaceAllString(line, "LISTENER"))
 	}
 	shown := 0
 	for _, line := range strings.Split(section, "\n") {
 		command, ok := strings.CutPrefix(line, "$ ")
 		if !ok {
+			if program, _, _ := strings.Cut(line, " "); slices.Contains([]string{"curl", "grpcurl", "redis-cli"}, program) && !slices.Contains(again, address.ReplaceAllString(line, "LISTENER")) {
+				t.Errorf("the README has %q, which was not printed", line)
+			}
 			continue
 		}
 		shown++

@@ -59,14 +59,15 @@ func (p *callPrinter) heading(s *shownCall) {
 	if d, ok := s.Duration(); ok {
 		p.buf = fmt.Appendf(p.buf, "  duration %s", fineLength(d))
 	}
-	if s.Failed {
-		p.buf = append(p.buf, "  "...)
-		p.buf = p.colour.append(p.buf, p.colour.failed, "failed")
-	}
 	if s.Trace.TraceID != "" {
 		p.buf = fmt.Appendf(p.buf, "\n    trace %s  span %s", printable(s.Trace.TraceID), printable(s.Trace.SpanID))
 	}
 	p.buf = append(p.buf, '\n')
+	if s.Failed {
+		p.buf = append(p.buf, "    "...)
+		p.buf = p.colour.append(p.buf, p.colour.failed, "failed")
+		p.buf = append(p.buf, '\n')
+	}
 	if words := notes(&s.Call); len(words) > 0 {
 		p.buf = append(p.buf, "    "...)
 		p.buf = p.colour.append(p.buf, p.colour.lost, strings.Join(words, ", "))

@@ -95,7 +95,7 @@ are based on.`,
 			return err
 		}
 		if !found && !follow {
-			t.explainNothing(q, o)
+			t.explainNoCalls(q, o, &c, w.incomplete)
 		}
 		if coverage && asJSON {
 			if err := newJSONLines(t.stdout).Encode(map[string]calls.Coverage{"coverage": c}); err != nil {
@@ -145,7 +145,7 @@ func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 		say("%s, which only the index counts: of which connections, is not known%s", unknownBytes(only.Lost, only.Undecoded), hint)
 	}
 	if c.Elsewhere > 0 {
-		say("%d bytes of the same windows were lost, perhaps of other connections%s", c.Elsewhere, hint)
+		say("%s of the same windows were lost, perhaps of other connections%s", plural(c.Elsewhere, "byte"), hint)
 	}
 }
 
@@ -153,11 +153,11 @@ func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 func unknownBytes(lost, undecoded uint64) string {
 	switch {
 	case undecoded == 0:
-		return fmt.Sprintf("%d bytes were not recorded", lost)
+		return plural(lost, "byte") + " were not recorded"
 	case lost == 0:
-		return fmt.Sprintf("%d bytes were not decoded", undecoded)
+		return plural(undecoded, "byte") + " were not decoded"
 	}
-	return fmt.Sprintf("%d bytes were not recorded and %d not decoded", lost, undecoded)
+	return fmt.Sprintf("%s were not recorded and %d not decoded", plural(lost, "byte"), undecoded)
 }
 
 // decodeFlags is the part of a command line that says how streams are decoded.

@@ -145,7 +145,7 @@ func (g *callGroups) end() error {
 		var row []cell
 		for _, v := range group.values {
 			text := printable(v.Text)
-			if !v.OK {
+			if !v.OK || text == "" {
 				text = "-"
 			}
 			row = append(row, cell{text: text})

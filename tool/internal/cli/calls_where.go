@@ -13,8 +13,10 @@ import (
 
 // whereFlag is the part of a command line that says which calls are wanted.
 type whereFlag struct {
-	t        *tool
-	expr     string
+	t          *tool
+	expr       string
+	incomplete int // calls of which a part was not known, or not decoded where the condition asks for it
+
 	compiled *query.Query // of expr, once check has been called; nil without a condition
 }
 
@@ -70,6 +72,9 @@ func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Need
 		if err != nil {
 			unknown++
 			example = err
+		}
+		if err != nil || c.Incomplete != 0 {
+			w.incomplete++
 		}
 		if !matched {
 			return nil

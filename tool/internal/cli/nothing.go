@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/tool/internal/query"
 	"mosn.io/tcpcopy/tool/internal/spelling"
@@ -15,13 +16,24 @@ import (
 // not pass" is not mistaken for "it was not recorded". Call it after a query of a dump that
 // has found nothing.
 func (t *tool) explainNothing(q *query.Query, o *output) {
-	for _, line := range o.whyNothing(q) {
+	t.explainNoCalls(q, o, &calls.Coverage{}, 0)
+}
+
+// explainNoCalls is explainNothing for a query of calls that has c as its coverage, and has
+// seen a number of calls of which a part is not known.
+func (t *tool) explainNoCalls(q *query.Query, o *output, c *calls.Coverage, incomplete int) {
+	why := o.whyNothing(q, incomplete > 0 || c.Lost+c.Undecoded+c.Elsewhere > 0)
+	if incomplete > 0 {
+		why = append(why, fmt.Sprintf("of %s a part is not known, such as the answer: what you look for may be one of them", plural(incomplete, "call")))
+	}
+	for _, line := range why {
 		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(line))
 	}
 }
 
-// whyNothing returns the sentences of explainNothing.
-func (o *output) whyNothing(q *query.Query) []string {
+// whyNothing returns the sentences of explainNothing. unknown says that not all of what was
+// read is known.
+func (o *output) whyNothing(q *query.Query, unknown bool) []string {
 	path, err := q.Locate()
 	if err != nil {
 		return nil // the query has failed with it
@@ -76,7 +88,11 @@ func (o *output) whyNothing(q *query.Query) []string {
 	if c.FilesAreOff > 0 {
 		add("files of %s have been removed since", plural(c.FilesAreOff, "window"))
 	}
-	if c.Lost.In+c.Lost.Out == 0 && c.FilesAreOff == 0 && o.t.damage.count == 0 {
+	switch {
+	case c.Lost.In+c.Lost.Out > 0 || c.FilesAreOff > 0 || o.t.damage.count > 0:
+	case unknown:
+		add("%s lost nothing, says the index", windows)
+	default:
 		add("%s lost nothing of what was to be recorded: it did not pass then", windows)
 	}
 	return why
