@@ -68,6 +68,7 @@ type parser struct {
 	env     parse.Env
 	sides   [2]side
 	open    []*exchange // in the order of their requests
+	spare   *exchange   // one that is over, for the next request
 	offsets [2]uint64   // behind what was consumed
 	coming  bool        // a part of a request's head is there
 
@@ -289,7 +290,11 @@ func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
 	for len(p.open) > 0 && p.size > p.env.Memory/2 {
 		p.forget()
 	}
-	x := &exchange{Clean: len(p.open) == 0}
+	x := p.spare
+	if p.spare = nil; x == nil {
+		x = &exchange{}
+	}
+	x.Clean = len(p.open) == 0
 	c := &x.Call
 	c.N, c.Protocol = p.env.Next(), call.HTTP1
 	c.Method, c.Target = method(r.method), string(r.target)
@@ -562,6 +567,8 @@ func (p *parser) emit(x *exchange) {
 			side.Exchange = &exchange{Call: call.Call{N: c.N}}
 		}
 	}
+	*x = exchange{}
+	p.spare = x
 }
 
 // Lost implements parse.Parser.
