@@ -188,6 +188,10 @@ type Span struct {
 	Name      string // of a header field, query or form value, in lower case where the protocol ignores case
 	Encoding  string // how the bytes encode the value: "" as they are, "huffman" (RFC 7541), "chunked" never: chunks are spans of their own
 
+	// Promise says that the value is the request's although it went to the client: the server has promised the
+	// answer to a request that it expects (RFC 9113, section 8.4).
+	Promise bool
+
 	// More says that the value goes on in the next span of the same call, direction, kind
 	// and name.
 	More bool

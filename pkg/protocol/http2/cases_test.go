@@ -176,6 +176,33 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// The fields of a promise are said to be the request's.
+func TestPromiseSpans(t *testing.T) {
+	talk := newTalk()
+	talk.get(1, "/a")
+	block := talk.fields(out, ":method: GET", ":scheme: http", ":path: /a.css?v=1", ":authority: shop", "accept: text/css")
+	talk.frames(out, func(f *http2.Framer) error {
+		return f.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, BlockFragment: block, EndHeaders: true})
+	})
+	talk.answer(1, true, "200")
+	talk.answer(2, true, "200")
+	r, err := parsetest.Decode(&h2.Protocol, talk.session, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promised := 0
+	for _, s := range r.Spans {
+		if want := s.Direction == out && s.Kind != call.KindStatus; s.Promise != want {
+			t.Errorf("span %+v", s)
+		} else if want {
+			promised++
+		}
+	}
+	if promised != 6 { // with the value of the query
+		t.Errorf("%d values of the promise", promised)
+	}
+}
+
 // What is open when the window ends has not failed.
 func TestWindowEnds(t *testing.T) {
 	talk := newTalk()

@@ -121,8 +121,12 @@ func (p *parser) finish(st *stream, e *parse.End) {
 	p.calls.remove(st)
 	c := &st.call
 	for _, dir := range record.Directions() {
-		if p.uncertain(st, dir) && !(dir == record.In && st.pushed) {
+		switch {
+		case !p.uncertain(st, dir), dir == record.In && st.pushed:
+		case p.sides[dir].gapped:
 			c.Incomplete |= call.Gap
+		default: // what came first in the window depends on what came before it
+			c.Incomplete |= call.BeganBefore
 		}
 	}
 	if !c.Request.Present {

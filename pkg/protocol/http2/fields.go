@@ -331,7 +331,7 @@ func (p *parser) spans(dir record.Direction, n uint64, h *headerBlock, fields []
 			// Without a copy: a few bytes may refer to a long value often. Sinks do not change it.
 			value = unsafe.Slice(unsafe.StringData(f.text), len(f.text))
 		}
-		span := call.Span{Call: n, Direction: dir, Kind: call.KindHeader, Name: f.name}
+		span := call.Span{Call: n, Direction: dir, Kind: call.KindHeader, Name: f.name, Promise: h.promised != 0}
 		switch f.kind {
 		case fieldMethod:
 			span.Kind, span.Name = call.KindMethod, ""
@@ -355,7 +355,7 @@ func (p *parser) querySpans(n uint64, dir record.Direction, h *headerBlock, f *f
 		pair, query, _ = bytes.Cut(query, []byte("&"))
 		name, value, _ := bytes.Cut(pair, []byte("="))
 		if len(value) > 0 {
-			span := call.Span{Call: n, Direction: dir, Kind: call.KindQuery, Name: string(name)}
+			span := call.Span{Call: n, Direction: dir, Kind: call.KindQuery, Name: string(name), Promise: h.promised != 0}
 			p.span(span, h, f, value, cap(target)-cap(value))
 		}
 	}

@@ -84,6 +84,8 @@ type side struct {
 	preface  bool   // the client's preface has to come
 	torn     bool   // not all was recorded so far
 	unsynced bool   // it is not known where a frame begins
+	passed   bool   // since it is not known, bytes were missed or given up
+	gapped   bool   // bytes were missed since its recording began
 	lost     uint64 // counts the stretches of which it is not known what was in them
 
 	maxFrame int // the longest frame that the other side has said it accepts; 0 if it has said nothing
@@ -143,7 +145,9 @@ func (p *parser) Parse(s *parse.Stream) error {
 	d := &p.sides[s.Dir()]
 	if d.unsynced {
 		d.unsynced = false
-		d.lost++
+		if d.passed { // else the frames begin where what was known ended
+			d.lost++
+		}
 		if s.Dir() == record.In {
 			defer p.finishAnswered()
 		}

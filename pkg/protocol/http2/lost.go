@@ -27,8 +27,10 @@ func (f *partFrame) end() uint64 {
 func (p *parser) Lost(s *parse.Stream) {
 	d := &p.sides[s.Dir()]
 	d.torn, d.preface, d.search = true, false, search{}
+	d.gapped = true
 	switch {
 	case d.unsynced:
+		d.passed = true
 	case d.harmed.is && s.Offset() <= d.harmed.end():
 		// Another gap in the same frame.
 	case d.waiting.is && s.Offset() <= d.waiting.end():
@@ -42,7 +44,7 @@ func (p *parser) Lost(s *parse.Stream) {
 
 // lose says that it is not known any more where a frame begins, and which there were.
 func (p *parser) lose(s *parse.Stream, d *side) {
-	d.unsynced = true
+	d.unsynced, d.passed = true, false
 	d.lost++
 	d.harmed.is = false
 	d.table.forget()
@@ -110,7 +112,9 @@ func (p *parser) endHarmed(s *parse.Stream, d *side) {
 func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 	d := &p.sides[s.Dir()]
 	if !d.harmed.is {
-		return p.find(s, d)
+		n, found = p.find(s, d)
+		d.passed = d.passed || n > 0
+		return n, found
 	}
 	left, there := d.harmed.end()-s.Offset(), len(s.Bytes())
 	return int(min(left, uint64(there))), left <= uint64(there)

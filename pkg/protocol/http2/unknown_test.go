@@ -1,6 +1,9 @@
 package http2_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,4 +104,48 @@ func TestUnknownContentType(t *testing.T) {
 			check(t, calls, c.want...)
 		})
 	}
+}
+
+// Nothing of a connection that is recorded from its middle on was lost: what is not certain is so because of what
+// came before.
+func TestMiddleIsNoGap(t *testing.T) {
+	talk := newTalk()
+	talk.get(1, "/before")
+	talk.answer(1, false, "200")
+	talk.data(out, 1, false, strings.Repeat("x", 3000))
+	talk.pause()
+	from := len(talk.session)
+	for id := uint32(3); id < 43; id += 2 {
+		talk.get(id, fmt.Sprint("/a", id))
+		talk.answer(id, true, "200")
+	}
+	check := func(s parsetest.Session, first string) {
+		t.Helper()
+		calls := decodeFrom(t, s, from)
+		if len(calls) != 20 {
+			t.Fatalf("%d calls", len(calls))
+		}
+		for i := range calls {
+			want := ""
+			if i < 2 { // what came until it was clear where the frames are
+				want = first
+			}
+			if got := strings.Join((calls[i].Incomplete &^ call.UnknownFields).Words(), ","); got != want || calls[i].Status != "200" {
+				t.Errorf("call %s: %q, want %q", line(&calls[i]), got, want)
+			}
+		}
+	}
+	check(talk.session, "")
+
+	// The answers begin within a frame, of which the end came when the first request had come.
+	s := slices.Clone(talk.session)
+	cut := &s[from+1]
+	if cut.Dir != out {
+		t.Fatal("the first piece of the answers is elsewhere")
+	}
+	tail := append([]byte(nil), s[from-1].Data...)
+	tail = tail[len(tail)-100:]
+	s[from-1].Data = s[from-1].Data[:len(s[from-1].Data)-100]
+	cut.Data = append(tail, cut.Data...)
+	check(s, "began_before")
 }

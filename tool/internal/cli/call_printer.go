@@ -125,7 +125,12 @@ func (s *shownCall) firstLine(dir record.Direction) string {
 		return strings.TrimSpace(s.Method + " " + s.Target)
 	}
 	line := s.Status
-	for _, v := range s.content.Values(dir, call.KindStatus) {
+	values := s.content.Values(dir, call.KindStatus)
+	switch s.Protocol {
+	case call.HTTP1, call.HTTP2, call.GRPC:
+		values = values[max(0, len(values)-1):] // interim answers have one too
+	}
+	for _, v := range values {
 		if v.Text == s.Status || strings.HasPrefix(line, v.Text) {
 			continue
 		}
@@ -156,7 +161,7 @@ func (p *callPrinter) lostLine(dir record.Direction, text string) {
 
 // body prints a body, decoded, in the form that suits it.
 func (p *callPrinter) body(s *shownCall, dir record.Direction) {
-	if s.Protocol == call.GRPC {
+	if s.content.HasMessages(dir) {
 		p.messages(s, dir)
 		return
 	}

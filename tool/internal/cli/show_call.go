@@ -150,7 +150,7 @@ func (t *tool) writeBody(s *shownCall, dir record.Direction) error {
 	if m.Missing > 0 {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: %d bytes of the body were not recorded\n", m.Missing)
 	}
-	if s.Protocol == call.GRPC {
+	if s.content.HasMessages(dir) {
 		text, unknown, err := s.messages(dir)
 		if _, failed := io.WriteString(t.stdout, text); failed != nil {
 			return failed

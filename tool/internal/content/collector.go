@@ -76,6 +76,9 @@ func NewCollector(w Wanted, l Limits) *Collector {
 // Span adds a value of a call.
 func (k *Collector) Span(c *dump.Connection, s call.Span) {
 	body := s.Kind == call.KindBody
+	if s.Promise {
+		s.Direction = record.In // whose value it is
+	}
 	if body && !k.wanted.Bodies[s.Direction] || !body && !k.wanted.Headers[s.Direction] {
 		// The coding of a body stands in a header field.
 		if body || !k.wanted.Bodies[s.Direction] || s.Kind != call.KindHeader {

@@ -168,7 +168,7 @@ func (c *Content) DecodedWithin(dir record.Direction, limit int64) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	if c.call.Protocol == call.GRPC {
+	if c.HasMessages(dir) {
 		messages, err := c.Messages(dir)
 		var all []byte
 		for _, m := range messages {
@@ -182,6 +182,16 @@ func (c *Content) DecodedWithin(dir record.Direction, limit int64) ([]byte, erro
 // grpcPrefix is the size of what is in front of each message of gRPC: whether it is
 // compressed, and its length (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 const grpcPrefix = 5
+
+// HasMessages reports whether the body of a direction is messages of gRPC: those of a call of gRPC are,
+// unless their content type is another one, as that of a proxy's page for an error.
+func (c *Content) HasMessages(dir record.Direction) bool {
+	if c.call.Protocol != call.GRPC {
+		return false
+	}
+	of, ok := c.header(dir, "content-type")
+	return !ok || strings.HasPrefix(of, "application/grpc")
+}
 
 // Messages returns the messages of a direction of a gRPC call, decompressed, and with an
 // error those before it.

@@ -184,12 +184,13 @@ func status(c *calls.Call, k *content.Content) int {
 	if c.Protocol != call.GRPC {
 		return c.Code
 	}
-	for _, v := range k.Values(record.Out, call.KindStatus) {
+	code := http.StatusOK
+	for _, v := range k.Values(record.Out, call.KindStatus) { // interim answers have one too
 		if n, err := strconv.Atoi(v.Text); err == nil && len(v.Text) == 3 {
-			return n
+			code = n
 		}
 	}
-	return http.StatusOK
+	return code
 }
 
 // statusText returns the reason phrase of an answer; "" where it has none.
