@@ -205,14 +205,32 @@ func begins(dir record.Direction, data []byte) parse.Verdict {
 	return v
 }
 
-// within implements parse.Protocol.
+// minName is how many characters of a client's name are certain enough that a message is a
+// request. Without them, the next one must be a request of the same client.
+const minName = 3
+
+// within implements parse.Protocol. Short messages of other protocols, with numbers of which most bytes are
+// 0, look like requests of clients without a name.
 func within(dir record.Direction, data []byte) (at, needed int, found bool) {
 	if dir == record.Out {
 		return 0, 0, false
 	}
 	for at := range data {
-		if n, v := matchCertain(data[at:]); v == parse.Yes {
+		n, v := matchCertain(data[at:])
+		if v != parse.Yes {
+			continue
+		}
+		h, _, _ := parseHeader(data[at:])
+		if len(h.client) >= minName {
 			return at, at + n, true
+		}
+		if h.length > uint64(len(data)-at) {
+			continue
+		}
+		behind := at + int(h.length)
+		m, v := matchCertain(data[behind:])
+		if next, _, _ := parseHeader(data[behind:]); v == parse.Yes && next.id == h.id+1 && string(next.client) == string(h.client) {
+			return at, behind + m, true
 		}
 	}
 	return 0, 0, false
