@@ -72,7 +72,7 @@ func (p *Path) Through(proxy string) {
 
 // Strays returns how many connections of the proxy have come while no client connected.
 // Whoever started the proxy and looked whether it serves waits for them, since they must
-// not be taken for a client's.
+// not be counted as a client's.
 func (p *Path) Strays() int { return int(p.strays.Load()) }
 
 // Ended reports whether all connections have ended behind the proxy.

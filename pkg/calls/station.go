@@ -12,14 +12,14 @@ import (
 // Options say how streams are decoded.
 type Options struct {
 	// Protocols has, by a listener's port or path, the protocol that is spoken there, one
-	// of protocol.Names. On other listeners the bytes tell.
+	// of protocol.Names. On other listeners the bytes decide.
 	Protocols map[string]string
 
 	// Memory is how many bytes each decoder may hold; 0 means protocol.DefaultMemory.
 	Memory int
 
 	// EndAtClose has the calls of a connection end when it closes: for who waits for more
-	// records. Without it they end when its place among the connections is reached, so that
+	// records. Without it they end when its turn among the connections comes, so that
 	// records may come twice.
 	EndAtClose bool
 
@@ -81,7 +81,7 @@ type connection struct {
 	bytes   uint64 // recorded
 	skipped uint64 // of these: passed over by the decoder
 	gaps    uint64
-	ended   bool // the decoder has been told the end
+	ended   bool // the decoder knows that it ended
 }
 
 // event gives an event to the connection's decoder.

@@ -74,7 +74,7 @@ const (
 )
 
 // A connection that lives over two windows has calls of both, counted in each; a call
-// that the end of a window cuts is not taken for a failed one.
+// that the end of a window cuts is not counted as a failed one.
 func TestWindows(t *testing.T) {
 	at := start
 	var records []record.Record
@@ -136,7 +136,7 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
-// What is told of a listener's protocol counts.
+// The protocol that the options name for a listener counts.
 func TestProtocolOfAListener(t *testing.T) {
 	at := start
 	var records []record.Record
@@ -226,8 +226,8 @@ func TestManyOpenConnections(t *testing.T) {
 	}
 }
 
-// With EndAtClose, what closes ends its calls there and then; what comes again is not taken
-// for more of it.
+// With EndAtClose, what closes ends its calls there and then; what comes again is no more
+// of it.
 func TestEndAtClose(t *testing.T) {
 	for _, atClose := range []bool{false, true} {
 		at := start

@@ -73,7 +73,7 @@ func TestStatesGoToTheFileAndComeBack(t *testing.T) {
 	}
 }
 
-// Where there is no place for a temporary file, States stay in memory.
+// Where no temporary file can be created, States stay in memory.
 func TestStatesWithoutATemporaryFile(t *testing.T) {
 	t.Setenv("TMPDIR", "/dev/null/none")
 	done := 0

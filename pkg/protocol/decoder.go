@@ -160,7 +160,7 @@ func (d *decoder) Pending(dir record.Direction) (offset, length uint64) {
 	return d.next[dir], 0
 }
 
-// decide goes on to the next phase if the protocol can be told.
+// decide goes on to the next phase if the protocol is known.
 func (d *decoder) decide(final bool) {
 	name := d.limits.Protocol
 	if name != "" && !d.detect.unwrap() && !final {

@@ -7,7 +7,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// detection holds the pieces of a connection until they tell its protocol.
+// detection holds the pieces of a connection until its protocol is known.
 //
 // A direction that is there from its beginning is recognised by its first bytes: the
 // protocol is the first one in the list that says Yes, once all before it have said No.
@@ -130,7 +130,7 @@ func (d *detection) shrink() {
 	d.Pieces = kept
 }
 
-// full reports whether more pieces would not tell more.
+// full reports whether more pieces would change nothing.
 func (d *detection) full() bool {
 	if len(d.Pieces) > maxPieces {
 		return true
@@ -144,8 +144,8 @@ func (d *detection) full() bool {
 	return true
 }
 
-// protocol returns the protocol; it is nil if none can be told yet, and then none
-// says that none can be told any more. final says that nothing more comes.
+// protocol returns the protocol; it is nil if it is not known yet, and then none
+// says that it will not be known any more. final says that nothing more comes.
 func (d *detection) protocol(final bool) (p *parse.Protocol, none bool) {
 	if p := d.within(final); p != nil {
 		return p, false

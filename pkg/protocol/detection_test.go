@@ -99,7 +99,7 @@ func TestDetection(t *testing.T) {
 	}
 }
 
-// What is told to a decoder goes before what the bytes say.
+// The protocol that a decoder is made with goes before what the bytes say.
 func TestProtocolThatIsTold(t *testing.T) {
 	for _, name := range protocol.Names() {
 		r := &parsetest.Recorder{}
@@ -130,7 +130,7 @@ func TestDetectionInManyPieces(t *testing.T) {
 	}
 }
 
-// A line of the PROXY protocol is passed over also where the protocol is told.
+// A line of the PROXY protocol is passed over also where the protocol is given.
 func TestProxyLineOfAProtocolThatIsTold(t *testing.T) {
 	r := &parsetest.Recorder{}
 	d := protocol.New(r, protocol.Limits{Protocol: call.HTTP1})

@@ -40,10 +40,10 @@ type (
 // A Decoder decodes one connection in one window. It is not safe for concurrent use.
 type Decoder interface {
 	// Open reports how many bytes of each direction passed before the recording. It comes
-	// before the first data. Without it, the first offset of a direction tells that.
+	// before the first data. Without it, the first offset of a direction says that.
 	Open(base record.PerDirection)
 
-	// Data takes the next bytes of a direction. It does not keep b. Where offset is behind
+	// Data receives the next bytes of a direction. It does not keep b. Where offset is behind
 	// what came before, the bytes between count as a gap; bytes that came before are cut off.
 	Data(dir record.Direction, offset uint64, at time.Time, b []byte)
 
@@ -78,7 +78,7 @@ type Limits struct {
 	Memory int
 
 	// Protocol is the protocol that the connection speaks, one of Names; "" means that its
-	// bytes tell.
+	// bytes decide.
 	Protocol string
 }
 

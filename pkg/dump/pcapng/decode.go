@@ -44,7 +44,7 @@ type section struct {
 	undefined  bool      // a packet whose interface does not say its time was reported
 }
 
-// found counts what a stream has of which the end of the stream tells.
+// found counts what a stream has and is reported at its end.
 type found struct {
 	packets int             // that were read
 	others  int             // that are not the recorder's

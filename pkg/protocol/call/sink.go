@@ -2,20 +2,20 @@ package call
 
 import "mosn.io/tcpcopy/pkg/record"
 
-// Sink takes what a decoder finds. Its methods are called before the decoder's Data,
+// Sink receives what a decoder finds. Its methods are called before the decoder's Data,
 // Gap, Close or End returns.
 type Sink interface {
-	// Call takes a call that has ended, or of which nothing more will be known. It is the
+	// Call receives a call that has ended, or of which nothing more will be known. It is the
 	// decoder's and valid until Call returns; its strings are the receiver's to keep.
 	Call(*Call)
-	// Span takes a value with its position. Those of a call come before the call.
+	// Span receives a value with its position. Those of a call come before the call.
 	Span(Span)
 }
 
 // SkipSink is a Sink that also wants to know which bytes no call accounts for.
 type SkipSink interface {
 	Sink
-	// Skipped takes a stretch of recorded bytes that were passed over, because their
+	// Skipped receives a stretch of recorded bytes that were passed over, because their
 	// meaning depends on bytes that were not recorded.
 	Skipped(dir record.Direction, r Range)
 }

@@ -446,7 +446,7 @@ func (p *parser) answerBody(s *parse.Stream, side *side, body *framing) {
 	}
 }
 
-// decideBody tells whether an answer has a body of which that is not known, because the
+// decideBody decides whether an answer has a body of which that is not known, because the
 // method is not: another answer, or nothing, may follow its head. done is false if too few
 // bytes are there.
 func (p *parser) decideBody(s *parse.Stream, side *side) (done bool) {

@@ -158,7 +158,7 @@ func firstRequestLine(data []byte, looked int) (begin, end int, whole bool) {
 }
 
 // fieldBegins reports whether data begins with a field's name and its colon, or with an
-// empty line, and how many bytes tell that. known is false if there are too few.
+// empty line, and how many bytes decide that. known is false if there are too few.
 func fieldBegins(data []byte) (n int, known bool) {
 	for i, c := range data {
 		switch {

@@ -27,7 +27,7 @@ func recognised(s parsetest.Session) string {
 	return d.Protocol()
 }
 
-// Kafka is recognised from the beginning and from the middle, and others are not taken for it.
+// Kafka is recognised from the beginning and from the middle, and other protocols are not recognised as it.
 func TestRecognised(t *testing.T) {
 	for name, s := range sessions(t) {
 		if got := recognised(s); got != call.Kafka {

@@ -154,7 +154,7 @@ func TestBegins(t *testing.T) {
 	}
 }
 
-// Bytes that are not of the protocol are not taken for it.
+// Bytes of other protocols are not recognised.
 func TestRandomBytesAreNotRecognised(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const rounds = 3000

@@ -53,7 +53,7 @@ type Parser interface {
 type End struct {
 	At     time.Time
 	Closed bool // the connection itself has ended; else its window is over, or another parser goes on
-	// Recorded says, for each direction, that what passed until the end was recorded or told as a gap, so that what
+	// Recorded says, for each direction, that what passed until the end was recorded or reported as a gap, so that what
 	// is missing was never sent. It is not said of a direction in which no message was found since bytes were missing.
 	Recorded [2]bool
 	// Left says that another parser goes on: the bytes are of another protocol from here on.
@@ -71,7 +71,7 @@ func (e End) AnswerWasNotSent() bool { return e.Closed && e.Recorded[record.Out]
 //
 //nolint:errname // it ends no work: the connection goes on
 type Upgrade struct {
-	To string // one of the names in package call; "" where the bytes have to tell
+	To string // one of the names in package call; "" where the bytes decide
 
 	// Other is the offset in the other direction from which on it speaks the new protocol.
 	Other uint64

@@ -161,7 +161,7 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 	return nil
 }
 
-// End tells the parser that nothing more comes.
+// End ends the parser: nothing more comes.
 func (r *Runner) End(e End) {
 	e.Streams = [2]*Stream{&r.streams[0], &r.streams[1]}
 	for dir, s := range e.Streams {

@@ -104,7 +104,7 @@ func TestNegotiation(t *testing.T) {
 	if err != nil || len(got.Calls) != 1 || got.Calls[0].Status != "OK" || got.Calls[0].Target != "shop" || got.Calls[0].Request.Offset != 16 || got.Calls[0].Response.Offset != 2 {
 		t.Errorf("%v, calls\n%s", err, lines(got.Calls))
 	}
-	// The answer was lost: what the client sends next tells.
+	// The answer was lost: what the client sends next shows it.
 	sink, n := &callSink{}, uint64(0)
 	r := parse.NewRunner(&Protocol, parse.Env{Sink: sink, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
 	if err := r.Data(record.In, 0, parsetest.Start, []byte(ask[1:])); err != nil {

@@ -32,7 +32,7 @@ func decode(s parsetest.Session, from int) (calls []call.Call, name string) {
 	return r.Calls, d.Protocol()
 }
 
-// Redis is recognised by either side, and other protocols are not taken for it.
+// Redis is recognised by either side, and other protocols are not recognised as it.
 func TestRecognised(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -15,7 +15,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Protocol parses WebSocket. It is told by an upgrade, or by frames in the middle of a
+// Protocol parses WebSocket. It is known by an upgrade, or by frames in the middle of a
 // connection.
 var Protocol = parse.Protocol{Name: call.WebSocket, New: newParser, Begins: begins, Within: within}
 

@@ -79,7 +79,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return misused(cmd, "%w", err)
 }
 
-// validOf says for the types of flags what they take.
+// validOf says for the types of flags what they accept.
 var validOf = map[string]string{
 	"duration": "a length such as 10s, 500ms or 1m30s",
 	"int":      "a whole number",

@@ -302,7 +302,7 @@ func isHost(text string) bool {
 	if last == "" {
 		return false
 	}
-	if last[0] >= '0' && last[0] <= '9' { // it is taken for an IPv4 address
+	if last[0] >= '0' && last[0] <= '9' { // URL parsers read it as an IPv4 address
 		a, err := netip.ParseAddr(name)
 		return err == nil && a.Is4()
 	}

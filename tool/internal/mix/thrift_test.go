@@ -149,7 +149,7 @@ func thriftScenarios() []scenario {
 					calls = append(calls,
 						r.thrift(k, "add", fmt.Sprint("item ", i), thrift.REPLY, thriftStruct(0, "added")),
 						r.thrift(k, "list", "", thrift.REPLY, thriftStruct(0, strings.Repeat("item", i))))
-					if !k.dubbo { // MOSN takes a request of one way for an answer
+					if !k.dubbo { // MOSN decodes a request of one way as an answer
 						calls = append(calls, r.thrift(k, "log", "line", thrift.ONEWAY, nil))
 					}
 				}

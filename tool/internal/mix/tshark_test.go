@@ -17,7 +17,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// dissectors are those of tshark, by the server whose port they are told for.
+// dissectors are those of tshark, by the server whose port they decode.
 var dissectors = map[string]string{"http": "http", "grpc": "http2", "redis": "resp", "mysql": "mysql", "postgresql": "pgsql", "kafka": "kafka", "thrift": "thrift"}
 
 // fields are what tshark prints of each packet.

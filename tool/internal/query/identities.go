@@ -17,7 +17,7 @@ var identity = regexp.MustCompile(`^[a-z0-9]{6}-[0-9]+$`)
 
 // IsIdentity reports whether text has the form of a whole connection identity, <run>-<id>.
 // "all-8080" and "unknown-10.0.0.1:80", which readers give to connections that the files do
-// not tell apart, have it too.
+// not distinguish, have it too.
 func IsIdentity(text string) bool {
 	return identity.MatchString(text) || strings.HasPrefix(text, "all-") || strings.HasPrefix(text, "unknown-")
 }

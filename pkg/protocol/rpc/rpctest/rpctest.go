@@ -103,7 +103,7 @@ func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session)
 	})
 }
 
-// Recognised checks that the first bytes of each direction tell the protocol, and that the verdict stays
+// Recognised checks that the first bytes of each direction decide the protocol, and that the verdict stays
 // the same when there are more.
 func Recognised(t *testing.T, p *parse.Protocol, session parsetest.Session) {
 	t.Helper()
