@@ -253,6 +253,9 @@ func TestEndAtClose(t *testing.T) {
 		if coverage.Seen != uint64(3*len(get)+len(ok)) || atClose != (coverage.Undecoded == uint64(len(get))) {
 			t.Errorf("EndAtClose %v: coverage %+v", atClose, coverage)
 		}
+	}
+}
+
 // The beginning of a message that is not all there is of no call, and counts as not decoded.
 func TestHalfAHead(t *testing.T) {
 	at := start
