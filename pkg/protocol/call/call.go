@@ -78,7 +78,12 @@ type Message struct {
 	Ended bool
 
 	Missing uint64 // bytes of Range that were not recorded
+	Between uint64 // bytes of Range that are of other messages, where messages interleave
 }
+
+// Size returns how many bytes the message has in the window, without those of other messages
+// between them.
+func (m *Message) Size() uint64 { return m.Length - m.Between }
 
 // Range is a part of one direction of a connection.
 type Range struct {

@@ -41,6 +41,8 @@ type exchange struct {
 	// lost and seen are what the sides' lost was when the stream was opened, and when
 	// its last frame came.
 	lost, seen [2]uint64
+
+	own [2]uint64 // bytes of the messages' frames
 }
 
 // noStatus is no status of gRPC.
@@ -211,6 +213,7 @@ func (c *calls) upgrade(request *call.Call) {
 	answer := st.call.Response
 	st.began[record.Out] = answer.Present
 	st.call.Response = call.Message{Range: answer.Range}
+	st.own = [2]uint64{request.Request.Length, answer.Length}
 	c.first, c.last = 1, 1
 	c.grow(st, len(request.Method)+len(request.Target)+len(request.Host))
 }

@@ -203,6 +203,43 @@ func TestPromiseSpans(t *testing.T) {
 	}
 }
 
+// The sizes of messages are those of their own frames, whatever lies between them.
+func TestSizes(t *testing.T) {
+	talk := newTalk()
+	talk.get(1, "/a")
+	talk.get(3, "/b")
+	before := len(talk.session)
+	talk.pause()
+	var want [2]int
+	add := func(i int, f func()) {
+		piece, n := len(talk.session), 0
+		if piece > before {
+			n = len(talk.session[piece-1].Data)
+		}
+		f()
+		want[i] += len(talk.session[len(talk.session)-1].Data) - n
+	}
+	add(0, func() { talk.answer(1, false, "200") })
+	add(1, func() { talk.answer(3, false, "200", "x-long: "+strings.Repeat("v", 100)) })
+	add(0, func() { talk.data(out, 1, false, strings.Repeat("a", 500)) })
+	add(1, func() {
+		talk.raw(out, frame(protocol.HTTP2Data, protocol.HTTP2Padded, 3, "\x09"+strings.Repeat("b", 300)+strings.Repeat("\x00", 9)))
+	})
+	add(0, func() { talk.data(out, 1, true, "end") })
+	add(1, func() { talk.head(out, 3, true, "x-sum: 1") })
+	calls := decode(t, talk.session, true)
+	byNumber(calls)
+	for i := range calls {
+		if m := &calls[i].Response; m.Size() != uint64(want[i]) || m.Between == 0 {
+			t.Errorf("call %s: %d bytes, want %d", line(&calls[i]), m.Size(), want[i])
+		}
+		if m := &calls[i].Request; m.Between != 0 || m.Size() != m.Length {
+			t.Errorf("call %s: request %+v", line(&calls[i]), m)
+		}
+	}
+	parsetest.Check(t, &h2.Protocol, talk.session)
+}
+
 // What is open when the window ends has not failed.
 func TestWindowEnds(t *testing.T) {
 	talk := newTalk()

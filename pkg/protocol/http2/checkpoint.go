@@ -25,7 +25,7 @@ type sideState struct {
 	Table                   tableState
 	Preface, Torn, Unsynced bool
 	Late, Passed, Gapped    bool
-	Lost                    uint64
+	Lost, From              uint64
 	MaxFrame                int
 	Data                    dataState
 	Block                   blockStateOf
@@ -111,7 +111,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 func (d *side) state() sideState {
 	h := &d.block
 	s := sideState{
-		Table: d.table.state(), Preface: d.preface, Torn: d.torn, Unsynced: d.unsynced, Late: d.late, Passed: d.passed, Gapped: d.gapped, Lost: d.lost, MaxFrame: d.maxFrame,
+		Table: d.table.state(), Preface: d.preface, Torn: d.torn, Unsynced: d.unsynced, Late: d.late, Passed: d.passed, Gapped: d.gapped, Lost: d.lost, From: d.from, MaxFrame: d.maxFrame,
 		Data:    dataState{d.data.open, d.data.stream, d.data.end, d.data.padding},
 		Waiting: d.waiting.state(), Harmed: d.harmed.state(),
 	}
@@ -126,7 +126,7 @@ func (d *side) state() sideState {
 
 func (d *side) restore(s *sideState) {
 	*d = side{
-		table: s.Table.table(), preface: s.Preface, torn: s.Torn, unsynced: s.Unsynced, late: s.Late, passed: s.Passed, gapped: s.Gapped, lost: s.Lost, maxFrame: s.MaxFrame,
+		table: s.Table.table(), preface: s.Preface, torn: s.Torn, unsynced: s.Unsynced, late: s.Late, passed: s.Passed, gapped: s.Gapped, lost: s.Lost, from: s.From, maxFrame: s.MaxFrame,
 		data:    dataFrame{s.Data.Open, s.Data.Stream, s.Data.End, s.Data.Padding},
 		waiting: s.Waiting.part(), harmed: s.Harmed.part(),
 	}

@@ -116,5 +116,8 @@ func (p *parser) cover(st *stream, s *parse.Stream) {
 	m := st.message(dir)
 	m.Length = s.Offset() - m.Offset
 	m.Last = s.LastTime()
+	st.own[dir] += s.Offset() - p.sides[dir].from
+	p.sides[dir].from = s.Offset()
+	m.Between = m.Length - st.own[dir]
 	st.seen[dir] = p.sides[dir].lost
 }

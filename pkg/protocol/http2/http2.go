@@ -88,7 +88,8 @@ type side struct {
 	gapped   bool   // bytes were missed since its recording began
 	lost     uint64 // counts the stretches of which it is not known what was in them
 
-	maxFrame int // the longest frame that the other side has said it accepts; 0 if it has said nothing
+	from     uint64 // offset of the frame or header block that is parsed, as far as no message has it yet
+	maxFrame int    // the longest frame that the other side has said it accepts; 0 if it has said nothing
 
 	data    dataFrame
 	block   headerBlock
@@ -192,6 +193,9 @@ func (p *parser) frame(s *parse.Stream, d *side) (ok bool, err error) {
 	f := protocol.ReadHTTP2Frame(b)
 	if err := p.check(s, d, f); err != nil {
 		return false, err
+	}
+	if !d.block.open {
+		d.from = s.Offset()
 	}
 	switch f.Type {
 	case protocol.HTTP2Data:

@@ -109,6 +109,7 @@ func (x *exchange) append(dst []byte) []byte {
 		b.Uint(m.Body.Offset)
 		b.Uint(m.Body.Length)
 		b.Uint(m.Missing)
+		b.Uint(m.Between)
 		b.Time(m.First)
 		b.Time(m.Last)
 	}
@@ -118,6 +119,7 @@ func (x *exchange) append(dst []byte) []byte {
 	for dir := range x.lost {
 		b.Uint(x.lost[dir])
 		b.Uint(x.seen[dir])
+		b.Uint(x.own[dir])
 	}
 	return b
 }
@@ -159,14 +161,14 @@ func (x *exchange) read(b *parse.StateReader) {
 		}
 		m.Offset, m.Length = b.Uint(), b.Uint()
 		m.Body.Offset, m.Body.Length = b.Uint(), b.Uint()
-		m.Missing = b.Uint()
+		m.Missing, m.Between = b.Uint(), b.Uint()
 		m.First, m.Last = b.Time(), b.Time()
 	}
 	x.status = int(b.Uint())         //nolint:gosec // it was one
 	x.grpcStatus = int(b.Uint()) - 1 //nolint:gosec // it was one
 	x.code = uint32(b.Uint())        //nolint:gosec // it was one
 	for dir := range x.lost {
-		x.lost[dir], x.seen[dir] = b.Uint(), b.Uint()
+		x.lost[dir], x.seen[dir], x.own[dir] = b.Uint(), b.Uint(), b.Uint()
 	}
 }
 

@@ -2,6 +2,7 @@ package http2_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -97,7 +98,7 @@ func TestUnknownContentType(t *testing.T) {
 			c.make(talk)
 			var calls []call.Call
 			for _, of := range decodeFrom(t, talk.session, from) {
-				if of.Request.Present && of.Method == "POST" {
+				if of.Request.Present && of.Method == http.MethodPost {
 					calls = append(calls, of)
 				}
 			}

@@ -76,7 +76,7 @@ func (g *callGroups) add(row *query.Call, c *calls.Call) error {
 	if c.Failed {
 		group.failed++
 	}
-	group.bytes += c.Request.Length + c.Response.Length
+	group.bytes += c.Request.Size() + c.Response.Size()
 	if d, ok := c.Latency(); ok {
 		group.latencies.Add(d)
 	}

@@ -97,7 +97,7 @@ func needs(l callList) query.Needs {
 var sortKeys = map[string]func(*calls.Call) (key int64, ok bool){
 	"latency":  func(c *calls.Call) (int64, bool) { d, ok := c.Latency(); return -int64(d), ok },
 	"duration": func(c *calls.Call) (int64, bool) { d, ok := c.Duration(); return -int64(d), ok },
-	"bytes":    func(c *calls.Call) (int64, bool) { return -int64(c.Request.Length + c.Response.Length), true },
+	"bytes":    func(c *calls.Call) (int64, bool) { return -int64(c.Request.Size() + c.Response.Size()), true },
 	"time":     func(c *calls.Call) (int64, bool) { return c.Time().UnixNano(), !c.Time().IsZero() },
 }
 
@@ -213,7 +213,7 @@ func (o *output) callCells(c *calls.Call) []cell {
 	}
 	return []cell{
 		{at: c.Time()}, {text: printable(c.ID())}, {text: c.Protocol}, {text: printable(c.Peer)}, {text: printable(c.Port)},
-		{text: printable(c.Method)}, {text: printable(c.Target)}, status, latency, {text: size(c.Request.Length)}, {text: size(c.Response.Length)}, note,
+		{text: printable(c.Method)}, {text: printable(c.Target)}, status, latency, {text: size(c.Request.Size())}, {text: size(c.Response.Size())}, note,
 	}
 }
 
