@@ -3,6 +3,7 @@ package postgresql
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/parse"
@@ -120,6 +121,9 @@ func (p *parser) rows(s *parse.Stream, b []byte) bool {
 	return p.pass(s, u, n, parse.Value{})
 }
 
+// suffixNull is what the name of a column has behind it whose value is NULL, which has no bytes.
+const suffixNull = " null"
+
 // rowValues consumes one row, with spans of its values.
 func (p *parser) rowValues(s *parse.Stream, u *unit, b []byte) bool {
 	total := 1 + int(binary.BigEndian.Uint32(b[1:]))
@@ -131,11 +135,14 @@ func (p *parser) rowValues(s *parse.Stream, u *unit, b []byte) bool {
 	if len(b) < total {
 		return p.wait(s, total)
 	}
-	for at := header + 2; at+4 <= total; {
+	for at, column := header+2, 1; at+4 <= total; column++ {
 		size := int(int32(binary.BigEndian.Uint32(b[at:])))
 		at += 4
-		if size > 0 && at+size <= total {
-			p.span(s, u.N, at, b[at:at+size], call.KindBody, "")
+		switch {
+		case size < 0:
+			p.span(s, u.N, at, nil, call.KindBody, strconv.Itoa(column)+suffixNull)
+		case at+size <= total:
+			p.span(s, u.N, at, b[at:at+size], call.KindBody, strconv.Itoa(column))
 		}
 		at += max(size, 0)
 	}
@@ -217,6 +224,12 @@ func (p *parser) answer(s *parse.Stream, b []byte, total int) bool {
 			}
 			p.complete(u)
 			return whole
+		}
+	case 'd':
+		p.name(u)
+		if p.env.Spans && u.N != 0 {
+			p.pass(s, u, header, parse.Value{})
+			return total == header || p.pass(s, u, total-header, parse.Value{Call: u.N, Kind: call.KindBody})
 		}
 	case '1':
 		p.wanted(u, wantParse, true)

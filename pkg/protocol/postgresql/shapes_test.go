@@ -74,8 +74,9 @@ func TestLongMessages(t *testing.T) {
 func TestSpans(t *testing.T) {
 	session := parsetest.Talk(start()[0], "<R\x00\x00\x00\x08\x00\x00\x00\x03", ">"+clientMessage('p', "secret\x00"), "<R\x00\x00\x00\x08\x00\x00\x00\x00"+ready,
 		">"+clientMessage('P', "\x00SELECT $1\x00\x00\x00")+clientMessage('B', "\x00\x00\x00\x00\x00\x02\x00\x00\x00\x03one\xff\xff\xff\xff\x00\x00")+clientMessage('E', "\x00\x00\x00\x00\x00")+clientMessage('S', ""),
-		"<1\x00\x00\x00\x042\x00\x00\x00\x04"+clientMessage('D', "\x00\x02\x00\x00\x00\x01a\xff\xff\xff\xff")+done+ready,
-		">"+clientMessage('Q', "SELEC\x00"), "<"+clientMessage('E', "SERROR\x00VERROR\x00C42601\x00Mwrong\x00\x00")+ready)
+		"<1\x00\x00\x00\x042\x00\x00\x00\x04"+clientMessage('D', "\x00\x03\x00\x00\x00\x01a\xff\xff\xff\xff\x00\x00\x00\x00")+done+ready,
+		">"+clientMessage('Q', "SELEC\x00"), "<"+clientMessage('E', "SERROR\x00VERROR\x00C42601\x00Mwrong\x00\x00")+ready,
+		">"+clientMessage('Q', "COPY t TO STDOUT\x00"), "<"+clientMessage('H', "\x00\x00\x00")+clientMessage('d', "7\ta\n")+clientMessage('d', "8\tb\n")+clientMessage('c', "")+done+ready)
 	got, err := parsetest.Decode(&Protocol, session, true)
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +85,8 @@ func TestSpans(t *testing.T) {
 	for _, s := range got.Spans {
 		list = append(list, s.Kind.String()+" "+s.Name+"="+string(s.Value))
 	}
-	const want = "header user=me, header database=shop, password =secret\x00, target =SELECT $1, argument 1=one, body =a, status tag=SELECT 1, target =SELEC, " +
-		"status code=42601, status message=wrong"
+	const want = "header user=me, header database=shop, password =secret\x00, target =SELECT $1, argument 1=one, body 1=a, body 2 null=, body 3=, status tag=SELECT 1, target =SELEC, " +
+		"status code=42601, status message=wrong, target =COPY t TO STDOUT, body =7\ta\n, body =8\tb\n, status tag=SELECT 1"
 	if got := strings.Join(list, ", "); got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}

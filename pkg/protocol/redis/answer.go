@@ -370,6 +370,9 @@ func (p *parser) skipValue(s *parse.Stream, u unit, prefix []byte, pos int, at u
 	s.Skip(uint64(u.length-len(prefix)), parse.Value{Call: p.out.n, Kind: kind})
 }
 
+// nameNull is the name of the span of a value that is null. It has no bytes.
+const nameNull = "null"
+
 // value looks at a value, or at the beginning of a longer one, whose unit begins at an
 // offset. It returns what kind of value it is.
 func (p *parser) value(u unit, value []byte, at uint64) call.Kind {
@@ -399,7 +402,11 @@ func (p *parser) value(u unit, value []byte, at uint64) call.Kind {
 	case 1:
 		p.elementValue(u, value, failed)
 	}
-	if p.spans && len(value) > 0 {
+	switch {
+	case !p.spans:
+	case u.null:
+		p.sink.Span(call.Span{Call: o.n, Direction: record.Out, Range: call.Range{Offset: offset}, Kind: kind, Name: nameNull})
+	case len(value) > 0 || u.length == 0:
 		p.sink.Span(call.Span{
 			Call: o.n, Direction: record.Out, Range: call.Range{Offset: offset, Length: uint64(len(value))},
 			Kind: kind, More: len(value) < u.length, Value: value,

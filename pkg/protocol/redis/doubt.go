@@ -46,9 +46,11 @@ type doubt struct {
 	Last    [maxShift]kinds
 	Refuted uint32 // bit i: the answers do not belong to the commands i+1 before
 
-	// How many commands have waited at least, for so many that came.
+	// How many commands have waited at least, for so many that came. Those that a client sends ahead, without an
+	// answer in between, do not count.
 	Arrivals int
 	Least    int
+	Heard    bool // an answer has come since the last command
 
 	LastIn, LastOut int64 // when the last byte of a command and of an answer came
 }
@@ -77,7 +79,7 @@ func (d *doubt) reset() {
 	d.Points, d.Quiet, d.Clean, d.Longest, d.Refuted = 0, 0, 0, 0, 0
 	d.Last = [maxShift]kinds{}
 	d.Follows, d.Wait, d.Think = 0, 0, 0
-	d.Arrivals, d.Least = 0, 0
+	d.Arrivals, d.Least, d.Heard = 0, 0, false
 }
 
 // end ends the doubt.
@@ -98,6 +100,10 @@ func (p *parser) arrive(first int64) {
 		if p.queue.len() > 0 {
 			d.Alone = 0
 		}
+		if !d.Heard {
+			return
+		}
+		d.Heard = false
 		if d.Least = min(d.Least, p.queue.len()); d.Arrivals == 0 {
 			d.Least = p.queue.len()
 		}
@@ -107,7 +113,7 @@ func (p *parser) arrive(first int64) {
 		}
 		return
 	}
-	d.Arrivals, d.Least = 0, 0
+	d.Arrivals, d.Least, d.Heard = 0, 0, false
 	d.Points++
 	d.Clean++
 	if last := max(d.LastIn, d.LastOut); d.Points > 1 && last != 0 && first != 0 {
@@ -180,6 +186,7 @@ func (p *parser) answered(e *entry, kind kinds, first int64) {
 		}
 		return
 	}
+	d.Heard = true
 	if e.flags&bare != 0 {
 		return
 	}

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,5 +203,38 @@ func TestHabit(t *testing.T) {
 				t.Errorf("call %d: %s", i, line(&c))
 			}
 		}
+	}
+}
+
+// Batches that a client sends ahead are answered whole, also where the connection is recorded from its middle on.
+func TestBatchesFromTheMiddle(t *testing.T) {
+	var s parsetest.Session
+	at := parsetest.Start
+	for range 50 {
+		s = append(s, parsetest.Piece{Dir: record.In, At: at, Data: []byte(strings.Repeat("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", 16))},
+			parsetest.Piece{Dir: record.Out, At: at.Add(time.Millisecond), Data: []byte(strings.Repeat("+OK\r\n", 16))})
+		at = at.Add(2 * time.Millisecond)
+	}
+	n := uint64(0)
+	sink := &parsetest.Recorder{}
+	r := parse.NewRunner(&redis.Protocol, parse.Env{Sink: sink, Memory: 1 << 20, Next: func() uint64 { n++; return n }})
+	next := [2]uint64{47600, 5000}
+	for _, p := range s[1:] { // it begins with answers
+		if err := r.Data(p.Dir, next[p.Dir], p.At, p.Data); err != nil {
+			t.Fatal(err)
+		}
+		next[p.Dir] += uint64(len(p.Data))
+	}
+	r.End(parse.End{Closed: true, Recorded: [2]bool{true, true}})
+	answered, others := 0, 0
+	for i := range sink.Calls {
+		if c := &sink.Calls[i]; c.Request.Present && c.Response.Present {
+			answered++
+		} else {
+			others++
+		}
+	}
+	if answered != 49*16 || others != 16 {
+		t.Errorf("%d calls are whole and %d are not, want %d and 16", answered, others, 49*16)
 	}
 }

@@ -104,7 +104,10 @@ func (p *callPrinter) side(s *shownCall, dir record.Direction) {
 	if !s.content.Complete() {
 		p.lostLine(dir, "more values are not shown")
 	}
-	if m.HasBody {
+	switch {
+	case hasParts(s, dir):
+		p.parts(s, dir)
+	case m.HasBody:
 		p.body(s, dir)
 	}
 	if m.Missing > 0 {
@@ -132,6 +135,11 @@ func (s *shownCall) firstLine(dir record.Direction) string {
 	}
 	for _, v := range values {
 		if v.Text == s.Status || strings.HasPrefix(line, v.Text) {
+	if name := kafkaError(s); name != "" {
+		line += " " + name
+	}
+	for _, v := range s.content.Values(dir, call.KindStatus) {
+		if v.Text == s.Status || strings.HasPrefix(line, v.Text) || s.Protocol == call.MySQL && v.Name == "code" { // which is no text there
 			continue
 		}
 		line = strings.TrimSpace(line + " " + strings.TrimSpace(strings.TrimPrefix(v.Text, s.Status)))
@@ -244,6 +252,10 @@ func (p *callPrinter) text(dir record.Direction, text string) {
 // hex prints a body that is no text, behind an empty line.
 func (p *callPrinter) hex(dir record.Direction, data []byte) {
 	p.separate(dir)
+	p.hexLines(dir, data)
+}
+
+func (p *callPrinter) hexLines(dir record.Direction, data []byte) {
 	shown := data[:min(len(data), maxShownHex)]
 	p.buf = append(p.buf, p.colour.of(dir)...)
 	p.buf = appendHexDump(p.buf, string(dir.Arrow())+" ", 0, shown)

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -60,11 +61,43 @@ func callSteps(window string) []step {
 	}
 }
 
-// makecalls DIR FORMAT [twice] writes a dump with the calls of callSteps, and its index. With
+// databaseSteps are calls of databases.
+func databaseSteps(window string) []step {
+	in, out := record.In, record.Out
+	redis, r, _, _ := talk(window, 1, "10.0.0.1:50001", "10.9.9.9:6379")
+	pg, p, _, _ := talk(window, 2, "10.0.0.1:50002", "10.9.9.9:5432")
+	mysql, m, _, _ := talk(window, 3, "10.0.0.1:50003", "10.9.9.9:3306")
+	kafka, k, _, _ := talk(window, 4, "10.0.0.1:50004", "10.9.9.9:9092")
+	message := func(typ, body string) string {
+		return typ + string(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4))) + body
+	}
+	framed := func(body string) string { return string(binary.BigEndian.AppendUint32(nil, uint32(len(body)))) + body }
+	packet := func(number byte, body string) string {
+		return string([]byte{byte(len(body)), 0, 0, number}) + body
+	}
+	ok := "\x00\x00\x00\x02\x00\x00\x00"
+	eof := "\xfe\x00\x00\x02\x00"
+	column := "\x03def\x00\x00\x00\x01n\x00\x0c\x21\x00\x60\x00\x00\x00\xfd\x00\x00\x00\x00\x00"
+	return []step{
+		redis, r(in, "*4\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"), r(out, "*3\r\n$3\r\nann\r\n$-1\r\n$9\r\ntwo\nlines\r\n"),
+		r(in, "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"), r(out, "$-1\r\n"),
+		pg, p(in, message("", "\x00\x03\x00\x00user\x00me\x00database\x00shop\x00\x00")), p(out, message("R", "\x00\x00\x00\x00")+message("Z", "I")),
+		p(in, message("Q", "SELECT * FROM t\x00")), p(out, message("D", "\x00\x02\x00\x00\x00\x011\x00\x00\x00\x03ann")+message("D", "\x00\x02\x00\x00\x00\x012\xff\xff\xff\xff")+message("C", "SELECT 2\x00")+message("Z", "I")),
+		p(in, message("Q", "COPY t TO STDOUT\x00")), p(out, message("H", "\x00\x00\x00")+message("d", "1\tann\n")+message("d", "2\t-\n")+message("c", "")+message("C", "COPY 2\x00")+message("Z", "I")),
+		mysql, m(out, packet(0, "\x0a5.5.5-10.11.6-MariaDB\x00\x08\x00\x00\x00abcdefgh\x00\xfe\xf7\x08\x02\x00\x3f\x00\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00abcdefghijkl\x00mysql_native_password\x00")),
+		m(in, packet(1, "\x00\xa2\x08\x00\x00\x00\x00\x01\x21"+strings.Repeat("\x00", 23)+"me\x00\x00")), m(out, packet(2, ok)),
+		m(in, packet(0, "\x03SELECT n, x FROM t")), m(out, packet(1, "\x02")+packet(2, column)+packet(3, column)+packet(4, eof)+packet(5, "\x03ann\xfb")+packet(6, "\x00\x03bob")+packet(7, eof)),
+		m(in, packet(0, "\x03SELECT nope")), m(out, packet(1, "\xff\x1e\x04#42S22Unknown column 'nope'")),
+		kafka, k(in, framed("\x00\x03\x00\x00\x00\x00\x00\x07\x00\x03app\x00\x00\x00\x01\x00\x04nope")),
+		k(out, framed("\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x01\x00\x04host\x00\x00\x23\x84\x00\x00\x00\x01\x00\x03\x00\x04nope\x00\x00\x00\x00")),
+	}
+}
+
+// makecalls DIR FORMAT [twice|databases] writes a dump with the calls of callSteps, or of databaseSteps, and its index. With
 // twice a second window has the same connections, without an index.
 func makecalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng [twice]")
+		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng [twice|databases]")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
@@ -73,6 +106,10 @@ func makecalls(ts *testscript.TestScript, neg bool, args []string) {
 	if args[1] == "pcapng" {
 		name = layout.Segment{Opened: dumpStart, Window: firstWindow, Run: "k3v9qa", Number: 1}.Name()
 		e, file = pcapng.NewEncoder(), pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
+	}
+	if len(args) > 2 && args[2] == "databases" {
+		ts.Check(os.WriteFile(filepath.Join(dir, name), encodeWindow(e, file, databaseSteps(firstWindow), dumpStart), 0o600))
+		return
 	}
 	content := encodeWindow(e, file, callSteps(firstWindow), dumpStart)
 	if len(args) > 2 {

@@ -20,7 +20,19 @@ type stored struct {
 	written  int64    // bytes in file
 	encoding string   // of the spans
 	err      error    // why it is not kept
+
+	parts  []Part
+	goesOn bool // the last one of parts does
+	cut    bool // there were more than maxParts
 }
+
+// Part is a value of a body: a value of Redis, a column of a row. Their bytes are one behind the other in the body.
+type Part struct {
+	Name   string // see call.Span
+	Length int64
+}
+
+const maxParts = 16 << 10
 
 func (b *stored) size() int64 { return b.written + int64(len(b.memory)) }
 
@@ -35,11 +47,27 @@ func (b *stored) add(k *Collector, s *call.Span) {
 		b.err = fmt.Errorf("%w: it has more than %d bytes", errLong, k.limits.Body)
 		return
 	}
+	b.part(s)
 	b.memory = append(b.memory, s.Value...)
 	k.held += len(s.Value)
 	if len(b.memory) > maxBody || k.held > maxHeld && len(b.memory) > 4<<10 {
 		b.spill(k)
 	}
+}
+
+// part adds a span to the parts.
+func (b *stored) part(s *call.Span) {
+	switch {
+	case b.cut:
+	case b.goesOn:
+		b.parts[len(b.parts)-1].Length += int64(len(s.Value))
+	case len(b.parts) == maxParts:
+		b.cut = true
+		return
+	default:
+		b.parts = append(b.parts, Part{s.Name, int64(len(s.Value))})
+	}
+	b.goesOn = s.More
 }
 
 // spill writes what is in memory to a temporary file.

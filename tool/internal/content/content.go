@@ -140,6 +140,12 @@ func (c *Content) Size(dir record.Direction) (n int64, ok bool) {
 	return b.size(), b.err == nil
 }
 
+// Parts returns the values that a body is made of; all says that these are all.
+func (c *Content) Parts(dir record.Direction) (parts []Part, all bool) {
+	b := &c.bodies[dir]
+	return b.parts, !b.cut
+}
+
 // Encoding returns how the spans of a direction's body encode it, see call.Span.
 func (c *Content) Encoding(dir record.Direction) string { return c.bodies[dir].encoding }
 
