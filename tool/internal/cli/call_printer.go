@@ -128,17 +128,15 @@ func (s *shownCall) firstLine(dir record.Direction) string {
 		return strings.TrimSpace(s.Method + " " + s.Target)
 	}
 	line := s.Status
+	if name := kafkaError(s); name != "" {
+		line += " " + name
+	}
 	values := s.content.Values(dir, call.KindStatus)
 	switch s.Protocol {
 	case call.HTTP1, call.HTTP2, call.GRPC:
 		values = values[max(0, len(values)-1):] // interim answers have one too
 	}
 	for _, v := range values {
-		if v.Text == s.Status || strings.HasPrefix(line, v.Text) {
-	if name := kafkaError(s); name != "" {
-		line += " " + name
-	}
-	for _, v := range s.content.Values(dir, call.KindStatus) {
 		if v.Text == s.Status || strings.HasPrefix(line, v.Text) || s.Protocol == call.MySQL && v.Name == "code" { // which is no text there
 			continue
 		}
