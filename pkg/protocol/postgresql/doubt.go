@@ -16,6 +16,9 @@ import "time"
 //     server that owes an answer does not wait that long.
 //   - 20 times the pause before a request differed from the one before it by four times the longest
 //     answer in between or more, and the answer came after its request all the same.
+//   - 16 times the client waited longer after an answer than each of the two last answers had come after the one before
+//     it. A server that owed an answer would sometimes have given it in such a pause, for it does not know how long
+//     the client waits.
 //   - The client never sent ahead: 16 times before the doubt, and 4 times since.
 type doubt struct {
 	On        bool
@@ -29,6 +32,9 @@ type doubt struct {
 	Longest time.Duration // the longest answer
 	Wait    time.Duration // the longest answer since the last pause
 	Pause   time.Duration // the last pause
+	Idle    int           // how often such a pause was longer than the last two exchanges
+	Between time.Duration // the last exchange: from the end of an answer to the end of the next one
+	Before  int64         // the end of the answer that the last exchange ended with
 
 	Asked, Answered int64 // when the last byte of a request and of an answer passed
 }
@@ -40,6 +46,7 @@ const (
 	minWait       = 100 * time.Microsecond
 	followFactor  = 4
 	enoughFollows = 20
+	enoughIdle    = 16
 	habit         = 16
 	cleanByHabit  = 4
 )
@@ -52,7 +59,7 @@ func (d *doubt) begin() {
 // ahead says that in doubt a request came before an answer, or an answer without a request.
 func (d *doubt) ahead() {
 	d.On = true
-	d.Clean, d.Follows = 0, 0
+	d.Clean, d.Follows, d.Idle, d.Between, d.Before = 0, 0, 0, 0, 0
 }
 
 // request says that a group of requests begins at a time, when so many are not answered.
@@ -78,9 +85,17 @@ func (d *doubt) request(at int64, waiting int) {
 			d.Follows++
 		}
 		d.Pause, d.Wait = pause, 0
+		if d.Before != 0 {
+			between := time.Duration(d.Answered - d.Before)
+			if d.Between != 0 && pause > max(between, d.Between) {
+				d.Idle++
+			}
+			d.Between = between
+		}
+		d.Before = d.Answered
 	}
 	byHabit := !d.Pipelined && d.Exchanges >= habit && d.Clean >= cleanByHabit
-	if d.Quiet >= enoughQuiet || d.Follows >= enoughFollows || byHabit {
+	if d.Quiet >= enoughQuiet || d.Follows >= enoughFollows || d.Idle >= enoughIdle || byHabit {
 		*d = doubt{Pipelined: d.Pipelined, Exchanges: d.Exchanges, Asked: d.Asked, Answered: d.Answered}
 	}
 }

@@ -2,7 +2,9 @@ package postgresql
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +82,7 @@ func TestDoubtEnds(t *testing.T) {
 		"pauses":                    {windowed(rand.New(rand.NewPCG(1, 1)), 60, 1, 1), 20, 4},
 		"pauses, and sent ahead":    {windowed(rand.New(rand.NewPCG(1, 2)), 60, 3, 10), 20, 40},
 		"a habit, and then a gap":   {windowed(rand.New(rand.NewPCG(1, 3)), 60, 1, 0), -61, 6},
+		"a pool under load":         {busy(rand.New(rand.NewPCG(1, 5)), 1000), 20, 400},
 		"sent ahead without a stop": {windowed(rand.New(rand.NewPCG(1, 4)), 60, 3, 0), 20, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,5 +114,68 @@ func TestDoubtEnds(t *testing.T) {
 				t.Errorf("%d of %d calls are marked, want at most %d", marked, len(sink.calls), c.most)
 			}
 		})
+	}
+}
+
+// busy returns a session of a client that waits for each answer, and sends the next query when it has it, as
+// connections of a pool under load do.
+func busy(random *rand.Rand, queries int) parsetest.Session {
+	s := parsetest.Talk(start()...)
+	at := parsetest.Start.Add(time.Second)
+	later := func(typical time.Duration) {
+		at = at.Add(time.Duration(float64(typical) * math.Exp(random.NormFloat64()/2)))
+	}
+	for i := range queries {
+		later(100 * time.Microsecond)
+		s = append(s, parsetest.Piece{Dir: record.In, At: at, Data: []byte(clientMessage('Q', fmt.Sprintf("SELECT %d\x00", i)))})
+		later(100 * time.Microsecond)
+		s = append(s, parsetest.Piece{Dir: record.Out, At: at, Data: []byte(done + ready)})
+	}
+	return s
+}
+
+// A server that owes answers gives them when they are ready. It never looks like one that waits for the client
+// for long.
+func TestServersThatOweAnswers(t *testing.T) {
+	for window := 2; window <= 4; window++ {
+		for round := range 15 {
+			random := rand.New(rand.NewPCG(uint64(window), uint64(round)))
+			s := parsetest.Talk(start()...)
+			at := parsetest.Start.Add(time.Second)
+			var owed []time.Time // when the client sent
+			var free time.Time   // when the server has time
+			think, work := time.Duration(1+random.IntN(200))*time.Microsecond, time.Duration(1+random.IntN(400))*time.Microsecond
+			jitter := func(typical time.Duration) time.Duration {
+				return time.Duration(float64(typical) * math.Exp(random.NormFloat64()/[]float64{2, 5, 20}[round%3]))
+			}
+			type event struct {
+				at   time.Time
+				dir  record.Direction
+				text string
+			}
+			var events []event
+			for i := range 300 {
+				if i >= window {
+					at = owed[i-window].Add(jitter(think)) // of the answer that it has waited for
+				}
+				events = append(events, event{at, record.In, clientMessage('Q', fmt.Sprintf("SELECT %d\x00", i))})
+				begin := at
+				if free.After(begin) {
+					begin = free
+				}
+				free = begin.Add(jitter(work))
+				owed = append(owed, free)
+				status := done + ready
+				if i%5 == 0 {
+					status = clientMessage('E', fmt.Sprintf("SERROR\x00VERROR\x00C%05d\x00Mno\x00\x00", i)) + ready
+				}
+				events = append(events, event{free, record.Out, status})
+			}
+			slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+			for _, e := range events {
+				s = append(s, parsetest.Piece{Dir: e.dir, At: e.at, Data: []byte(e.text)})
+			}
+			parsetest.Middle(t, &Protocol, s)
+		}
 	}
 }

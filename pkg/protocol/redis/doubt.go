@@ -22,6 +22,9 @@ import (
 //   - Answers follow their commands as these come, now sooner, now later: 20 times the time from
 //     an answer to the next command differed from the last such time by four times the longest
 //     answer in between or more. An answer to an earlier command would not have known when to come.
+//   - 16 times the client waited longer after an answer than each of the two last answers had come after the one
+//     before it. A server that owed an answer would sometimes have given it in such a pause, for it does not know how
+//     long the client waits.
 //   - For 20 commands, each one was answered before the next, and the kinds of the
 //     answers fit them, but would fit none of the 16 commands that came before.
 //   - The client has sent no command before it had the last one's answer, for the 32 commands before
@@ -43,6 +46,9 @@ type doubt struct {
 	Follows int           // how often an answer has followed a command that came sooner or later than the last one
 	Wait    time.Duration // the longest answer meanwhile
 	Think   time.Duration // from the last answer but one to the next command
+	Idle    int           // how often that was longer than the last two exchanges
+	Between time.Duration // the last exchange: from an answer to the next one
+	Before  int64         // when the last exchange ended
 	Last    [maxShift]kinds
 	Refuted uint32 // bit i: the answers do not belong to the commands i+1 before
 
@@ -60,6 +66,7 @@ const (
 	minQuiet      = 200 * time.Millisecond
 	quietFactor   = 8
 	enoughFollows = 20
+	enoughIdle    = 16
 	followFactor  = 4
 	minWait       = 100 * time.Microsecond
 	cleanByKind   = 20
@@ -79,6 +86,7 @@ func (d *doubt) reset() {
 	d.Points, d.Quiet, d.Clean, d.Longest, d.Refuted = 0, 0, 0, 0, 0
 	d.Last = [maxShift]kinds{}
 	d.Follows, d.Wait, d.Think = 0, 0, 0
+	d.Idle, d.Between, d.Before = 0, 0, 0
 	d.Arrivals, d.Least, d.Heard = 0, 0, false
 }
 
@@ -97,6 +105,7 @@ func (p *parser) arrive(first int64) {
 	p.dropLost()
 	if p.queue.len() > 0 || p.out.open || p.out.confirmed > 0 || p.out.waiting || p.out.lost {
 		d.Clean, d.Follows = 0, 0
+		d.Idle, d.Between, d.Before = 0, 0, 0
 		if p.queue.len() > 0 {
 			d.Alone = 0
 		}
@@ -125,9 +134,17 @@ func (p *parser) arrive(first int64) {
 			d.Follows++
 		}
 		d.Think = think
+		if d.Before != 0 {
+			between := time.Duration(last - d.Before)
+			if d.Between != 0 && think > max(between, d.Between) {
+				d.Idle++
+			}
+			d.Between = between
+		}
+		d.Before = last
 	}
 	switch {
-	case d.Quiet >= 2, d.Follows > enoughFollows,
+	case d.Quiet >= 2, d.Follows > enoughFollows, d.Idle >= enoughIdle,
 		d.Clean > cleanByKind && d.Refuted == 1<<maxShift-1,
 		d.Clean > cleanByHabit && d.Alone >= habit:
 		d.end()

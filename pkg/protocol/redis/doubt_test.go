@@ -3,6 +3,7 @@ package redis_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,16 +136,27 @@ func TestDoubtEndsByTimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(3, 3))
+			// The client sends the next command some time after an answer. The server answers when it is ready, whether
+			// the client has sent another command or not.
+			after := func(at time.Time, ms float64) time.Time {
+				return at.Add(time.Duration(ms * float64(time.Millisecond)))
+			}
 			var s parsetest.Session
+			var answered []time.Time
 			at := parsetest.Start
 			for i := range 400 {
-				at = at.Add(time.Duration(test.think(random) * float64(time.Millisecond)))
-				s = append(s, parsetest.Piece{Dir: record.In, At: at, Data: []byte(cmd("GET", "k"))})
-				if i+1 >= test.waiting {
-					at = at.Add(time.Duration(test.wait(random) * float64(time.Millisecond)))
-					s = append(s, parsetest.Piece{Dir: record.Out, At: at, Data: []byte("$1\r\nv\r\n")})
+				if i >= test.waiting {
+					at = after(answered[i-test.waiting], test.think(random))
 				}
+				begin := at
+				if i > 0 && answered[i-1].After(at) {
+					begin = answered[i-1]
+				}
+				answered = append(answered, after(begin, test.wait(random)))
+				s = append(s, parsetest.Piece{Dir: record.In, At: at, Data: []byte(cmd("GET", "k"))},
+					parsetest.Piece{Dir: record.Out, At: answered[i], Data: []byte("$1\r\nv\r\n")})
 			}
+			slices.SortStableFunc(s, func(a, b parsetest.Piece) int { return a.At.Compare(b.At) })
 			calls := decodeFrom(t, s, 20)
 			unmarked := 0
 			for i := range calls {
