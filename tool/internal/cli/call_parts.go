@@ -106,10 +106,7 @@ func partOf(raw io.Reader, part content.Part) (string, error) {
 	if _, err := io.CopyN(io.Discard, raw, part.Length-shown); err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
-	if shown < part.Length {
-		b = append(b, "…"...)
-	}
-	return string(b), nil
+	return string(b) + cutMark(shown < part.Length), nil
 }
 
 // shownValue returns a value that stays on its line.
