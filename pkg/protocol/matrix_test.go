@@ -386,10 +386,10 @@ func unknownSessions() map[string]parsetest.Session {
 	rounds("bgp", nil, func(int) []string {
 		return []string{">" + strings.Repeat("\xff", 16) + "\x00\x13\x04", "<" + strings.Repeat("\xff", 16) + "\x00\x13\x04"}
 	})
-	rounds("vnc", []string{"<RFB 003.008\n", ">RFB 003.008\n", "<\x01\x01", ">\x01", "<\x00\x00\x00\x00"}, func(i int) []string {
+	rounds("vnc", []string{"<RFB 003.008\n", ">RFB 003.008\n", "<\x01\x01", ">\x01", "<\x00\x00\x00\x00"}, func(int) []string {
 		return []string{">\x03\x01\x00\x00\x00\x00\x04\x00\x03\x00", "<\x00\x00\x00\x01\x00\x00\x00\x00\x00\x10\x00\x10\x00\x00\x00\x00" + strings.Repeat("\x10\x20\x30\x00", 64)}
 	})
-	rounds("rtmp", []string{">\x03" + noise(1536), "<\x03" + noise(3072), ">" + noise(1536)}, func(i int) []string {
+	rounds("rtmp", []string{">\x03" + noise(1536), "<\x03" + noise(3072), ">" + noise(1536)}, func(int) []string {
 		return []string{">\x03\x00\x00\x00\x00\x00\x19\x14\x00\x00\x00\x00\x02\x00\x0ccreateStream\x00\x40\x00\x00\x00\x00\x00\x00\x00\x05", "<\x03\x00\x00\x00\x00\x00\x1d\x14\x00\x00\x00\x00\x02\x00\x07_result\x00\x40\x00\x00\x00\x00\x00\x00\x00\x05\x00\x3f\xf0\x00\x00\x00\x00\x00\x00"}
 	})
 	rounds("zabbix", nil, func(i int) []string {
