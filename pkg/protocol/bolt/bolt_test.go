@@ -20,7 +20,7 @@ func TestProperties(t *testing.T) {
 func FuzzParser(f *testing.F) { rpctest.Fuzz(f, &Protocol) }
 
 func BenchmarkParser(b *testing.B) {
-	for name, session := range rpctest.Sessions(b) {
+	for name, session := range parsetest.Sessions(b) {
 		b.Run(name, func(b *testing.B) { rpctest.Bench(b, &Protocol, session) })
 	}
 }

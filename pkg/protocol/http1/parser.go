@@ -145,13 +145,13 @@ func (p *parser) goesOn(s *parse.Stream, side *side) bool {
 	n, known := fieldBegins(data[end+1:])
 	side.Looked, side.Line = end, !isRequestLine(line) || known && n == 0
 	if n > 0 && !side.Line {
-		side.await(atHead)
+		side.awaitHead()
 	}
 	return side.Phase == atHead
 }
 
-// await says what is the next to come.
-func (s *side) await(next phase) { s.Phase, s.Looked, s.Line = next, 0, false }
+// awaitHead says that a head is the next to come.
+func (s *side) awaitHead() { s.Phase, s.Looked, s.Line = atHead, 0, false }
 
 // skipEmptyLines consumes line ends in front of a message (RFC 9112, section 2.2), and reports whether there were any.
 func skipEmptyLines(s *parse.Stream) bool {
@@ -210,7 +210,7 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("%.40q is no request line", line)
 	}
-	x := p.beginRequest(s, &r)
+	x := p.beginRequest(&r)
 	c := &x.Call
 	side.Exchange = x
 	body, ids := framing{}, trace.Fields{}
@@ -274,7 +274,7 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 }
 
 // beginRequest returns the exchange of a request whose head has come.
-func (p *parser) beginRequest(s *parse.Stream, r *requestLine) *exchange {
+func (p *parser) beginRequest(r *requestLine) *exchange {
 	for _, x := range p.open {
 		if x.Early {
 			x.Early = false
@@ -527,7 +527,7 @@ func (p *parser) answerEnded(s *parse.Stream, side *side) {
 	x.Answered = true
 	side.Phase, side.Exchange = atHead, nil
 	if in := &p.sides[record.In]; in.Phase == waiting {
-		in.await(atHead)
+		in.awaitHead()
 	}
 	if x.Asked || !x.Call.Request.Present && !x.Early {
 		p.finish(x)
@@ -578,7 +578,7 @@ func (p *parser) Lost(s *parse.Stream) {
 	side := &p.sides[s.Dir()]
 	cut := side.Exchange
 	side.Exchange = nil
-	side.await(atHead)
+	side.awaitHead()
 	for _, x := range p.open {
 		x.Clean, x.Early = false, false
 		if s.Dir() == record.Out && !x.Begun {
@@ -612,7 +612,7 @@ func (p *parser) Lost(s *parse.Stream) {
 func (p *parser) End(e parse.End) {
 	if in := &p.sides[record.In]; in.Phase == waiting && p.offsets[record.Out] == 0 && !e.Left {
 		// Only requests were recorded. What follows a CONNECT may be more of them.
-		in.await(atHead)
+		in.awaitHead()
 		_ = p.requests(e.Streams[record.In])
 	}
 	for dir := range p.sides {

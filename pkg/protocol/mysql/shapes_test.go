@@ -102,27 +102,18 @@ func TestLongPackets(t *testing.T) {
 	row := "\xfd\xff\xff\xff" + strings.Repeat("y", maxPacket)
 	answer := packet(2, "\x01") + packet(3, column) + packet(4, row[:maxPacket]) + packet(5, row[maxPacket:]) + packet(6, "\x01z") + packet(7, ending)
 	session := parsetest.Talk(append(start(0), ">"+ask, "<"+answer, ">"+packet(0, "\x0e"), "<"+packet(1, okay))...)
-	for name, got := range map[string][]call.Call{
-		"with spans": func() []call.Call {
-			got, err := parsetest.Decode(&Protocol, session, true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return got.Calls
-		}(),
-		"without": decode(session),
-	} {
-		if len(got) != 3 {
-			t.Fatalf("%s: %d calls", name, len(got))
-		}
-		c := got[1]
-		if c.Request.Length != uint64(len(ask)) || c.Response.Length != uint64(len(answer)) || c.Status != "OK" || !c.Request.Ended || !c.Response.Ended {
-			t.Errorf("%s: %s, request %+v, answer %+v", name, c.Status, c.Request, c.Response)
-		}
-		if want := statement[:maxBuffered-1] + cutMark; c.Target != want {
-			t.Errorf("%s: the target has %d bytes, want %d", name, len(c.Target), len(want))
-		}
+	got, err := parsetest.Decode(&Protocol, session, true)
+	if err != nil || len(got.Calls) != 3 {
+		t.Fatalf("%v, %d calls", err, len(got.Calls))
 	}
+	c := got.Calls[1]
+	if c.Request.Length != uint64(len(ask)) || c.Response.Length != uint64(len(answer)) || c.Status != "OK" || !c.Request.Ended || !c.Response.Ended {
+		t.Errorf("%s, request %+v, answer %+v", c.Status, c.Request, c.Response)
+	}
+	if want := statement[:maxBuffered-1] + cutMark; c.Target != want {
+		t.Errorf("the target has %d bytes, want %d", len(c.Target), len(want))
+	}
+	parsetest.WithoutSpans(t, &Protocol, session)
 }
 
 // A client that wants encryption goes on in TLS; its greeting is no call.
@@ -178,6 +169,6 @@ func TestZstd(t *testing.T) {
 		">\x0c\x00\x00\x00\x64\x00\x00\x28\xb5\x2f\xfd\x20\x64\x00\x00\x00\x00\x00\x00")...)
 	got, err := parsetest.Decode(&Protocol, session, true)
 	if err == nil || !strings.Contains(err.Error(), "zstd") || len(got.Calls) != 2 || got.Calls[1].Method != "PING" || got.Calls[1].Status != "OK" {
-		t.Errorf("%v, calls\n%s", err, lines(got.Calls))
+		t.Errorf("%v, calls\n%s", err, parsetest.Lines(got.Calls))
 	}
 }

@@ -43,7 +43,7 @@ func TestLongMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got.Calls) != 4 {
-		t.Fatalf("calls\n%s", lines(got.Calls))
+		t.Fatalf("calls\n%s", parsetest.Lines(got.Calls))
 	}
 	for _, c := range got.Calls[1:] {
 		if c.Status != "OK" || !strings.HasSuffix(c.Target, cutMark) || !strings.HasPrefix(statement, strings.TrimSuffix(c.Target, cutMark)) || len(c.Target) > maxBuffered || c.Incomplete != 0 {
@@ -65,9 +65,7 @@ func TestLongMessages(t *testing.T) {
 	if values.String() != value+"a" {
 		t.Errorf("the values have %d bytes, want %d", values.Len(), len(value)+1)
 	}
-	if want := lines(got.Calls); lines(decode(session)) != want {
-		t.Errorf("without spans\n%swant\n%s", lines(decode(session)), want)
-	}
+	parsetest.WithoutSpans(t, &Protocol, session)
 }
 
 // The spans of a session are where passwords, parameters, statements and errors are.
@@ -103,10 +101,10 @@ func TestNegotiation(t *testing.T) {
 	talk := append([]string{">\x00\x00\x00\x08\x04\xd2\x16\x30", "<N", ask, "<N"}, start()...)
 	got, err = parsetest.Decode(&Protocol, parsetest.Talk(talk...), true)
 	if err != nil || len(got.Calls) != 1 || got.Calls[0].Status != "OK" || got.Calls[0].Target != "shop" || got.Calls[0].Request.Offset != 16 || got.Calls[0].Response.Offset != 2 {
-		t.Errorf("%v, calls\n%s", err, lines(got.Calls))
+		t.Errorf("%v, calls\n%s", err, parsetest.Lines(got.Calls))
 	}
 	// The answer was lost: what the client sends next shows it.
-	sink, n := &callSink{}, uint64(0)
+	sink, n := &parsetest.Calls{}, uint64(0)
 	r := parse.NewRunner(&Protocol, parse.Env{Sink: sink, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
 	if err := r.Data(record.In, 0, parsetest.Start, []byte(ask[1:])); err != nil {
 		t.Fatal(err)
@@ -118,8 +116,8 @@ func TestNegotiation(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.End(parse.End{Closed: true})
-	if len(sink.calls) != 1 || !strings.HasPrefix(lines(sink.calls), "1 CONNECT ") || sink.calls[0].Incomplete&call.Gap == 0 {
-		t.Errorf("calls\n%s", lines(sink.calls))
+	if len(sink.List) != 1 || !strings.HasPrefix(parsetest.Lines(sink.List), "1 CONNECT ") || sink.List[0].Incomplete&call.Gap == 0 {
+		t.Errorf("calls\n%s", parsetest.Lines(sink.List))
 	}
 }
 
@@ -133,7 +131,7 @@ func TestStatementsThatSQLChanges(t *testing.T) {
 		">"+execute, "<2\x00\x00\x00\x04"+done+ready)...)
 	got, err := parsetest.Decode(&Protocol, session, true)
 	if err != nil || len(got.Calls) != 5 {
-		t.Fatalf("%v, calls\n%s", err, lines(got.Calls))
+		t.Fatalf("%v, calls\n%s", err, parsetest.Lines(got.Calls))
 	}
 	if c := got.Calls[2]; c.Target != "SELECT 1" || c.Incomplete != 0 {
 		t.Errorf("before: %q %v", c.Target, c.Incomplete.Words())
@@ -149,10 +147,10 @@ func TestReplicationEndsWithTheConnection(t *testing.T) {
 		">"+clientMessage('d', "r"+strings.Repeat("x", 33)), "<"+clientMessage('d', "k1234567890123456y"))...)
 	got, err := parsetest.Decode(&Protocol, session, true)
 	if err != nil || len(got.Calls) != 2 {
-		t.Fatalf("%v, calls\n%s", err, lines(got.Calls))
+		t.Fatalf("%v, calls\n%s", err, parsetest.Lines(got.Calls))
 	}
 	if c := got.Calls[1]; c.Failed || c.Response.Length != 8+2*23 || c.Response.Ended {
-		t.Errorf("calls\n%s", lines(got.Calls))
+		t.Errorf("calls\n%s", parsetest.Lines(got.Calls))
 	}
 	parsetest.Check(t, &Protocol, session)
 }

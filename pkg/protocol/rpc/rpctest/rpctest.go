@@ -16,21 +16,6 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Sessions returns the sessions in testdata by their names. They were recorded between
-// clients and servers that use MOSN's and other codecs.
-func Sessions(t testing.TB) map[string]parsetest.Session {
-	t.Helper()
-	files, err := filepath.Glob("testdata/*.talk")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no sessions: ", err)
-	}
-	all := map[string]parsetest.Session{}
-	for _, file := range files {
-		all[strings.TrimSuffix(filepath.Base(file), ".talk")] = parsetest.Load(t, file)
-	}
-	return all
-}
-
 // Line returns a call as the files of testdata have it.
 func Line(c *call.Call) string {
 	text := fmt.Sprintf("%s %q %q %q %d", c.Method, c.Target, c.Service, c.Status, c.Code)
@@ -51,7 +36,7 @@ func where(m *call.Message) string {
 // knows, in the file beside it.
 func Known(t *testing.T, p *parse.Protocol) {
 	t.Helper()
-	for name, session := range Sessions(t) {
+	for name, session := range parsetest.Sessions(t) {
 		t.Run(name, func(t *testing.T) {
 			got, err := parsetest.Decode(p, session, true)
 			if err != nil {
@@ -81,7 +66,7 @@ func Known(t *testing.T, p *parse.Protocol) {
 // Check checks what all parsers must satisfy, with the sessions in testdata and others.
 func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session) {
 	t.Helper()
-	all := Sessions(t)
+	all := parsetest.Sessions(t)
 	for name, session := range others {
 		all[name] = session
 	}
@@ -94,7 +79,7 @@ func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session)
 			Recognised(t, p, session)
 			Sync(t, p, session)
 			Changed(t, p, session)
-			WithoutSpans(t, p, session)
+			parsetest.WithoutSpans(t, p, session)
 		})
 	}
 	t.Run("hostile", func(t *testing.T) {
@@ -107,20 +92,21 @@ func Check(t *testing.T, p *parse.Protocol, others map[string]parsetest.Session)
 // the same when there are more.
 func Recognised(t *testing.T, p *parse.Protocol, session parsetest.Session) {
 	t.Helper()
-	for dir, stream := range joined(session) {
+	for _, dir := range record.Directions() {
+		stream := session.Stream(dir)
 		if len(stream) == 0 {
 			continue
 		}
 		before := parse.Maybe
-		for n := 1; n <= min(len(stream), 16<<10); n++ {
-			v := p.Begins(record.Direction(dir), stream[:n])
+		for n := 1; n <= min(len(stream), 16<<10); n += 1 + n/64 {
+			v := p.Begins(dir, stream[:n])
 			if v == parse.No || before == parse.Yes && v != before {
-				t.Fatalf("direction %d: verdict %v of the first %d bytes, %v of %d", dir, v, n, before, n-1)
+				t.Fatalf("%s: verdict %v of the first %d bytes, %v of fewer", dir, v, n, before)
 			}
 			before = v
 		}
 		if before != parse.Yes {
-			t.Errorf("direction %d is not recognised", dir)
+			t.Errorf("%s is not recognised", dir)
 		}
 	}
 }
@@ -140,58 +126,25 @@ func Sync(t *testing.T, p *parse.Protocol, session parsetest.Session) {
 		begin[record.In][int(c.Request.Offset)] = true
 		begin[record.Out][int(c.Response.Offset)] = true
 	}
-	for dir, stream := range joined(session) {
+	for _, dir := range record.Directions() {
+		stream := session.Stream(dir)
 		random := rand.New(rand.NewPCG(uint64(dir), 7))
 		for range 50 {
-			if len(stream) == 0 || asked && record.Direction(dir) == record.In {
+			if len(stream) == 0 || asked && dir == record.In {
 				break // the client's answers are no messages of calls
 			}
 			from := random.IntN(len(stream))
-			at, needed, found := p.Within(record.Direction(dir), stream[from:])
+			at, needed, found := p.Within(dir, stream[from:])
 			if !found {
 				continue
 			}
-			if again, same, ok := p.Within(record.Direction(dir), stream[from:from+needed]); !ok || again != at || same != needed {
-				t.Fatalf("direction %d from %d: message at %d with %d bytes, %d without those that follow (%v)", dir, from, at, needed, again, ok)
+			if again, same, ok := p.Within(dir, stream[from:from+needed]); !ok || again != at || same != needed {
+				t.Fatalf("%s from %d: message at %d with %d bytes, %d without those that follow (%v)", dir, from, at, needed, again, ok)
 			}
 			if !begin[dir][from+at] {
-				t.Errorf("direction %d from %d: no message begins at %d", dir, from, from+at)
+				t.Errorf("%s from %d: no message begins at %d", dir, from, from+at)
 			}
 		}
-	}
-}
-
-func joined(session parsetest.Session) (streams [2][]byte) {
-	for _, piece := range session {
-		streams[piece.Dir] = append(streams[piece.Dir], piece.Data...)
-	}
-	return streams
-}
-
-type calls struct{ list []call.Call }
-
-func (s *calls) Call(c *call.Call) { s.list = append(s.list, *c) }
-func (s *calls) Span(call.Span)    {}
-
-// WithoutSpans checks that the calls are the same for a sink that wants no spans.
-func WithoutSpans(t *testing.T, p *parse.Protocol, session parsetest.Session) {
-	t.Helper()
-	want, err := parsetest.Decode(p, session, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink, n := &calls{}, uint64(0)
-	r := parse.NewRunner(p, parse.Env{Sink: sink, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
-	var next [2]uint64
-	for _, piece := range session {
-		if err := r.Data(piece.Dir, next[piece.Dir], piece.At, piece.Data); err != nil {
-			t.Fatal(err)
-		}
-		next[piece.Dir] += uint64(len(piece.Data))
-	}
-	r.End(parse.End{At: session[len(session)-1].At, Closed: true, Recorded: [2]bool{true, true}})
-	if got, want := parsetest.Text(sink.list), parsetest.Text(want.Calls); got != want {
-		t.Errorf("without spans\n%swith spans\n%s", got, want)
 	}
 }
 
@@ -236,7 +189,7 @@ func cuts(t *testing.T, p *parse.Protocol, session parsetest.Session, most int) 
 // Fuzz fuzzes a parser: data are pieces, each with its length, and whose first bit is
 // its direction. It checks that a parser that gets them byte by byte finds the same.
 func Fuzz(f *testing.F, p *parse.Protocol) {
-	for _, session := range Sessions(f) {
+	for _, session := range parsetest.Sessions(f) {
 		var data []byte
 		for _, piece := range session {
 			for b := piece.Data; len(b) > 0; {
@@ -271,7 +224,7 @@ func (nothing) Span(call.Span)  {}
 // Bench measures how fast a parser is with a session again and again, in pieces of 16
 // KiB.
 func Bench(b *testing.B, p *parse.Protocol, session parsetest.Session) {
-	streams := joined(session)
+	streams := [2][]byte{session.Stream(record.In), session.Stream(record.Out)}
 	const piece = 16 << 10
 	b.SetBytes(int64(len(streams[0]) + len(streams[1])))
 	b.ReportAllocs()
