@@ -60,7 +60,7 @@ var mayImport = []struct {
 	{"tool/internal/resend", nil},
 	{"tool/internal/protomsg", nil},
 	{"tool/internal/mix", nil}, // tests alone
-	{"tool/internal/query", []string{"pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "tool/internal/spelling"}},
+	{"tool/internal/reading", []string{"pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "tool/internal/spelling"}},
 	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},
 	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
 	{"tool/internal/har", []string{"pkg/record", "pkg/calls", "pkg/protocol/...", "pkg/query", "pkg/body", "tool/internal/content"}},

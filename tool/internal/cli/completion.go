@@ -15,7 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/dump/layout"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // completeTime is how long a shell waits for the completions of a word.
@@ -83,12 +83,12 @@ func (t *tool) completeReadFlags(cmd *cobra.Command, r *readFlags) {
 }
 
 // fromDump completes a word from what the dump has.
-func (r *readFlags) fromDump(find func(context.Context, *query.Query, string) []string) completer {
+func (r *readFlags) fromDump(find func(context.Context, *reading.Query, string) []string) completer {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
 		defer cancel()
 		q := r.t.query(ctx, args[min(r.before, len(args)):])
-		q.Report = query.Report{}
+		q.Report = reading.Report{}
 		q.Options.Filter.Window = r.window
 		return find(ctx, q, word), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
@@ -102,12 +102,12 @@ var plainWord = regexp.MustCompile(`^[-A-Za-z0-9._/@,#]+$`)
 var errEnoughWords = errors.New("enough completions")
 
 // windowsBeginning returns the windows whose ids begin with a word, the newest first.
-func windowsBeginning(_ context.Context, q *query.Query, word string) []string {
+func windowsBeginning(_ context.Context, q *reading.Query, word string) []string {
 	q.Options.Filter.Window = word
 	o := &output{t: &tool{now: time.Now}}
 	var all []string
 	short := map[string]bool{} // that all has
-	err := q.Indexed(func(w query.Window) error {
+	err := q.Indexed(func(w reading.Window) error {
 		id := layout.WindowPrefix(w.Window)
 		if len(word) > len(id) || short[id] {
 			id = w.Window
@@ -127,7 +127,7 @@ func windowsBeginning(_ context.Context, q *query.Query, word string) []string {
 
 // connsBeginning returns the connections whose identities begin with the last word of a list
 // with commas.
-func connsBeginning(ctx context.Context, q *query.Query, word string) []string {
+func connsBeginning(ctx context.Context, q *reading.Query, word string) []string {
 	cut := strings.LastIndexByte(word, ',') + 1
 	var all []string
 	had := map[string]bool{}
@@ -145,7 +145,7 @@ func connsBeginning(ctx context.Context, q *query.Query, word string) []string {
 }
 
 // portsBeginning returns the ports of the dump.
-func portsBeginning(_ context.Context, q *query.Query, word string) []string {
+func portsBeginning(_ context.Context, q *reading.Query, word string) []string {
 	c, err := q.Summary()
 	if err != nil {
 		return nil

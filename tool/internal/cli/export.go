@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/calls"
-	callquery "mosn.io/tcpcopy/pkg/query"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/pkg/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) exportCommand() *cobra.Command {
@@ -106,7 +106,7 @@ func isPartOf(path, from string) bool {
 type exporting struct {
 	t       *tool
 	cmd     *cobra.Command
-	q       *query.Query
+	q       *reading.Query
 	form    *exportForm
 	where   *whereFlag
 	options calls.Options
@@ -123,7 +123,7 @@ func (e *exporting) write(ctx context.Context, w io.Writer) error {
 
 // calls calls each with the calls that are wanted, and with their content where needs ask
 // for it. It says on standard error what could not be known.
-func (e *exporting) calls(ctx context.Context, q *query.Query, needs callquery.Needs, each func(*callquery.Call, *calls.Call) error) error {
+func (e *exporting) calls(ctx context.Context, q *reading.Query, needs query.Needs, each func(*query.Call, *calls.Call) error) error {
 	options := e.options
 	f, end, err := e.where.calls(e.cmd, &options, needs, each)
 	if err != nil {
@@ -141,10 +141,10 @@ func (e *exporting) calls(ctx context.Context, q *query.Query, needs callquery.N
 // more, and leaves damage to be reported by who reads it then. It holds no calls.
 func (e *exporting) matching(ctx context.Context) (*connSet, error) {
 	again := *e.q
-	again.Report = query.Report{Progress: e.q.Report.Progress}
+	again.Report = reading.Report{Progress: e.q.Report.Progress}
 	again.Options.Filter.Only = nil // a call has two directions
 	matched := &connSet{}
-	err := e.calls(ctx, &again, 0, func(_ *callquery.Call, c *calls.Call) error {
+	err := e.calls(ctx, &again, 0, func(_ *query.Call, c *calls.Call) error {
 		matched.add(c.Conn)
 		return nil
 	})

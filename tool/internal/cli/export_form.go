@@ -11,7 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
-	callquery "mosn.io/tcpcopy/pkg/query"
+	"mosn.io/tcpcopy/pkg/query"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -124,9 +124,9 @@ func exportPcapng(ctx context.Context, e *exporting, w io.Writer) (n int, err er
 func exportCalls(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	var line []byte
-	err = e.calls(ctx, e.q, 0, func(c *callquery.Call, _ *calls.Call) error {
+	err = e.calls(ctx, e.q, 0, func(c *query.Call, _ *calls.Call) error {
 		n++
-		line = append(callquery.AppendJSON(line[:0], c), '\n')
+		line = append(query.AppendJSON(line[:0], c), '\n')
 		_, err := out.Write(line)
 		return err
 	})

@@ -11,7 +11,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/protocol/call"
-	callquery "mosn.io/tcpcopy/pkg/query"
+	"mosn.io/tcpcopy/pkg/query"
 	"mosn.io/tcpcopy/tool/internal/content"
 	"mosn.io/tcpcopy/tool/internal/har"
 )
@@ -40,7 +40,7 @@ type socketEntry struct {
 const maxSockets = 100_000
 
 // everything is what HAR needs of a call.
-const everything = callquery.RequestHeaders | callquery.ResponseHeaders | callquery.RequestBody | callquery.ResponseBody
+const everything = query.RequestHeaders | query.ResponseHeaders | query.RequestBody | query.ResponseBody
 
 // exportHAR writes calls of HTTP as HAR.
 func exportHAR(ctx context.Context, e *exporting, w io.Writer) (n int, err error) {
@@ -63,7 +63,7 @@ func exportHAR(ctx context.Context, e *exporting, w io.Writer) (n int, err error
 }
 
 // add adds a call.
-func (h *harExport) add(row *callquery.Call, c *calls.Call) error {
+func (h *harExport) add(row *query.Call, c *calls.Call) error {
 	if !har.Has(c.Protocol) {
 		h.left[c.Protocol]++
 		return nil

@@ -11,7 +11,7 @@ import (
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/tool/internal/grep"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // grepFlags is the command line of grep.
@@ -125,7 +125,7 @@ var errEnough = errors.New("as much as was wanted is found")
 
 // grep prints the matches. It collects some, finds their calls in a second reading, and
 // prints them: so a search decodes nothing where there is no match.
-func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *grepFlags, printer *matchPrinter) error {
+func (t *tool) grep(ctx context.Context, q *reading.Query, p *grep.Pattern, g *grepFlags, printer *matchPrinter) error {
 	// Less garbage, for a tenth more of processor time: with the decoders of a batch it is
 	// beside what the search keeps.
 	defer debug.SetGCPercent(debug.SetGCPercent(50))
@@ -156,7 +156,7 @@ func (t *tool) grep(ctx context.Context, q *query.Query, p *grep.Pattern, g *gre
 }
 
 // search gives a search the records of a query.
-func (t *tool) search(ctx context.Context, q *query.Query, s *grep.Search) error {
+func (t *tool) search(ctx context.Context, q *reading.Query, s *grep.Search) error {
 	err := q.Each(ctx, s.Add)
 	// What was read before an error is searched, too.
 	if last := s.Finish(); err == nil {
@@ -169,7 +169,7 @@ func (t *tool) search(ctx context.Context, q *query.Query, s *grep.Search) error
 }
 
 // explainNoMatch says what was searched, and why the rest was not.
-func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
+func (t *tool) explainNoMatch(q *reading.Query, o *output, s *grep.Search) {
 	if searched, lost := s.Bytes(); searched > 0 {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: nothing matches in the %s that were searched; %s of these streams were not recorded\n", size(searched), size(lost))
 	}
@@ -178,7 +178,7 @@ func (t *tool) explainNoMatch(q *query.Query, o *output, s *grep.Search) {
 
 // printMatches finds the calls of the matches of a batch and prints them. The batch is empty
 // then.
-func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, batch *matchBatch, printer *matchPrinter) error {
+func (t *tool) printMatches(ctx context.Context, q *reading.Query, g *grepFlags, batch *matchBatch, printer *matchPrinter) error {
 	defer batch.reset()
 	if len(batch.matches) == 0 {
 		return nil
@@ -206,7 +206,7 @@ func (t *tool) printMatches(ctx context.Context, q *query.Query, g *grepFlags, b
 }
 
 // countMatches prints how many matches each connection has.
-func (t *tool) countMatches(ctx context.Context, q *query.Query, p *grep.Pattern, o *output, asJSON bool) error {
+func (t *tool) countMatches(ctx context.Context, q *reading.Query, p *grep.Pattern, o *output, asJSON bool) error {
 	s := grep.New(p, 0, func(*grep.Match) error { return nil })
 	var put func(c *dump.Connection, matches uint64) error
 	end := func() error { return nil }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"mosn.io/tcpcopy/tool/internal/grep"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // shownMatch is how much of a match is shown, in bytes.
@@ -13,7 +13,7 @@ const shownMatch = 1024
 
 // foundMatch is a match with copies of what is shown of it.
 type foundMatch struct {
-	place                query.Place
+	place                reading.Place
 	length               uint64
 	before, bytes, after string
 }
@@ -37,7 +37,7 @@ const (
 
 func (b *matchBatch) add(m *grep.Match) {
 	f := foundMatch{
-		place:  query.Place{Window: m.Conn.Window, Conn: m.Conn.Conn, Direction: m.Direction, Offset: m.Offset},
+		place:  reading.Place{Window: m.Conn.Window, Conn: m.Conn.Conn, Direction: m.Direction, Offset: m.Offset},
 		length: uint64(len(m.Bytes)),
 		before: string(m.Before), bytes: string(m.Bytes[:min(len(m.Bytes), shownMatch)]), after: string(m.After),
 	}
@@ -61,8 +61,8 @@ func (b *matchBatch) reset() {
 }
 
 // places returns where the matches are. CallsAt sets their calls.
-func (b *matchBatch) places() []*query.Place {
-	places := make([]*query.Place, len(b.matches))
+func (b *matchBatch) places() []*reading.Place {
+	places := make([]*reading.Place, len(b.matches))
 	for i := range b.matches {
 		places[i] = &b.matches[i].place
 	}

@@ -11,7 +11,7 @@ import (
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) liveCommand() *cobra.Command {
@@ -124,13 +124,13 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 }
 
 // show prints the records of a stream, each as soon as it is there.
-func (t *tool) show(ctx context.Context, stream io.Reader, q *query.Query, put func(*record.Record) error) error {
+func (t *tool) show(ctx context.Context, stream io.Reader, q *reading.Query, put func(*record.Record) error) error {
 	return q.EachOf(ctx, &flushingReader{stream, t.stdout.Flush}, put)
 }
 
 // showCalls prints the calls of a stream, each as soon as it has ended, and at the end of the
 // stream those that have not.
-func (t *tool) showCalls(cmd *cobra.Command, stream io.Reader, q *query.Query, options calls.Options, where *whereFlag, rows *callRows) error {
+func (t *tool) showCalls(cmd *cobra.Command, stream io.Reader, q *reading.Query, options calls.Options, where *whereFlag, rows *callRows) error {
 	options.EndAtClose = true
 	each, end, err := where.calls(cmd, &options, 0, rows.add)
 	if err != nil {
@@ -146,7 +146,7 @@ func (t *tool) showCalls(cmd *cobra.Command, stream io.Reader, q *query.Query, o
 }
 
 // save writes a stream to a file: as it comes, or the records that are wanted.
-func (t *tool) save(ctx context.Context, stream io.Reader, q *query.Query, path string) (err error) {
+func (t *tool) save(ctx context.Context, stream io.Reader, q *reading.Query, path string) (err error) {
 	w := t.screen
 	if path != "-" {
 		f, openErr := openPrivate(ctx, path)

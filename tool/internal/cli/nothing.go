@@ -8,20 +8,20 @@ import (
 
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump/layout"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 	"mosn.io/tcpcopy/tool/internal/spelling"
 )
 
 // explainNothing says on standard error why a query may have found nothing, so that "it did
 // not pass" is not mistaken for "it was not recorded". Call it after a query of a dump that
 // has found nothing.
-func (t *tool) explainNothing(q *query.Query, o *output) {
+func (t *tool) explainNothing(q *reading.Query, o *output) {
 	t.explainNoCalls(q, o, &calls.Coverage{}, 0)
 }
 
 // explainNoCalls is explainNothing for a query of calls that has c as its coverage, and has
 // seen a number of calls of which a part is not known.
-func (t *tool) explainNoCalls(q *query.Query, o *output, c *calls.Coverage, incomplete int) {
+func (t *tool) explainNoCalls(q *reading.Query, o *output, c *calls.Coverage, incomplete int) {
 	why := o.whyNothing(q, incomplete > 0 || c.Lost+c.Undecoded+c.Elsewhere > 0)
 	if incomplete > 0 {
 		why = append(why, fmt.Sprintf("of %s a part is not known, such as the answer: what you look for may be one of them", plural(incomplete, "call")))
@@ -33,7 +33,7 @@ func (t *tool) explainNoCalls(q *query.Query, o *output, c *calls.Coverage, inco
 
 // whyNothing returns the sentences of explainNothing. unknown says that not all of what was
 // read is known.
-func (o *output) whyNothing(q *query.Query, unknown bool) []string {
+func (o *output) whyNothing(q *reading.Query, unknown bool) []string {
 	path, err := q.Locate()
 	if err != nil {
 		return nil // the query has failed with it

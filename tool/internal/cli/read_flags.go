@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // readFlags is the part of a command line that says which records are read.
@@ -48,7 +48,7 @@ func (t *tool) readFlags(cmd *cobra.Command) *readFlags {
 
 // query turns the flags and the arguments into a query. It reads the dump for connections
 // that are given by the first characters of their identities.
-func (r *readFlags) query(cmd *cobra.Command, args []string) (*query.Query, error) {
+func (r *readFlags) query(cmd *cobra.Command, args []string) (*reading.Query, error) {
 	q := r.t.query(cmd.Context(), args)
 	o := &q.Options
 	o.Filter = dump.Filter{Window: r.window}
@@ -61,14 +61,14 @@ func (r *readFlags) query(cmd *cobra.Command, args []string) (*query.Query, erro
 	var err error
 	o.Filter.Port, err = r.portOf(q)
 	bad("port", err)
-	o.Filter.Peer, o.Filter.PeerPort, err = query.ParsePeer(r.peer)
+	o.Filter.Peer, o.Filter.PeerPort, err = reading.ParsePeer(r.peer)
 	bad("peer", err)
-	if o.Filter.Since, o.Filter.Until, err = query.ParseTimes(r.since, r.until, r.t.now()); err != nil {
+	if o.Filter.Since, o.Filter.Until, err = reading.ParseTimes(r.since, r.until, r.t.now()); err != nil {
 		errs = append(errs, err)
 	}
-	o.Filter.Only, err = query.ParseDirection(r.direction)
+	o.Filter.Only, err = reading.ParseDirection(r.direction)
 	bad("direction", err)
-	o.Format, err = query.ParseFormat(r.format)
+	o.Format, err = reading.ParseFormat(r.format)
 	bad("format", err)
 	q.Conns, err = connsOf(r.conns)
 	bad("conn", err)
@@ -88,8 +88,8 @@ func (r *readFlags) query(cmd *cobra.Command, args []string) (*query.Query, erro
 }
 
 // portOf checks --port. What looks like no port is one where the dump has it.
-func (r *readFlags) portOf(q *query.Query) (string, error) {
-	port, err := query.ParsePort(r.port)
+func (r *readFlags) portOf(q *reading.Query) (string, error) {
+	port, err := reading.ParsePort(r.port)
 	if err == nil || r.running {
 		return port, err
 	}
@@ -122,9 +122,9 @@ func connsOf(texts []string) ([]string, error) {
 
 // resolveConns makes whole identities of the connections that a query wants, which what has
 // named.
-func (t *tool) resolveConns(cmd *cobra.Command, q *query.Query, what string) error {
+func (t *tool) resolveConns(cmd *cobra.Command, q *reading.Query, what string) error {
 	err := q.ResolveConns(cmd.Context())
-	var ambiguous *query.AmbiguousError
+	var ambiguous *reading.AmbiguousError
 	if errors.As(err, &ambiguous) {
 		return misused(cmd, "%s is %w", what, err)
 	}
@@ -138,7 +138,7 @@ func (t *tool) resolveConns(cmd *cobra.Command, q *query.Query, what string) err
 }
 
 // unknownConn returns the sentence about a connection that is not there.
-func unknownConn(q *query.Query, u *query.UnknownConn) string {
+func unknownConn(q *reading.Query, u *reading.UnknownConn) string {
 	among := ""
 	if q.Options.Filter != (dump.Filter{}) {
 		among = "of what the other filters want, "
@@ -148,11 +148,11 @@ func unknownConn(q *query.Query, u *query.UnknownConn) string {
 
 // query returns a query for all records of what the arguments name. It reports to
 // standard error, and ends a bar that it draws there with ctx.
-func (t *tool) query(ctx context.Context, args []string) *query.Query {
-	q := &query.Query{
+func (t *tool) query(ctx context.Context, args []string) *reading.Query {
+	q := &reading.Query{
 		IsDir:   t.isDir,
 		Options: dump.Options{Stdin: t.stdin},
-		Report: query.Report{
+		Report: reading.Report{
 			Damage: t.damage.add,
 			Remark: t.damage.remark,
 			Legacy: func() {
@@ -169,7 +169,7 @@ func (t *tool) query(ctx context.Context, args []string) *query.Query {
 	if len(args) > 0 {
 		q.Path = args[0]
 	} else {
-		q.Defaults = query.DefaultDirs(t.getenv("HOME"))
+		q.Defaults = reading.DefaultDirs(t.getenv("HOME"))
 	}
 	return q
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // maxRecord is the longest window that the admin API opens.
@@ -164,8 +164,8 @@ func (t *tool) printRecorded(cmd *cobra.Command, o *output, c *adminClient, id s
 	q := t.query(ctx, []string{s.Output.Dir})
 	q.Options.Filter.Window = id
 	for range lineTries {
-		var windows []query.Window
-		err := q.Indexed(func(w query.Window) error {
+		var windows []reading.Window
+		err := q.Indexed(func(w reading.Window) error {
 			windows = append(windows, w)
 			return nil
 		})

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) recoverCommand() *cobra.Command {
@@ -41,14 +41,14 @@ use this when there is none. Processes that are alive are left alone.`,
 		if err != nil {
 			return err
 		}
-		windows := []query.Window{}
+		windows := []reading.Window{}
 		for i := range found {
 			r := &found[i]
 			if r.Err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", r.Spool, r.Err))
 			}
 			if r.Window.Window != "" {
-				windows = append(windows, query.Window{WindowLine: &r.Window})
+				windows = append(windows, reading.Window{WindowLine: &r.Window})
 			}
 		}
 		if len(found) == 0 {

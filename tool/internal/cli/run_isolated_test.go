@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // RunIsolated is Run on a machine on which a default directory exists only if it is
@@ -14,7 +14,7 @@ func RunIsolated(ctx context.Context, home string, args []string, stdin io.Reade
 	t := newTool(stdin, stdout, stderr)
 	t.version = "v1.2.3-test"
 	t.isDir = func(path string) bool {
-		return strings.HasPrefix(path, home+"/") && query.IsDir(path)
+		return strings.HasPrefix(path, home+"/") && reading.IsDir(path)
 	}
 	return t.run(ctx, args)
 }

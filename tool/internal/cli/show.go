@@ -12,7 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) showCommand() *cobra.Command {
@@ -76,7 +76,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		if g.conn != "" {
 			q.Conns = []string{g.conn}
 			err := t.resolveConns(cmd, q, what)
-			if maybeDir := stream == "" && !query.IsIdentity(g.conn); err != nil && maybeDir && isUnread(err) {
+			if maybeDir := stream == "" && !reading.IsIdentity(g.conn); err != nil && maybeDir && isUnread(err) {
 				return fmt.Errorf("%q is no directory that is there, and to find a connection that begins so: %w", g.conn, err)
 			} else if err != nil {
 				return err
@@ -119,7 +119,7 @@ escaped, so that it does no harm to a terminal; --raw writes it as it is.`,
 		case err != nil || found || follow:
 			return err
 		case len(q.Unknown) > 0 && g.conn != "" && q.Options.Filter == (dump.Filter{}):
-			if stream == "" && !query.IsIdentity(g.conn) {
+			if stream == "" && !reading.IsIdentity(g.conn) {
 				return fmt.Errorf("%q is neither a directory nor the beginning of a connection's identity%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
 			}
 			return fmt.Errorf("there are no records of connection %q%s", g.conn, askOr(q.Unknown[0].Similar, "conns"))
@@ -169,7 +169,7 @@ func (t *tool) poll(ctx context.Context) func() error {
 
 // printer returns the function that prints a record in the wanted form, after the gaps
 // before it that no record mentions. end is to be called after the last record.
-func (t *tool) printer(q *query.Query, o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
+func (t *tool) printer(q *reading.Query, o *output, asJSON, raw bool, form payloadForm, session bool) (show func(*record.Record) error, end func() error) {
 	var put func(r *record.Record) error
 	end = func() error { return nil }
 	switch {

@@ -19,7 +19,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/content"
 	"mosn.io/tcpcopy/tool/internal/protomsg"
-	records "mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // callFlags is the part of a command line that says how a call is shown.
@@ -69,7 +69,7 @@ type shownCall struct {
 
 // showCall shows one call of a connection. q reads the connection; n is the call's number
 // in its window.
-func (t *tool) showCall(cmd *cobra.Command, q *records.Query, g *target, o *output, c *callFlags, asJSON bool) error {
+func (t *tool) showCall(cmd *cobra.Command, q *reading.Query, g *target, o *output, c *callFlags, asJSON bool) error {
 	n, err := strconv.ParseUint(g.call, 10, 64)
 	if err != nil {
 		return misused(cmd, "%q is no call: its number is too large", g.named())

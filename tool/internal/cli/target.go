@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // target is what the arguments of a command name: a connection or a call, and where it is.
@@ -63,7 +63,7 @@ var (
 // "all-" or "unknown-" may also be the name of a file that is there.
 func isConnForm(arg string) bool {
 	conn, _, _ := strings.Cut(arg, "#")
-	return query.IsIdentity(conn) && (connBeginning.MatchString(conn) || !exists(arg))
+	return reading.IsIdentity(conn) && (connBeginning.MatchString(conn) || !exists(arg))
 }
 
 // isConnBeginning reports whether an argument may be the beginning of an identity.

@@ -10,7 +10,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // windowRow is a window as a JSON line.
@@ -20,11 +20,11 @@ type windowRow struct {
 }
 
 // eachWindow calls show with windows, one after the other, until show returns an error.
-type eachWindow func(show func(query.Window) error) error
+type eachWindow func(show func(reading.Window) error) error
 
 // eachOf is the eachWindow of a slice.
-func eachOf(windows []query.Window) eachWindow {
-	return func(show func(query.Window) error) error {
+func eachOf(windows []reading.Window) eachWindow {
+	return func(show func(reading.Window) error) error {
 		for _, w := range windows {
 			if err := show(w); err != nil {
 				return err
@@ -55,7 +55,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		column{heading: "OUT", right: true},
 		column{heading: "LOST", least: 8},
 	)
-	err = eachInOrder(windows, skips, func(w *query.Window) error {
+	err = eachInOrder(windows, skips, func(w *reading.Window) error {
 		trigger := string(w.Trigger)
 		switch {
 		case w.Rebuilt:
@@ -90,7 +90,7 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 
 // eachInOrder calls window for each window and skip for each that did not open, in the
 // order of time. The windows keep their order among each other, and so do the skips.
-func eachInOrder(windows eachWindow, skips []layout.SkipLine, window func(*query.Window) error, skip func(*layout.SkipLine) error) error {
+func eachInOrder(windows eachWindow, skips []layout.SkipLine, window func(*reading.Window) error, skip func(*layout.SkipLine) error) error {
 	skipUntil := func(isDue func(*layout.SkipLine) bool) error {
 		for len(skips) > 0 && isDue(&skips[0]) {
 			if err := skip(&skips[0]); err != nil {
@@ -100,7 +100,7 @@ func eachInOrder(windows eachWindow, skips []layout.SkipLine, window func(*query
 		}
 		return nil
 	}
-	if err := windows(func(w query.Window) error {
+	if err := windows(func(w reading.Window) error {
 		if err := skipUntil(func(l *layout.SkipLine) bool { return l.First.Before(w.Opened) }); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func skipText(s *record.Skip) string {
 // writeWindows writes windows, and those that did not open, as JSON lines.
 func writeWindows(w io.Writer, windows eachWindow, skips []layout.SkipLine) error {
 	e := newJSONLines(w)
-	return eachInOrder(windows, skips, func(window *query.Window) error {
+	return eachInOrder(windows, skips, func(window *reading.Window) error {
 		row := windowRow(*window)
 		row.Opened, row.Closed = row.Opened.UTC(), row.Closed.UTC()
 		return e.Encode(row)

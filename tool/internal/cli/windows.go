@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) windowsCommand() *cobra.Command {
@@ -37,8 +37,8 @@ their own, with the reason in the place of the losses.`,
 		}
 		var lost uint64
 		found := len(skips) > 0
-		if err := t.printWindows(cmd, o, func(show func(query.Window) error) error {
-			return q.Windows(cmd.Context(), scan, func(w query.Window) error {
+		if err := t.printWindows(cmd, o, func(show func(reading.Window) error) error {
+			return q.Windows(cmd.Context(), scan, func(w reading.Window) error {
 				found = true
 				lost += w.Lost.In + w.Lost.Out
 				return show(w)

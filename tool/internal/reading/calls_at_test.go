@@ -1,4 +1,4 @@
-package query_test
+package reading_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // A byte of a stream is of the call whose request or answer it is in, whatever the filters
@@ -22,7 +22,7 @@ func TestCallsOfPlaces(t *testing.T) {
 	e := hexlog.NewMetaEncoder()
 	start := time.Unix(1_700_000_000, 0).UnixNano()
 	var file []byte
-	var places []*query.Place
+	var places []*reading.Place
 	var want []string
 	for _, conn := range []string{"k3v9qa-1", "k3v9qa-2", "k3v9qa-3"} {
 		of := &record.Flow{Endpoint: record.Endpoint{Identity: record.Identity{Window: "w", Conn: conn, Port: "8080", Network: "tcp", Peer: "10.0.0.1:1", Listener: "10.0.0.2:8080"}}, FromStart: true}
@@ -31,7 +31,7 @@ func TestCallsOfPlaces(t *testing.T) {
 		put := func(dir record.Direction, text string, n int) {
 			if conn != "k3v9qa-2" { // there is no place in it
 				for _, at := range []int{0, len(text) / 2, len(text) - 1} {
-					places = append(places, &query.Place{Window: "w", Conn: conn, Direction: dir, Offset: next.Of(dir) + uint64(at)})
+					places = append(places, &reading.Place{Window: "w", Conn: conn, Direction: dir, Offset: next.Of(dir) + uint64(at)})
 					want = append(want, fmt.Sprintf("%s#%d", conn, n))
 				}
 			}
@@ -49,9 +49,9 @@ func TestCallsOfPlaces(t *testing.T) {
 			put(record.Out, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, body), n)
 		}
 		// Bytes that are of nothing that is there.
-		places = append(places, &query.Place{Window: "w", Conn: conn, Direction: record.In, Offset: next.In + 1})
+		places = append(places, &reading.Place{Window: "w", Conn: conn, Direction: record.In, Offset: next.In + 1})
 		want = append(want, "")
-		places = append(places, &query.Place{Window: "other", Conn: conn, Direction: record.In, Offset: 0})
+		places = append(places, &reading.Place{Window: "other", Conn: conn, Direction: record.In, Offset: 0})
 		want = append(want, "")
 	}
 	path := filepath.Join(t.TempDir(), "x.log")
@@ -59,7 +59,7 @@ func TestCallsOfPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := record.Out
-	q := &query.Query{Path: path}
+	q := &reading.Query{Path: path}
 	q.Options.Filter.Only, q.Options.Filter.Since = &out, time.Unix(0, start)
 	if err := q.CallsAt(context.Background(), calls.Options{}, places); err != nil {
 		t.Fatal(err)

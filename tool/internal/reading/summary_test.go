@@ -1,4 +1,4 @@
-package query_test
+package reading_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/dump"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // index is that of a directory with two windows, and one that did not open between them.
@@ -21,13 +21,13 @@ const index = `{"window":"aaaa0000-1","trigger":"schedule","opened":"2024-05-06T
 `
 
 // indexed returns a query of a directory with the index.
-func indexed(t *testing.T, f dump.Filter) *query.Query {
+func indexed(t *testing.T, f dump.Filter) *reading.Query {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "dump_windows.jsonl"), []byte(index), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &query.Query{Path: dir, Options: dump.Options{Filter: f}}
+	return &reading.Query{Path: dir, Options: dump.Options{Filter: f}}
 }
 
 func at(clock string) time.Time {
@@ -61,14 +61,14 @@ func TestSummariesAreOfTheWindowsThatTheQueryAllows(t *testing.T) {
 		if err != nil || !got.Indexed || got.All != 2 {
 			t.Fatalf("%s: %+v, %v", name, got, err)
 		}
-		id := func(w *query.Window) string {
+		id := func(w *reading.Window) string {
 			if w == nil || w.WindowLine == nil {
 				return ""
 			}
 			return w.Window
 		}
 		if got.Windows != c.windows || got.FilesAreOff != c.off || len(got.Skipped) != c.skips || got.Seen.In+got.Seen.Out != c.seen || got.Lost.In+got.Lost.Out != c.lost ||
-			id(&query.Window{WindowLine: got.Before}) != c.before || id(&query.Window{WindowLine: got.After}) != c.after || strings.Join(got.Ports, ",") != c.ports {
+			id(&reading.Window{WindowLine: got.Before}) != c.before || id(&reading.Window{WindowLine: got.After}) != c.after || strings.Join(got.Ports, ",") != c.ports {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if q.Options.Filter != c.filter {
@@ -87,7 +87,7 @@ func TestSummariesSayWhatAWindowMayHaveBeenMeantToBe(t *testing.T) {
 }
 
 func TestSummariesWithoutAnIndexAreEmpty(t *testing.T) {
-	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65")}
+	q := &reading.Query{Path: writeLog(t, line+"0]6f 6e 65")}
 	if c, err := q.Summary(); err != nil || c.Indexed {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -108,9 +108,9 @@ func TestConnectionsAreFoundByTheirFirstCharacters(t *testing.T) {
 		{[]string{"zzzzzz-1"}, []string{"zzzzzz-1"}, 1, ""},
 		{[]string{"a"}, nil, 0, `"a", which 3 connections begin with: aaaaaa-12, aaaaaa-1, aaaaaa-123`},
 	} {
-		q := &query.Query{Path: path, Conns: slices.Clone(c.conns)}
+		q := &reading.Query{Path: path, Conns: slices.Clone(c.conns)}
 		err := q.ResolveConns(context.Background())
-		var ambiguous *query.AmbiguousError
+		var ambiguous *reading.AmbiguousError
 		if c.ambiguous != "" {
 			if !errors.As(err, &ambiguous) || ambiguous.Error() != c.ambiguous {
 				t.Errorf("%q: %v", c.conns, err)
@@ -131,7 +131,7 @@ func TestManyConnectionsAreNotAllNamed(t *testing.T) {
 	for i := range 12 {
 		lines = append(lines, strings.Replace(line, "k3v9qa-1", "aaaaaa-"+string(rune('a'+i)), 1)+"0]6f")
 	}
-	q := &query.Query{Path: writeLog(t, lines...), Conns: []string{"a"}}
+	q := &reading.Query{Path: writeLog(t, lines...), Conns: []string{"a"}}
 	if err := q.ResolveConns(context.Background()); err == nil || !strings.HasSuffix(err.Error(), "and 7 more") {
 		t.Error(err)
 	}

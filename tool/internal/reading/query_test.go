@@ -1,4 +1,4 @@
-package query_test
+package reading_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 const line = "2024-05-06 07:08:09,000000 [INFO] [w][8080][k3v9qa-1 > "
@@ -26,7 +26,7 @@ func writeLog(t *testing.T, lines ...string) string {
 }
 
 // texts returns the payload of the records that q wants.
-func texts(t *testing.T, q *query.Query) (all []string) {
+func texts(t *testing.T, q *reading.Query) (all []string) {
 	t.Helper()
 	if err := q.Each(context.Background(), func(r *record.Record) error {
 		all = append(all, string(r.Data))
@@ -40,7 +40,7 @@ func texts(t *testing.T, q *query.Query) (all []string) {
 func TestDamageIsReportedAndReadingGoesOn(t *testing.T) {
 	var damaged []string
 	measured := false
-	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"3]zz", line+"3]74 77 6f")}
+	q := &reading.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"3]zz", line+"3]74 77 6f")}
 	q.Report.Damage = func(e *record.DamageError) { damaged = append(damaged, e.Error()) }
 	q.Report.Progress = func(measure func() (done, total int64)) (end func()) {
 		return func() {
@@ -60,14 +60,14 @@ func TestDamageIsReportedAndReadingGoesOn(t *testing.T) {
 }
 
 func TestReportsMayBeLeftOut(t *testing.T) {
-	q := &query.Query{Path: writeLog(t, "2024-05-06 07:08:09,000 [INFO] [w][8080]6f 6e 65", "zz")}
+	q := &reading.Query{Path: writeLog(t, "2024-05-06 07:08:09,000 [INFO] [w][8080]6f 6e 65", "zz")}
 	if got := texts(t, q); len(got) == 0 || got[0] != "one" {
 		t.Errorf("read %q", got)
 	}
 }
 
 func TestEachEndsWithTheErrorOfItsFunction(t *testing.T) {
-	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"3]74 77 6f")}
+	q := &reading.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"3]74 77 6f")}
 	stop, calls := errors.New("stop"), 0
 	err := q.Each(context.Background(), func(*record.Record) error {
 		calls++
@@ -79,7 +79,7 @@ func TestEachEndsWithTheErrorOfItsFunction(t *testing.T) {
 }
 
 func TestGapsStandBetweenRecords(t *testing.T) {
-	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"5]74 77 6f", line+"5]74 77 6f")}
+	q := &reading.Query{Path: writeLog(t, line+"0]6f 6e 65", line+"5]74 77 6f", line+"5]74 77 6f")}
 	var kinds []string
 	add, _ := q.WithGaps(func(r *record.Record) error {
 		kinds = append(kinds, r.Kind.String())
@@ -94,9 +94,9 @@ func TestGapsStandBetweenRecords(t *testing.T) {
 }
 
 func TestWindowsAreWorkedOutWhereThereIsNoIndex(t *testing.T) {
-	q := &query.Query{Path: writeLog(t, line+"0]6f 6e 65")}
-	var all []query.Window
-	add := func(w query.Window) error {
+	q := &reading.Query{Path: writeLog(t, line+"0]6f 6e 65")}
+	var all []reading.Window
+	add := func(w reading.Window) error {
 		all = append(all, w)
 		return nil
 	}

@@ -1,4 +1,4 @@
-package query
+package reading
 
 import (
 	"os"

@@ -1,4 +1,4 @@
-package query_test
+package reading_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/record"
-	"mosn.io/tcpcopy/tool/internal/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 // Bytes of a body are of the stream whose frame has them, also where the bodies of several
@@ -41,14 +41,14 @@ func TestCallsOfInterleavedBodies(t *testing.T) {
 		}
 		check(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block.Bytes(), EndHeaders: true}))
 	}
-	var places []*query.Place
+	var places []*reading.Place
 	var want []string
 	for round := range rounds {
 		for i := range streams {
 			body := strings.Repeat("x", 10+i)
 			check(framer.WriteData(uint32(2*i+1), round == rounds-1, []byte(body)))
 			for _, back := range []int{1, 5, len(body)} {
-				places = append(places, &query.Place{Window: "w", Conn: "k3v9qa-1", Direction: record.In, Offset: uint64(wire.Len() - back)})
+				places = append(places, &reading.Place{Window: "w", Conn: "k3v9qa-1", Direction: record.In, Offset: uint64(wire.Len() - back)})
 				want = append(want, fmt.Sprintf("k3v9qa-1#%d", i+1))
 			}
 		}
@@ -61,7 +61,7 @@ func TestCallsOfInterleavedBodies(t *testing.T) {
 	file = e.Close(file, start, of, "RemoteClose", record.PerDirection{In: uint64(wire.Len())})
 	path := filepath.Join(t.TempDir(), "x.log")
 	check(os.WriteFile(path, file, 0o600))
-	q := &query.Query{Path: path}
+	q := &reading.Query{Path: path}
 	check(q.CallsAt(context.Background(), calls.Options{}, places))
 	for i, p := range places {
 		if p.Call != want[i] {
