@@ -154,10 +154,11 @@ func Changed(t *testing.T, p *parse.Protocol, session parsetest.Session) {
 	for round := range 100 {
 		random := rand.New(rand.NewPCG(uint64(round), 8))
 		var changed parsetest.Session
+		size := 0
 		for _, piece := range session {
 			piece.Data = append([]byte(nil), piece.Data...)
 			changed = append(changed, piece)
-			if len(changed) > 12 {
+			if size += len(piece.Data); len(changed) > 12 || size > 8<<10 {
 				break
 			}
 		}
