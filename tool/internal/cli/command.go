@@ -23,6 +23,8 @@ intact is read all the same).`,
 		Example: `  tcpcopyctl windows                          which windows are there?
   tcpcopyctl conns --window 5f3c              who talked in this one?
   tcpcopyctl show k3v9qa-17                   what did they say?
+  tcpcopyctl calls --where failed             which requests failed?
+  tcpcopyctl calls --by route                 how slow was each endpoint?
   tcpcopyctl export -o out.pcapng             for Wireshark
   tcpcopyctl record --for 10s                 record now
   tcpcopyctl live -w - | wireshark -k -i -    watch now
