@@ -264,7 +264,7 @@ func (c *comparison) one(w *witness.Call, g *calls.Call) {
 	same("service", g.Service, w.Service)
 	same("interleaved", g.Interleaved, w.Interleaved)
 	if words := g.Incomplete.Words(); len(words) > 0 {
-		if got := strings.Join(words, " "); !(got == "no_answer" && w.NoAnswer) && !(got == "no_request" && w.NoRequest) {
+		if got := strings.Join(words, " "); !(got == "no_answer" && (w.NoAnswer || w.Undecided)) && !(got == "no_request" && w.NoRequest) {
 			c.add(w.Protocol, "incomplete", "%s: %s", where, got)
 		}
 	}

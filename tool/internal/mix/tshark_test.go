@@ -159,7 +159,7 @@ func (t tally) answer(server string, row map[string][]string) {
 			code, err := strconv.Atoi(row["http2.header.value"][i])
 			if err != nil || code >= len(grpcCodes) {
 				t.add(server, "a grpc-status that is none")
-			} else if code != 1 { // most of these are resets
+			} else if code != 1 && code != 4 { // resets, and answers that came behind them
 				t.add(server, "status "+grpcCodes[code])
 			}
 		}
@@ -212,7 +212,7 @@ func (t tally) call(server string, c *calls.Call) {
 	case "kafka", "thrift":
 		status = false
 	case "grpc":
-		status = status && c.Status != "CANCELLED" // most of these are resets
+		status = status && c.Status != "CANCELLED" && c.Status != "DEADLINE_EXCEEDED" // as above
 	}
 	if request && c.Request.Present {
 		t.add(server, "request "+c.Method)
