@@ -191,7 +191,7 @@ type Span struct {
 	Range     // where its bytes are in the stream; Length is 0 where the value is not there, but refers to one that was sent earlier
 	Kind      Kind
 	Name      string // of a header field, query or form value, in lower case where the protocol ignores case
-	Encoding  string // how the bytes encode the value: "" as they are, "huffman" (RFC 7541), "chunked" never: chunks are spans of their own
+	Encoding  string // how the bytes encode the value: "" as they are, "huffman" (RFC 7541), or what a parser's package names; each chunk of a body is a span
 
 	// Promise says that the value is the request's although it went to the client: the server has promised the
 	// answer to a request that it expects (RFC 9113, section 8.4).

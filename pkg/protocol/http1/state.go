@@ -1,0 +1,56 @@
+package http1
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+)
+
+type parserState struct {
+	Sides     [2]side
+	Within    [2]int // index in Open of the sides' exchanges, -1 for none
+	Open      []*exchange
+	Offsets   [2]uint64
+	Coming    bool
+	Unsure    call.Incomplete
+	Torn      call.Incomplete
+	Late      bool
+	Asked     bool
+	Unasked   bool
+	Pipelined bool
+	Size      int
+}
+
+func (p *parser) MarshalBinary() ([]byte, error) {
+	state := parserState{p.sides, [2]int{-1, -1}, p.open, p.offsets, p.coming, p.unsure, p.torn, p.late, p.asked, p.unasked, p.pipelined, p.size}
+	for i := range p.sides {
+		if x := p.sides[i].Exchange; x != nil {
+			state.Within[i] = slices.Index(p.open, x)
+			if state.Within[i] < 0 {
+				state.Within[i] = len(p.open) // one that was forgotten
+			}
+		}
+	}
+	return json.Marshal(&state)
+}
+
+func (p *parser) UnmarshalBinary(b []byte) error {
+	var state parserState
+	if err := json.Unmarshal(b, &state); err != nil {
+		return fmt.Errorf("state of http/1.1: %w", err)
+	}
+	p.sides, p.open, p.offsets, p.coming = state.Sides, state.Open, state.Offsets, state.Coming
+	p.unsure, p.torn, p.late, p.pipelined, p.size = state.Unsure, state.Torn, state.Late, state.Pipelined, state.Size
+	p.asked, p.unasked = state.Asked, state.Unasked
+	for i, at := range state.Within {
+		switch {
+		case at >= 0 && at < len(p.open):
+			p.sides[i].Exchange = p.open[at]
+		case at >= 0:
+			p.sides[i].Exchange = &exchange{}
+		}
+	}
+	return nil
+}
