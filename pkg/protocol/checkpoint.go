@@ -85,10 +85,10 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 		d.name, d.detect = name, &detection{}
 		return d, d.detect.readState(parse.NewStateReader(phase))
 	case kind == phaseTurns:
-		d.become(call.TCP)
+		d.become(call.TCP, nil)
 		return d, json.Unmarshal(phase, d.turns)
 	case kind == phaseRunner && byName(name) != nil:
-		d.become(name)
+		d.become(name, nil)
 		return d, d.runner.Restore(phase)
 	}
 	return nil, fmt.Errorf("it is of the protocol %q, which this program does not know", name)

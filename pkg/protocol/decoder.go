@@ -48,7 +48,7 @@ func newDecoder(sink Sink, limits Limits) *decoder {
 		Next: func() uint64 { d.calls++; return d.calls },
 	}
 	if limits.Protocol == call.TCP {
-		d.become(call.TCP)
+		d.become(call.TCP, nil)
 	} else {
 		d.detect = newDetection([2]uint64{})
 	}
@@ -184,15 +184,15 @@ func (d *decoder) decide(final bool) {
 }
 
 // become makes the phase of a protocol. from is the detection that ended, nil if there was none.
-func (d *decoder) become(name string, from ...*detection) {
+func (d *decoder) become(name string, from *detection) {
 	d.name = name
 	env := d.env
 	env.FromStart = [2]bool{true, true}
 	var start [2]uint64
-	if len(from) > 0 {
-		start = from[0].Start
+	if from != nil {
+		start = from.Start
 		for dir := range start {
-			env.FromStart[dir] = !from[0].late(record.Direction(dir))
+			env.FromStart[dir] = !from.late(record.Direction(dir))
 		}
 	}
 	p := byName(name)
@@ -200,6 +200,7 @@ func (d *decoder) become(name string, from ...*detection) {
 		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]})
 		return
 	}
+	d.name = p.Name // that of gRPC is HTTP/2's
 	d.runner = parse.NewRunner(p, env)
 	for _, dir := range record.Directions() {
 		if start[dir] > 0 {
@@ -239,17 +240,16 @@ func (d *decoder) leave(dir record.Direction, err error) {
 	runner := d.runner
 	d.runner = nil
 	rest := piecesOf(runner.Rest())
+	runner.End(parse.End{Left: true})
 	var upgrade *parse.Upgrade
 	if errors.As(err, &upgrade) {
-		runner.End(parse.End{Left: true})
 		d.upgrade(runner, dir, upgrade)
 	} else {
 		at, _ := runner.Next(dir)
-		runner.End(parse.End{Left: true})
 		if sink, ok := d.sink.(FallbackSink); ok {
 			sink.Fallback(d.name, dir, at, err)
 		}
-		d.become(call.TCP)
+		d.become(call.TCP, nil)
 	}
 	d.replay(rest)
 }

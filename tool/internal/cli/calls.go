@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,6 @@ import (
 	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/protocol"
-	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/query"
 )
 
@@ -186,29 +186,13 @@ func (d *decodeFlags) options(cmd *cobra.Command) (calls.Options, error) {
 			return o, misused(cmd, "--protocol is %q, which is not PORT=NAME, such as 8080=http/1.1", p)
 		}
 		port, name := p[:at], p[at+1:]
-		if !isProtocol(name) {
+		if !slices.Contains(protocol.Names(), name) {
 			return o, misused(cmd, "--protocol %q names no protocol that is known, valid: %s", name, strings.Join(protocol.Names(), ", "))
 		}
 		if n, err := strconv.Atoi(port); !strings.HasPrefix(port, "/") && !strings.HasPrefix(port, "@") && (err != nil || n < 1 || n > 65535) {
 			return o, misused(cmd, "--protocol has the port %q, valid: 1 to 65535, or the path of a Unix socket", port)
 		}
-		if name == call.GRPC {
-			name = call.HTTP2
-		}
 		o.Protocols[port] = name
 	}
 	return o, nil
-}
-
-// isProtocol reports whether name is that of a protocol; gRPC is one of HTTP/2.
-func isProtocol(name string) bool {
-	if name == call.GRPC {
-		return true
-	}
-	for _, n := range protocol.Names() {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mosn.io/tcpcopy/pkg/body"
@@ -37,7 +38,7 @@ func (c *Content) Values(dir record.Direction, kinds ...call.Kind) []Value {
 	var values []Value
 	more := false
 	for _, v := range c.values {
-		if v.Direction != dir || len(kinds) > 0 && !has(kinds, v.Kind) {
+		if v.Direction != dir || len(kinds) > 0 && !slices.Contains(kinds, v.Kind) {
 			continue
 		}
 		if last := len(values) - 1; more && values[last].Kind == v.Kind && values[last].Name == v.Name {
@@ -49,15 +50,6 @@ func (c *Content) Values(dir record.Direction, kinds ...call.Kind) []Value {
 		more = v.More
 	}
 	return values
-}
-
-func has(kinds []call.Kind, kind call.Kind) bool {
-	for _, k := range kinds {
-		if k == kind {
-			return true
-		}
-	}
-	return false
 }
 
 // Complete reports whether all values are kept.
