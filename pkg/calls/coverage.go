@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Coverage says what the calls are based on, and what could not be known. Seen is what
-// could be decoded, Lost and Undecoded together. Its JSON form has the first six fields;
-// From and To are null where they are zero.
+// could be decoded, Lost and Undecoded together. Its JSON form has the first six fields, and the fallbacks where there are
+// some; From and To are null where they are zero.
 type Coverage struct {
 	Windows   int
 	From, To  time.Time // of the windows where the index has them, else of the first and the last record with bytes
@@ -21,6 +22,11 @@ type Coverage struct {
 	// them; More is how many others there are.
 	Uncertain []Uncertain
 	More      int
+
+	// Fallbacks are the connections that are tcp from a place on where their bytes are not of the protocol, the first
+	// maxFallbacks of them; MoreFallbacks is how many others there are.
+	Fallbacks     []Fallback
+	MoreFallbacks int
 
 	// OnlyIndexed are the bytes of Lost and Undecoded that only the index counts: it does not
 	// say of which connections they are. Elsewhere are bytes that were lost in these windows
@@ -46,7 +52,32 @@ type Uncertain struct {
 	Lost, Undecoded    uint64
 }
 
-const maxUncertain = 1000
+// Fallback is where a connection turned out not to speak its protocol.
+type Fallback struct {
+	Window, Conn, Port string
+	Protocol           string // that was given up
+	Direction          record.Direction
+	Offset             uint64 // of the first byte that is not of it, in its direction
+	Reason             string // what is wrong with it; it may quote bytes of the connection
+}
+
+// MarshalJSON implements json.Marshaler.
+func (f Fallback) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Window    string `json:"window"`
+		Conn      string `json:"conn"`
+		Port      string `json:"port"`
+		Protocol  string `json:"protocol"`
+		Direction string `json:"direction"`
+		Offset    uint64 `json:"offset"`
+		Reason    string `json:"reason"`
+	}{f.Window, f.Conn, f.Port, f.Protocol, f.Direction.String(), f.Offset, f.Reason})
+}
+
+const (
+	maxUncertain = 1000
+	maxFallbacks = 1000
+)
 
 // MarshalJSON implements json.Marshaler.
 func (c Coverage) MarshalJSON() ([]byte, error) {
@@ -64,7 +95,10 @@ func (c Coverage) MarshalJSON() ([]byte, error) {
 		Seen      uint64     `json:"seen"`
 		Lost      uint64     `json:"lost"`
 		Undecoded uint64     `json:"undecoded"`
-	}{c.Windows, known(c.From), known(c.To), c.Seen, c.Lost, c.Undecoded})
+
+		Fallbacks     []Fallback `json:"fallbacks,omitempty"`
+		MoreFallbacks int        `json:"more_fallbacks,omitempty"`
+	}{c.Windows, known(c.From), known(c.To), c.Seen, c.Lost, c.Undecoded, c.Fallbacks, c.MoreFallbacks})
 }
 
 func (a *account) see(at time.Time) {
@@ -104,6 +138,14 @@ func (c *Coverage) add(o *connection) {
 	a.seen += o.bytes + o.gaps
 	a.lost += o.gaps
 	a.undecoded += undecoded
+	if f := o.fallback; f.Protocol != "" {
+		if len(c.Fallbacks) == maxFallbacks {
+			c.MoreFallbacks++
+		} else {
+			f.Window, f.Conn, f.Port = o.of.Window, o.of.Conn, o.of.Port
+			c.Fallbacks = append(c.Fallbacks, f)
+		}
+	}
 	if o.gaps == 0 && undecoded == 0 {
 		return
 	}
@@ -116,7 +158,7 @@ func (c *Coverage) add(o *connection) {
 
 // sum returns the coverage of the windows that were open from since on and before until.
 func (c *Coverage) sum(since, until time.Time) Coverage {
-	sum := Coverage{More: c.More, windows: map[string]*account{}}
+	sum := Coverage{More: c.More, MoreFallbacks: c.MoreFallbacks, windows: map[string]*account{}}
 	for window, a := range c.windows {
 		if within(a.from, a.to, since, until) {
 			of := *a
@@ -126,6 +168,11 @@ func (c *Coverage) sum(since, until time.Time) Coverage {
 	for _, u := range c.Uncertain {
 		if sum.windows[u.Window] != nil {
 			sum.Uncertain = append(sum.Uncertain, u)
+		}
+	}
+	for _, f := range c.Fallbacks {
+		if sum.windows[f.Window] != nil {
+			sum.Fallbacks = append(sum.Fallbacks, f)
 		}
 	}
 	sum.total()

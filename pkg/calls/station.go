@@ -82,7 +82,11 @@ type connection struct {
 	skipped uint64 // of these: passed over by the decoder
 	gaps    uint64
 	ended   bool // the decoder knows that it ended
+
+	fallback Fallback // the first one, without whose it is; its protocol is empty if there was none
 }
+
+var _ protocol.FallbackSink = (*connection)(nil)
 
 // event gives an event to the connection's decoder.
 func (s *Station) event(c *dump.Connection, r *record.Record) error {
@@ -186,6 +190,13 @@ func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 
 // Skipped implements call.SkipSink.
 func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
+
+// Fallback implements protocol.FallbackSink.
+func (o *connection) Fallback(protocol string, dir record.Direction, offset uint64, err error) {
+	if o.fallback.Protocol == "" {
+		o.fallback = Fallback{Protocol: protocol, Direction: dir, Offset: offset, Reason: err.Error()}
+	}
+}
 
 // Coverage returns what the calls so far are based on. It is complete after Finish.
 func (s *Station) Coverage() Coverage { return s.coverage.sum(s.options.Since, s.options.Until) }

@@ -17,6 +17,10 @@ func (o *connection) AppendState(dst []byte) []byte {
 	b.Uint(o.skipped)
 	b.Uint(o.gaps)
 	b.Bool(o.ended)
+	b.String(o.fallback.Protocol)
+	b.Uint(uint64(o.fallback.Direction))
+	b.Uint(o.fallback.Offset)
+	b.String(o.fallback.Reason)
 	b.Bytes(o.decoder.Checkpoint())
 	return b
 }
@@ -39,6 +43,7 @@ func (o *connection) Size() int {
 func (s *Station) parse(state []byte) (dump.StoredState, error) {
 	b := parse.NewStateReader(state)
 	own := &connection{station: s, bytes: b.Uint(), skipped: b.Uint(), gaps: b.Uint(), ended: b.Bool()}
+	own.fallback = Fallback{Protocol: b.String(), Direction: record.Direction(b.Uint() & 1), Offset: b.Uint(), Reason: b.String()} //nolint:gosec // 0 or 1
 	checkpoint := b.Bytes()
 	if err := b.Err(); err != nil {
 		return nil, fmt.Errorf("a connection in the temporary file: %w", err)

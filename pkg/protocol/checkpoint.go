@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -14,10 +15,11 @@ const (
 	phaseDetect = iota + 1
 	phaseRunner
 	phaseTurns
+	phaseAnswers // a runner for the server's bytes and turns for the client's
 )
 
 // checkpointVersion is the first value of a checkpoint. Another version cannot be read.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 func (d *decoder) Checkpoint() []byte {
 	var b parse.State
@@ -36,6 +38,17 @@ func (d *decoder) Checkpoint() []byte {
 	var phase []byte
 	var err error
 	switch {
+	case d.runner != nil && d.turns != nil:
+		b.Uint(phaseAnswers)
+		var both parse.State
+		var runner, turns []byte
+		runner, err = d.runner.MarshalBinary()
+		if err == nil {
+			turns, err = json.Marshal(d.turns)
+		}
+		both.Bytes(runner)
+		both.Bytes(turns)
+		phase = both
 	case d.runner != nil:
 		b.Uint(phaseRunner)
 		phase, err = d.runner.MarshalBinary()
@@ -90,6 +103,15 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 	case kind == phaseRunner && byName(name) != nil:
 		d.become(name, nil)
 		return d, d.runner.Restore(phase)
+	case kind == phaseAnswers && byName(name) != nil:
+		d.become(name, nil)
+		d.turns = newTurns(d.env, [2]bool{}, "")
+		both := parse.NewStateReader(phase)
+		runner, turns := both.Bytes(), both.Bytes()
+		if err := both.Err(); err != nil {
+			return nil, err
+		}
+		return d, errors.Join(d.runner.Restore(runner), json.Unmarshal(turns, d.turns))
 	}
 	return nil, fmt.Errorf("it is of the protocol %q, which this program does not know", name)
 }

@@ -9,7 +9,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// decoder is a Decoder. Of detect, runner and turns one is not nil: they are its phases.
+// decoder is a Decoder. Of detect, runner and turns one is not nil: they are its phases. Runner and turns are both there where
+// the client's bytes are of no protocol any more and answers are due: turns has the client's then, and runner the server's.
 type decoder struct {
 	sink   call.Sink
 	limits Limits
@@ -32,8 +33,9 @@ type decoder struct {
 // speak the protocol that it was thought to speak.
 type FallbackSink interface {
 	Sink
-	// Fallback says that from an offset of a direction on the bytes are not of protocol. What
-	// follows in both directions becomes calls of tcp.
+	// Fallback says that from an offset of a direction on the bytes are not of protocol. They, and what follows in both
+	// directions, become calls of tcp; if dir is that of the client, the answers that are due are still decoded first. err
+	// says what is wrong; it may quote bytes of the connection.
 	Fallback(protocol string, dir record.Direction, offset uint64, err error)
 }
 
@@ -85,12 +87,17 @@ func (d *decoder) Data(dir record.Direction, offset uint64, at time.Time, b []by
 	d.data(dir, offset, at, b)
 }
 
+// runs reports whether the parser gets the bytes of a direction.
+func (d *decoder) runs(dir record.Direction) bool {
+	return d.runner != nil && (d.turns == nil || dir == record.Out)
+}
+
 // data gives the next bytes of a direction to the phase.
 func (d *decoder) data(dir record.Direction, offset uint64, at time.Time, b []byte) {
 	switch {
-	case d.runner != nil:
+	case d.runs(dir):
 		if err := d.runner.Data(dir, offset, at, b); err != nil {
-			d.leave(dir, err)
+			d.leave(err)
 		}
 	case d.turns != nil:
 		d.turns.data(dir, offset, uint64(len(b)), at, at, b)
@@ -116,9 +123,14 @@ func (d *decoder) Gap(dir record.Direction, offset, length uint64, _ record.Reas
 // gap gives a gap to the phase.
 func (d *decoder) gap(dir record.Direction, offset, length uint64) {
 	switch {
-	case d.runner != nil:
-		if err := d.runner.Gap(dir, offset, length); err != nil {
-			d.leave(dir, err)
+	case d.runs(dir):
+		runner := d.runner
+		if err := runner.Gap(dir, offset, length); err != nil {
+			at, _ := runner.Next(dir)
+			d.leave(err)
+			if end := offset + length; at < end { // the gap is longer than what the parser was passing over
+				d.gap(dir, at, end-at)
+			}
 		}
 	case d.turns != nil:
 		d.turns.gap(dir, offset, length)
@@ -144,14 +156,15 @@ func (d *decoder) End(at time.Time) {
 	}
 	if d.runner != nil {
 		d.runner.End(e)
-	} else {
+	}
+	if d.turns != nil {
 		d.turns.finish(e)
 	}
 }
 
 func (d *decoder) Pending(dir record.Direction) (offset, length uint64) {
 	switch {
-	case d.runner != nil:
+	case d.runs(dir):
 		r := d.runner.Pending(dir)
 		return r.Offset, r.Length
 	case d.detect != nil:
@@ -197,7 +210,7 @@ func (d *decoder) become(name string, from *detection) {
 	}
 	p := byName(name)
 	if p == nil {
-		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]})
+		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]}, "")
 		return
 	}
 	d.name = p.Name // that of gRPC is HTTP/2's
@@ -236,20 +249,32 @@ func (d *decoder) replay(pieces []piece) {
 
 // leave ends the phase of a parser that consumes no more: because the connection goes
 // on in another protocol, or because it never spoke this one.
-func (d *decoder) leave(dir record.Direction, err error) {
-	runner := d.runner
+func (d *decoder) leave(err error) {
+	runner, dir := d.runner, d.runner.Wrong()
+	var upgrade *parse.Upgrade
+	upgraded, answered := errors.As(err, &upgrade), errors.Is(err, parse.ErrAnswered)
+	if sink, ok := d.sink.(FallbackSink); ok && !upgraded && !answered {
+		at, _ := runner.Next(dir)
+		sink.Fallback(d.name, dir, at, err)
+	}
+	if dir == record.In && !upgraded {
+		if rest, ok := runner.Leave(); ok {
+			d.turns = newTurns(d.env, [2]bool{}, d.name)
+			d.replay(piecesOf(rest))
+			return
+		}
+	}
 	d.runner = nil
 	rest := piecesOf(runner.Rest())
 	runner.End(parse.End{Left: true})
-	var upgrade *parse.Upgrade
-	if errors.As(err, &upgrade) {
+	switch {
+	case d.turns != nil: // they have the client's bytes
+		d.name = call.TCP
+	case upgraded:
 		d.upgrade(runner, dir, upgrade)
-	} else {
-		at, _ := runner.Next(dir)
-		if sink, ok := d.sink.(FallbackSink); ok {
-			sink.Fallback(d.name, dir, at, err)
-		}
-		d.become(call.TCP, nil)
+	default:
+		d.turns = newTurns(d.env, [2]bool{}, d.name)
+		d.name = call.TCP
 	}
 	d.replay(rest)
 }

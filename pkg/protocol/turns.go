@@ -13,10 +13,11 @@ import (
 // is what the client sends until the server answers, and the answer. It needs the
 // lengths and times of the pieces alone.
 type turns struct {
-	env  parse.Env
-	late [2]bool // bytes of the direction passed before
-	open bool    // current is a call
-	turn turn
+	env     parse.Env
+	late    [2]bool // bytes of the direction passed before
+	instead string  // the protocol that was given up; "" if none was
+	open    bool    // current is a call
+	turn    turn
 }
 
 // turn is the state of a call of turns.
@@ -25,7 +26,9 @@ type turn struct {
 	Dir  record.Direction // of the last bytes
 }
 
-func newTurns(env parse.Env, late [2]bool) *turns { return &turns{env: env, late: late} }
+func newTurns(env parse.Env, late [2]bool, instead string) *turns {
+	return &turns{env: env, late: late, instead: instead}
+}
 
 // data adds bytes that passed. b is nil where they are not at hand.
 func (t *turns) data(dir record.Direction, offset, length uint64, first, last time.Time, b []byte) {
@@ -69,7 +72,7 @@ func (t *turns) message(dir record.Direction, offset uint64, at time.Time) *call
 			t.end()
 		}
 		t.open = true
-		t.turn = turn{Call: call.Call{N: t.env.Next(), Protocol: call.TCP, Method: "turn"}, Dir: dir}
+		t.turn = turn{Call: call.Call{N: t.env.Next(), Protocol: call.TCP, Instead: t.instead, Method: "turn"}, Dir: dir}
 		if t.late[dir] {
 			c.Incomplete |= call.BeganBefore
 		}
@@ -116,13 +119,14 @@ func (t *turns) end() {
 
 // turnsState is what a checkpoint has of turns.
 type turnsState struct {
-	Late [2]bool
-	Open bool
-	Turn turn
+	Late    [2]bool
+	Instead string
+	Open    bool
+	Turn    turn
 }
 
 func (t *turns) MarshalJSON() ([]byte, error) {
-	return json.Marshal(turnsState{t.late, t.open, t.turn})
+	return json.Marshal(turnsState{t.late, t.instead, t.open, t.turn})
 }
 
 func (t *turns) UnmarshalJSON(b []byte) error {
@@ -130,6 +134,6 @@ func (t *turns) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	t.late, t.open, t.turn = s.Late, s.Open, s.Turn
+	t.late, t.instead, t.open, t.turn = s.Late, s.Instead, s.Open, s.Turn
 	return nil
 }

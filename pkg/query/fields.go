@@ -62,6 +62,7 @@ var fields = []field{
 	{name: "listener", key: "listener", kind: kindText, doc: "the address that the client reached", text: func(c *Call) string { return c.Identity.Listener }},
 	{name: "port", key: "port", kind: kindText, doc: "the listener's port, or the path of its Unix socket", text: func(c *Call) string { return c.Identity.Port }},
 	{name: "protocol", key: "protocol", kind: kindText, doc: "name of the protocol, such as `http/1.1`", text: func(c *Call) string { return c.Protocol }},
+	{name: insteadOf, key: insteadOf, kind: kindText, doc: "the protocol that the connection was decoded in [until its bytes were not of it](#how-a-protocol-is-recognised); `\"\"` where there is none", text: func(c *Call) string { return c.Instead }},
 	{name: "time", key: "time", kind: kindTime, optional: true, doc: "when the first byte of the request passed, else of the answer", at: (*Call).Time},
 	{name: "method", key: "method", kind: kindText, doc: "method or command", text: func(c *Call) string { return c.Method }},
 	{name: "target", key: "target", kind: kindText, doc: "what the client asked for: target of HTTP, service, key, statement", text: func(c *Call) string { return c.Target }},
@@ -91,7 +92,11 @@ var fields = []field{
 	{name: "route", kind: kindText, doc: "what the client asked for, with [ids replaced](#routes)", text: (*Call).Route},
 }
 
-const incomplete = "incomplete"
+// The names of fields that have a form of their own in JSON.
+const (
+	incomplete = "incomplete"
+	insteadOf  = "instead_of" // absent where it is empty
+)
 
 // protocols are the values that the field protocol can have.
 var protocols = []string{
@@ -102,7 +107,7 @@ var protocols = []string{
 // vocabulary returns the values that the field can have, or nil where there is no list.
 func vocabulary(name string) []string {
 	switch name {
-	case "protocol":
+	case "protocol", insteadOf:
 		return protocols
 	case incomplete:
 		return call.IncompleteWords()

@@ -67,6 +67,7 @@ func AppendJSON(dst []byte, c *Call) []byte {
 			i = s.after - 1
 		case s.field == nil:
 			dst = append(dst, s.before...)
+		case s.field.key == insteadOf && c.Instead == "":
 		case s.field.key == "missing":
 			if n, _ := s.field.number(c); n != 0 { // it is absent and not 0
 				dst = s.field.appendValue(append(dst, s.before...), c)

@@ -154,7 +154,7 @@ func TestMissingValuesAreFalse(t *testing.T) {
 func TestErrorsSayWhatToWrite(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`failed and latencey > 1s`:                `unknown name "latencey"; did you mean latency?; the fields are id, window, conn, peer, listener, port, protocol, time, method, target, path, host, service, status, code, failed, latency, duration, request, response, trace, incomplete, route (1:12)`,
+		`failed and latencey > 1s`:                `unknown name "latencey"; did you mean latency?; the fields are id, window, conn, peer, listener, port, protocol, instead_of, time, method, target, path, host, service, status, code, failed, latency, duration, request, response, trace, incomplete, route (1:12)`,
 		`code == "503"`:                           `code is a number and "503" is text; write 503 (1:9)`,
 		`"503" == code`:                           `code is a number and "503" is text; write 503 (1:1)`,
 		`code == "abc"`:                           `write a number such as 503 (1:9)`,

@@ -38,6 +38,9 @@ type Call struct {
 
 	Protocol string // one of the names above
 
+	// Instead is the protocol that the connection was decoded in until its bytes were not of it. Only calls of TCP have it.
+	Instead string
+
 	// Method and Target are what the client asked for. Their meaning, like that of
 	// Service and Status, is the protocol's: see docs/calls.md.
 	Method, Target string

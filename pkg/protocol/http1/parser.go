@@ -201,6 +201,41 @@ func (p *parser) emit(x *exchange) {
 	p.spare = x
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(s *parse.Stream) {
+	side := &p.sides[record.In]
+	cut := side.Exchange
+	side.Exchange, p.coming = nil, false
+	side.awaitHead()
+	if cut != nil {
+		// The rest of the request is in what follows.
+		cut.Call.Incomplete |= call.Gap
+		p.cutMessage(cut, &cut.Call.Request, record.In)
+		cut.Call.Request.Last = s.LastTime()
+	}
+	for i := len(p.open) - 1; i >= 0; i-- {
+		x := p.open[i]
+		early := x.Early // its request does not come any more
+		x.Early = false
+		if x.Answered && (early || x == cut) {
+			p.emit(x)
+		}
+	}
+}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool {
+	if p.sides[record.Out].Exchange != nil {
+		return true
+	}
+	for _, x := range p.open {
+		if x.Call.Request.Present && !x.Answered {
+			return true
+		}
+	}
+	return false
+}
+
 // Lost implements parse.Parser.
 func (p *parser) Lost(s *parse.Stream) {
 	p.unsure |= call.Gap
@@ -224,17 +259,24 @@ func (p *parser) Lost(s *parse.Stream) {
 	cut.Call.Incomplete |= call.Gap
 	m := &cut.Call.Response
 	if s.Dir() == record.In {
-		cut.Asked = true
 		m = &cut.Call.Request
-	} else {
-		cut.Answered = true
 	}
-	m.Length = max(p.offsets[s.Dir()], m.End()) - m.Offset
-	if m.HasBody {
-		m.Body.Length = max(m.End(), m.Body.Offset) - m.Body.Offset
-	}
+	p.cutMessage(cut, m, s.Dir())
 	if cut.Answered && (cut.Asked || !cut.Call.Request.Present) {
 		p.emit(cut)
+	}
+}
+
+// cutMessage ends a message of x where what was consumed of its direction ends. Nothing more will be known of it.
+func (p *parser) cutMessage(x *exchange, m *call.Message, dir record.Direction) {
+	if dir == record.In {
+		x.Asked = true
+	} else {
+		x.Answered = true
+	}
+	m.Length = max(p.offsets[dir], m.End()) - m.Offset
+	if m.HasBody {
+		m.Body.Length = max(m.End(), m.Body.Offset) - m.Body.Offset
 	}
 }
 

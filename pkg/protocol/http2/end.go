@@ -173,6 +173,20 @@ func (p *parser) isResetKnown(st *stream) bool {
 	return st.reset && !st.codeLost && (st.ended[record.Out] || p.isSure(st, record.Out))
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {
+	p.sides[record.In].gapped = true
+	for st := p.calls.oldest; st != nil; st = st.newer {
+		p.calls.unpack(st)
+		if !st.ended[record.In] {
+			p.unsure(st, record.In) // its frames may be in what follows
+		}
+	}
+}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool { return p.calls.oldest != nil || p.sides[record.Out].block.open }
+
 // End implements parse.Parser.
 func (p *parser) End(e parse.End) {
 	for dir := range p.sides {

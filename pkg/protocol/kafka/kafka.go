@@ -146,6 +146,12 @@ func (p *parser) Parse(s *parse.Stream) error {
 	return err
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool { return len(p.queue) > 0 || p.sides[record.Out].Open }
+
 func (p *parser) parse(s *parse.Stream, w *side) error {
 	data, base, pos := s.Bytes(), s.Offset(), 0
 	for {

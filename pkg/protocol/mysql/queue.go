@@ -137,6 +137,15 @@ func (p *parser) orphan(u *unit) {
 	*u = unit{}
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool {
+	// What may follow the answer to a PREPARE is not due.
+	return len(p.Queue) > 1 || len(p.Queue) == 1 && p.Step != stepPreparedEnd
+}
+
 // Lost implements parse.Parser.
 func (p *parser) Lost(s *parse.Stream) {
 	p.streams[s.Dir()] = s

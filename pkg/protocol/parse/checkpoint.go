@@ -15,6 +15,7 @@ func (r *Runner) MarshalBinary() ([]byte, error) {
 	}
 	var b State
 	b.Uint(r.order)
+	b.Bool(r.left)
 	for i := range r.streams {
 		r.streams[i].append(&b)
 	}
@@ -74,7 +75,7 @@ func (s *Stream) read(b *StateReader) {
 // protocol.
 func (r *Runner) Restore(state []byte) error {
 	b := NewStateReader(state)
-	r.order = b.Uint()
+	r.order, r.left = b.Uint(), b.Bool()
 	for i := range r.streams {
 		s := &r.streams[i]
 		*s = Stream{dir: record.Direction(i), spans: s.spans} //nolint:gosec // 0 or 1

@@ -6,6 +6,7 @@ package parse
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,6 +49,23 @@ type Parser interface {
 	// It is called once.
 	End(e End)
 }
+
+// Answering is a Parser that goes on with the answers to what the client has asked for, where its bytes are not of the
+// protocol any more.
+type Answering interface {
+	Parser
+
+	// Leave says that the bytes of s from s.Offset() on are of another protocol, and that nothing more comes of it. s is
+	// the client's.
+	Leave(s *Stream)
+
+	// Due reports whether more is to come of the server: the rest of an answer, or the answer to a request that was
+	// consumed. It is asked after each byte.
+	Due() bool
+}
+
+// ErrAnswered says that after Runner.Leave all answers have come that were due: what follows is of another protocol.
+var ErrAnswered = errors.New("the answers that were due have come")
 
 // End says how the recording of a connection has ended.
 type End struct {

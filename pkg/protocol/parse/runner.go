@@ -18,6 +18,9 @@ type Runner struct {
 	streams [2]Stream
 	order   uint64 // pieces so far
 	limit   int    // bytes of both streams that may wait
+
+	wrong record.Direction // of the bytes of which an error is
+	left  bool             // the client's stream is of another protocol: see Leave
 }
 
 // maxMisled is how often in a row a parser may find a message where there is none,
@@ -53,25 +56,85 @@ func (r *Runner) Data(dir record.Direction, offset uint64, at time.Time, b []byt
 		s.begin(offset)
 	}
 	r.order++
+	known := s.offset + uint64(len(s.data))
 	s.add(b, at, r.order)
-	err := r.advance(s)
+	err := r.advance(s, known)
 	if waiting := len(s.data) + len(r.streams[1-dir].data); err == nil && waiting > r.limit {
-		err = fmt.Errorf("a message of more than %d bytes", r.limit)
+		err, r.wrong = fmt.Errorf("a message of more than %d bytes", r.limit), dir
 	}
 	return err
 }
 
+// Wrong returns the direction of the last error: that of its bytes, which need not be the one of the bytes that came.
+func (r *Runner) Wrong() record.Direction { return r.wrong }
+
 // advance lets the parser consume what it can of s, and then of the other stream, where
-// bytes may have waited for those of s.
-func (r *Runner) advance(s *Stream) error {
-	err := r.parse(s)
+// bytes may have waited for those of s. The parser has seen those of s before the offset known.
+func (r *Runner) advance(s *Stream, known uint64) error {
+	var err error
+	if r.wrong = s.dir; r.left {
+		err = r.parseAnswers(s, known)
+	} else {
+		err = r.parse(s)
+	}
 	s.keep()
 	if o := &r.streams[1-s.dir]; err == nil && len(o.data) > 0 && o.synced {
 		o.need = 0
+		r.wrong = o.dir
 		err = r.parse(o)
 		o.keep()
 	}
 	return err
+}
+
+// parseAnswers is parse for the server's stream once the client's was left. It shows the parser one byte more at a time, so
+// that the last answer ends at the same byte however they are cut.
+func (r *Runner) parseAnswers(s *Stream, known uint64) error {
+	data, from := s.data, s.offset
+	end := from + uint64(len(data))
+	for shown := known; ; {
+		if shown < end {
+			next := shown + 1
+			if s.skip > 0 { // what was shown is consumed
+				next = shown + min(s.skip, end-shown)
+			}
+			shown = max(next, min(s.offset+uint64(s.need), end)) //nolint:gosec // it is positive
+		}
+		s.data = data[s.offset-from : shown-from]
+		err := r.parse(s)
+		if err == nil && s.skip == 0 && !r.due() {
+			err = ErrAnswered
+		}
+		if err != nil || shown == end {
+			s.data = data[s.offset-from:]
+			return err
+		}
+	}
+}
+
+// due reports whether the parser waits for more of the server.
+func (r *Runner) due() bool {
+	p, ok := r.parser.(Answering)
+	return ok && p.Due()
+}
+
+// Leave makes the runner go on with the answers alone that are due, because the client's bytes that were not consumed are of
+// another protocol. It returns them as Rest does; nothing more of the client may be given to the runner then. Data and Gap return
+// ErrAnswered when the last answer has ended. ok is false where no answer is due.
+func (r *Runner) Leave() (rest []Piece, ok bool) {
+	p, ok := r.parser.(Answering)
+	if !ok || !p.Due() {
+		return nil, false
+	}
+	s := &r.streams[record.In]
+	p.Leave(s)
+	if !p.Due() {
+		return nil, false
+	}
+	rest = s.rest(nil)
+	s.drop()
+	r.left = true
+	return rest, true
 }
 
 // parse lets the parser consume what it can of s.
@@ -145,7 +208,7 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 		n := s.skipGap(length)
 		s.torn = true
 		if s.skip == 0 {
-			if err := r.advance(s); err != nil {
+			if err := r.advance(s, s.offset+uint64(len(s.data))); err != nil {
 				return err
 			}
 		}
@@ -158,6 +221,10 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 	s.offset += length
 	s.skip = 0
 	r.lose(s, 0)
+	if r.left && !r.due() {
+		r.wrong = s.dir
+		return ErrAnswered
+	}
 	return nil
 }
 
@@ -165,7 +232,7 @@ func (r *Runner) Gap(dir record.Direction, offset, length uint64) error {
 func (r *Runner) End(e End) {
 	e.Streams = [2]*Stream{&r.streams[0], &r.streams[1]}
 	for dir, s := range e.Streams {
-		e.Recorded[dir] = e.Recorded[dir] && !s.Astray()
+		e.Recorded[dir] = e.Recorded[dir] && !s.Astray() && !(r.left && s.dir == record.In)
 	}
 	r.parser.End(e)
 	if e.Left {
@@ -206,16 +273,7 @@ type Piece struct {
 func (r *Runner) Rest() []Piece {
 	var pieces []Piece
 	for i := range r.streams {
-		s := &r.streams[i]
-		for k, m := range s.marks {
-			from, to := max(m.offset, s.offset), s.offset+uint64(len(s.data))
-			if k+1 < len(s.marks) {
-				to = s.marks[k+1].offset
-			}
-			if from < to {
-				pieces = append(pieces, Piece{s.dir, from, m.at, s.data[from-s.offset : to-s.offset], m.order})
-			}
-		}
+		pieces = r.streams[i].rest(pieces)
 	}
 	slices.SortStableFunc(pieces, func(a, b Piece) int {
 		if a.order < b.order {
@@ -223,5 +281,19 @@ func (r *Runner) Rest() []Piece {
 		}
 		return 1
 	})
+	return pieces
+}
+
+// rest appends what s has and was not consumed.
+func (s *Stream) rest(pieces []Piece) []Piece {
+	for k, m := range s.marks {
+		from, to := max(m.offset, s.offset), s.offset+uint64(len(s.data))
+		if k+1 < len(s.marks) {
+			to = s.marks[k+1].offset
+		}
+		if from < to {
+			pieces = append(pieces, Piece{s.dir, from, m.at, s.data[from-s.offset : to-s.offset], m.order})
+		}
+	}
 	return pieces
 }

@@ -58,6 +58,20 @@ func (p *parser) release() {
 	}
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool {
+	for i := range p.Queue {
+		// Without a Sync, nothing follows the answers to the messages of an extended query.
+		if u := &p.Queue[i]; u.Kind != extended || !u.Answered || u.Open {
+			return true
+		}
+	}
+	return false
+}
+
 // call gives u a number, which makes it a call.
 func (p *parser) call(u *unit) {
 	if u.N == 0 {

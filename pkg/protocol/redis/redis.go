@@ -98,6 +98,12 @@ func (p *parser) Parse(s *parse.Stream) error {
 	return err
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool { return p.queue.len() > 0 || p.out.open }
+
 // Lost implements parse.Parser.
 func (p *parser) Lost(s *parse.Stream) {
 	p.searching[s.Dir()] = false

@@ -101,6 +101,12 @@ func (p *parser) Parse(s *parse.Stream) error {
 	}
 }
 
+// Leave implements parse.Answering.
+func (p *parser) Leave(*parse.Stream) {}
+
+// Due implements parse.Answering.
+func (p *parser) Due() bool { return p.waiting[record.In].count > 0 || p.sides[record.Out].Open }
+
 // pass passes over the next part of a frame, or ends it. It reports whether there were bytes enough.
 func (p *parser) pass(s *parse.Stream, w *side) bool {
 	w.Held = 0

@@ -147,6 +147,7 @@ func (t *tool) explain(c *calls.Coverage, all bool, hint string) {
 		of := unknownBytes(c.Lost-c.OnlyIndexed.Lost, c.Undecoded-c.OnlyIndexed.Undecoded)
 		say("%s, on %s (%s)%s", of, plural(n+c.More, "connection"), text, hint)
 	}
+	t.explainFallbacks(c, all, hint)
 	if only := &c.OnlyIndexed; only.Lost+only.Undecoded > 0 {
 		say("%s, which only the index counts: of which connections, is not known%s", unknownBytes(only.Lost, only.Undecoded), hint)
 	}

@@ -223,6 +223,9 @@ func notes(c *calls.Call) []string {
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "_", " ")
 	}
+	if c.Instead != "" {
+		words = append([]string{"not " + c.Instead}, words...)
+	}
 	return words
 }
 

@@ -152,6 +152,7 @@ func (t *tool) grep(ctx context.Context, q *reading.Query, p *grep.Pattern, g *g
 	if err == nil && found == 0 {
 		t.explainNoMatch(q, printer.output, s)
 	}
+	t.explainFallbacks(&printer.fallbacks, false, `; "tcpcopyctl calls --coverage" says more`)
 	return err
 }
 
@@ -192,10 +193,14 @@ func (t *tool) printMatches(ctx context.Context, q *reading.Query, g *grepFlags,
 			printer.without = true
 			fmt.Fprintln(t.stderr, "tcpcopyctl: the calls of standard input are not known, because it can be read once: give a directory or a file")
 		}
-	} else if err := q.CallsAt(ctx, g.calls, batch.places()); ctx.Err() != nil {
-		fmt.Fprintln(t.stderr, "tcpcopyctl: interrupted: the calls of the last matches are not known")
-	} else if err != nil {
-		return err
+	} else {
+		fallbacks, err := q.CallsAt(ctx, g.calls, batch.places())
+		if ctx.Err() != nil {
+			fmt.Fprintln(t.stderr, "tcpcopyctl: interrupted: the calls of the last matches are not known")
+		} else if err != nil {
+			return err
+		}
+		printer.addFallbacks(fallbacks)
 	}
 	for i := range batch.matches {
 		if err := printer.print(&batch.matches[i]); err != nil {

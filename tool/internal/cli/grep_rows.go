@@ -2,8 +2,10 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
+	"mosn.io/tcpcopy/pkg/calls"
 	"mosn.io/tcpcopy/tool/internal/grep"
 	"mosn.io/tcpcopy/tool/internal/reading"
 )
@@ -89,6 +91,8 @@ type matchPrinter struct {
 	rows    *json.Encoder // nil where lines for people are printed
 	buf     []byte
 	without bool // it was said that calls are not known
+
+	fallbacks calls.Coverage // of the connections with matches; the other fields are not set
 }
 
 func newMatchPrinter(t *tool, o *output, asJSON bool) *matchPrinter {
@@ -100,6 +104,23 @@ func newMatchPrinter(t *tool, o *output, asJSON bool) *matchPrinter {
 		p.rows = newJSONLines(t.stdout)
 	}
 	return p
+}
+
+// maxGrepFallbacks is how many connections that turned out not to speak their protocol are remembered.
+const maxGrepFallbacks = 1000
+
+// addFallbacks adds those of the connections of a batch, of which some may be known.
+func (p *matchPrinter) addFallbacks(of []calls.Fallback) {
+	for _, f := range of {
+		known := slices.ContainsFunc(p.fallbacks.Fallbacks, func(k calls.Fallback) bool { return k.Window == f.Window && k.Conn == f.Conn })
+		switch {
+		case known:
+		case len(p.fallbacks.Fallbacks) < maxGrepFallbacks:
+			p.fallbacks.Fallbacks = append(p.fallbacks.Fallbacks, f)
+		default:
+			p.fallbacks.MoreFallbacks++
+		}
+	}
 }
 
 func (p *matchPrinter) print(m *foundMatch) error {

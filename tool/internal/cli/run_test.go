@@ -46,11 +46,13 @@ func (r *running) wantLine(t *testing.T, text string) {
 	}
 }
 
+// zoneRemarks are what is said of dumps without an index.
+var zoneRemarks = regexp.MustCompile(`(?m)^.* the zone of its times is not known: .*\n`)
+
 // endsWell checks that the command ends with exit code 0 and without a word.
 func (r *running) endsWell(t *testing.T) {
 	t.Helper()
-	remarks := regexp.MustCompile(`(?m)^.* the zone of its times is not known: .*\n`)
-	if got := <-r.code; got != 0 || remarks.ReplaceAllString(r.stderr.String(), "") != "" {
+	if got := <-r.code; got != 0 || zoneRemarks.ReplaceAllString(r.stderr.String(), "") != "" {
 		t.Fatalf("exit code %d, want 0, standard error %q", got, r.stderr)
 	}
 }

@@ -94,13 +94,14 @@ func (t *tool) showCall(cmd *cobra.Command, q *reading.Query, g *target, o *outp
 	options.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	var found []*shownCall
 	last := uint64(0)
-	if _, err := q.Calls(cmd.Context(), options, func(of *calls.Call) error {
+	coverage, err := q.Calls(cmd.Context(), options, func(of *calls.Call) error {
 		last = max(last, of.N)
 		if of.N == n {
 			found = append(found, &shownCall{Call: *of, content: collector.Take(of), schema: schema, words: append([]string{of.ID()}, g.dir...), only: q.Options.Filter.Only})
 		}
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -123,6 +124,11 @@ func (t *tool) showCall(cmd *cobra.Command, q *reading.Query, g *target, o *outp
 		return misused(cmd, "several windows have a call %s: say which one with --window, valid: %s", printable(found[0].ID()), strings.Join(windows, " "))
 	}
 	s := found[0]
+	for i := range coverage.Fallbacks {
+		if f := &coverage.Fallbacks[i]; f.Window == s.Window {
+			fmt.Fprintf(t.stderr, "tcpcopyctl: %s: %s\n", printable(f.Conn), fallbackReason(f))
+		}
+	}
 	switch {
 	case c.curl:
 		return t.printResend(s, c)

@@ -35,8 +35,8 @@ type placesOf [2][]*Place
 
 // CallsAt sets the calls of places. It reads the dump again, and decodes the connections that
 // have a place as o says, from their beginning on. It reports no damage: who has found the
-// places did. It sets o.Span.
-func (q *Query) CallsAt(ctx context.Context, o calls.Options, places []*Place) error {
+// places did. It sets o.Span. The fallbacks are those of these connections, as far as they were decoded.
+func (q *Query) CallsAt(ctx context.Context, o calls.Options, places []*Place) ([]calls.Fallback, error) {
 	all := map[streamOf]*placesOf{}
 	for _, p := range places {
 		key := streamOf{p.Window, p.Conn}
@@ -56,7 +56,7 @@ func (q *Query) CallsAt(ctx context.Context, o calls.Options, places []*Place) e
 	again.Options.Filter = dump.Filter{Window: q.Options.Filter.Window, Conn: q.Options.Filter.Conn}
 	missing := len(places)
 	if missing == 0 {
-		return nil
+		return nil, nil
 	}
 	o.Span = func(c *dump.Connection, s call.Span) {
 		if of := all[streamOf{c.Window, c.Conn}]; of != nil {
@@ -104,7 +104,7 @@ func (q *Query) CallsAt(ctx context.Context, o calls.Options, places []*Place) e
 			p.Call = p.ranged
 		}
 	}
-	return err
+	return station.Coverage().Fallbacks, err
 }
 
 // in returns the places that a range has.

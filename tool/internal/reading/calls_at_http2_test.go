@@ -62,7 +62,8 @@ func TestCallsOfInterleavedBodies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.log")
 	check(os.WriteFile(path, file, 0o600))
 	q := &reading.Query{Path: path}
-	check(q.CallsAt(context.Background(), calls.Options{}, places))
+	_, err := q.CallsAt(context.Background(), calls.Options{}, places)
+	check(err)
 	for i, p := range places {
 		if p.Call != want[i] {
 			t.Errorf("byte %d is of %q, want %q", p.Offset, p.Call, want[i])

@@ -61,7 +61,7 @@ func TestCallsOfPlaces(t *testing.T) {
 	out := record.Out
 	q := &reading.Query{Path: path}
 	q.Options.Filter.Only, q.Options.Filter.Since = &out, time.Unix(0, start)
-	if err := q.CallsAt(context.Background(), calls.Options{}, places); err != nil {
+	if _, err := q.CallsAt(context.Background(), calls.Options{}, places); err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range places {
