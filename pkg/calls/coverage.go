@@ -23,7 +23,7 @@ type Coverage struct {
 	Uncertain []Uncertain
 	More      int
 
-	// Fallbacks are the connections that are tcp from a place on where their bytes are not of the protocol, the first
+	// Fallbacks are the connections with bytes that are not of their protocol, which are calls of tcp, the first
 	// maxFallbacks of them; MoreFallbacks is how many others there are.
 	Fallbacks     []Fallback
 	MoreFallbacks int
@@ -52,10 +52,10 @@ type Uncertain struct {
 	Lost, Undecoded    uint64
 }
 
-// Fallback is where a connection turned out not to speak its protocol.
+// Fallback is the first place of a connection where its bytes are not of its protocol: see protocol.FallbackSink.
 type Fallback struct {
 	Window, Conn, Port string
-	Protocol           string // that was given up
+	Protocol           string // that they are not of
 	Direction          record.Direction
 	Offset             uint64 // of the first byte that is not of it, in its direction
 	Reason             string // what is wrong with it; it may quote bytes of the connection

@@ -15,7 +15,7 @@ const (
 	phaseDetect = iota + 1
 	phaseRunner
 	phaseTurns
-	phaseAnswers // a runner for the server's bytes and turns for the client's
+	phaseAstray // a runner for the bytes of one direction and turns for those of the other
 )
 
 // checkpointVersion is the first value of a checkpoint. Another version cannot be read.
@@ -32,6 +32,8 @@ func (d *decoder) Checkpoint() []byte {
 		b.Uint(d.next[dir])
 		b.Bool(d.came[dir])
 	}
+	b.Bool(d.gapped)
+	b.Uint(uint64(d.strays)) //nolint:gosec // it is positive
 	b.Bool(d.closed)
 	b.Uint(d.totals.In)
 	b.Uint(d.totals.Out)
@@ -39,7 +41,7 @@ func (d *decoder) Checkpoint() []byte {
 	var err error
 	switch {
 	case d.runner != nil && d.turns != nil:
-		b.Uint(phaseAnswers)
+		b.Uint(phaseAstray)
 		var both parse.State
 		var runner, turns []byte
 		runner, err = d.runner.MarshalBinary()
@@ -48,6 +50,8 @@ func (d *decoder) Checkpoint() []byte {
 		}
 		both.Bytes(runner)
 		both.Bytes(turns)
+		both.Uint(uint64(d.astray))
+		both.Uint(d.behind)
 		phase = both
 	case d.runner != nil:
 		b.Uint(phaseRunner)
@@ -86,6 +90,7 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 	for dir := range d.next {
 		d.next[dir], d.came[dir] = b.Uint(), b.Bool()
 	}
+	d.gapped, d.strays = b.Bool(), b.Int()
 	d.closed = b.Bool()
 	d.totals = record.PerDirection{In: b.Uint(), Out: b.Uint()}
 	kind, phase := b.Uint(), b.Bytes()
@@ -103,11 +108,13 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 	case kind == phaseRunner && byName(name) != nil:
 		d.become(name, nil)
 		return d, d.runner.Restore(phase)
-	case kind == phaseAnswers && byName(name) != nil:
+	case kind == phaseAstray && byName(name) != nil:
 		d.become(name, nil)
-		d.turns = newTurns(d.env, [2]bool{}, "")
+		d.turns = newTurns(d.env, [2]bool{})
 		both := parse.NewStateReader(phase)
 		runner, turns := both.Bytes(), both.Bytes()
+		d.astray = record.Direction(both.Uint() & 1) //nolint:gosec // 0 or 1
+		d.behind = both.Uint()
 		if err := both.Err(); err != nil {
 			return nil, err
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // decoder is a Decoder. Of detect, runner and turns one is not nil: they are its phases. Runner and turns are both there where
-// the client's bytes are of no protocol any more and answers are due: turns has the client's then, and runner the server's.
+// one direction has bytes that are not of the protocol: turns has those of astray then, and runner the other ones. That is
+// the client's while answers are due, or the server's until the client sends something.
 type decoder struct {
 	sink   call.Sink
 	limits Limits
@@ -24,6 +25,10 @@ type decoder struct {
 	detect *detection
 	runner *parse.Runner
 	turns  *turns
+	astray record.Direction
+	behind uint64 // offset after what turns has of astray
+	gapped bool   // bytes were missing in the phase of the parser
+	strays int    // how often the server's was, and the protocol went on
 
 	closed bool
 	totals record.PerDirection // of a connection that is closed
@@ -34,8 +39,9 @@ type decoder struct {
 type FallbackSink interface {
 	Sink
 	// Fallback says that from an offset of a direction on the bytes are not of protocol. They, and what follows in both
-	// directions, become calls of tcp; if dir is that of the client, the answers that are due are still decoded first. err
-	// says what is wrong; it may quote bytes of the connection.
+	// directions, become calls of tcp. If dir is that of the client, the answers that are due are still decoded first; if it
+	// is that of the server and nothing is due, protocol may go on when the client sends something. err says what is
+	// wrong; it may quote bytes of the connection.
 	Fallback(protocol string, dir record.Direction, offset uint64, err error)
 }
 
@@ -89,17 +95,33 @@ func (d *decoder) Data(dir record.Direction, offset uint64, at time.Time, b []by
 
 // runs reports whether the parser gets the bytes of a direction.
 func (d *decoder) runs(dir record.Direction) bool {
-	return d.runner != nil && (d.turns == nil || dir == record.Out)
+	return d.runner != nil && (d.turns == nil || dir != d.astray)
 }
+
+// rejoin gives the server's bytes to the parser again if what the client sends now ends the turn of those that are not of
+// the protocol.
+func (d *decoder) rejoin(dir record.Direction) {
+	if d.runner != nil && d.turns != nil && d.astray == record.Out && dir == record.In {
+		d.turns.finish(parse.End{Closed: true})
+		d.turns = nil
+		d.runner.Rejoin(d.behind)
+	}
+}
+
+// maxStrays is how often the server may send bytes that are not of the protocol between two calls, before the connection
+// counts as one of another protocol.
+const maxStrays = 16
 
 // data gives the next bytes of a direction to the phase.
 func (d *decoder) data(dir record.Direction, offset uint64, at time.Time, b []byte) {
+	d.rejoin(dir)
 	switch {
 	case d.runs(dir):
 		if err := d.runner.Data(dir, offset, at, b); err != nil {
 			d.leave(err)
 		}
 	case d.turns != nil:
+		d.behind = offset + uint64(len(b))
 		d.turns.data(dir, offset, uint64(len(b)), at, at, b)
 	default:
 		d.detect.data(dir, offset, at, b)
@@ -122,9 +144,14 @@ func (d *decoder) Gap(dir record.Direction, offset, length uint64, _ record.Reas
 
 // gap gives a gap to the phase.
 func (d *decoder) gap(dir record.Direction, offset, length uint64) {
+	d.rejoin(dir)
 	switch {
 	case d.runs(dir):
+		if d.turns != nil {
+			d.turns.doubt() // an answer that is due was in the gap, or theirs
+		}
 		runner := d.runner
+		d.gapped = true
 		if err := runner.Gap(dir, offset, length); err != nil {
 			at, _ := runner.Next(dir)
 			d.leave(err)
@@ -133,6 +160,7 @@ func (d *decoder) gap(dir record.Direction, offset, length uint64) {
 			}
 		}
 	case d.turns != nil:
+		d.behind = offset + length
 		d.turns.gap(dir, offset, length)
 	default:
 		d.detect.gap(dir, offset, length)
@@ -210,7 +238,7 @@ func (d *decoder) become(name string, from *detection) {
 	}
 	p := byName(name)
 	if p == nil {
-		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]}, "")
+		d.turns = newTurns(env, [2]bool{!env.FromStart[0], !env.FromStart[1]})
 		return
 	}
 	d.name = p.Name // that of gRPC is HTTP/2's
@@ -230,7 +258,8 @@ func (d *decoder) replay(pieces []piece) {
 			d.gap(p.Dir, p.Offset, p.Length)
 		case p.Data != nil:
 			d.data(p.Dir, p.Offset, p.First, p.Data)
-		case d.turns != nil:
+		case d.turns != nil && !d.runs(p.Dir):
+			d.behind = p.Offset + p.Length
 			d.turns.data(p.Dir, p.Offset, p.Length, p.First, p.Last, nil)
 		default:
 			// It was recorded, but it is not at hand any more.
@@ -257,9 +286,18 @@ func (d *decoder) leave(err error) {
 		at, _ := runner.Next(dir)
 		sink.Fallback(d.name, dir, at, err)
 	}
-	if dir == record.In && !upgraded {
-		if rest, ok := runner.Leave(); ok {
-			d.turns = newTurns(d.env, [2]bool{}, d.name)
+	if !upgraded && !answered {
+		var rest []parse.Piece
+		ok := false
+		if dir == record.In {
+			rest, ok = runner.Leave()
+		} else if d.strays < maxStrays {
+			rest, ok = runner.Interrupt()
+			d.strays++
+		}
+		if ok {
+			d.turns, d.astray = d.turnsInstead(), dir
+			d.behind, _ = runner.Next(dir)
 			d.replay(piecesOf(rest))
 			return
 		}
@@ -273,10 +311,17 @@ func (d *decoder) leave(err error) {
 	case upgraded:
 		d.upgrade(runner, dir, upgrade)
 	default:
-		d.turns = newTurns(d.env, [2]bool{}, d.name)
+		d.turns = d.turnsInstead()
 		d.name = call.TCP
 	}
 	d.replay(rest)
+}
+
+// turnsInstead returns turns for bytes that are not of the protocol.
+func (d *decoder) turnsInstead() *turns {
+	t := newTurns(d.env, [2]bool{})
+	t.instead, t.doubted = d.name, d.gapped
+	return t
 }
 
 // upgrade makes the phase that follows a parser.

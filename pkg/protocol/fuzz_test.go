@@ -14,6 +14,8 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(get), []byte(ok), uint16(0), uint16(0))
 	f.Add([]byte(get+get), []byte(down+"\x81\x02yo"), uint16(7), uint16(3))
 	f.Add([]byte("PROXY TCP4 10.1.1.1 10.2.2.2 4711 80\r\n"+get), []byte("\x16\x03\x01\x00\x05\x02"), uint16(1000), uint16(50))
+	f.Add([]byte(get+"\x00"), []byte(ok+"junk"), uint16(0), uint16(0))
+	f.Add([]byte(get), []byte(ok+"junk"), uint16(0), uint16(27))
 	f.Fuzz(func(_ *testing.T, in, out []byte, base, hole uint16) {
 		r := &parsetest.Recorder{}
 		d := protocol.New(r, protocol.Limits{Memory: 64 << 10})

@@ -21,6 +21,9 @@ var changes = []parsetest.Session{
 	parsetest.Talk(">GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: \r\n\r\n", "<HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
 		">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "<\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"),
 	parsetest.Talk(">"+get, "<"+ok, ">\x00\x01\x02 no http\n", "<no\n", ">"+get),
+	parsetest.Talk(">"+get+get+"\x00\x01", "<"+ok, "<"+ok+"bye", ">\x02", "<x"),
+	parsetest.Talk(">"+get, "<"+ok+"junk", ">"+get, "<"+ok, ">"+get+"\x00", "<"+ok),
+	parsetest.Talk(">*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n*x\r\n", "<+PONG\r\n", "<+PONG\r\n-ERR Protocol error\r\n"),
 }
 
 // Whatever is lost, changed or not recorded at all, a decoder goes on: without a panic, after a checkpoint at any place, and with

@@ -15,7 +15,8 @@ import (
 type turns struct {
 	env     parse.Env
 	late    [2]bool // bytes of the direction passed before
-	instead string  // the protocol that was given up; "" if none was
+	instead string  // the protocol that the bytes are not of; "" if it is not known that they are to be of one
+	doubted bool    // bytes were missing before, so that it is not certain where the first turn begins
 	open    bool    // current is a call
 	turn    turn
 }
@@ -26,9 +27,7 @@ type turn struct {
 	Dir  record.Direction // of the last bytes
 }
 
-func newTurns(env parse.Env, late [2]bool, instead string) *turns {
-	return &turns{env: env, late: late, instead: instead}
-}
+func newTurns(env parse.Env, late [2]bool) *turns { return &turns{env: env, late: late} }
 
 // data adds bytes that passed. b is nil where they are not at hand.
 func (t *turns) data(dir record.Direction, offset, length uint64, first, last time.Time, b []byte) {
@@ -59,6 +58,13 @@ func (t *turns) gap(dir record.Direction, offset, length uint64) {
 	t.turn.Call.Incomplete |= call.Gap
 }
 
+// doubt says that it is not certain that all of the current turn's answer will be in it.
+func (t *turns) doubt() {
+	if t.open {
+		t.turn.Call.Incomplete |= call.Gap
+	}
+}
+
 func (t *turns) body(m *call.Message) { m.Body, m.HasBody = m.Range, true }
 
 // message returns the message of the current turn that bytes of dir belong to. They may
@@ -75,6 +81,10 @@ func (t *turns) message(dir record.Direction, offset uint64, at time.Time) *call
 		t.turn = turn{Call: call.Call{N: t.env.Next(), Protocol: call.TCP, Instead: t.instead, Method: "turn"}, Dir: dir}
 		if t.late[dir] {
 			c.Incomplete |= call.BeganBefore
+		}
+		if t.doubted {
+			c.Incomplete |= call.Gap
+			t.doubted = false
 		}
 	case dir == record.Out && t.turn.Dir == record.In:
 		c.Request.Ended = true
@@ -121,12 +131,13 @@ func (t *turns) end() {
 type turnsState struct {
 	Late    [2]bool
 	Instead string
+	Doubted bool
 	Open    bool
 	Turn    turn
 }
 
 func (t *turns) MarshalJSON() ([]byte, error) {
-	return json.Marshal(turnsState{t.late, t.instead, t.open, t.turn})
+	return json.Marshal(turnsState{t.late, t.instead, t.doubted, t.open, t.turn})
 }
 
 func (t *turns) UnmarshalJSON(b []byte) error {
@@ -134,6 +145,6 @@ func (t *turns) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	t.late, t.instead, t.open, t.turn = s.Late, s.Instead, s.Open, s.Turn
+	t.late, t.instead, t.doubted, t.open, t.turn = s.Late, s.Instead, s.Doubted, s.Open, s.Turn
 	return nil
 }

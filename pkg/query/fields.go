@@ -62,7 +62,7 @@ var fields = []field{
 	{name: "listener", key: "listener", kind: kindText, doc: "the address that the client reached", text: func(c *Call) string { return c.Identity.Listener }},
 	{name: "port", key: "port", kind: kindText, doc: "the listener's port, or the path of its Unix socket", text: func(c *Call) string { return c.Identity.Port }},
 	{name: "protocol", key: "protocol", kind: kindText, doc: "name of the protocol, such as `http/1.1`", text: func(c *Call) string { return c.Protocol }},
-	{name: insteadOf, key: insteadOf, kind: kindText, doc: "the protocol that the connection was decoded in [until its bytes were not of it](#how-a-protocol-is-recognised); `\"\"` where there is none", text: func(c *Call) string { return c.Instead }},
+	{name: insteadOf, key: insteadOf, kind: kindText, doc: "of a turn: the protocol that [its bytes are not of](#how-a-protocol-is-recognised), in which the rest of the connection is decoded; `\"\"` where there is none", text: func(c *Call) string { return c.Instead }},
 	{name: "time", key: "time", kind: kindTime, optional: true, doc: "when the first byte of the request passed, else of the answer", at: (*Call).Time},
 	{name: "method", key: "method", kind: kindText, doc: "method or command", text: func(c *Call) string { return c.Method }},
 	{name: "target", key: "target", kind: kindText, doc: "what the client asked for: target of HTTP, service, key, statement", text: func(c *Call) string { return c.Target }},

@@ -38,7 +38,8 @@ type Call struct {
 
 	Protocol string // one of the names above
 
-	// Instead is the protocol that the connection was decoded in until its bytes were not of it. Only calls of TCP have it.
+	// Instead is the protocol that the call's bytes are not of, in which the rest of the connection is decoded. Only calls of
+	// TCP have it.
 	Instead string
 
 	// Method and Target are what the client asked for. Their meaning, like that of

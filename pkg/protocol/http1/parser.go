@@ -236,6 +236,12 @@ func (p *parser) Due() bool {
 	return false
 }
 
+// Rejoin implements parse.Rejoining.
+func (p *parser) Rejoin(*parse.Stream) bool {
+	p.sides[record.Out].awaitHead()
+	return true
+}
+
 // Lost implements parse.Parser.
 func (p *parser) Lost(s *parse.Stream) {
 	p.unsure |= call.Gap

@@ -64,6 +64,16 @@ type Answering interface {
 	Due() bool
 }
 
+// Rejoining is an Answering that goes on where the server has sent bytes between two calls that are not of the protocol,
+// such as the body of an answer that must not have one.
+type Rejoining interface {
+	Answering
+
+	// Rejoin says that s, which is the server's, goes on with the answer to the next request of the client. It is
+	// called when nothing is due. Without ok the parser cannot go on.
+	Rejoin(s *Stream) (ok bool)
+}
+
 // ErrAnswered says that after Runner.Leave all answers have come that were due: what follows is of another protocol.
 var ErrAnswered = errors.New("the answers that were due have come")
 

@@ -65,6 +65,26 @@ func (r *Runner) Data(dir record.Direction, offset uint64, at time.Time, b []byt
 	return err
 }
 
+// Interrupt makes the runner go on without the bytes of the server that were not consumed, because they are not of the
+// protocol, and those that follow them until the client sends something. It returns them as Rest does. Rejoin says where the server's
+// bytes go on that the runner gets. ok is false, and nothing is changed, where the protocol does not go on, or a call has not ended.
+func (r *Runner) Interrupt() (rest []Piece, ok bool) {
+	in, out := &r.streams[record.In], &r.streams[record.Out]
+	p, ok := r.parser.(Rejoining)
+	if !ok || r.left || in.skip > 0 || len(in.data) > 0 || p.Due() || !p.Rejoin(out) {
+		return nil, false
+	}
+	rest = out.rest(nil)
+	out.drop()
+	return rest, true
+}
+
+// Rejoin says that the server's bytes from offset on are given to the runner again.
+func (r *Runner) Rejoin(offset uint64) {
+	s := &r.streams[record.Out]
+	s.offset, s.last, s.synced = offset, time.Time{}, true
+}
+
 // Wrong returns the direction of the last error: that of its bytes, which need not be the one of the bytes that came.
 func (r *Runner) Wrong() record.Direction { return r.wrong }
 

@@ -106,6 +106,13 @@ func (p *parser) parseOut(s *parse.Stream) error {
 				pos++ // a server that prepares a snapshot shows that it lives
 				continue
 			}
+			if p.queue.oldest() == nil {
+				// What nobody has asked for is a call once it is known to be of the protocol.
+				if _, n, err := nextUnit(rest); err != nil || n == 0 {
+					s.Advance(pos)
+					return err
+				}
+			}
 			ready, err := p.beginAnswer(s, rest, at)
 			if err != nil || !ready {
 				s.Advance(pos)

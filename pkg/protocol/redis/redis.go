@@ -104,6 +104,9 @@ func (p *parser) Leave(*parse.Stream) {}
 // Due implements parse.Answering.
 func (p *parser) Due() bool { return p.queue.len() > 0 || p.out.open }
 
+// Rejoin implements parse.Rejoining.
+func (p *parser) Rejoin(*parse.Stream) bool { return !p.in.named }
+
 // Lost implements parse.Parser.
 func (p *parser) Lost(s *parse.Stream) {
 	p.searching[s.Dir()] = false
@@ -123,11 +126,14 @@ func (p *parser) End(e parse.End) {
 	case e.Closed:
 		cut = 0
 	}
-	if o := &p.out; o.open || o.confirmed > 0 {
+	out := e.Streams[record.Out]
+	end := out.Offset() + uint64(len(out.Bytes()))
+	if e.Left {
+		end = out.Offset() // the others are in what follows
+	}
+	if o := &p.out; o.open && end > o.offset || o.confirmed > 0 {
 		p.fill()
 		c := &p.call
-		out := e.Streams[record.Out]
-		end := out.Offset() + uint64(len(out.Bytes()))
 		if !o.open { // between two confirmations
 			end = o.end
 		}
@@ -154,7 +160,10 @@ func (p *parser) End(e parse.End) {
 	}
 	if r := &p.in; r.named {
 		in := e.Streams[record.In]
-		r.entry.length = in.Offset() + uint64(len(in.Bytes())) - r.entry.offset
+		r.entry.length = in.Offset() - r.entry.offset
+		if !e.Left {
+			r.entry.length += uint64(len(in.Bytes()))
+		}
 		if in.Skipping() {
 			r.entry.missing += in.Missing()
 		}

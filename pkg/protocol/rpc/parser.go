@@ -107,6 +107,9 @@ func (p *parser) Leave(*parse.Stream) {}
 // Due implements parse.Answering.
 func (p *parser) Due() bool { return p.waiting[record.In].count > 0 || p.sides[record.Out].Open }
 
+// Rejoin implements parse.Rejoining.
+func (p *parser) Rejoin(*parse.Stream) bool { return true }
+
 // pass passes over the next part of a frame, or ends it. It reports whether there were bytes enough.
 func (p *parser) pass(s *parse.Stream, w *side) bool {
 	w.Held = 0

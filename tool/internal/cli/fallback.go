@@ -8,7 +8,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/layout"
 )
 
-// explainFallbacks says on standard error which connections turned out not to speak their protocol; all says why.
+// explainFallbacks says on standard error which connections have bytes that are not of their protocol; all says why.
 func (t *tool) explainFallbacks(c *calls.Coverage, all bool, hint string) {
 	n := len(c.Fallbacks)
 	if n == 0 {
@@ -34,22 +34,22 @@ func (t *tool) explainFallbacks(c *calls.Coverage, all bool, hint string) {
 		if more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
 		}
-		is := "is"
+		have := "has"
 		if n > 1 {
-			is = "are"
+			have = "have"
 		}
-		fmt.Fprintf(t.stderr, "tcpcopyctl: %s %s tcp from a byte on that is not of the protocol (%s)%s\n", plural(n+c.MoreFallbacks, "connection"), is, text, hint)
+		fmt.Fprintf(t.stderr, "tcpcopyctl: %s %s bytes that are not of the protocol, which are calls of tcp (%s)%s\n", plural(n+c.MoreFallbacks, "connection"), have, text, hint)
 	case more > 0:
-		fmt.Fprintf(t.stderr, "tcpcopyctl: and %s more that turned out not to speak the protocol; -o json lists up to 1000 of them\n", plural(more, "connection"))
+		fmt.Fprintf(t.stderr, "tcpcopyctl: and %s more with bytes that are not of the protocol; -o json lists up to 1000 of them\n", plural(more, "connection"))
 	}
 }
 
-// fallbackPlace returns where a connection is not of its protocol any more.
+// fallbackPlace returns where a connection is not of its protocol.
 func fallbackPlace(f *calls.Fallback) string {
-	return fmt.Sprintf("%s not %s from %c %d", printable(f.Conn), f.Protocol, f.Direction.Arrow(), f.Offset)
+	return fmt.Sprintf("%s not %s at %c %d", printable(f.Conn), f.Protocol, f.Direction.Arrow(), f.Offset)
 }
 
 // fallbackReason returns that, and why, without the connection.
 func fallbackReason(f *calls.Fallback) string {
-	return fmt.Sprintf("not %s from %c %d on, so that it is tcp: %s", f.Protocol, f.Direction.Arrow(), f.Offset, printable(f.Reason))
+	return fmt.Sprintf("not %s at %c %d: %s", f.Protocol, f.Direction.Arrow(), f.Offset, printable(f.Reason))
 }

@@ -37,14 +37,14 @@ func command(t *testing.T, args ...string) (stdout, stderr string) {
 
 const (
 	// A request has 28 bytes.
-	strayPlace  = "k3v9qa-1 not http/1.1 from > 28"
-	strayReason = `k3v9qa-1, window 5f3c9a52, port 8080: not http/1.1 from > 28 on, so that it is tcp: "\x01needle" begins no first line of HTTP/1`
+	strayPlace  = "k3v9qa-1 not http/1.1 at > 28"
+	strayReason = `k3v9qa-1, window 5f3c9a52, port 8080: not http/1.1 at > 28: "\x01needle" begins no first line of HTTP/1`
 )
 
 // Every list of calls says which connections it has as tcp because they did not go on in their protocol.
 func TestFallbacksAreSaid(t *testing.T) {
 	dir := strayDump(t, 1)
-	summary := "tcpcopyctl: 1 connection is tcp from a byte on that is not of the protocol (" + strayPlace + "); --coverage says more\n"
+	summary := "tcpcopyctl: 1 connection has bytes that are not of the protocol, which are calls of tcp (" + strayPlace + "); --coverage says more\n"
 	for _, args := range [][]string{{}, {"-o", "json"}, {"--by", "protocol"}, {"--sort", "time"}, {"--where", `path == "/fine"`}} {
 		if _, stderr := command(t, append(append([]string{"calls"}, args...), dir)...); stderr != summary {
 			t.Errorf("%q: %s\nwant %s", args, stderr, summary)
@@ -66,8 +66,11 @@ func TestFallbacksAreSaid(t *testing.T) {
 	if stdout, stderr := command(t, "calls", "--conn", "k3v9qa-9999", "-o", "json", "--coverage", dir); strings.Contains(stdout+stderr, "fallback") || strings.Contains(stdout+stderr, "instead") {
 		t.Errorf("of another connection: %s%s", stdout, stderr)
 	}
+	if _, stderr := command(t, "calls", "--where", `path == "/nothing"`, dir); strings.Contains(stderr, "did not pass") || !strings.Contains(stderr, strayPlace) {
+		t.Errorf("of what is not found, it says %s", stderr)
+	}
 	shown, stderr := command(t, "show", "k3v9qa-1#2", dir)
-	if !strings.Contains(shown, "not http/1.1") || stderr != `tcpcopyctl: k3v9qa-1: not http/1.1 from > 28 on, so that it is tcp: "\x01needle" begins no first line of HTTP/1`+"\n" {
+	if !strings.Contains(shown, "not http/1.1") || stderr != `tcpcopyctl: k3v9qa-1: not http/1.1 at > 28: "\x01needle" begins no first line of HTTP/1`+"\n" {
 		t.Errorf("show\n%s%s", shown, stderr)
 	}
 	found, stderr := command(t, "grep", "needle|oops", dir)
@@ -83,14 +86,14 @@ func TestFallbacksAreSaid(t *testing.T) {
 func TestManyFallbacks(t *testing.T) {
 	dir := strayDump(t, 1025)
 	_, stderr := command(t, "calls", "--by", "protocol", dir)
-	if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "1025 connections are tcp from a byte on") || !strings.Contains(stderr, "k3v9qa-5 not http/1.1 from > 28 and 1020 more); --coverage") {
+	if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "1025 connections have bytes that are not of the protocol") || !strings.Contains(stderr, "k3v9qa-5 not http/1.1 at > 28 and 1020 more); --coverage") {
 		t.Errorf("standard error is %s", stderr)
 	}
 	stdout, stderr := command(t, "calls", "--by", "protocol", "--coverage", "-o", "json", dir)
 	if strings.Count(stdout, `"reason"`) != 1000 || !strings.HasSuffix(stdout, `"more_fallbacks":25}}`+"\n") {
 		t.Errorf("%d fallbacks", strings.Count(stdout, `"reason"`))
 	}
-	if strings.Count(stderr, "so that it is tcp") != 20 || !strings.Contains(stderr, "and 1005 connections more that turned out") {
+	if strings.Count(stderr, "not http/1.1 at > 28: ") != 20 || !strings.Contains(stderr, "and 1005 connections more with bytes") {
 		t.Errorf("standard error is %s", stderr)
 	}
 }

@@ -106,7 +106,7 @@ func newMatchPrinter(t *tool, o *output, asJSON bool) *matchPrinter {
 	return p
 }
 
-// maxGrepFallbacks is how many connections that turned out not to speak their protocol are remembered.
+// maxGrepFallbacks is how many connections with bytes that are not of their protocol are remembered.
 const maxGrepFallbacks = 1000
 
 // addFallbacks adds those of the connections of a batch, of which some may be known.

@@ -22,7 +22,7 @@ func (t *tool) explainNothing(q *reading.Query, o *output) {
 // explainNoCalls is explainNothing for a query of calls that has c as its coverage, and has
 // seen a number of calls of which a part is not known.
 func (t *tool) explainNoCalls(q *reading.Query, o *output, c *calls.Coverage, incomplete int) {
-	why := o.whyNothing(q, incomplete > 0 || c.Lost+c.Undecoded+c.Elsewhere > 0)
+	why := o.whyNothing(q, incomplete > 0 || c.Lost+c.Undecoded+c.Elsewhere > 0 || len(c.Fallbacks) > 0)
 	if incomplete > 0 {
 		why = append(why, fmt.Sprintf("of %s a part is not known, such as the answer: what you look for may be one of them", plural(incomplete, "call")))
 	}
