@@ -81,7 +81,7 @@ func TestCoverageWithIndex(t *testing.T) {
 	}
 }
 
-// The JSON form has these fields and no others.
+// The JSON form has these fields and no others; those of fallbacks only where there are some.
 func TestCoverageAsJSON(t *testing.T) {
 	for _, c := range []struct {
 		coverage calls.Coverage
@@ -91,6 +91,10 @@ func TestCoverageAsJSON(t *testing.T) {
 		{
 			calls.Coverage{Windows: 2, From: start, To: start.Add(time.Second), Seen: 3, Lost: 2, Undecoded: 1, More: 7, Elsewhere: 8},
 			`{"windows":2,"from":"2026-11-27T10:32:00Z","to":"2026-11-27T10:32:01Z","seen":3,"lost":2,"undecoded":1}`,
+		},
+		{
+			calls.Coverage{Fallbacks: []calls.Fallback{{Window: "w", Conn: "k3v9qa-1", Port: "2046", Protocol: "redis", Direction: record.Out, Offset: 7, Reason: "why"}}, MoreFallbacks: 2},
+			`{"windows":0,"from":null,"to":null,"seen":0,"lost":0,"undecoded":0,"fallbacks":[{"window":"w","conn":"k3v9qa-1","port":"2046","protocol":"redis","direction":"out","offset":7,"reason":"why"}],"more_fallbacks":2}`,
 		},
 	} {
 		if got, err := json.Marshal(c.coverage); err != nil || string(got) != c.want {
