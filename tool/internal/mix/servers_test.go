@@ -45,6 +45,10 @@ func startServer(t testing.TB, name string) server {
 		return startScripted(t)
 	case "http":
 		return startHTTP(t)
+	case "nginx":
+		return startNginx(t, false)
+	case "nginx-http2":
+		return startNginx(t, true)
 	case "grpc":
 		return startGRPC(t)
 	case "websocket":
