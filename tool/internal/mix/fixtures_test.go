@@ -14,7 +14,7 @@ import (
 
 // all returns all scenarios.
 func all() []scenario {
-	return slices.Concat(redisScenarios(), mysqlScenarios(), postgresScenarios(), dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+	return slices.Concat(redisScenarios(), mysqlScenarios(), mysql8Scenarios(), postgresScenarios(), dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
 		kafkaScenarios(), http1Scenarios(), http2Scenarios(), nginxScenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(), commandScenarios())
 }
 

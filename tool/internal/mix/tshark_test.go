@@ -17,7 +17,8 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// dissectors are those of tshark, by the server whose port they decode.
+// dissectors are those of tshark, by the server whose port they decode. Of MySQL 8 there is none: the one of MySQL
+// takes passwords that are encrypted for commands.
 var dissectors = map[string]string{"http": "http", "nginx": "http", "nginx-http2": "http2", "grpc": "http2", "redis": "resp", "mysql": "mysql", "postgresql": "pgsql", "kafka": "kafka", "thrift": "thrift"}
 
 // fields are what tshark prints of each packet.
