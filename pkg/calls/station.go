@@ -32,6 +32,11 @@ type Options struct {
 	// window, so give the station the records before and after that too.
 	Since, Until time.Time
 
+	// Topics, when not nil, is called once, with the first topic of Kafka that a request has by a number that no answer
+	// has named so far. It returns the names of topics by their numbers, of other connections or of later ones; see
+	// TopicNames.
+	Topics func() map[[16]byte]string
+
 	// Dropped, when not nil, is called with each call outside Since and Until, so that who
 	// kept its values can forget them. The call is valid until Dropped returns.
 	Dropped func(*Call)
@@ -46,6 +51,7 @@ type Station struct {
 	err      error // the first one of each
 	coverage Coverage
 	topics   map[[16]byte]string // names of Kafka's topics by their numbers
+	only     string              // the protocol that is decoded; "" for all
 }
 
 // New returns a station that calls each with every call, in the order in which they have
@@ -96,6 +102,8 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 	}
 	own.belongTo(c)
 	switch {
+	case s.only != "" && own.isOther():
+		return nil
 	case !own.ended:
 	case r.Kind == record.KindData: // after the close event
 		own.bytes += r.Length

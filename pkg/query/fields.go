@@ -80,11 +80,13 @@ var fields = []field{
 	{name: "request.body.offset", key: "offset", kind: kindSize, optional: true, doc: "position of its body in the stream", number: bodyOffset(Request)},
 	{name: "request.body.length", key: "length", kind: kindSize, optional: true, doc: "bytes of its body, as recorded", number: bodyLength(Request)},
 	{name: "request.missing", key: "missing", kind: kindSize, optional: true, doc: "bytes of the request that were not recorded", number: missing(Request)},
+	{name: "request.size", key: "size", kind: kindSize, optional: true, doc: "`request.length` without the bytes of other messages between them (HTTP/2)", number: size(Request)},
 	{name: "response.offset", key: "offset", kind: kindSize, optional: true, doc: "position of the answer in the stream of its direction", number: offset(Response)},
 	{name: "response.length", key: "length", kind: kindSize, optional: true, doc: "bytes of the answer, head and body, as recorded", number: length(Response)},
 	{name: "response.body.offset", key: "offset", kind: kindSize, optional: true, doc: "position of its body in the stream", number: bodyOffset(Response)},
 	{name: "response.body.length", key: "length", kind: kindSize, optional: true, doc: "bytes of its body, as recorded", number: bodyLength(Response)},
 	{name: "response.missing", key: "missing", kind: kindSize, optional: true, doc: "bytes of the answer that were not recorded", number: missing(Response)},
+	{name: "response.size", key: "size", kind: kindSize, optional: true, doc: "`response.length` without the bytes of other messages between them (HTTP/2)", number: size(Response)},
 
 	{name: "trace.trace_id", key: "trace_id", kind: kindText, optional: true, doc: "trace that the call belongs to", text: func(c *Call) string { return c.Trace.TraceID }},
 	{name: "trace.span_id", key: "span_id", kind: kindText, optional: true, doc: "span of the call in it", text: func(c *Call) string { return c.Trace.SpanID }},
@@ -139,6 +141,10 @@ func bodyLength(side Side) func(*Call) (int64, bool) {
 
 func missing(side Side) func(*Call) (int64, bool) {
 	return func(c *Call) (int64, bool) { m := c.message(side); return int64(m.Missing), m.Present }
+}
+
+func size(side Side) func(*Call) (int64, bool) {
+	return func(c *Call) (int64, bool) { m := c.message(side); return int64(m.Size()), m.Present }
 }
 
 func findField(name string) *field {

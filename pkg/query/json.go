@@ -72,6 +72,10 @@ func AppendJSON(dst []byte, c *Call) []byte {
 			if n, _ := s.field.number(c); n != 0 { // it is absent and not 0
 				dst = s.field.appendValue(append(dst, s.before...), c)
 			}
+		case s.field.key == "size":
+			if m := c.message(sideOf(s.field.name)); m.Between != 0 { // it is absent where it is the length
+				dst = s.field.appendValue(append(dst, s.before...), c)
+			}
 		default:
 			dst = s.field.appendValue(append(dst, s.before...), c)
 		}
@@ -81,11 +85,7 @@ func AppendJSON(dst []byte, c *Call) []byte {
 
 // objectThere reports whether the object with that name is in the JSON form of c; null is there if not.
 func objectThere(object string, c *Call) bool {
-	side := Request
-	if strings.HasPrefix(object, "response.") {
-		side = Response
-	}
-	switch m := c.message(side); object {
+	switch m := c.message(sideOf(object)); object {
 	case "request.", "response.":
 		return m.Present
 	case "request.body.", "response.body.":
@@ -95,6 +95,14 @@ func objectThere(object string, c *Call) bool {
 	default:
 		return true
 	}
+}
+
+// sideOf returns the side whose field or object has that name; of one that is of neither, Request.
+func sideOf(name string) Side {
+	if strings.HasPrefix(name, "response.") {
+		return Response
+	}
+	return Request
 }
 
 // appendValue appends the value of f.

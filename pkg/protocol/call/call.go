@@ -176,9 +176,10 @@ const (
 	KindArgument                 // an argument of a command, a parameter of a statement
 	KindPassword                 // a credential
 	KindStatus                   // the answer's status and its text
+	KindVersion                  // the protocol's version that a message names, such as HTTP/1.0
 )
 
-var kindWords = [...]string{KindMethod: "method", KindTarget: "target", KindQuery: "query", KindHeader: "header", KindForm: "form", KindBody: "body", KindArgument: "argument", KindPassword: "password", KindStatus: "status"}
+var kindWords = [...]string{KindMethod: "method", KindTarget: "target", KindQuery: "query", KindHeader: "header", KindForm: "form", KindBody: "body", KindArgument: "argument", KindPassword: "password", KindStatus: "status", KindVersion: "version"}
 
 // String returns the word for k.
 func (k Kind) String() string {

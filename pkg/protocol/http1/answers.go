@@ -64,9 +64,7 @@ func (p *parser) answer(s *parse.Stream, side *side) (done bool, err error) {
 		}
 	}
 	if p.env.Spans {
-		p.env.Sink.Span(call.Span{
-			Call: c.N, Direction: record.Out, Range: call.Range{Offset: s.Offset() + 9, Length: uint64(len(line) - 9)}, Kind: call.KindStatus, Value: line[9:],
-		})
+		p.statusSpans(c, s.Offset(), line)
 	}
 	m := &c.Response
 	if !m.Present || x.Lost {

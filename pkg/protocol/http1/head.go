@@ -41,7 +41,7 @@ func cutLine(data []byte) (line, rest []byte) {
 // is accepted: any token as method, spaces in the target, tabs between the parts, white space behind
 // them, a version in lower case.
 type requestLine struct {
-	method, target []byte
+	method, target, version []byte
 }
 
 // isToken has the bytes of a token (RFC 9110, section 5.6.2).
@@ -79,7 +79,7 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 	if version < 1 || !isSpace(rest[version-1]) || !isVersion(rest[version:]) && !isRefused(rest[version:], line[:end]) {
 		return r, false
 	}
-	r.method, r.target = line[:end], bytes.Trim(rest[:version], " \t")
+	r.method, r.target, r.version = line[:end], bytes.Trim(rest[:version], " \t"), rest[version:]
 	return r, len(r.target) > 0
 }
 

@@ -49,6 +49,11 @@ var sessions = map[string]parsetest.Session{
 		"<HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n",
 		"> comes",
 	),
+	"refused": parsetest.Talk(
+		">GET /a HTTP/1.1\r\n\r\n", "<HTTP/1.1 204 No Content\r\n\r\n",
+		">POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\nGET /c HTTP/1.1\r\n\r\n",
+		"<HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+	),
 	"chunks": parsetest.Talk(
 		">PUT /up HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n",
 		">A\r\n0123456789\r\n0\r\n\r\n",
@@ -119,6 +124,8 @@ func TestCalls(t *testing.T) {
 			[]string{"CONNECT a:80  cut_by_window no_answer", "GET /b  cut_by_window no_answer", "GET /c  cut_by_window no_answer"}},
 		{"a refused tunnel", parsetest.Talk(">CONNECT a:80 HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n", "<HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "<HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n"), true,
 			[]string{"CONNECT a:80 407", "GET /b 201", "GET /c 202"}},
+		{"a chunk that is refused", parsetest.Talk(">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnone\r\n", "<HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), true, []string{"POST /a 400"}},
+		{"no line end behind a chunk", parsetest.Talk(">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello world\r\n", ">more\r\n", "<HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), true, []string{"POST /a 400"}},
 		{"a version that is refused", parsetest.Talk(">GET /a HTTP/2.0\r\n\r\n", "<HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), true, []string{"GET /a 505 failed"}},
 		{"unasked", parsetest.Talk("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), true, []string{"  408 no_request"}},
 	}

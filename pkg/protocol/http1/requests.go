@@ -25,8 +25,11 @@ func (p *parser) requests(s *parse.Stream) error {
 			}
 		default:
 			done, err := p.body(s, side, &side.Exchange.Call.Request)
-			if !done || err != nil {
-				return err
+			if err != nil {
+				p.skipRest(s, side)
+			}
+			if !done {
+				return nil
 			}
 			p.requestEnded(s, side)
 		}
@@ -111,10 +114,8 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 	case body.Chunked:
 		p.beginBody(s, side, &c.Request, atChunk)
 	case body.Invalid, body.Coded && !body.Known:
-		// The server refuses it, and closes the connection, because the body's end is not known (RFC 9112, section 6.3).
 		p.beginBody(s, side, &c.Request, inBody)
-		side.Endless = true
-		s.Skip(parse.Until, parse.Value{Call: c.N, Kind: call.KindBody})
+		p.skipRest(s, side)
 	case body.Length > 0:
 		p.beginBody(s, side, &c.Request, inBody)
 		s.Skip(body.Length, parse.Value{Call: c.N, Kind: call.KindBody})
@@ -125,6 +126,13 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 		p.requestEnded(s, side)
 	}
 	return true, nil
+}
+
+// skipRest passes over the rest of the direction: the end of the request's body is not known. The server refuses the request, and closes
+// the connection (RFC 9112, sections 6.3 and 7.1).
+func (p *parser) skipRest(s *parse.Stream, side *side) {
+	side.Phase, side.Endless = inBody, true
+	s.Skip(parse.Until, parse.Value{Call: side.Exchange.Call.N, Kind: call.KindBody})
 }
 
 func (p *parser) beginRequest(r *requestLine) *exchange {

@@ -102,6 +102,7 @@ func (p *parser) requestSpans(c *call.Call, offset uint64, data []byte, r *reque
 	}
 	report(call.KindMethod, "", r.method)
 	report(call.KindTarget, "", r.target)
+	report(call.KindVersion, "", r.version)
 	_, query, ok := bytes.Cut(r.target, []byte("?"))
 	for ok && len(query) > 0 {
 		pair := query
@@ -114,4 +115,15 @@ func (p *parser) requestSpans(c *call.Call, offset uint64, data []byte, r *reque
 			report(call.KindQuery, string(name), value)
 		}
 	}
+}
+
+// statusSpans reports the values of a status line, which begins at offset.
+func (p *parser) statusSpans(c *call.Call, offset uint64, line []byte) {
+	const status = versionLength + len(" ")
+	p.env.Sink.Span(call.Span{
+		Call: c.N, Direction: record.Out, Range: call.Range{Offset: offset, Length: uint64(versionLength)}, Kind: call.KindVersion, Value: line[:versionLength],
+	})
+	p.env.Sink.Span(call.Span{
+		Call: c.N, Direction: record.Out, Range: call.Range{Offset: offset + uint64(status), Length: uint64(len(line) - status)}, Kind: call.KindStatus, Value: line[status:],
+	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
+	"mosn.io/tcpcopy/tool/internal/content"
 )
 
 // callPrinter prints one call so that people can read it.
@@ -124,8 +125,9 @@ func cutMark(cut bool) string {
 
 // firstLine returns what was asked for, or what came back.
 func (s *shownCall) firstLine(dir record.Direction) string {
+	version := oldVersion(s.content, dir)
 	if dir == record.In {
-		return strings.TrimSpace(s.Method + " " + s.Target)
+		return strings.TrimSpace(s.Method + " " + s.Target + " " + version)
 	}
 	line := s.Status
 	if name := kafkaError(s); name != "" {
@@ -145,7 +147,17 @@ func (s *shownCall) firstLine(dir record.Direction) string {
 	if !s.Request.Present && s.Method != "" {
 		line = strings.TrimSpace(s.Method + " " + line)
 	}
-	return line
+	return strings.TrimSpace(version + " " + line)
+}
+
+// oldVersion returns the version of HTTP that a message names, "" if it is the one of the protocol's name. Of
+// several answers the last one counts.
+func oldVersion(k *content.Content, dir record.Direction) string {
+	values := k.Values(dir, call.KindVersion)
+	if len(values) == 0 || strings.EqualFold(values[len(values)-1].Text, "HTTP/1.1") {
+		return ""
+	}
+	return values[len(values)-1].Text
 }
 
 // line prints text of a direction, which may have several lines.

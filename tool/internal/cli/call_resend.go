@@ -62,7 +62,7 @@ func (s *shownCall) curl() (string, error) {
 		return "", err
 	}
 	r := resend.HTTP{
-		Version: s.Protocol, Method: s.Method, Target: s.Target, Host: s.Host, Address: s.Listener,
+		Version: s.Protocol, Old: strings.EqualFold(oldVersion(s.content, record.In), "HTTP/1.0"), Method: s.Method, Target: s.Target, Host: s.Host, Address: s.Listener,
 		Body: string(body), HasBody: s.Request.HasBody, BodyFrom: s.bodyCommand(body),
 	}
 	decoded := len(r.BodyFrom) > 0 && len(body) > resend.MaxBody

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/protocol"
 	"mosn.io/tcpcopy/pkg/query"
+	"mosn.io/tcpcopy/tool/internal/reading"
 )
 
 func (t *tool) callsCommand() *cobra.Command {
@@ -186,12 +186,13 @@ func (d *decodeFlags) options(cmd *cobra.Command) (calls.Options, error) {
 		if at <= 0 {
 			return o, misused(cmd, "--protocol is %q, which is not PORT=NAME, such as 8080=http/1.1", p)
 		}
-		port, name := p[:at], p[at+1:]
+		name := p[at+1:]
 		if !slices.Contains(protocol.Names(), name) {
 			return o, misused(cmd, "--protocol %q names no protocol that is known, valid: %s", name, strings.Join(protocol.Names(), ", "))
 		}
-		if n, err := strconv.Atoi(port); !strings.HasPrefix(port, "/") && !strings.HasPrefix(port, "@") && (err != nil || n < 1 || n > 65535) {
-			return o, misused(cmd, "--protocol has the port %q, valid: 1 to 65535, or the path of a Unix socket", port)
+		port, err := reading.ParsePort(p[:at])
+		if err != nil {
+			return o, misused(cmd, "--protocol is %q, whose port is %w", p, err)
 		}
 		o.Protocols[port] = name
 	}

@@ -19,12 +19,11 @@ const liveStatusEvery = time.Second
 func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, o *output) {
 	tick := time.NewTicker(liveStatusEvery)
 	defer tick.Stop()
-	var before *status
+	news := liveNews{t: t, output: o}
 	for asked := whole; ; asked = ctx {
 		// A recorder that does not answer ends the stream, which has its own error.
 		if now, _, err := c.status(asked); err == nil {
-			t.printChanges(before, now, o)
-			before = now
+			news.print(now)
 		}
 		select {
 		case <-tick.C:
@@ -34,22 +33,42 @@ func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, o *outpu
 	}
 }
 
-// printChanges prints what has happened between two statuses; before is nil at the
-// start. It says what live waits for, at the start and after each window.
-func (t *tool) printChanges(before, now *status, o *output) {
+// liveNews prints what changes from one status to the next.
+type liveNews struct {
+	t      *tool
+	output *output
+	before *status // the last one; nil at the start
+	waits  string  // what live was last said to wait for; "" if nothing was said
+}
+
+// print prints what has happened since the last status. It says what live waits for, at the start and when that is
+// something else than before: after a window that nobody had planned it is the same.
+func (l *liveNews) print(now *status) {
+	t, o, before := l.t, l.output, l.before
+	l.before = now
 	say := func(format string, args ...any) {
 		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(fmt.Sprintf(format, args...)))
 	}
 	list, skipped := now.Skipped.List, false
 	if n := len(list); n > 0 && now.Window == nil && (before == nil || now.Skipped.Windows != before.Skipped.Windows) {
 		say("not opened: %s", skipLine(o, &list[n-1]))
-		skipped = true
+		skipped = before != nil && before.Window == nil
 	}
 	switch {
-	case now.Window != nil && before == nil:
-		say("window %s is open until %s; waiting for traffic", o.window(now.Window.ID), o.moment(now.Window.Closes))
-	case now.Window == nil && (before == nil || before.Window != nil || !skipped && !sameTime(before.Next, now.Next)):
-		say("%s", waiting(now, o))
+	case now.Window != nil:
+		if before == nil {
+			say("window %s is open until %s; waiting for traffic", o.window(now.Window.ID), o.moment(now.Window.Closes))
+		}
+	case now.Opening != nil: // which is soon over
+		if before == nil {
+			say("waiting for window %s, which is being opened", o.window(now.Opening.ID))
+		}
+	default:
+		text, what := waiting(now, o)
+		if what != l.waits && !skipped {
+			say("%s", text)
+		}
+		l.waits = what
 	}
 	paused := func(s *status) bool { return s != nil && s.Window != nil && s.Window.Paused }
 	switch {
@@ -60,22 +79,19 @@ func (t *tool) printChanges(before, now *status, o *output) {
 	}
 }
 
-// waiting says what live waits for where no window is open.
-func waiting(s *status, o *output) string {
+// waiting says what live waits for where no window is open or being opened. what is the same for two statuses that
+// have it wait for the same.
+func waiting(s *status, o *output) (text, what string) {
 	switch {
-	case s.Opening != nil:
-		return fmt.Sprintf("waiting for window %s, which is being opened", o.window(s.Opening.ID))
 	case s.Next != nil:
-		return fmt.Sprintf("waiting for the next window, which is due %s", o.due(*s.Next))
+		return "waiting for the next window, which is due " + o.due(*s.Next), s.Next.UTC().String()
 	case s.Switch.Effective != model.SwitchOn:
-		return "waiting for a window; the switch is OFF, so that none is due: \"tcpcopyctl record --for 10s\" opens one now, \"tcpcopyctl on\" switches the schedule on"
+		text = "waiting for a window; the switch is OFF, so that none is due: \"tcpcopyctl record --for 10s\" opens one now, \"tcpcopyctl on\" switches the schedule on"
 	default:
-		return "waiting for a window; none is due yet"
+		text = "waiting for a window; none is due yet"
 	}
+	return text, text
 }
-
-// sameTime reports whether two times are the same, or both nil.
-func sameTime(a, b *time.Time) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
 
 // lockedWriter is a writer that several goroutines may use.
 type lockedWriter struct {

@@ -45,7 +45,7 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 		s.Opening = &transition{ID: "5f3c9a52-7f4e-4b5e-9d7b-0c8f3f1e2a44"}
 		return s
 	}
-	var before *status
+	news := liveNews{t: tool, output: o}
 	for i, step := range []struct {
 		now  *status
 		want string
@@ -59,29 +59,39 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 		{open(skipped(2), true), ""},
 		{open(skipped(2), false), "the window goes on"},
 		{open(skipped(2), true), "the guard pauses the window"},
-		{skipped(2), "waiting for a window"},
+		{skipped(2), ""}, // as before the window
+		{opening(), ""},  // for record
+		{open(skipped(2), false), ""},
+		{opening(), ""},
+		{skipped(2), ""},
 		{due(2 * time.Minute), "waiting for the next window, which is due 03:06:05, in 2m"},
 		{due(2 * time.Minute), ""},
 		{opening(), ""},
 		{open(opening(), false), ""},
-		{opening(), "waiting for window 5f3c9a52, which is being opened"},
+		{due(2 * time.Minute), ""}, // that was one of record, and the next one is due as before
+		{due(4 * time.Minute), "which is due 03:08:05, in 4m"},
+		{skipped(2), "waiting for a window"},
 	} {
 		out.Reset()
-		tool.printChanges(before, step.now, o)
-		before = step.now
+		news.print(step.now)
 		got := out.String()
 		if (step.want == "") != (got == "") || !strings.Contains(got, step.want) || strings.Count(got, "\n") > 1 {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
 		}
 	}
 	out.Reset()
-	tool.printChanges(nil, skipped(3), o) // what was when it began
+	(&liveNews{t: tool, output: o}).print(skipped(3)) // what was when it began
 	if !strings.Contains(out.String(), "3 schedule windows") || !strings.Contains(out.String(), "waiting for a window") {
 		t.Errorf("at the start: %q", out.String())
 	}
 	out.Reset()
-	tool.printChanges(nil, open(skipped(0), false), o)
+	(&liveNews{t: tool, output: o}).print(open(skipped(0), false))
 	if !strings.Contains(out.String(), "is open until") || !strings.Contains(out.String(), "waiting for traffic") {
 		t.Errorf("at the start, with a window: %q", out.String())
+	}
+	out.Reset()
+	(&liveNews{t: tool, output: o}).print(opening())
+	if !strings.Contains(out.String(), "waiting for window 5f3c9a52, which is being opened") {
+		t.Errorf("at the start, with a window that is being opened: %q", out.String())
 	}
 }

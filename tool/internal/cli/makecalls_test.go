@@ -93,11 +93,20 @@ func databaseSteps(window string) []step {
 	}
 }
 
-// makecalls DIR FORMAT [twice|databases] writes a dump with the calls of callSteps, or of databaseSteps, and its index. With
+// oldSteps are calls of HTTP/1.0.
+func oldSteps(window string) []step {
+	open1, data, _, end := talk(window, 1, "10.0.0.1:50001", "10.9.9.9:8080")
+	return []step{
+		open1, data(record.In, "GET /old HTTP/1.0\r\nHost: shop\r\nConnection: keep-alive\r\n\r\n"), data(record.Out, answer("200 OK", "Connection: keep-alive\r\n", "kept")),
+		data(record.In, "GET /older HTTP/1.0\r\n\r\n"), data(record.Out, "HTTP/1.0 404\r\n\r\nto the end"), end("RemoteClose"),
+	}
+}
+
+// makecalls DIR FORMAT [twice|databases|old] writes a dump with the calls of callSteps, or of the others, and its index. With
 // twice a second window has the same connections, without an index.
 func makecalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng [twice|databases]")
+		ts.Fatalf("usage: makecalls DIR hex_meta|pcapng [twice|databases|old]")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
@@ -107,8 +116,8 @@ func makecalls(ts *testscript.TestScript, neg bool, args []string) {
 		name = layout.Segment{Opened: dumpStart, Window: firstWindow, Run: "k3v9qa", Number: 1}.Name()
 		e, file = pcapng.NewEncoder(), pcapng.AppendInterface(pcapng.AppendSectionHeader(nil, "test"), "ingress", "tcp 8080")
 	}
-	if len(args) > 2 && args[2] == "databases" {
-		ts.Check(os.WriteFile(filepath.Join(dir, name), encodeWindow(e, file, databaseSteps(firstWindow), dumpStart), 0o600))
+	if others := map[string]func(string) []step{"databases": databaseSteps, "old": oldSteps}; len(args) > 2 && others[args[2]] != nil {
+		ts.Check(os.WriteFile(filepath.Join(dir, name), encodeWindow(e, file, others[args[2]](firstWindow), dumpStart), 0o600))
 		return
 	}
 	content := encodeWindow(e, file, callSteps(firstWindow), dumpStart)

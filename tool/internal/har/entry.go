@@ -185,7 +185,7 @@ func comment(c *calls.Call, k *content.Content) string {
 
 func (o *objects) request(c *calls.Call, k *content.Content) {
 	r := request{
-		Method: c.Method, URL: urlOf(c, k), HTTPVersion: version(c.Protocol), Cookies: []cookie{}, Headers: []pair{}, Query: []pair{},
+		Method: c.Method, URL: urlOf(c, k), HTTPVersion: version(c, k, record.In), Cookies: []cookie{}, Headers: []pair{}, Query: []pair{},
 		HeadersSize: -1, BodySize: -1,
 	}
 	if c.Request.Present {
@@ -219,7 +219,7 @@ func (o *objects) response(c *calls.Call, k *content.Content) {
 		return
 	}
 	values := answerFields(c, k)
-	r.Status, r.StatusText, r.HTTPVersion = status(c, k), statusText(c, k), version(c.Protocol)
+	r.Status, r.StatusText, r.HTTPVersion = status(c, k), statusText(c, k), version(c, k, record.Out)
 	r.Cookies, r.Headers = setCookies(values), headers(c.Protocol, values)
 	r.RedirectURL = field(values, "location")
 	r.HeadersSize = headersSize(c.Protocol, &c.Response)
@@ -229,8 +229,17 @@ func (o *objects) response(c *calls.Call, k *content.Content) {
 	o.end()
 }
 
-// version returns the version of HTTP. Calls do not distinguish 1.0 and 1.1.
-func version(protocol string) string {
+// version returns the version of HTTP of a message, as it names it. Of several answers the last one counts.
+func version(c *calls.Call, k *content.Content, dir record.Direction) string {
+	version := versionOf(c.Protocol)
+	for _, v := range k.Values(dir, call.KindVersion) {
+		version = v.Text
+	}
+	return version
+}
+
+// versionOf returns the version of HTTP that a protocol has where its messages name none.
+func versionOf(protocol string) string {
 	if protocol == call.HTTP1 || protocol == call.WebSocket {
 		return "HTTP/1.1"
 	}

@@ -44,7 +44,7 @@ func WriteConnection(w io.Writer, c *calls.Call, k *content.Content) error {
 	o := &objects{w: w}
 	o.begin("", &e)
 	o.begin("request", &request{
-		Method: "GET", URL: urlOf(c, k), HTTPVersion: version(c.Protocol), Cookies: []cookie{}, Headers: []pair{}, Query: queryOf(c.Target),
+		Method: "GET", URL: urlOf(c, k), HTTPVersion: versionOf(c.Protocol), Cookies: []cookie{}, Headers: []pair{}, Query: queryOf(c.Target),
 		HeadersSize: -1, BodySize: -1, Comment: e.Comment,
 	})
 	o.end()

@@ -14,8 +14,8 @@ import (
 
 // all returns all scenarios.
 func all() []scenario {
-	return slices.Concat(redisScenarios(), mysqlScenarios(), postgresScenarios(), dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
-		kafkaScenarios(), http1Scenarios(), http2Scenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(), commandScenarios())
+	return slices.Concat(redisScenarios(), mysqlScenarios(), mysql8Scenarios(), postgresScenarios(), dubboScenarios(), boltScenarios(), tarsScenarios(), thriftScenarios(),
+		kafkaScenarios(), http1Scenarios(), http2Scenarios(), nginxScenarios(), grpcScenarios(), websocketScenarios(), tlsScenarios(), tcpScenarios(), commandScenarios())
 }
 
 // Each scenario runs without a proxy. With MIX_FIXTURES, a folder, its connections are
@@ -51,11 +51,14 @@ func (s scenario) alone(t *testing.T, on server) {
 		return
 	}
 	protocol := s.server
-	if protocol == "http" || protocol == "script" {
+	if protocol == "http" || strings.HasPrefix(protocol, "nginx") || protocol == "script" {
 		protocol = r.calls[0].Protocol
 	}
 	for i, link := range path.Links() {
 		name := regexp.MustCompile(`^(http2?|tcp)-`).ReplaceAllString(s.name, "")
+		if strings.HasPrefix(s.server, "nginx") {
+			name = "nginx-" + name
+		}
 		if i > 0 {
 			name += fmt.Sprint("-", i+1)
 		}

@@ -147,17 +147,7 @@ func mysqlRefusal(statement string) uint16 {
 }
 
 func (d *mysqlDouble) serve() {
-	greeting := append([]byte{10}, "8.0.0-double\x00\x01\x00\x00\x00abcdefgh\x00"...)
-	greeting = binary.LittleEndian.AppendUint16(greeting, mysqlCapabilities&0xffff)
-	greeting = append(greeting, 33, 2, 0)
-	greeting = binary.LittleEndian.AppendUint16(greeting, mysqlCapabilities>>16)
-	greeting = append(greeting, 21)
-	greeting = append(greeting, make([]byte, 10)...)
-	greeting = append(greeting, "ijklmnopqrst\x00mysql_native_password\x00"...)
-	d.send(greeting)
-	if d.flush() != nil {
-		return
-	}
+	d.greet("mysql_native_password")
 	login, err := d.read()
 	if err != nil || len(login) < 33 {
 		return
@@ -168,6 +158,24 @@ func (d *mysqlDouble) serve() {
 		return
 	}
 	d.ok(0)
+	d.commands()
+}
+
+// greet sends the greeting, to a client that may have gone. plugin is how the client is to show that it knows the password.
+func (d *mysqlDouble) greet(plugin string) {
+	greeting := append([]byte{10}, "8.0.0-double\x00\x01\x00\x00\x00abcdefgh\x00"...)
+	greeting = binary.LittleEndian.AppendUint16(greeting, mysqlCapabilities&0xffff)
+	greeting = append(greeting, 33, 2, 0)
+	greeting = binary.LittleEndian.AppendUint16(greeting, mysqlCapabilities>>16)
+	greeting = append(greeting, 21)
+	greeting = append(greeting, make([]byte, 10)...)
+	greeting = append(greeting, "ijklmnopqrst\x00"+plugin+"\x00"...)
+	d.send(greeting)
+	d.finish()
+}
+
+// commands answers the commands of a client that is logged in.
+func (d *mysqlDouble) commands() {
 	for d.flush() == nil {
 		command, err := d.read()
 		if err != nil || len(command) == 0 || !d.answer(command[0], command[1:]) {

@@ -56,7 +56,7 @@ func (r *run) mysql(change func(*mysql.Config)) *mysqlClient {
 	greeting := 4 + uint64(head[0]) + uint64(head[1])<<8 + uint64(head[2])<<16
 	login.Request, login.Response = between(witness.Mark{Out: greeting}, c.conn.Mark())
 	r.note(c.conn, login)
-	if err != nil && config.User == dbUser {
+	if err != nil && (config.User == dbUser || !failed) {
 		r.Fatal(err)
 	}
 	return c

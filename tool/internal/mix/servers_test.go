@@ -1,6 +1,7 @@
 package mix
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type server struct {
 	stage  *stage         // of the one that follows scripts
 	roots  *x509.CertPool // of the one of TLS
 	topics *sync.Map      // of Kafka: names of topics by their ids
+	fast   *sync.Map      // of MySQL 8: whether dbUser has logged in before
+	key    *rsa.PublicKey // of MySQL 8
 }
 
 // startServer starts the server that scenarios call name, until the test ends.
@@ -39,12 +42,18 @@ func startServer(t testing.TB, name string) server {
 		return startRedis(t)
 	case "mysql":
 		return startMySQL(t)
+	case "mysql8":
+		return startMySQL8(t)
 	case "postgresql":
 		return startPostgreSQL(t)
 	case "script":
 		return startScripted(t)
 	case "http":
 		return startHTTP(t)
+	case "nginx":
+		return startNginx(t, false)
+	case "nginx-http2":
+		return startNginx(t, true)
 	case "grpc":
 		return startGRPC(t)
 	case "websocket":

@@ -17,8 +17,9 @@ import (
 	"mosn.io/tcpcopy/pkg/dump"
 )
 
-// dissectors are those of tshark, by the server whose port they decode.
-var dissectors = map[string]string{"http": "http", "grpc": "http2", "redis": "resp", "mysql": "mysql", "postgresql": "pgsql", "kafka": "kafka", "thrift": "thrift"}
+// dissectors are those of tshark, by the server whose port they decode. Of MySQL 8 there is none: the one of MySQL
+// takes passwords that are encrypted for commands.
+var dissectors = map[string]string{"http": "http", "nginx": "http", "nginx-http2": "http2", "grpc": "http2", "redis": "resp", "mysql": "mysql", "postgresql": "pgsql", "kafka": "kafka", "thrift": "thrift"}
 
 // fields are what tshark prints of each packet.
 var fields = []string{
@@ -150,7 +151,7 @@ func kafkaName(key string) string {
 // answer counts the answers in a packet.
 func (t tally) answer(server string, row map[string][]string) {
 	for _, code := range slices.Concat(row["http.response.code"], row["http2.headers.status"]) {
-		if server == "http" && code >= "200" {
+		if server != "grpc" && code >= "200" {
 			t.add(server, "status "+code)
 		}
 	}

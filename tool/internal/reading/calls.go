@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/dump"
 )
 
 // longestWindow is how long a window may be open, with some time for records to pass.
@@ -32,6 +33,9 @@ func (q *Query) Calls(ctx context.Context, o calls.Options, f func(*calls.Call) 
 	}
 	whole, windows := q.whole()
 	o.Since, o.Until = q.Options.Filter.Since, q.Options.Filter.Until
+	if path, err := q.Locate(); err == nil && path != "-" && q.Options.Wait == nil {
+		o.Topics = func() map[[16]byte]string { return whole.topics(ctx, o) }
+	}
 	station := calls.New(o, f)
 	err := whole.Each(ctx, station.Add)
 	q.Report.late(station.Late())
@@ -44,6 +48,25 @@ func (q *Query) Calls(ctx context.Context, o calls.Options, f func(*calls.Call) 
 		coverage.AddIndexed(windows...)
 	}
 	return coverage, err
+}
+
+// topics returns the names of Kafka's topics, of all connections in the windows and times that q wants: the names are
+// on other connections than the requests with the numbers. What cannot be read has none; the reading for the calls
+// reports it.
+func (q *Query) topics(ctx context.Context, o calls.Options) map[[16]byte]string {
+	again := *q
+	again.Report, again.Conns = Report{}, nil
+	f := q.Options.Filter
+	again.Options.Filter = dump.Filter{Window: f.Window, Since: f.Since, Until: f.Until}
+	found := calls.NewTopicNames(o)
+	if again.Each(ctx, found.Add) != nil {
+		return nil
+	}
+	names, err := found.Names()
+	if err != nil {
+		return nil
+	}
+	return names
 }
 
 // whole returns a query for all of the connections whose calls q wants, and what the index
