@@ -33,7 +33,9 @@ type Connection struct {
 
 	// Of Streams:
 	window *streamWindow // that it is in; nil once it is done
-	number uint64        // in its window
+	number uint64        // its position in the window's slots
+	at     int           // its index among those in memory
+	place  int64         // where it was in the temporary file last, plus one; 0 where it was not
 	used   uint64        // when it was used last
 	ending bool          // it has had a close event and stays in memory for a while
 	size   int           // bytes of State when they were counted last

@@ -54,7 +54,7 @@ func TestManyConnectionsNeedLittleMemory(t *testing.T) {
 			}
 		}, func(i, _ int, c *dump.Connection) bool {
 			return c.Complete() && c.Reason == "RemoteClose" && c.Bytes.In == uint64(1+i%7) && c.Last.Sub(c.First) == 10*time.Microsecond
-		}, 48},
+		}, 24},
 		"open": {func(n int, put func(*record.Record)) {
 			for i := range n {
 				put(manyRecords(i, i, record.KindData, record.In, 0, 3))
@@ -66,14 +66,14 @@ func TestManyConnectionsNeedLittleMemory(t *testing.T) {
 		}, func(i, n int, c *dump.Connection) bool {
 			return !c.Closed && c.Bytes == record.PerDirection{In: uint64(4 + i%7), Out: uint64(i % 5)} && c.Lost.In == 2 && len(c.Gaps) == 1 &&
 				c.Gaps[0] == record.Gap{Direction: record.In, Offset: 3, Length: 2, Reason: record.ReasonMissing} && c.Last.Sub(c.First) == time.Duration(n)*time.Microsecond
-		}, 100},
+		}, 48},
 		"the first one is open": {func(n int, put func(*record.Record)) {
 			put(manyRecords(0, 0, record.KindData, record.In, 0, 1))
 			for i := 1; i < n; i++ {
 				put(manyRecords(i, i, record.KindData, record.In, 0, 1))
 				put(manyRecords(i, i, record.KindClose, record.In, 0, 0))
 			}
-		}, func(i, _ int, c *dump.Connection) bool { return c.Closed == (i > 0) && c.Bytes.In == 1 }, 100},
+		}, func(i, _ int, c *dump.Connection) bool { return c.Closed == (i > 0) && c.Bytes.In == 1 }, 24},
 	} {
 		run := func(n int) int64 {
 			next, wrong := 0, 0

@@ -76,7 +76,7 @@ func (h *heldConnections) count(c *Connection) {
 // shrinkStates moves connections that have not been used for long to the file, but not
 // one, until the States of the others have half of maxStates.
 func (h *heldConnections) shrinkStates(not *Connection) {
-	byUse := slices.Clone(h.memory)
+	byUse := slices.DeleteFunc(slices.Clone(h.memory), func(c *Connection) bool { return c == nil })
 	slices.SortFunc(byUse, func(a, b *Connection) int {
 		if a.used < b.used {
 			return -1
@@ -87,10 +87,9 @@ func (h *heldConnections) shrinkStates(not *Connection) {
 		if h.states <= maxStates/2 || h.full {
 			break
 		}
-		if c.window != nil && c != not && !c.ending && c.size > 0 {
+		if c != not && !c.ending && c.size > 0 {
 			h.store(c)
 		}
 	}
-	h.memory = slices.DeleteFunc(h.memory, func(c *Connection) bool { return c.window == nil })
 	h.most = 2 * h.states
 }

@@ -29,8 +29,9 @@ import (
 //
 // Streams goes through the records once and buffers no payload. It holds a Connection
 // for each one that is open or that waits for an earlier one to end. Beyond maxHeld of
-// them, those without a State that have been still for long go to a temporary file, and
-// some 50 bytes of each stay in memory; those with a State too where StoreStates says how.
+// them, those without a State that have been still for long go to a temporary file;
+// those with a State too where StoreStates says how. So does what finds them there:
+// memory does not grow with their number.
 // It belongs to one goroutine.
 type Streams struct {
 	event func(*Connection, *record.Record) error
@@ -127,7 +128,9 @@ func (s *Streams) connection(r *record.Record) (*Connection, error) {
 	}
 	if c == nil {
 		c = &Connection{Identity: r.Identity, First: r.Time, Legacy: r.Legacy}
-		s.held.add(w, c)
+		if err := s.held.add(w, c); err != nil {
+			return nil, err
+		}
 	}
 	s.last = c
 	return c, nil
@@ -151,7 +154,7 @@ func (s *Streams) window(r *record.Record) (*streamWindow, error) {
 	key := windowKey{r.Window, run}
 	w := s.windows[key]
 	if w == nil {
-		w = newStreamWindow(key)
+		w = s.held.window(key)
 		s.windows[key] = w
 		s.order = append(s.order, w)
 	}
@@ -171,7 +174,9 @@ func (s *Streams) end(c *Connection) error {
 	var windows []*streamWindow
 	for _, c := range s.ended[:linger] {
 		c.ending = false
-		s.held.finished(c)
+		if err := s.held.finished(c); err != nil {
+			return err
+		}
 		if !slices.Contains(windows, c.window) {
 			windows = append(windows, c.window)
 		}

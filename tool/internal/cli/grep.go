@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -126,9 +125,6 @@ var errEnough = errors.New("as much as was wanted is found")
 // grep prints the matches. It collects some, finds their calls in a second reading, and
 // prints them: so a search decodes nothing where there is no match.
 func (t *tool) grep(ctx context.Context, q *reading.Query, p *grep.Pattern, g *grepFlags, printer *matchPrinter) error {
-	// Less garbage, for a tenth more of processor time: with the decoders of a batch it is
-	// beside what the search keeps.
-	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	batch := matchBatch{}
 	found := 0
 	s := grep.New(p, g.context, func(m *grep.Match) error {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -17,10 +15,6 @@ import (
 // longestWindow is how long a window may be open, with some time for records to pass.
 const longestWindow = time.Hour + time.Minute
 
-// memoryGoal is how much memory the program may have before it collects garbage more often:
-// with the program itself it stays below 100 MiB, however many connections a dump has.
-const memoryGoal = 72 << 20
-
 // Calls calls f with every call that is made of wanted records, as soon as it has ended.
 // Those of which only a part was to be read are made of all: the times of the filter choose
 // among calls by when they began, so that a call has the same number whatever the times, and
@@ -28,9 +22,6 @@ const memoryGoal = 72 << 20
 // error of f and returns it. The coverage is that of what was read and of what the index
 // says of it; with an error only that of what was read.
 func (q *Query) Calls(ctx context.Context, o calls.Options, f func(*calls.Call) error) (calls.Coverage, error) {
-	if limit := debug.SetMemoryLimit(-1); limit == math.MaxInt64 { // else the user has set GOMEMLIMIT
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryGoal))
-	}
 	whole, windows := q.whole()
 	o.Since, o.Until = q.Options.Filter.Since, q.Options.Filter.Until
 	if path, err := q.Locate(); err == nil && path != "-" && q.Options.Wait == nil {

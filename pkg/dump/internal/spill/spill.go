@@ -40,7 +40,7 @@ type File struct {
 // header is what stands before a value: how much space it has, and how long it is.
 const header = 8
 
-// Put keeps a value and returns its position. It does not keep value.
+// Put keeps a value and returns its position, a multiple of 8. It does not keep value.
 func (f *File) Put(value []byte) (at int64, err error) {
 	if f.file == nil {
 		if err := f.create(); err != nil {
@@ -67,16 +67,25 @@ func (f *File) Put(value []byte) (at int64, err error) {
 
 // create makes the file.
 func (f *File) create() error {
-	file, err := os.CreateTemp("", "tcpcopy-") // the mode is 0600
+	file, err := unnamed()
 	if err != nil {
-		return fmt.Errorf("make a temporary file: %w", err)
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		_ = file.Close()
-		return fmt.Errorf("unlink a temporary file: %w", err)
+		return err
 	}
 	f.file, f.tail = file, make([]byte, 0, 2*buffered)
 	return nil
+}
+
+// unnamed returns an empty temporary file without a name.
+func unnamed() (*os.File, error) {
+	file, err := os.CreateTemp("", "tcpcopy-") // the mode is 0600
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary file: %w", err)
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("unlink a temporary file: %w", err)
+	}
+	return file, nil
 }
 
 // flush writes tail.

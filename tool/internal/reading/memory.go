@@ -1,0 +1,21 @@
+package reading
+
+import (
+	"math"
+	"runtime/debug"
+)
+
+// memoryGoal is how much memory the program may have before it collects garbage more often:
+// with the program itself it stays below 100 MiB, however many connections a dump has.
+const memoryGoal = 72 << 20
+
+// limitMemory has the program keep to memoryGoal until lift is called, unless the user has
+// set GOMEMLIMIT.
+func limitMemory() (lift func()) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit != math.MaxInt64 {
+		return func() {}
+	}
+	debug.SetMemoryLimit(memoryGoal)
+	return func() { debug.SetMemoryLimit(limit) }
+}
