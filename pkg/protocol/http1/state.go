@@ -49,7 +49,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 		case at >= 0 && at < len(p.open):
 			p.sides[i].Exchange = p.open[at]
 		case at >= 0:
-			p.sides[i].Exchange = &exchange{}
+			p.sides[i].Exchange = &exchange{Forgotten: true}
 		}
 	}
 	return nil

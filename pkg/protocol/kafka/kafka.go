@@ -57,14 +57,15 @@ type Names interface {
 
 // exchange is a call that is not complete.
 type exchange struct {
-	Call   call.Call
-	ID     uint32 // of the request
-	Key    int16
-	Ver    int16
-	Token  bool // a message of SASL without a header
-	Topics []topic
-	Group  []byte
-	Acks   int16
+	Call       call.Call
+	ID         uint32 // of the request
+	Key        int16
+	Ver        int16
+	Token      bool // a message of SASL without a header
+	Topics     []topic
+	TopicsSize int // bytes of them
+	Group      []byte
+	Acks       int16
 
 	Parsing  bool // the request is not complete
 	Answered bool // the answer's head has come
@@ -385,9 +386,17 @@ func (p *parser) beginToken(s *parse.Stream, w *side, data []byte, at uint64) (i
 func (p *parser) push(x *exchange) {
 	p.queue = append(p.queue, x)
 	p.size += callSize
-	for p.size > p.memory/2 && len(p.queue) > 1 && !p.queue[0].Answered {
-		p.unanswered(p.queue[0], call.Gap, false)
-		p.remove(p.queue[0])
+	for p.size > p.memory/2 {
+		at := 0
+		if p.queue[0].Answered { // the rest of its answer is to come
+			at = 1
+		}
+		if at >= len(p.queue)-1 {
+			return
+		}
+		oldest := p.queue[at]
+		p.unanswered(oldest, call.Gap, false)
+		p.remove(oldest)
 	}
 }
 
@@ -567,17 +576,17 @@ func (p *parser) requested(w *side, f found) {
 
 // addTopic adds a topic of a request, if it is not there.
 func (p *parser) addTopic(x *exchange, t topic) {
-	total := 0
+	if x.TopicsSize >= maxTarget {
+		return
+	}
 	for _, other := range x.Topics {
 		if string(other.Name) == string(t.Name) && string(other.ID) == string(t.ID) {
 			return
 		}
-		total += len(other.Name) + len(other.ID)
 	}
-	if total < maxTarget {
-		x.Topics = append(x.Topics, t)
-		p.size += len(t.Name) + len(t.ID) + nameSize
-	}
+	x.Topics = append(x.Topics, t)
+	x.TopicsSize += len(t.Name) + len(t.ID)
+	p.size += len(t.Name) + len(t.ID) + nameSize
 }
 
 // answered looks at a value of an answer.
