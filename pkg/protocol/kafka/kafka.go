@@ -69,6 +69,7 @@ type exchange struct {
 
 	Parsing  bool // the request is not complete
 	Answered bool // the answer's head has come
+	Done     bool // all of the answer has come, and not all of the request
 	OutGap   bool // its answer may have been in a gap
 	Unsure   bool // it may be something that looks like a request
 	Unknown  bool // not all of the request was understood
@@ -428,7 +429,7 @@ func (p *parser) beginAnswer(s *parse.Stream, w *side, data []byte, at uint64) (
 	}
 	var x *exchange
 	n := 4
-	if len(p.queue) > 0 && p.queue[0].Token {
+	if len(p.queue) > 0 && p.queue[0].Token && !p.queue[0].Done {
 		x = p.queue[0]
 	} else {
 		switch torn := p.sides[record.In].Torn; {
@@ -693,6 +694,11 @@ func (p *parser) endRequest(x *exchange) {
 	if x.Key == saslHandshake && x.Ver == 0 && !x.Token {
 		p.tokens = true
 	}
+	if x.Done {
+		p.emit(x)
+		p.remove(x)
+		return
+	}
 	if x.Key == produce && x.Acks == noBroker && !x.Token && !x.Answered {
 		p.remove(x)
 		p.unanswered(x, 0, false)
@@ -704,6 +710,9 @@ func (p *parser) endAnswer(w *side, x *exchange) {
 	p.status(w, x)
 	if x.Key == saslHandshake && x.Ver == 0 && !x.Token && w.Code != 0 {
 		p.tokens = false
+	}
+	if x.Done = x.Parsing; x.Done {
+		return // the rest of the request is to come
 	}
 	p.emit(x)
 	p.remove(x)
@@ -723,12 +732,7 @@ func (p *parser) status(w *side, x *exchange) {
 }
 
 // emit gives a call to the sink.
-func (p *parser) emit(x *exchange) {
-	if x.Parsing {
-		x.Call.Target = p.target(x)
-	}
-	p.sink.Call(&x.Call)
-}
+func (p *parser) emit(x *exchange) { p.sink.Call(&x.Call) }
 
 // unanswered gives a call to the sink that has no answer.
 func (p *parser) unanswered(x *exchange, reason call.Incomplete, failed bool) {

@@ -253,3 +253,21 @@ func TestManyTopics(t *testing.T) {
 		t.Errorf("target of %d bytes, want %d", len(got.Calls[0].Target), len(want))
 	}
 }
+
+// A broker that answers before it has the whole request: the call has all of both.
+func TestEarlyAnswer(t *testing.T) {
+	ask := string(message(int16(18), int16(0), int32(1), "me", string(make([]byte, 3000))))
+	answer := string(message(int32(1), int16(35), int32(0)))
+	next := string(message(int16(18), int16(0), int32(2), "me"))
+	session := parsetest.Talk(">"+ask[:1000], "<"+answer, ">"+ask[1000:], ">"+next, "<"+string(message(int32(2), int16(0), int32(0))))
+	got, err := parsetest.Decode(&kafka.Protocol, session, true)
+	if err != nil || len(got.Calls) != 2 {
+		t.Fatalf("%v; calls\n%s", err, parsetest.Text(got.Calls))
+	}
+	c := got.Calls[0]
+	if c.Request.Length != uint64(len(ask)) || !c.Request.Ended || c.Response.Length != uint64(len(answer)) || !c.Response.Ended || c.Code != 35 {
+		t.Errorf("%+v", c)
+	}
+	parsetest.Cuts(t, &kafka.Protocol, session)
+	parsetest.Checkpoints(t, &kafka.Protocol, session)
+}

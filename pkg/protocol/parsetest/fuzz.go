@@ -30,6 +30,12 @@ const (
 	fuzzLittle              // with little memory
 )
 
+// Of what costs much time, a session has so much.
+const (
+	maxCheckpoints = 8
+	maxMany        = 4
+)
+
 // maxSeed is how long a seed is at most: of a longer session it has the beginning.
 const maxSeed = 8 << 10
 
@@ -69,11 +75,13 @@ func fuzz(t *testing.T, p *parse.Protocol, b []byte, how byte) {
 		e.FromStart, calls.came = [2]bool{}, [2]uint64{100, 100}
 	}
 	r := parse.NewRunner(p, e)
+	checkpoints, many := maxCheckpoints, maxMany
 	for i := 0; len(b) > 1; i++ {
 		kind, n := b[0], min(int(b[1]), len(b)-2)
 		data := b[2 : 2+n]
 		b = b[2+n:]
-		if kind&fuzzCheckpoint != 0 {
+		if kind&fuzzCheckpoint != 0 && checkpoints > 0 {
+			checkpoints--
 			state, err := r.MarshalBinary()
 			if err != nil {
 				t.Fatal(err)
@@ -83,7 +91,8 @@ func fuzz(t *testing.T, p *parse.Protocol, b []byte, how byte) {
 				t.Fatal(err)
 			}
 		}
-		if kind&fuzzMany != 0 {
+		if kind&fuzzMany != 0 && many > 0 {
+			many--
 			data = bytes.Repeat(data, fuzzTimes)
 		}
 		dir := record.Direction(kind & fuzzOut)
