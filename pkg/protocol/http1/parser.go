@@ -126,7 +126,8 @@ func (p *parser) head(s *parse.Stream, side *side, valid func(line []byte) bool)
 	if skipEmptyLines(s) {
 		side.Looked = 0
 	}
-	data, looked := s.Bytes(), side.Looked
+	data := s.Bytes()
+	looked := min(side.Looked, len(data))
 	most := max(p.env.Memory-headRoom, p.env.Memory/2)
 	n := headEnd(data, looked)
 	side.Looked = len(data)

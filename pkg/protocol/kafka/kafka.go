@@ -170,7 +170,7 @@ func (p *parser) parse(s *parse.Stream, w *side) error {
 				return err
 			}
 			pos += n
-		case at == w.End && !w.Walking:
+		case at >= w.End && !w.Walking:
 			last := s.LastTime()
 			if pos > 0 {
 				last = s.TimeAt(at - 1)
@@ -187,7 +187,7 @@ func (p *parser) parse(s *parse.Stream, w *side) error {
 			data, base, pos = s.Bytes(), s.Offset(), 0
 		default:
 			p.missed(s, w)
-			left := int64(w.End - at)
+			left := int64(w.End - min(at, w.End))
 			b := data[pos:]
 			if int64(len(b)) > left {
 				b = b[:left]
