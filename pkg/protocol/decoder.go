@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -90,6 +91,9 @@ func (d *decoder) Data(dir record.Direction, offset uint64, at time.Time, b []by
 		offset = next
 	}
 	d.next[dir] = offset + uint64(len(b))
+	if seconds := at.Unix(); seconds < firstSecond || seconds > lastSecond {
+		at = time.Time{}
+	}
 	d.data(dir, offset, at, b)
 }
 
@@ -111,6 +115,13 @@ func (d *decoder) rejoin(dir record.Direction) {
 // maxStrays is how often the server may send bytes that are not of the protocol between two calls, before the connection
 // counts as one of another protocol.
 const maxStrays = 16
+
+// The times that a checkpoint can have, in seconds since 1970: those that are a number of nanoseconds of 64 bits. Another one is
+// none that a connection was recorded at.
+const (
+	firstSecond = math.MinInt64/1_000_000_000 + 1
+	lastSecond  = math.MaxInt64/1_000_000_000 - 1
+)
 
 // data gives the next bytes of a direction to the phase.
 func (d *decoder) data(dir record.Direction, offset uint64, at time.Time, b []byte) {

@@ -58,6 +58,8 @@ type exchange struct {
 	Early    bool   // the answer has begun before the request's head was complete
 	Clean    bool   // it began when no other was open, and nothing was lost since
 	Lost     bool   // its answer may have been in a gap
+
+	Forgotten bool // its call was given to the sink, while a message of it goes on
 }
 
 // parser implements parse.Parser.
@@ -124,7 +126,8 @@ func (p *parser) head(s *parse.Stream, side *side, valid func(line []byte) bool)
 	if skipEmptyLines(s) {
 		side.Looked = 0
 	}
-	data, looked := s.Bytes(), side.Looked
+	data := s.Bytes()
+	looked := min(side.Looked, len(data))
 	most := max(p.env.Memory-headRoom, p.env.Memory/2)
 	n := headEnd(data, looked)
 	side.Looked = len(data)
@@ -174,6 +177,9 @@ func (p *parser) finish(x *exchange) {
 
 // emit gives the sink an exchange and forgets it.
 func (p *parser) emit(x *exchange) {
+	if x.Forgotten {
+		return
+	}
 	c := &x.Call
 	if !c.Request.Present {
 		c.Incomplete |= call.NoRequest
@@ -194,7 +200,7 @@ func (p *parser) emit(x *exchange) {
 	for i := range p.sides {
 		if side := &p.sides[i]; side.Exchange == x {
 			// It was forgotten within a body: what follows belongs to no call.
-			side.Exchange = &exchange{Call: call.Call{N: c.N}}
+			side.Exchange = &exchange{Call: call.Call{N: c.N}, Forgotten: true}
 		}
 	}
 	*x = exchange{}
@@ -279,6 +285,9 @@ func (p *parser) cutMessage(x *exchange, m *call.Message, dir record.Direction) 
 		x.Asked = true
 	} else {
 		x.Answered = true
+		if in := &p.sides[record.In]; in.Phase == waiting {
+			in.awaitHead() // that answer does not change the protocol
+		}
 	}
 	m.Length = max(p.offsets[dir], m.End()) - m.Offset
 	if m.HasBody {

@@ -184,6 +184,7 @@ func fieldBegins(data []byte) (n int, known bool) {
 // Sync implements parse.Parser.
 func (p *parser) Sync(s *parse.Stream) (n int, found bool) {
 	side := &p.sides[s.Dir()]
+	side.Looked = min(side.Looked, len(s.Bytes()))
 	at, _, found := find(s.Dir(), s.Bytes(), side.Looked)
 	rest, looked := s.Bytes()[at:], max(side.Looked-at, 0)
 	if side.Looked = 0; !found && bytes.IndexByte(rest[looked:], '\n') < 0 {

@@ -41,6 +41,7 @@ func (p *parser) goesOn(s *parse.Stream, side *side) bool {
 		return false
 	}
 	data := s.Bytes()
+	side.Looked = min(side.Looked, len(data))
 	end := bytes.IndexByte(data[side.Looked:], '\n')
 	if end < 0 {
 		side.Looked, side.Line = len(data), begins(record.In, data[:min(len(data), certain)]) == parse.No

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 type parserState struct {
@@ -36,10 +38,42 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	return json.Marshal(&state)
 }
 
+// isSound reports whether the state is one that a parser can have, as far as its code stands on it.
+func (s *parserState) isSound() bool {
+	if slices.ContainsFunc(s.Open, func(x *exchange) bool { return x == nil || x.Forgotten }) {
+		return false
+	}
+	for i := range s.Sides {
+		side := &s.Sides[i]
+		switch side.Phase {
+		case atHead:
+		case waiting:
+			if record.Direction(i) == record.Out || len(s.Open) == 0 { //nolint:gosec // 0 or 1
+				return false
+			}
+		case unsureBody:
+			if record.Direction(i) == record.In || s.Within[i] < 0 { //nolint:gosec // 0 or 1
+				return false
+			}
+		default:
+			if side.Phase > waiting || s.Within[i] < 0 {
+				return false
+			}
+		}
+		if side.Looked < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var state parserState
 	if err := json.Unmarshal(b, &state); err != nil {
 		return fmt.Errorf("state of http/1.1: %w", err)
+	}
+	if !state.isSound() {
+		return fmt.Errorf("state of http/1.1: %w", parse.ErrState)
 	}
 	p.sides, p.open, p.offsets, p.coming = state.Sides, state.Open, state.Offsets, state.Coming
 	p.unsure, p.torn, p.late, p.pipelined, p.size = state.Unsure, state.Torn, state.Late, state.Pipelined, state.Size
@@ -49,7 +83,7 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 		case at >= 0 && at < len(p.open):
 			p.sides[i].Exchange = p.open[at]
 		case at >= 0:
-			p.sides[i].Exchange = &exchange{}
+			p.sides[i].Exchange = &exchange{Forgotten: true}
 		}
 	}
 	return nil

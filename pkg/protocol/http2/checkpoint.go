@@ -78,6 +78,20 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	return json.Marshal(state)
 }
 
+// isSound reports whether the parts of the header block are of its bytes, in their order, and whether there is no length below 0.
+func (s *sideState) isSound() bool {
+	before := uint64(0)
+	for i, part := range s.Block.Parts {
+		if at := part[0]; i == 0 && at != 0 || at < before || at > uint64(len(s.Block.Data)) {
+			return false
+		}
+		before = part[0]
+	}
+	return (len(s.Block.Data) == 0 || len(s.Block.Parts) > 0) && s.Data.Padding >= 0 && s.MaxFrame >= 0 && s.Waiting.isSound() && s.Harmed.isSound()
+}
+
+func (s *partState) isSound() bool { return s == nil || s.Frame.Length >= 0 }
+
 // UnmarshalBinary implements parse.Parser.
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var state parserState
@@ -85,6 +99,9 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 		return fmt.Errorf("state of HTTP/2: %w", err)
 	}
 	for i := range p.sides {
+		if !state.Sides[i].isSound() {
+			return fmt.Errorf("state of HTTP/2: %w", parse.ErrState)
+		}
 		p.sides[i].restore(&state.Sides[i])
 	}
 	c := newCalls(p.calls.limit)

@@ -381,7 +381,8 @@ func (t *table) state() tableState {
 }
 
 func (s *tableState) table() table {
-	t := table{max: s.Max, limit: s.Limit, entries: slices.Grow([]entry(nil), len(s.Entries))}
+	limit := max(s.Limit, 0)
+	t := table{max: min(max(s.Max, 0), limit), limit: limit, entries: slices.Grow([]entry(nil), len(s.Entries))}
 	for _, from := range s.Entries {
 		e := entry{name: string(from.Name), value: string(from.Value), lost: from.Lost}
 		if !from.Unknown {

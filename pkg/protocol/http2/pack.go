@@ -143,7 +143,7 @@ func (x *exchange) read(b *parse.StateReader) {
 	}
 	c.Host = b.String()
 	if b.Uint() == 0 {
-		c.Service = c.Target[:strings.LastIndexByte(c.Target, '/')]
+		c.Service = c.Target[:max(strings.LastIndexByte(c.Target, '/'), 0)]
 	} else {
 		c.Service = b.String()
 	}

@@ -3,6 +3,9 @@ package kafka
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 )
 
 // state is what a checkpoint has of a parser.
@@ -56,11 +59,51 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	return json.Marshal(&s)
 }
 
+// isSound reports whether the state is one that a parser can have, as far as its code stands on it.
+func (s *state) isSound() bool {
+	sound := func(x *exchange) bool {
+		return x != nil && !slices.ContainsFunc(x.Topics, func(t topic) bool { return t.ID != nil && len(t.ID) != sizeUUID })
+	}
+	for _, x := range s.Queue {
+		if !sound(x) {
+			return false
+		}
+	}
+	for i := range s.Sides {
+		w := &s.Sides[i]
+		if n := len(w.LastID); w.Other != nil && !sound(w.Other) || n != 0 && n != sizeUUID {
+			return false
+		}
+	}
+	return true
+}
+
+// isSound reports whether the levels are of the fields.
+func (w *walker) isSound() bool {
+	fields := w.root
+	for i, l := range w.levels {
+		if l.Index < 0 || l.Left < 0 || l.Left > maxFrame || l.Tags && (i == 0 || i < len(w.levels)-1) || l.First && (i != 1 || !l.Tags) {
+			return false
+		}
+		if i == len(w.levels)-1 || w.levels[i+1].Tags {
+			continue
+		}
+		if l.Index >= len(fields) || len(fields[l.Index].elem) == 0 {
+			return false
+		}
+		fields = fields[l.Index].elem
+	}
+	return true
+}
+
 // UnmarshalBinary implements parse.Parser.
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var s state
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("state of kafka: %w", err)
+	}
+	if !s.isSound() {
+		return fmt.Errorf("state of kafka: %w", parse.ErrState)
 	}
 	p.queue, p.client, p.lastID, p.requests, p.repeats, p.tokens, p.joined = s.Queue, s.Client, s.LastID, s.Request, s.Repeats, s.Tokens, s.Joined
 	p.size = 0
@@ -94,6 +137,9 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 			w.walk = walker{version: from.Version, flexible: from.Version >= a.flexible, root: a.request, levels: from.Levels}
 			if i == 1 {
 				w.walk.root = a.answer
+			}
+			if from.Version != w.x.Ver || !w.walk.isSound() {
+				return fmt.Errorf("state of kafka: %w", parse.ErrState)
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func (p *parser) loseAnswer(w *side) {
 	}
 	for _, x := range slices.Clone(p.queue) {
 		x.OutGap = true
-		if x.Token { // its answer has no number
+		if x.Token && !x.Parsing { // its answer has no number
 			p.unanswered(x, call.Gap, false)
 			p.remove(x)
 		}

@@ -57,17 +57,19 @@ type Names interface {
 
 // exchange is a call that is not complete.
 type exchange struct {
-	Call   call.Call
-	ID     uint32 // of the request
-	Key    int16
-	Ver    int16
-	Token  bool // a message of SASL without a header
-	Topics []topic
-	Group  []byte
-	Acks   int16
+	Call       call.Call
+	ID         uint32 // of the request
+	Key        int16
+	Ver        int16
+	Token      bool // a message of SASL without a header
+	Topics     []topic
+	TopicsSize int // bytes of them
+	Group      []byte
+	Acks       int16
 
 	Parsing  bool // the request is not complete
 	Answered bool // the answer's head has come
+	Done     bool // all of the answer has come, and not all of the request
 	OutGap   bool // its answer may have been in a gap
 	Unsure   bool // it may be something that looks like a request
 	Unknown  bool // not all of the request was understood
@@ -168,7 +170,7 @@ func (p *parser) parse(s *parse.Stream, w *side) error {
 				return err
 			}
 			pos += n
-		case at == w.End && !w.Walking:
+		case at >= w.End && !w.Walking:
 			last := s.LastTime()
 			if pos > 0 {
 				last = s.TimeAt(at - 1)
@@ -185,7 +187,7 @@ func (p *parser) parse(s *parse.Stream, w *side) error {
 			data, base, pos = s.Bytes(), s.Offset(), 0
 		default:
 			p.missed(s, w)
-			left := int64(w.End - at)
+			left := int64(w.End - min(at, w.End))
 			b := data[pos:]
 			if int64(len(b)) > left {
 				b = b[:left]
@@ -385,9 +387,17 @@ func (p *parser) beginToken(s *parse.Stream, w *side, data []byte, at uint64) (i
 func (p *parser) push(x *exchange) {
 	p.queue = append(p.queue, x)
 	p.size += callSize
-	for p.size > p.memory/2 && len(p.queue) > 1 && !p.queue[0].Answered {
-		p.unanswered(p.queue[0], call.Gap, false)
-		p.remove(p.queue[0])
+	for p.size > p.memory/2 {
+		at := 0
+		if p.queue[0].Answered { // the rest of its answer is to come
+			at = 1
+		}
+		if at >= len(p.queue)-1 {
+			return
+		}
+		oldest := p.queue[at]
+		p.unanswered(oldest, call.Gap, false)
+		p.remove(oldest)
 	}
 }
 
@@ -419,7 +429,7 @@ func (p *parser) beginAnswer(s *parse.Stream, w *side, data []byte, at uint64) (
 	}
 	var x *exchange
 	n := 4
-	if len(p.queue) > 0 && p.queue[0].Token {
+	if len(p.queue) > 0 && p.queue[0].Token && !p.queue[0].Done {
 		x = p.queue[0]
 	} else {
 		switch torn := p.sides[record.In].Torn; {
@@ -567,17 +577,17 @@ func (p *parser) requested(w *side, f found) {
 
 // addTopic adds a topic of a request, if it is not there.
 func (p *parser) addTopic(x *exchange, t topic) {
-	total := 0
+	if x.TopicsSize >= maxTarget {
+		return
+	}
 	for _, other := range x.Topics {
 		if string(other.Name) == string(t.Name) && string(other.ID) == string(t.ID) {
 			return
 		}
-		total += len(other.Name) + len(other.ID)
 	}
-	if total < maxTarget {
-		x.Topics = append(x.Topics, t)
-		p.size += len(t.Name) + len(t.ID) + nameSize
-	}
+	x.Topics = append(x.Topics, t)
+	x.TopicsSize += len(t.Name) + len(t.ID)
+	p.size += len(t.Name) + len(t.ID) + nameSize
 }
 
 // answered looks at a value of an answer.
@@ -684,6 +694,11 @@ func (p *parser) endRequest(x *exchange) {
 	if x.Key == saslHandshake && x.Ver == 0 && !x.Token {
 		p.tokens = true
 	}
+	if x.Done {
+		p.emit(x)
+		p.remove(x)
+		return
+	}
 	if x.Key == produce && x.Acks == noBroker && !x.Token && !x.Answered {
 		p.remove(x)
 		p.unanswered(x, 0, false)
@@ -695,6 +710,9 @@ func (p *parser) endAnswer(w *side, x *exchange) {
 	p.status(w, x)
 	if x.Key == saslHandshake && x.Ver == 0 && !x.Token && w.Code != 0 {
 		p.tokens = false
+	}
+	if x.Done = x.Parsing; x.Done {
+		return // the rest of the request is to come
 	}
 	p.emit(x)
 	p.remove(x)
@@ -714,12 +732,7 @@ func (p *parser) status(w *side, x *exchange) {
 }
 
 // emit gives a call to the sink.
-func (p *parser) emit(x *exchange) {
-	if x.Parsing {
-		x.Call.Target = p.target(x)
-	}
-	p.sink.Call(&x.Call)
-}
+func (p *parser) emit(x *exchange) { p.sink.Call(&x.Call) }
 
 // unanswered gives a call to the sink that has no answer.
 func (p *parser) unanswered(x *exchange, reason call.Incomplete, failed bool) {

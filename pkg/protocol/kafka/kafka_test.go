@@ -12,6 +12,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/protocol/kafka"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -195,4 +196,78 @@ func TestHostile(t *testing.T) {
 		seeds = append(seeds, s)
 	}
 	parsetest.Hostile(t, &kafka.Protocol, seeds...)
+}
+
+// Requests that wait while an answer does not end cost no more memory than there is.
+func TestWaitingBehindAnAnswer(t *testing.T) {
+	const memory, requests = 1 << 20, 20_000
+	r, n := &parsetest.Recorder{}, uint64(0)
+	runner := parse.NewRunner(&kafka.Protocol, parse.Env{
+		Sink: r, Memory: memory, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n },
+	})
+	offset := uint64(0)
+	for i := range int32(requests) {
+		b := message(int16(18), int16(0), i+1, "me")
+		if err := runner.Data(record.In, offset, parsetest.Start, b); err != nil {
+			t.Fatal(err)
+		}
+		offset += uint64(len(b))
+		if i == 0 {
+			if err := runner.Data(record.Out, 0, parsetest.Start, []byte("\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if given := len(r.Calls); given < requests/2 {
+		t.Errorf("%d calls of %d were given up", given, requests)
+	}
+	runner.End(parse.End{At: parsetest.Start})
+	seen := map[uint64]bool{}
+	for _, c := range r.Calls {
+		seen[c.N] = true
+	}
+	if len(r.Calls) != requests || len(seen) != requests {
+		t.Errorf("%d calls, %d of them different; want %d", len(r.Calls), len(seen), requests)
+	}
+}
+
+// A request with more topics than a target can have names the first of them, and costs no more time than its bytes.
+func TestManyTopics(t *testing.T) {
+	const topics = 100_000
+	parts := []any{int16(3), int16(0), int32(1), "me", int32(topics)}
+	var first []string
+	size := 0
+	for i := range topics {
+		name := fmt.Sprintf("t%05d", i)
+		parts = append(parts, name)
+		if size < 4<<10 {
+			size += len(name)
+			first = append(first, name)
+		}
+	}
+	got, err := parsetest.Decode(&kafka.Protocol, parsetest.Talk(">"+string(message(parts...))), true)
+	if err != nil || len(got.Calls) != 1 {
+		t.Fatalf("%v, %d calls", err, len(got.Calls))
+	}
+	if want := strings.Join(first, ","); got.Calls[0].Target != want {
+		t.Errorf("target of %d bytes, want %d", len(got.Calls[0].Target), len(want))
+	}
+}
+
+// A broker that answers before it has the whole request: the call has all of both.
+func TestEarlyAnswer(t *testing.T) {
+	ask := string(message(int16(18), int16(0), int32(1), "me", string(make([]byte, 3000))))
+	answer := string(message(int32(1), int16(35), int32(0)))
+	next := string(message(int16(18), int16(0), int32(2), "me"))
+	session := parsetest.Talk(">"+ask[:1000], "<"+answer, ">"+ask[1000:], ">"+next, "<"+string(message(int32(2), int16(0), int32(0))))
+	got, err := parsetest.Decode(&kafka.Protocol, session, true)
+	if err != nil || len(got.Calls) != 2 {
+		t.Fatalf("%v; calls\n%s", err, parsetest.Text(got.Calls))
+	}
+	c := got.Calls[0]
+	if c.Request.Length != uint64(len(ask)) || !c.Request.Ended || c.Response.Length != uint64(len(answer)) || !c.Response.Ended || c.Code != 35 {
+		t.Errorf("%+v", c)
+	}
+	parsetest.Cuts(t, &kafka.Protocol, session)
+	parsetest.Checkpoints(t, &kafka.Protocol, session)
 }

@@ -172,25 +172,9 @@ func TestMemory(t *testing.T) {
 
 // FuzzParser gives a parser any bytes of both sides, with a gap.
 func FuzzParser(f *testing.F) {
+	var seeds []parsetest.Session
 	for _, s := range sessions(f) {
-		var streams [2][]byte
-		for _, p := range s {
-			streams[p.Dir] = append(streams[p.Dir], p.Data...)
-		}
-		f.Add(streams[0], streams[1], 100, 20)
+		seeds = append(seeds, s)
 	}
-	f.Fuzz(func(_ *testing.T, in, out []byte, cut, gap int) {
-		n := uint64(0)
-		r := parse.NewRunner(&kafka.Protocol, parse.Env{Sink: discard{}, Spans: true, Memory: 1 << 20, FromStart: [2]bool{true, true}, Next: func() uint64 { n++; return n }})
-		for dir, b := range [][]byte{in, out} {
-			at := min(max(cut, 0), len(b))
-			end := min(at+min(max(gap, 0), len(b)), len(b))
-			if r.Data(record.Direction(dir), 0, parsetest.Start, b[:at]) != nil ||
-				r.Gap(record.Direction(dir), uint64(at), uint64(end-at)) != nil ||
-				r.Data(record.Direction(dir), uint64(end), parsetest.Start, b[end:]) != nil {
-				break
-			}
-		}
-		r.End(parse.End{Closed: true, Recorded: [2]bool{true, true}})
-	})
+	parsetest.Fuzz(f, &kafka.Protocol, seeds...)
 }

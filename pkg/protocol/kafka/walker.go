@@ -227,7 +227,7 @@ func (w *walker) field(d *field, b []byte, left int64) (s step, n int, f found) 
 	}
 	size := int(d.kind)
 	if d.kind == kindUUID {
-		size = 16
+		size = sizeUUID
 	}
 	if int64(size) > left {
 		return bad, 0, f
@@ -273,6 +273,9 @@ func (w *walker) count(b []byte) (count int64, n int, ok bool) {
 	count = int64(int32(binary.BigEndian.Uint32(b)))
 	return count, 4, count >= -1
 }
+
+// sizeUUID is how many bytes the number of a topic has.
+const sizeUUID = 16
 
 // uvarint returns a number of variable length, and its size; 0 if that is not all there.
 func uvarint(b []byte) (u uint64, n int, ok bool) {

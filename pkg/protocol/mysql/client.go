@@ -457,13 +457,17 @@ func (p *parser) refer(u *unit, body []byte) {
 
 const statementOverhead = 100
 
+// size returns what a statement costs, roughly.
+func (s *statement) size() int { return len(s.Text) + 2*min(s.Params, maxTypes) + statementOverhead }
+
 // define gives a prepared statement a number. The oldest ones are given up if there are too many.
 func (p *parser) define(id uint32, text raw, params int) {
 	p.drop(id)
 	p.Order++
 	p.Statements[id] = statement{Text: text, Params: params, Order: p.Order}
 	p.LastID, p.HasLast = id, true
-	p.Size += len(text) + 2*min(params, maxTypes) + statementOverhead
+	s := p.Statements[id]
+	p.Size += s.size()
 	for p.Size > p.env.Memory/4 && len(p.Statements) > 1 {
 		oldest, order := uint32(0), p.Order+1
 		for id, s := range p.Statements {
@@ -477,7 +481,7 @@ func (p *parser) define(id uint32, text raw, params int) {
 
 func (p *parser) drop(id uint32) {
 	if s, ok := p.Statements[id]; ok {
-		p.Size -= len(s.Text) + 2*min(s.Params, maxTypes) + statementOverhead
+		p.Size -= s.size()
 		delete(p.Statements, id)
 	}
 }

@@ -233,12 +233,15 @@ func checkAnswer(b []byte) checked {
 	}
 	all := len(body) == n
 	if body[0] == packetError {
-		if len(body) < 3 {
+		if n < 9 {
+			return checked{}
+		}
+		code, ok := errorCode(body)
+		if !ok {
 			return m
 		}
-		code := binary.LittleEndian.Uint16(body[1:])
 		rest := body[3:]
-		if code < 1000 || code > 5000 || n < 9 || !sqlText(rest) || len(rest) > 0 && rest[0] != '#' {
+		if code < 1000 || code > 5000 || !sqlText(rest) || len(rest) > 0 && rest[0] != '#' {
 			return checked{}
 		}
 		if !all {

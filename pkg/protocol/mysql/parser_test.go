@@ -64,7 +64,13 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-func FuzzParser(f *testing.F) { parsetest.FuzzStreams(f, &Protocol) }
+func FuzzParser(f *testing.F) {
+	var seeds []parsetest.Session
+	for _, session := range parsetest.Sessions(f) {
+		seeds = append(seeds, session)
+	}
+	parsetest.Fuzz(f, &Protocol, seeds...)
+}
 
 func packet(number byte, body string) string {
 	n := len(body)

@@ -101,13 +101,16 @@ func greetingVerdict(body []byte, n int) parse.Verdict {
 			}
 		}
 		return yesIf(rest[12] == 0)
-	case 0xff:
+	case packetError:
 		// An error, which has no SQLSTATE here: the host is blocked, or there are too many connections.
-		if len(body) < 3 {
+		if n < 12 {
+			return parse.No
+		}
+		code, ok := errorCode(body)
+		if !ok {
 			return parse.Maybe
 		}
-		code := binary.LittleEndian.Uint16(body[1:])
-		if code < 1000 || code >= 5000 || n < 12 || !printable(body[3:]) {
+		if code < 1000 || code >= 5000 || !printable(body[3:]) {
 			return parse.No
 		}
 		return whole(body, n)

@@ -162,11 +162,11 @@ func (p *parser) packet(c source, b []byte, n int) (bool, error) {
 	if u.N == 0 && u.Response.Present && b[3] == 1 && number != 0 {
 		p.orphan(u) // another answer begins
 	}
-	if len(body) > 2 && body[0] == packetError {
-		if binary.LittleEndian.Uint16(body[1:]) == progressCode {
+	if code, ok := errorCode(body); ok {
+		if code == progressCode {
 			return p.skip(c, header+n, parse.Value{}), nil // how far the server has got
 		}
-		return p.failure(c, u, body, n), nil
+		return p.failure(c, u, code, body, n), nil
 	}
 	if u.N == 0 {
 		return p.unexpected(c, u, body, n), nil
@@ -183,10 +183,10 @@ func (p *parser) greet(c source, body []byte, n int) (bool, error) {
 		return false, errors.New("a server does not begin as one of MySQL")
 	}
 	p.Phase = login
-	if body[0] == packetError {
+	if code, ok := errorCode(body); ok {
 		u := unit{N: p.env.Next(), Login: true}
 		p.Queue = append(p.Queue, u)
-		return p.failure(c, &p.Queue[0], body, n), nil
+		return p.failure(c, &p.Queue[0], code, body, n), nil
 	}
 	_, rest, _ := cutString(body[1:])
 	const fixed = 4 + 8 + 1
@@ -202,9 +202,17 @@ func (p *parser) greet(c source, body []byte, n int) (bool, error) {
 	return p.skip(c, header+n, parse.Value{}), nil
 }
 
-// failure consumes an error of u.
-func (p *parser) failure(c source, u *unit, body []byte, n int) bool {
-	code := int(binary.LittleEndian.Uint16(body[1:]))
+// errorCode returns the code of an error. ok is false if body is no error, or has no code: it may be shorter than
+// an error is.
+func errorCode(body []byte) (code int, ok bool) {
+	if len(body) < 3 || body[0] != packetError {
+		return 0, false
+	}
+	return int(binary.LittleEndian.Uint16(body[1:])), true
+}
+
+// failure consumes an error of u, of which errorCode gave the code.
+func (p *parser) failure(c source, u *unit, code int, body []byte, n int) bool {
 	if u.Lax && unasked(code) {
 		// It may have been sent of the server's own accord, after an answer that was lost.
 		p.flush()

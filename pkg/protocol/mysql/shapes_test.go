@@ -172,3 +172,29 @@ func TestZstd(t *testing.T) {
 		t.Errorf("%v, calls\n%s", err, parsetest.Lines(got.Calls))
 	}
 }
+
+// An error that is too short to have a code is none: no server begins with it, and behind a gap nothing is waited for
+// that would make it one.
+func TestShortErrors(t *testing.T) {
+	for _, body := range []string{"\xff", "\xff\x10", "\xff\x10\x04", "\xff\x10\x04Too many"} {
+		short := packet(0, body)
+		got, err := parsetest.Decode(&Protocol, parsetest.Talk("<"+short), true)
+		if err == nil || len(got.Calls) > 0 {
+			t.Errorf("a server that begins with %q: %v, %d calls", short, err, len(got.Calls))
+		}
+	}
+	for _, body := range []string{"\xff", "\xff\x10", "\xff\x10\x04#0800"} {
+		short := packet(2, body)
+		next := packet(1, "\xff\x10\x04#08004Too many connections")
+		if at, _, _ := find(record.Out, []byte(short+next), weightSync); at == 0 {
+			t.Errorf("%q counts as the beginning of an error", short)
+		}
+	}
+	for _, body := range []string{"\xff", "\xff\x10"} {
+		session := parsetest.Talk(append(start(0), ">"+packet(0, "\x0e"), "<"+packet(1, body), "<"+packet(1, okay))...)
+		got, err := parsetest.Decode(&Protocol, session, true)
+		if err != nil || len(got.Calls) < 2 || got.Calls[1].Failed {
+			t.Errorf("an answer that begins with %q: %v\n%s", body, err, parsetest.Text(got.Calls))
+		}
+	}
+}

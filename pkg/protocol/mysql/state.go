@@ -155,6 +155,31 @@ type parserState struct {
 // MarshalBinary implements encoding.BinaryMarshaler.
 func (p *parser) MarshalBinary() ([]byte, error) { return json.Marshal(&p.parserState) }
 
+// isSound reports whether the state is one that a parser can have, as far as its code stands on it.
+func (p *parserState) isSound() bool {
+	for _, s := range p.Statements {
+		if s.Params < 0 || s.Order > p.Order {
+			return false
+		}
+	}
+	for _, z := range p.Inflated {
+		if z == nil {
+			continue
+		}
+		left := len(z.Data)
+		for _, part := range z.Parts {
+			if part.Length <= 0 || part.Length > left {
+				return false
+			}
+			left -= part.Length
+		}
+		if left > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var state parserState
@@ -163,6 +188,13 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	}
 	if state.Statements == nil {
 		state.Statements = map[uint32]statement{}
+	}
+	if !state.isSound() {
+		return fmt.Errorf("state of mysql: %w", parse.ErrState)
+	}
+	state.Size = 0
+	for _, s := range state.Statements {
+		state.Size += s.size()
 	}
 	p.parserState = state
 	return nil

@@ -71,6 +71,22 @@ func (s *Stream) read(b *StateReader) {
 	s.misled = b.Int()
 }
 
+// isSound reports whether the marks are of the data, in their order.
+func (s *Stream) isSound() bool {
+	end := s.offset + uint64(len(s.data))
+	if end < s.offset || len(s.data) > 0 && (len(s.marks) == 0 || s.marks[0].offset > s.offset) {
+		return false
+	}
+	before := uint64(0)
+	for _, m := range s.marks {
+		if m.offset < before || m.offset > end {
+			return false
+		}
+		before = m.offset
+	}
+	return true
+}
+
 // Restore makes r go on from what MarshalBinary returned. r must be new, and of the same
 // protocol.
 func (r *Runner) Restore(state []byte) error {
@@ -84,6 +100,9 @@ func (r *Runner) Restore(state []byte) error {
 	parser := b.Bytes()
 	if err := b.Err(); err != nil {
 		return fmt.Errorf("restore: %w", err)
+	}
+	if !r.streams[record.In].isSound() || !r.streams[record.Out].isSound() {
+		return fmt.Errorf("restore: %w", ErrState)
 	}
 	return r.parser.UnmarshalBinary(parser)
 }

@@ -50,7 +50,9 @@ type StateReader struct {
 	err error
 }
 
-var errState = errors.New("the state of a connection is cut short or malformed")
+// ErrState is that the bytes of a checkpoint are not those of a state. Whoever reads one checks all that its code stands on: the
+// bytes may come from anywhere.
+var ErrState = errors.New("the state of a connection is cut short or malformed")
 
 // NewStateReader returns a reader of b, which stays the caller's.
 func NewStateReader(b []byte) *StateReader { return &StateReader{b: b} }
@@ -58,7 +60,7 @@ func NewStateReader(b []byte) *StateReader { return &StateReader{b: b} }
 // Err returns the error that there was, also where bytes are left.
 func (r *StateReader) Err() error {
 	if r.err == nil && len(r.b) > 0 {
-		return errState
+		return ErrState
 	}
 	return r.err
 }
@@ -67,7 +69,7 @@ func (r *StateReader) Err() error {
 func (r *StateReader) Rest() bool { return r.err == nil && len(r.b) > 0 }
 
 func (r *StateReader) fail() {
-	r.b, r.err = nil, errState
+	r.b, r.err = nil, ErrState
 }
 
 // Uint reads a number.

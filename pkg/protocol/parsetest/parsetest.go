@@ -381,6 +381,7 @@ func compare(t *testing.T, round int, got, want []call.Call) (unmarked int) {
 // that are changed at random.
 func Hostile(t *testing.T, p *parse.Protocol, seeds ...Session) {
 	t.Helper()
+	states(t, p, seeds)
 	for round := range seeds[0].rounds(20) {
 		random := rand.New(rand.NewPCG(uint64(round), 6))
 		feeds := cut(seeds[random.IntN(len(seeds))].feeds(), random, 200)

@@ -71,7 +71,13 @@ func messageStarts(dir record.Direction, stream []byte) map[int]bool {
 	return starts
 }
 
-func FuzzParser(f *testing.F) { parsetest.FuzzStreams(f, &Protocol) }
+func FuzzParser(f *testing.F) {
+	var seeds []parsetest.Session
+	for _, session := range parsetest.Sessions(f) {
+		seeds = append(seeds, session)
+	}
+	parsetest.Fuzz(f, &Protocol, seeds...)
+}
 
 func BenchmarkRows(b *testing.B) {
 	row := []byte("D\x00\x00\x00\x61\x00\x03\x00\x00\x00\x0212\x00\x00\x00\x46" + strings.Repeat("x", 70) + "\x00\x00\x00\x03abc")

@@ -10,6 +10,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// readySize is the length that a ReadyForQuery says it has: of the length itself, and a status.
+const readySize = 4 + 1
+
 // server consumes messages of the server.
 func (p *parser) server(s *parse.Stream) error {
 	for {
@@ -33,6 +36,9 @@ func (p *parser) server(s *parse.Stream) error {
 		n := int64(binary.BigEndian.Uint32(b[1:]))
 		if n < 4 || n > maxMessage {
 			return fmt.Errorf("a server's message of type %c has %d bytes", b[0], n)
+		}
+		if b[0] == 'Z' && n != readySize {
+			return fmt.Errorf("a server's message of type Z has %d bytes", n)
 		}
 		p.Fresh = false
 		if b[0] == 'D' {

@@ -154,3 +154,15 @@ func TestReplicationEndsWithTheConnection(t *testing.T) {
 	}
 	parsetest.Check(t, &Protocol, session)
 }
+
+// A ReadyForQuery that says that it is longer than one can be is none, however much of it is there.
+func TestLongReadyForQuery(t *testing.T) {
+	for _, total := range []int{6, 7, 66 << 10, 1 << 20} {
+		n := total - 1
+		long := "Z" + string([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + strings.Repeat("I", min(total, 67<<10)-5)
+		got, err := parsetest.Decode(&Protocol, parsetest.Talk(append(start(), "<"+long)...), true)
+		if (err == nil) != (total == 6) || len(got.Calls) != 1 {
+			t.Errorf("%d bytes: %v, %d calls", total, err, len(got.Calls))
+		}
+	}
+}

@@ -199,7 +199,16 @@ func (p *parser) UnmarshalBinary(b []byte) error {
 	if state.Portals == nil {
 		state.Portals = map[string]prepared{}
 	}
+	// The order has each of the statements, and no others.
+	order, statements := state.Order, state.Statements
+	state.Order, state.Size, state.Statements = nil, 0, map[string]prepared{}
 	p.parserState = state
+	for _, name := range order {
+		if s, ok := statements[string(name)]; ok {
+			p.define(name, s.Text)
+			p.Statements[string(name)] = s
+		}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/parse"
 )
 
 // state is what a checkpoint has of a parser.
@@ -87,11 +88,27 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	return json.Marshal(&s)
 }
 
+// isSound reports whether the state is one that a parser can have, as far as its code stands on it.
+func (s *state) isSound() bool {
+	o := &s.Out
+	open := o.Open || o.Tail || o.Text
+	switch {
+	case o.Confirm || o.Confirmed > 0:
+		return len(s.Queue) > 0 && subscription(string(s.Queue[0].Method)) >= 0 && !o.Push && !o.NoRequest && (o.Confirm || !open)
+	case open && !o.Push && !o.NoRequest:
+		return len(s.Queue) > 0
+	}
+	return true
+}
+
 // UnmarshalBinary implements parse.Parser.
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var s state
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("state of redis: %w", err)
+	}
+	if !s.isSound() {
+		return fmt.Errorf("state of redis: %w", parse.ErrState)
 	}
 	p.queue = queue{}
 	for i := range s.Queue {

@@ -3,6 +3,9 @@ package rpc
 import (
 	"encoding/json"
 	"fmt"
+
+	"mosn.io/tcpcopy/pkg/protocol/parse"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // state is what a checkpoint has of a parser.
@@ -48,11 +51,39 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 	return json.Marshal(&s)
 }
 
+// isSound reports whether the state is one that a parser can have, as far as its code stands on it.
+func (s *state) isSound() bool {
+	waiting := 0
+	for dir, xs := range s.Waiting {
+		waiting += len(xs)
+		for _, x := range xs {
+			// What has an answer does not wait.
+			if x == nil || int(x.Asker) != dir || x.OneWay || x.Answering || x.Answered {
+				return false
+			}
+		}
+	}
+	for _, x := range s.Others {
+		if x == nil || x.Asker > record.Out {
+			return false
+		}
+	}
+	for i := range s.Sides {
+		if w := &s.Sides[i]; w.IsAnswer && w.X > 0 && w.X <= waiting {
+			return false
+		}
+	}
+	return true
+}
+
 // UnmarshalBinary implements parse.Parser.
 func (p *parser) UnmarshalBinary(b []byte) error {
 	var s state
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("state of %s: %w", p.name, err)
+	}
+	if !s.isSound() {
+		return fmt.Errorf("state of %s: %w", p.name, parse.ErrState)
 	}
 	var all []*exchange
 	for dir, xs := range s.Waiting {

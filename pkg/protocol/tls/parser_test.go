@@ -51,7 +51,7 @@ func (w wire) Read(b []byte) (int, error) {
 
 // handshake returns what passes between Go's client and server with these
 // configurations.
-func handshake(t *testing.T, client, server *tls.Config) parsetest.Session {
+func handshake(t testing.TB, client, server *tls.Config) parsetest.Session {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -122,10 +122,8 @@ func TestWarningBeforeTheHello(t *testing.T) {
 }
 
 func FuzzParser(f *testing.F) {
-	f.Add([]byte("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"), uint8(0))
-	f.Add([]byte("\x15\x03\x03\x00\x02\x02\x28"), uint8(1))
-	f.Fuzz(func(_ *testing.T, data []byte, dir uint8) {
-		arrow := "><"[dir%2 : dir%2+1]
-		_, _ = parsetest.Decode(&tlsparser.Protocol, parsetest.Talk(arrow+string(data)), true)
-	})
+	parsetest.Fuzz(f, &tlsparser.Protocol,
+		parsetest.Talk(">\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03", "<\x15\x03\x03\x00\x02\x02\x28"),
+		handshake(f, &tls.Config{ServerName: "shop.example", InsecureSkipVerify: true}, &tls.Config{}),
+	)
 }

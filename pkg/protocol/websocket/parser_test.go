@@ -90,12 +90,4 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func FuzzParser(f *testing.F) {
-	for _, p := range session {
-		f.Add(p.Data, uint8(p.Dir))
-	}
-	f.Fuzz(func(_ *testing.T, data []byte, dir uint8) {
-		arrow := "><"[dir%2 : dir%2+1]
-		_, _ = parsetest.Decode(&websocket.Protocol, parsetest.Talk(arrow+string(data)), true)
-	})
-}
+func FuzzParser(f *testing.F) { parsetest.Fuzz(f, &websocket.Protocol, session) }
