@@ -233,8 +233,8 @@ func strayCases() map[string]strayCase {
 			"1 http/1.1 POST 200 0+44 0+65 []\n2 tcp turn  44+1 0+0 [no_answer]", "http/1.1 in 44",
 		},
 		"within a chunked body": {
-			[]string{">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n", "<" + bad, "<more"},
-			"1 http/1.1 POST 400 0+54 0+47 [gap]\n2 tcp turn  54+4 47+4 []", "http/1.1 in 54",
+			[]string{">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n", "<" + bad},
+			"1 http/1.1 POST 400 0+58 0+47 []", "", // the rest of the direction is the body, whose end nobody knows
 		},
 		"redis": {
 			[]string{">*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*x\r\n", "<+PONG\r\n$1\r\nv\r\n-ERR Protocol error: invalid multibulk length\r\n"},
