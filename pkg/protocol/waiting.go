@@ -1,6 +1,11 @@
 package protocol
 
-import "mosn.io/tcpcopy/pkg/record"
+import (
+	"time"
+
+	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/record"
+)
 
 // Waiting implements Decoder.
 func (d *decoder) Waiting(each func(*Call)) {
@@ -9,8 +14,40 @@ func (d *decoder) Waiting(each func(*Call)) {
 		d.runner.Waiting(each)
 	case d.turns != nil:
 		d.turns.waiting(each)
+	case len(d.detect.Pieces) > 0:
+		d.undecided(each)
 	}
 }
+
+// undecided calls each with the calls that would wait if it were decided now what the
+// connection speaks: a server that never answers leaves it open.
+func (d *decoder) undecided(each func(*Call)) {
+	sink := &waitingSink{each: each}
+	if peek, err := Resume(sink, d.Checkpoint()); err == nil {
+		peek.End(time.Time{})
+	}
+}
+
+// waitingSink receives the calls of a decoder that has ended and gives each those that wait.
+type waitingSink struct{ each func(*Call) }
+
+// Call implements call.Sink.
+func (s *waitingSink) Call(c *Call) {
+	const not = call.Gap | call.BeganBefore
+	if c.Protocol == call.TCP { // the request of a turn ends when its answer begins
+		c.Request.Ended = c.Request.Present && !c.Request.Last.IsZero()
+	}
+	if c.Request.Ended && !c.Response.Present && c.Incomplete&not == 0 {
+		c.Incomplete &^= call.CutByWindow | call.NoAnswer
+		s.each(c)
+	}
+}
+
+// Span implements call.Sink.
+func (s *waitingSink) Span(call.Span) {}
+
+// WantsSpans implements call.SpanChooser.
+func (s *waitingSink) WantsSpans() bool { return false }
 
 // waiting calls each with the turn that the server has not answered, if the client has
 // sent all of it that there is now.

@@ -90,11 +90,10 @@ func wouldHaveNoAnswer(t *testing.T, d protocol.Decoder, at time.Time) map[uint6
 	if err != nil {
 		t.Fatal(err)
 	}
-	phase := d.Protocol()
 	ended.End(at)
 	all := map[uint64]call.Call{}
 	for _, c := range r.Calls {
-		if phase != "" && c.Request.Present && (c.Request.Ended || c.Protocol == call.TCP) && !c.Response.Present && c.Incomplete&call.Gap == 0 {
+		if c.Request.Present && (c.Request.Ended || c.Protocol == call.TCP) && !c.Response.Present && c.Incomplete&call.Gap == 0 {
 			all[c.N] = c
 		}
 	}
