@@ -15,5 +15,8 @@ func (p *parser) Waiting(each func(*call.Call)) {
 	}
 }
 
+// parserSize is what a parser has more than those of other protocols, in bytes.
+const parserSize = 1 << 10
+
 // Held implements parse.Holder.
-func (p *parser) Held() int { return len(p.Queue)*unitMemory + p.Texts + p.parserState.Size }
+func (p *parser) Held() int { return parserSize + len(p.Queue)*unitMemory + p.Texts + p.parserState.Size }

@@ -14,8 +14,10 @@ type meter struct {
 	spent     []int64
 }
 
-// oneIn is how many pieces of work there are for each that is measured.
-const oneIn = 8
+const (
+	oneIn      = 8   // how many pieces of work there are for each that is measured
+	flushEvery = 512 // pieces of work
+)
 
 func (m *meter) init(triggers int) { m.spent = make([]int64, triggers) }
 
@@ -172,16 +174,10 @@ func (s *Set) Shed() (name string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	active := s.plan.Load().active
-	most, worst := 0.0, -1
-	eachBit(active, func(i int) {
-		cost := float64(s.counters[i].spent.Load())
-		if s.rates.spent != nil {
-			cost = max(cost-float64(s.rates.spent[i]), s.rates.perS[i])
-		}
-		if cost > most {
-			most, worst = cost, i
-		}
-	})
+	worst := s.mostExpensive(active, true)
+	if worst < 0 {
+		worst = s.mostExpensive(active, false)
+	}
 	if worst < 0 {
 		return "", false
 	}
@@ -189,6 +185,22 @@ func (s *Set) Shed() (name string, ok bool) {
 	s.counters[worst].sheds.Add(1)
 	s.plan.Store(s.newPlan(active &^ (1 << worst)))
 	return s.triggers[worst].Name, true
+}
+
+// mostExpensive returns the trigger that costs most, now or in all; -1 if none costs
+// anything.
+func (s *Set) mostExpensive(active uint64, now bool) int {
+	most, worst := 0.0, -1
+	eachBit(active, func(i int) {
+		cost := float64(s.counters[i].spent.Load())
+		if now && s.rates.spent != nil {
+			cost = max(cost-float64(s.rates.spent[i]), s.rates.perS[i])
+		}
+		if cost > most {
+			most, worst = cost, i
+		}
+	})
+	return worst
 }
 
 // Restore matches the trigger again that was shed last, and returns its name; ok is false if

@@ -39,9 +39,15 @@ const (
 	progressSize = 80
 )
 
-// maxUndecided is how many bytes a connection may have before its protocol is known. What
-// it speaks then is nothing that is decoded.
-const maxUndecided = 1 << 20
+// A connection whose protocol is not known after so many bytes is left alone: each byte of
+// what nobody knows costs a thousand times what others cost. It is joined again when the client
+// sends something, at first after firstRetry, then each time twice as late: it may have been in the middle
+// of a long answer.
+const (
+	maxUndecided = 128 << 10
+	firstRetry   = 5e9 // nanoseconds
+	maxRetries   = 16  // doublings
+)
 
 // join begins to decode a connection, from where it is.
 func (m *Matcher) join(c *connection, t int64) {
@@ -52,6 +58,7 @@ func (m *Matcher) join(c *connection, t int64) {
 		m.shedConnection(c)
 		return
 	}
+	c.retry = 0
 	d := m.newDecoding(c)
 	d.at = t
 	d.decoder = protocol.New(d, protocol.Limits{})
@@ -182,7 +189,8 @@ func (m *Matcher) after(d *decoding) {
 	}
 	if name == "" && d.undecided > maxUndecided {
 		m.set.undecided.Add(1)
-		d.conn.off = true
+		d.conn.retry = d.at + firstRetry<<d.conn.tries
+		d.conn.tries = min(d.conn.tries+1, maxRetries)
 		m.drop(d.conn)
 		return
 	}

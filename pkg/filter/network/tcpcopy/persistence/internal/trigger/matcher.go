@@ -57,6 +57,8 @@ type connection struct {
 	oneSided bool             // its answers are not recorded
 	shed     bool             // it is not decoded for want of memory
 	off      bool             // it is not decoded any more
+	tries    uint8            // how often its protocol was not found
+	retry    int64            // when it is looked for again; 0 if it was found, or is looked for
 	decoding *decoding        // nil while it is not decoded
 }
 
@@ -136,6 +138,10 @@ func (m *Matcher) Data(slot uint32, dir record.Direction, offset uint64, t int64
 			m.meter.patterns(s, len(p))
 		}
 	}
+	if c.retry != 0 && dir == record.In && t >= c.retry && len(m.plan.wheres) > 0 {
+		c.next[dir] = offset
+		m.join(c, t)
+	}
 	c.next[dir] = offset + uint64(len(p))
 	if d := c.decoding; d != nil {
 		if d.name == "" {
@@ -149,7 +155,9 @@ func (m *Matcher) Data(slot uint32, dir record.Direction, offset uint64, t int64
 			m.meter.decoding(m.plan, d, len(p))
 		}
 	}
-	m.meter.timed = false
+	if m.meter.timed = false; m.meter.count%flushEvery == 0 {
+		m.meter.flush(m.set)
+	}
 }
 
 // found fires for the patterns that a search has found.
@@ -297,7 +305,7 @@ func (m *Matcher) follow(p *plan, t int64) {
 			m.drop(c)
 			c.off = false
 		case c.decoding == nil:
-			if !c.shed {
+			if !c.shed && c.retry == 0 {
 				c.off = false
 				m.join(c, t)
 			}

@@ -38,7 +38,7 @@ type Status struct {
 
 	Decoders        int64  // bytes that the decoders have in memory, roughly
 	ShedConnections uint64 // how often a connection was no longer decoded, because there was no more memory
-	Undecided       uint64 // connections that spoke nothing that is decoded
+	Undecided       uint64 // how often it was not found what a connection speaks
 	Panics          uint64 // decoders that have failed
 }
 
