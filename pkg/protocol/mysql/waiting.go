@@ -19,4 +19,6 @@ func (p *parser) Waiting(each func(*call.Call)) {
 const parserSize = 1 << 10
 
 // Held implements parse.Holder.
-func (p *parser) Held() int { return parserSize + len(p.Queue)*unitMemory + p.Texts + p.parserState.Size }
+func (p *parser) Held() int {
+	return parserSize + len(p.Queue)*unitMemory + p.Texts + p.parserState.Size
+}

@@ -86,6 +86,7 @@ func (c *content) add(p *plan, s *call.Span) int {
 
 // header returns the values of a header field, joined with ", ".
 func (c *content) header(dir record.Direction, name string) (text string, ok bool) {
+	var all strings.Builder
 	more := false
 	for i := range c.values {
 		v := &c.values[i]
@@ -93,12 +94,12 @@ func (c *content) header(dir record.Direction, name string) (text string, ok boo
 			continue
 		}
 		if ok && !more {
-			text += ", "
+			all.WriteString(", ")
 		}
-		text += v.text
+		all.WriteString(v.text)
 		ok, more = true, v.more
 	}
-	return text, ok
+	return all.String(), ok
 }
 
 // decoded returns a body without its codings.

@@ -23,6 +23,7 @@ type decoding struct {
 	name    string // of the protocol, as it was looked at last
 	size    int    // bytes that are accounted for it
 
+	answered  bool   // a call has ended
 	undecided uint64 // bytes that came while the protocol was not known
 
 	contents map[uint64]*content // of calls that have not ended, by their numbers
@@ -55,7 +56,7 @@ func (m *Matcher) join(c *connection, t int64) {
 		return
 	}
 	if m.set.memory.Load() > m.set.limit() {
-		m.shedConnection(c)
+		m.shedConnection(c, t)
 		return
 	}
 	c.retry = 0
@@ -79,7 +80,7 @@ func (m *Matcher) inherit(c *connection, old *decoding, before *plan, same []int
 		return false
 	}
 	d := m.newDecoding(c)
-	d.name, d.undecided, d.since, d.at = old.name, old.undecided, old.since, t
+	d.name, d.answered, d.undecided, d.since, d.at = old.name, old.answered, old.undecided, old.since, t
 	for n, p := range old.calls {
 		var fired uint64
 		eachBit(p.fired, func(i int) {
@@ -182,7 +183,7 @@ func (m *Matcher) failed(d *decoding, value any) {
 // after ends a decoding whose calls can meet no condition, and accounts for the others.
 func (m *Matcher) after(d *decoding) {
 	name := d.decoder.Protocol()
-	if d.name = name; !m.plan.wants(name) {
+	if d.name = name; !m.plan.wants(name, d.answered) {
 		// It stays open for a plan that wants it, in its middle.
 		m.drop(d.conn)
 		return
@@ -232,6 +233,7 @@ func (d *decoding) Span(s call.Span) {
 
 // Call implements call.Sink.
 func (d *decoding) Call(c *call.Call) {
+	d.answered = true
 	var fired uint64
 	if p := d.calls[c.N]; p != nil {
 		fired = p.fired

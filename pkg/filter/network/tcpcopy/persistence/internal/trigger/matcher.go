@@ -43,7 +43,9 @@ type Matcher struct {
 	evaluators  []*query.Evaluator // of the triggers with a condition
 	connections []*connection      // by slot
 	open        int
+	behind      int   // slots from here on may have connections that follow an earlier plan
 	shedHere    int   // connections that are not decoded for want of memory
+	shedAt      int64 // when the last one was
 	relieved    int64 // when the largest decoders were looked for last
 
 	meter meter
@@ -52,6 +54,7 @@ type Matcher struct {
 // connection is what a matcher has of a connection.
 type connection struct {
 	endpoint *record.Endpoint // nil in slots without a connection
+	plan     *plan            // that it follows
 	next     [2]uint64        // offsets after what came
 	states   [2]uint16        // of the automata
 	oneSided bool             // its answers are not recorded
@@ -68,7 +71,7 @@ func (s *Set) NewMatcher(fire func(Event)) *Matcher {
 	m := &Matcher{set: s, fire: fire, evaluators: make([]*query.Evaluator, len(s.triggers))}
 	m.newEvaluators()
 	m.meter.init(len(s.triggers))
-	m.follow(s.plan.Load(), 0)
+	m.update()
 	return m
 }
 
@@ -84,7 +87,7 @@ func (m *Matcher) newEvaluators() {
 // direction. e stays the caller's, and is not changed before Close. A second Open of a connection that is
 // open is ignored.
 func (m *Matcher) Open(slot uint32, e *record.Endpoint, base record.PerDirection, t int64) {
-	m.update(t)
+	m.update()
 	for int(slot) >= len(m.connections) {
 		m.connections = append(m.connections, nil)
 	}
@@ -99,7 +102,7 @@ func (m *Matcher) Open(slot uint32, e *record.Endpoint, base record.PerDirection
 		c = &connection{}
 		m.connections[slot] = c
 	}
-	*c = connection{endpoint: e, next: [2]uint64{base.In, base.Out}}
+	*c = connection{endpoint: e, plan: m.plan, next: [2]uint64{base.In, base.Out}}
 	c.oneSided = m.set.options.Answers != nil && !m.set.options.Answers(e)
 	m.open++
 	m.set.connections.Add(1)
@@ -118,8 +121,7 @@ func (m *Matcher) at(slot uint32) *connection {
 
 // Data gives the matcher bytes that passed. It does not keep p.
 func (m *Matcher) Data(slot uint32, dir record.Direction, offset uint64, t int64, p []byte) {
-	m.update(t)
-	c := m.at(slot)
+	c := m.current(slot, t)
 	if c == nil || len(p) == 0 {
 		return
 	}
@@ -184,8 +186,7 @@ func (m *Matcher) fired(e Event) {
 
 // Gap says that n bytes from offset on passed and are not there.
 func (m *Matcher) Gap(slot uint32, dir record.Direction, offset, n uint64, reason record.Reason, t int64) {
-	m.update(t)
-	c := m.at(slot)
+	c := m.current(slot, t)
 	if c == nil || n == 0 {
 		return
 	}
@@ -199,8 +200,7 @@ func (m *Matcher) Gap(slot uint32, dir record.Direction, offset, n uint64, reaso
 // Close says that the connection in a slot has ended, after so many bytes in all. The slot
 // may be used again.
 func (m *Matcher) Close(slot uint32, reason record.CloseReason, totals record.PerDirection, t int64) {
-	m.update(t)
-	c := m.at(slot)
+	c := m.current(slot, t)
 	if c == nil {
 		return
 	}
@@ -232,15 +232,16 @@ func (m *Matcher) forget(c *connection) {
 // Tick says that all entries up to a time have been given. Calls that have had no answer
 // until then are looked at. It is called a few times a second.
 func (m *Matcher) Tick(now int64) {
-	m.update(now)
+	m.update()
 	m.meter.flush(m.set)
 	m.set.roll(now)
 	if len(m.plan.wheres) == 0 {
 		return
 	}
 	start := m.meter.now()
+	m.catchUp(now)
 	for slot, c := range m.connections {
-		if c != nil && c.decoding != nil && c.decoding.due != 0 && c.decoding.due <= now {
+		if c != nil && c.decoding != nil && c.plan == m.plan && c.decoding.due != 0 && c.decoding.due <= now {
 			m.wait(c, uint32(slot), now) //nolint:gosec // it is a slot
 		}
 	}
@@ -275,17 +276,13 @@ func (m *Matcher) Stop() {
 	m.connections = nil
 }
 
-// update follows the set's plan.
-func (m *Matcher) update(t int64) {
-	if p := m.set.plan.Load(); p != m.plan {
-		m.follow(p, t)
+// update begins to follow the set's plan. Connections follow one by one.
+func (m *Matcher) update() {
+	p := m.set.plan.Load()
+	if p == m.plan {
+		return
 	}
-}
-
-// follow makes the matcher match what a plan says.
-func (m *Matcher) follow(p *plan, t int64) {
-	old := m.plan
-	m.plan = p
+	m.plan, m.behind = p, 0
 	for dir, a := range m.set.automata {
 		if a == nil {
 			continue
@@ -295,22 +292,50 @@ func (m *Matcher) follow(p *plan, t int64) {
 		}
 		m.searches[dir].filter, m.searches[dir].active = p.filters[dir], p.active
 	}
-	if old == nil {
-		return
-	}
-	for _, c := range m.connections {
-		switch {
-		case c == nil || c.endpoint == nil:
-		case len(p.wheres) == 0:
-			m.drop(c)
-			c.off = false
-		case c.decoding == nil:
-			if !c.shed && c.retry == 0 {
-				c.off = false
-				m.join(c, t)
+	if len(p.wheres) == 0 {
+		for _, c := range m.connections {
+			if c != nil {
+				m.drop(c)
 			}
-		default:
-			m.adapt(c.decoding, old, t)
+		}
+	}
+}
+
+// current returns the connection in a slot, which follows the set's plan; nil if there is
+// none.
+func (m *Matcher) current(slot uint32, t int64) *connection {
+	m.update()
+	c := m.at(slot)
+	if c != nil && c.plan != m.plan {
+		m.follow(c, t)
+	}
+	return c
+}
+
+// follow makes a connection follow the matcher's plan.
+func (m *Matcher) follow(c *connection, t int64) {
+	before := c.plan
+	c.plan = m.plan
+	switch {
+	case len(m.plan.wheres) == 0:
+		m.drop(c)
+	case c.decoding != nil:
+		m.adapt(c.decoding, before, t)
+	case !c.shed && c.retry == 0:
+		m.join(c, t)
+	}
+}
+
+// followEach is how many connections follow a new plan at a tick, beside those of which something
+// comes.
+const followEach = 500
+
+// catchUp makes connections follow the matcher's plan.
+func (m *Matcher) catchUp(now int64) {
+	for n := 0; m.behind < len(m.connections) && n < followEach; m.behind++ {
+		if c := m.connections[m.behind]; c != nil && c.endpoint != nil && c.plan != m.plan {
+			m.follow(c, now)
+			n++
 		}
 	}
 }
@@ -326,7 +351,7 @@ func (s *Set) Continue(m *Matcher, fire func(Event), t int64) *Matcher {
 		if c == nil || c.endpoint == nil {
 			continue
 		}
-		o := &connection{endpoint: c.endpoint, next: c.next}
+		o := &connection{endpoint: c.endpoint, plan: n.plan, next: c.next}
 		o.oneSided = s.options.Answers != nil && !s.options.Answers(c.endpoint)
 		for dir, a := range s.automata {
 			if before := m.set.automata[dir]; a != nil && before != nil {
@@ -336,7 +361,7 @@ func (s *Set) Continue(m *Matcher, fire func(Event), t int64) *Matcher {
 		n.connections[slot] = o
 		n.open++
 		s.connections.Add(1)
-		if len(n.plan.wheres) > 0 && (c.decoding == nil || !n.inherit(o, c.decoding, m.plan, same, t)) {
+		if len(n.plan.wheres) > 0 && (c.decoding == nil || !n.inherit(o, c.decoding, c.plan, same, t)) {
 			n.join(o, t)
 		}
 	}

@@ -576,6 +576,14 @@ func TestOnlyWhatIsNeededIsDecoded(t *testing.T) {
 	if f.m.connections[2].decoding.WantsSpans() {
 		t.Error("values are read")
 	}
+	// A connection may change to what is asked for.
+	f = newFeed(t, Options{}, Trigger{Name: "websocket", Where: `protocol == "websocket" and method == "text"`})
+	f.talk(1, ">"+get, "<"+ok)
+	f.talk(2, ">GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", "<HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", "<\x81\x02yo")
+	f.want("websocket")
+	if f.m.connections[1].decoding != nil || f.m.connections[2].decoding == nil {
+		t.Error("HTTP is decoded, or WebSocket is not")
+	}
 	f = newFeed(t, Options{}, Trigger{Name: "bytes", Bytes: []string{"x"}})
 	f.talk(1, ">"+get, "<"+ok)
 	if f.m.connections[1].decoding != nil || f.set.Decodes() {

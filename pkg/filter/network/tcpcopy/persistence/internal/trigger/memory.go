@@ -10,6 +10,7 @@ const (
 	minMemory     = 4 << 20  // bytes that all decoders may have together even where there are few connections
 
 	relieveEvery = 100e6 // nanoseconds between two searches for the largest decoders
+	rejoinAfter  = 5e9   // nanoseconds without a connection that was shed
 )
 
 // limit returns how many bytes all decoders may have now.
@@ -49,31 +50,35 @@ func (m *Matcher) relieve(grown *decoding) {
 			if m.set.memory.Load() <= limit-limit/16 {
 				break
 			}
-			m.shedConnection(c)
+			m.shedConnection(c, grown.at)
 		}
 	}
 	if m.set.memory.Load() > limit && grown.conn.decoding == grown {
-		m.shedConnection(grown.conn)
+		m.shedConnection(grown.conn, grown.at)
 	}
 }
 
 // shedConnection ends the decoding of a connection, or does not begin one, for want of
 // memory.
-func (m *Matcher) shedConnection(c *connection) {
+func (m *Matcher) shedConnection(c *connection, t int64) {
 	m.drop(c)
 	if !c.shed {
 		c.shed = true
 		m.shedHere++
 	}
 	m.set.shedConns.Add(1)
+	m.shedAt = t
 	if !m.set.full.Swap(true) && m.set.options.Report != nil {
 		m.set.options.Report(ErrDecoders)
 	}
 }
 
 // rejoin decodes connections again that were shed, from where they are, if the memory is
-// half empty.
+// half empty and has not been full for a while.
 func (m *Matcher) rejoin(now int64) {
+	if now < m.shedAt+rejoinAfter {
+		return
+	}
 	for _, c := range m.connections {
 		if m.set.memory.Load() > m.set.limit()/2 {
 			return

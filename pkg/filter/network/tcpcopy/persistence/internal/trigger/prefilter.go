@@ -123,13 +123,11 @@ func (t *tables) allowed(four uint32) byte {
 // there are none.
 func (f *prefilter) places(p []byte, at int) (int, uint32) {
 	end := len(p) - window
-	if found, set := f.fast(p, at, end); set != 0 || found >= end {
-		return found, set
-	} else {
-		at = found
+	at, set := f.fast(p, at, end)
+	if set != 0 {
+		return at, set
 	}
 	for at < end {
-		set := uint32(0)
 		n := min(block, end-at)
 		for i := range n {
 			if f.tables.allowed(binary.LittleEndian.Uint32(p[at+i:])) != 0 {

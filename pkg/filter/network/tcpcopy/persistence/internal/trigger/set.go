@@ -194,8 +194,9 @@ func (p *plan) thresholds(q *query.Query, trigger uint64) {
 func (p *plan) spans() bool { return p.content != 0 }
 
 // wants reports whether a connection is decoded on in a protocol: because its calls may meet
-// a condition, or because it may change to one whose calls may.
-func (p *plan) wants(protocol string) bool {
+// a condition, or because it may change to one whose calls may. A connection of HTTP/1.1 does that
+// with its first request, or it is not waited for.
+func (p *plan) wants(protocol string, answered bool) bool {
 	may := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return p.protocols[name] != 0 })
 	}
@@ -203,7 +204,7 @@ func (p *plan) wants(protocol string) bool {
 	case "": // not known yet
 		return true
 	case call.HTTP1:
-		return may(call.HTTP1, call.WebSocket, call.HTTP2, call.GRPC)
+		return may(call.HTTP1) || !answered && may(call.WebSocket, call.HTTP2, call.GRPC)
 	case call.HTTP2:
 		return may(call.HTTP2, call.GRPC)
 	case call.MySQL, call.PostgreSQL:

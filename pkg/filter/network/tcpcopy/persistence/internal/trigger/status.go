@@ -20,8 +20,8 @@ func (c *counters) fire(e *Event) {
 	c.last.Store(e.Time)
 }
 
-// TriggerStatus says what became of a trigger.
-type TriggerStatus struct {
+// Tally says what became of one trigger.
+type Tally struct {
 	Name       string
 	Fired      uint64    // how often it was met
 	Last       time.Time // when; zero if never
@@ -34,7 +34,7 @@ type TriggerStatus struct {
 
 // Status says what became of a set.
 type Status struct {
-	Triggers []TriggerStatus // in the order of the configuration
+	Triggers []Tally // in the order of the configuration
 
 	Decoders        int64  // bytes that the decoders have in memory, roughly
 	ShedConnections uint64 // how often a connection was no longer decoded, because there was no more memory
@@ -47,12 +47,12 @@ func (s *Set) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{
-		Triggers: make([]TriggerStatus, len(s.triggers)), Decoders: s.memory.Load(), ShedConnections: s.shedConns.Load(),
+		Triggers: make([]Tally, len(s.triggers)), Decoders: s.memory.Load(), ShedConnections: s.shedConns.Load(),
 		Undecided: s.undecided.Load(), Panics: s.panics.Load(),
 	}
 	for i := range s.triggers {
 		c := &s.counters[i]
-		t := TriggerStatus{
+		t := Tally{
 			Name: s.triggers[i].Name, Fired: c.fired.Load(), Unknown: c.unknown.Load(), CPUSeconds: float64(c.spent.Load()) / 1e9,
 			Shed: slices.Contains(s.shed, i), Sheds: c.sheds.Load(),
 		}
