@@ -54,6 +54,9 @@ var answerUses = func() uses {
 	return u
 }()
 
+// Asks reports whether q uses a field, such as "window".
+func (q *Query) Asks(field string) bool { return q.root.uses&usesOf(field) != 0 }
+
 // DependsOnAnswers reports whether q asks for something that only the answer to a call
 // says.
 func (q *Query) DependsOnAnswers() bool { return q.root.uses&answerUses != 0 }

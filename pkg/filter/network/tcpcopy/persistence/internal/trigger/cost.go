@@ -15,7 +15,7 @@ type meter struct {
 }
 
 const (
-	oneIn      = 8   // how many pieces of work there are for each that is measured
+	oneIn      = 7   // how many pieces of work there are for each that is measured; odd, because requests and answers take turns
 	flushEvery = 512 // pieces of work
 )
 
@@ -39,7 +39,7 @@ func (m *meter) begin() bool {
 // they can cost is time in which others had the processor.
 func (m *meter) lap(n int) int64 {
 	now := m.now()
-	spent := min(now-m.start, int64(n)*50+100_000)
+	spent := min(now-m.start, int64(n)*500+1e6)
 	m.start = now
 	return spent
 }
@@ -120,7 +120,7 @@ func (m *meter) beginEvaluation() int64 {
 // endEvaluation charges the evaluation of a condition to its trigger.
 func (m *meter) endEvaluation(trigger int, start int64) {
 	if m.timed {
-		spent := min(m.now()-start, 1e6)
+		spent := min(m.now()-start, 1e8)
 		m.evaluated += spent
 		m.spent[trigger] += spent * oneIn
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mosn.io/tcpcopy/pkg/protocol"
 	"mosn.io/tcpcopy/pkg/protocol/call"
+	"mosn.io/tcpcopy/pkg/protocol/kafka"
 	"mosn.io/tcpcopy/pkg/query"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -33,6 +34,8 @@ type decoding struct {
 	calls map[uint64]*progress // of calls without an answer, by their numbers
 	due   int64                // when calls without an answer are looked at; 0 while none can be there
 }
+
+var _ kafka.Names = (*decoding)(nil)
 
 const (
 	decodingSize = 256 // of a decoding beside its decoder, in bytes

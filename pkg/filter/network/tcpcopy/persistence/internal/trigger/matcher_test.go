@@ -631,6 +631,7 @@ func TestCompileFindsEveryFault(t *testing.T) {
 		{Name: "g", Where: `response.headers["content-encoding"] == "br" and response.body contains "x"`},
 		{Name: "h", Where: `protocol == "redis" and path == "/x"`},
 		{Name: "i\n", Close: []record.CloseReason{"moved"}},
+		{Name: "j", Where: `failed and window != "x"`},
 	}, Options{})
 	var joined interface{ Unwrap() []error }
 	if !errors.As(err, &joined) {
@@ -641,6 +642,7 @@ func TestCompileFindsEveryFault(t *testing.T) {
 		"flight.triggers[5].bytes[0]": "escapes", "flight.triggers[5].bytes[1]": "1 … 1024 bytes", "flight.triggers[5].bytes[2]": "1 … 1024 bytes", "flight.triggers[5].direction": "in, out",
 		"flight.triggers[6].close[1]": "RemoteClose, LocalClose, OnShutdown, OnReadErrClose, OnWriteErrClose, OnWriteTimeout, moved", "flight.triggers[7].direction": "only together with bytes",
 		"flight.triggers[8].where": "br and zstd", "flight.triggers[9].where": "no call of any protocol", "flight.triggers[10].name": "printable",
+		"flight.triggers[11].where": "without window",
 	}
 	for _, e := range joined.Unwrap() {
 		var f *model.FieldError

@@ -552,7 +552,26 @@ func BenchmarkMatcher(b *testing.B) {
 				m.Tick(at)
 			}
 		})
-		b.Run("checkpoint", func(b *testing.B) {
+		b.Run("checkpoint/http2", func(b *testing.B) {
+			set, err := Compile([]Trigger{{Name: "a", Where: "failed"}}, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := set.NewMatcher(func(Event) {})
+			defer m.Stop()
+			var block bytes.Buffer
+			call, _ := grpcCall(b, hpack.NewEncoder(&block), &block, 1, "/shop.Cart/Get", "0", "x")
+			m.Open(1, endpoint(1), record.PerDirection{}, 0)
+			m.Data(1, record.In, 0, 1, []byte(preface(b)+call))
+			b.ReportAllocs()
+			measure(b, 0)
+			for range b.N {
+				if m.Checkpoint(1) == nil {
+					b.Fatal("none")
+				}
+			}
+		})
+		b.Run("checkpoint/http1", func(b *testing.B) {
 			set, err := Compile([]Trigger{{Name: "a", Where: "failed"}}, Options{})
 			if err != nil {
 				b.Fatal(err)

@@ -193,6 +193,8 @@ func (c *checker) where(k *compiled) {
 		c.bad("where", k.Where, "a condition over a call: "+err.Error())
 	case len(q.Protocols()) == 0:
 		c.bad("where", k.Where, "a condition that a call can meet; no call of any protocol meets this one")
+	case q.Asks("window"):
+		c.bad("where", k.Where, "a condition without window: when triggers are matched, there is none yet")
 	case q.Needs().Bodies() && !q.CanHoldWithCodings(codings...):
 		c.bad("where", k.Where, "a condition over bodies with a coding that the proxy decodes: "+oneOf(codings[1:])+", or none; tcpcopyctl also decodes br and zstd")
 	default:
