@@ -103,10 +103,7 @@ func (p *parser) emit(u *unit) {
 	if u.N == 0 {
 		return
 	}
-	c := call.Call{
-		N: u.N, Protocol: call.PostgreSQL, Method: u.method(), Target: string(u.Target), Status: u.Status, Failed: u.Failed,
-		Request: u.Request.message(), Response: u.Response.message(), Interleaved: u.Interleaved, Incomplete: u.Incomplete,
-	}
+	c := u.call()
 	if !c.Request.Present {
 		c.Incomplete |= call.NoRequest
 	}
@@ -114,6 +111,14 @@ func (p *parser) emit(u *unit) {
 		c.Incomplete |= call.NoAnswer
 	}
 	p.env.Sink.Call(&c)
+}
+
+// call returns u's call, as far as it is known.
+func (u *unit) call() call.Call {
+	return call.Call{
+		N: u.N, Protocol: call.PostgreSQL, Method: u.method(), Target: string(u.Target), Status: u.Status, Failed: u.Failed,
+		Request: u.Request.message(), Response: u.Response.message(), Interleaved: u.Interleaved, Incomplete: u.Incomplete,
+	}
 }
 
 // finish gives u's call to the sink, with its whole answer.
