@@ -10,27 +10,32 @@ import (
 // flow is a connection in a pipeline's table.
 type flow struct {
 	record.Endpoint
-	base     record.PerDirection // offsets of the first bytes that the window has
-	next     record.PerDirection // offsets after the batches that are done
-	begun    [2]bool             // an entry of the direction has come
-	repeated bool                // its first connection header is a repeated one: an earlier batch, of a killed process, has another
-	traffic  *pcapng.Traffic     // of its listener
+	base    record.PerDirection // offsets of the first bytes that the window has
+	next    record.PerDirection // offsets after the batches that are done
+	begun   [2]bool             // an entry of the direction has come
+	known   bool                // it has had an entry, here or in a batch that a killed process has done
+	earlier bool                // it has had one there
+	traffic *pcapng.Traffic     // of its listener
 }
 
 // flowTable is the connections of a source by slot. It is the first stage: it enters
 // the connections whose header a batch has.
 type flowTable struct {
 	window  string
+	resumed bool // a killed process has done the batches before
 	flows   []*flow
 	known   uint64            // connections that the batches so far have introduced
-	ports   func(port string) // called for each connection
+	ports   func(port string) // called for each connection with an entry
 	traffic map[logdir.Listener]*pcapng.Traffic
 }
 
 // process implements stage.
 func (t *flowTable) process(b *buffer.Batch) {
+	if b.Joined() {
+		t.join(b)
+	}
 	var e buffer.Entry
-	for at := 0; at < b.Len(); {
+	for at := b.Start(); at < b.Len(); {
 		next, ok := b.Entry(at, &e)
 		if !ok {
 			return // a shard writes whole entries only; a dead spool's are checked before
@@ -40,33 +45,76 @@ func (t *flowTable) process(b *buffer.Batch) {
 		case buffer.KindHeader:
 			t.enter(&e)
 		case buffer.KindData, buffer.KindGap:
+			t.know(t.flows[e.Slot])
 			t.flows[e.Slot].begin(e.Dir, e.Offset)
 		case buffer.KindClose:
+			t.know(t.flows[e.Slot])
 		default:
 			panic(buffer.ErrDamaged) // somebody has written to the spool
 		}
 	}
 }
 
-// enter adds the connection of a header, unless the table has it.
+// join enters the connections of a batch whose first entries the source does not hand
+// out.
+func (t *flowTable) join(b *buffer.Batch) {
+	var e buffer.Entry
+	for at := 0; at < b.Start(); {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			return
+		}
+		at = next
+		switch e.Kind {
+		case buffer.KindHeader:
+			t.enter(&e)
+		case buffer.KindData, buffer.KindGap:
+			t.flows[e.Slot].pass(e.Dir, e.Offset+e.Length(), t.resumed)
+		case buffer.KindClose:
+			t.flows[e.Slot] = nil
+		}
+	}
+}
+
+// pass says that a direction has got to offset, in what a killed process has done if
+// earlier is set, and before the window otherwise.
+func (f *flow) pass(dir record.Direction, offset uint64, earlier bool) {
+	f.next.Set(dir, offset)
+	if earlier {
+		f.known, f.earlier, f.begun[dir] = true, true, true
+		return
+	}
+	f.base.Set(dir, offset)
+}
+
+// know counts a connection that has its first entry.
+func (t *flowTable) know(f *flow) {
+	if f.known {
+		return
+	}
+	f.known = true
+	t.known++
+	t.ports(f.Port)
+}
+
+// enter adds the connection of a header, unless the table has it. One that has no repeated
+// header is another one than the slot had, whose close event has found no room.
 func (t *flowTable) enter(e *buffer.Entry) {
 	for int(e.Slot) >= len(t.flows) {
 		t.flows = append(t.flows, nil)
 	}
-	if t.flows[e.Slot] != nil {
+	if t.flows[e.Slot] != nil && e.Flags&buffer.FlagRepeat != 0 {
 		return
 	}
-	f := &flow{base: e.Base(), next: e.Base(), repeated: e.Flags&buffer.FlagRepeat != 0}
-	if !f.repeated {
-		t.known++
-	}
+	f := &flow{base: e.Base(), next: e.Base()}
+	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0
+	f.known = f.earlier
 	if !e.Endpoint(&f.Endpoint) {
 		f.Conn = "?"
 	}
 	f.Window = t.window
 	f.traffic = t.trafficOf(f)
 	t.flows[e.Slot] = f
-	t.ports(f.Port)
 }
 
 // begin says that the first entry of a direction is at offset. The connection header
@@ -82,7 +130,7 @@ func (f *flow) begin(dir record.Direction, offset uint64) {
 }
 
 // fromStart reports whether the window has the connection from its first byte on.
-func (f *flow) fromStart() bool { return !f.repeated && f.base == record.PerDirection{} }
+func (f *flow) fromStart() bool { return !f.earlier && f.base == record.PerDirection{} }
 
 // trafficOf returns the counts of f's listener.
 func (t *flowTable) trafficOf(f *flow) *pcapng.Traffic {

@@ -46,13 +46,12 @@ func (o *output) flow(slot uint32) *outputFlow {
 	for int(slot) >= len(o.flows) {
 		o.flows = append(o.flows, nil)
 	}
-	f := o.flows[slot]
-	if f == nil {
-		source := o.pipeline.flows.flows[slot]
+	f, source := o.flows[slot], o.pipeline.flows.flows[slot]
+	if f == nil || f.source != source {
 		f = &outputFlow{source: source}
 		f.Endpoint = source.Endpoint
 		// A log that goes on has the opening from before.
-		f.opened = source.repeated && o.packets == nil
+		f.opened = source.earlier && o.packets == nil
 		o.flows[slot] = f
 	}
 	return f
@@ -93,9 +92,6 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 	return o
 }
 
-// progress returns how far a batch has got into the files, as a recovery reads it.
-func (o *output) progress(b *buffer.Batch) *buffer.OutputState { return b.State().Output(o.index) }
-
 // boundText returns a bound for the lines of an entry: an opening and the entry's own.
 func boundText(e *buffer.Entry) int {
 	n := 2 * logdir.MaxFields
@@ -121,12 +117,13 @@ func boundPackets(e *buffer.Entry) int {
 // accept, whose bytes are pending gaps then. The result is valid until the next call.
 func (o *output) write(b *buffer.Batch) (rejected spans) {
 	o.rejected = o.rejected[:0]
-	from := 0
+	from := b.Start()
 	if o.files != nil {
-		phase, position := o.progress(b).Get()
-		from = int(min(position.From, uint64(b.Len())))
+		if _, position := b.Output(o.index).Get(); position.Batch == b.Place(0).Batch {
+			from = int(max(uint64(from), min(position.From, uint64(b.Len()))))
+		}
 		o.skip(b, from)
-		if phase == buffer.PhaseDone {
+		if from == b.Len() {
 			return nil
 		}
 	}
@@ -156,7 +153,7 @@ func (o *output) skip(b *buffer.Batch, to int) {
 		return
 	}
 	var e buffer.Entry
-	for at := 0; at < to; {
+	for at := b.Start(); at < to; {
 		next, ok := b.Entry(at, &e)
 		if !ok {
 			return

@@ -24,6 +24,7 @@ import (
 type workerHarness struct {
 	t       *testing.T
 	session *Session
+	shard   *buffer.Shard
 	*worker
 }
 
@@ -31,7 +32,7 @@ func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encode
 	t.Helper()
 	c := r.store.config
 	l := c.sizes()
-	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch}, nil)
+	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,13 +56,14 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.Free)
-	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool, spool.Window())
+	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool, spool.Window(0))
 	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
 	sh := s.shards[0]
 	sh.Begin()
-	w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
+	r := sh.NewReader(0)
+	w := &worker{reader: r, pipeline: newPipeline(s, liveShard{r})}
 	s.pipelines = []*pipeline{w.pipeline}
-	return &workerHarness{t, s, w}
+	return &workerHarness{t, s, sh, w}
 }
 
 func (w *worker) output() *output { return w.pipeline.outputs[0] }

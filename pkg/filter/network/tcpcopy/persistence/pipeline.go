@@ -57,7 +57,7 @@ func (p *pipeline) account(b *buffer.Batch) {
 	var t buffer.Tally
 	p.freed = p.freed[:0]
 	var e buffer.Entry
-	for at := 0; at < b.Len(); {
+	for at := b.Start(); at < b.Len(); {
 		next, ok := b.Entry(at, &e)
 		if !ok {
 			break
@@ -94,7 +94,7 @@ func (p *pipeline) account(b *buffer.Batch) {
 	for _, o := range p.outputs {
 		o.forget(p.freed)
 	}
-	p.source.done(b, &t, p.freed, p.flows.known)
+	p.source.done(b, &t, p.flows.known)
 }
 
 // release drops all but the source, whose tally stays: who refers to a closed session

@@ -189,7 +189,7 @@ func deadSession(store *Store, s *buffer.DeadSpool) (*Session, error) {
 		return nil, err
 	}
 	window := record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}
-	session := newSession(store, window, l, mem, nil, s.Window())
+	session := newSession(store, window, l, mem, nil, s.Window(0))
 	reserve := store.room(nil).reserve(encoded, "the recovery of window "+h.Window)
 	session.contents.load()
 	stored := session.contents.stored()
@@ -201,7 +201,7 @@ func deadSession(store *Store, s *buffer.DeadSpool) (*Session, error) {
 	}
 	session.observeFiles()
 	for i := range h.Workers {
-		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i, reserve)))
+		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, 0, i, reserve)))
 	}
 	return session, nil
 }
@@ -235,7 +235,7 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 func (p *pipeline) truncateUncommitted() error {
 	for _, b := range p.source.(*deadShard).batches {
 		for _, o := range p.outputs {
-			phase, position := b.State.Output(o.index).Get()
+			phase, position := b.Output(o.index)
 			if phase != buffer.PhaseBegun {
 				continue
 			}
@@ -251,7 +251,7 @@ func (p *pipeline) truncateUncommitted() error {
 // that a file does not accept entirely.
 func (p *pipeline) writeAll() error {
 	source := p.source.(*deadShard)
-	p.flows.known = source.sum.Connections
+	p.flows.known, p.flows.resumed = source.sum.Connections, true
 	for b := source.next(); b != nil; b = source.next() {
 		if p.write(b); len(p.rejected) > 0 {
 			return errNotWritten(p.session.window.ID, b)

@@ -100,17 +100,18 @@ func (s *Store) allocateFor(w record.Window, config Config, room Room) (m memory
 	l := config.sizes()
 	m = memory{buffer: config.BufferSize, sizes: l}
 	encoded := len(config.Formats) * l.encoded
-	blocks := buffer.SpoolBlocks(l.Shards, l.Batch)
+	h := buffer.SpoolHeader{
+		Dir: config.Dir, Run: s.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
+		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1,
+	}
+	blocks := buffer.SpoolBlocks(h)
 	reserve := room.reserve(encoded+overhead, fmt.Sprintf("a window with a buffer of %.1f MiB", mebibytes(m.buffer)))
 	if reserve != nil {
 		if err := reserve(blocks); err != nil {
 			return memory{}, err
 		}
 	}
-	spool, fault, err := buffer.NewSpool(config.spoolDir(blocks), s.dir.Folder(), buffer.SpoolHeader{
-		Dir: config.Dir, Run: s.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
-		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
-	}, reserve)
+	spool, fault, err := buffer.NewSpool(config.spoolDir(blocks), s.dir.Folder(), h, reserve)
 	if err != nil {
 		return memory{}, err
 	}

@@ -25,6 +25,7 @@ type Session struct {
 	buffer    int64          // of Config.BufferSize, what the window has, bytes
 	failing   sync.Once      // see fail
 	shards    []*buffer.Shard
+	readers   []*buffer.Reader
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
 
@@ -50,14 +51,16 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(store, w, m.sizes, m.encoders, m.spool, m.spool.Window())
+	s := newSession(store, w, m.sizes, m.encoders, m.spool, m.spool.Window(0))
 	s.buffer = m.buffer
 	s.observeFiles()
-	m.spool.Populate(m.sizes.Geometry)
+	m.spool.Populate()
 	s.shards = buffer.NewShards(m.sizes.Geometry, m.spool, s.begun)
 	for _, sh := range s.shards {
 		sh.Begin()
-		w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
+		r := sh.NewReader(0)
+		s.readers = append(s.readers, r)
+		w := &worker{reader: r, pipeline: newPipeline(s, liveShard{r})}
 		s.pipelines = append(s.pipelines, w.pipeline)
 		s.workers.Add(1)
 		go w.run()

@@ -8,43 +8,44 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// source hands out the batches of one shard in their order. There are two: a live
-// shard, which connections fill, and the part of a shard in the spool of a killed
+// source hands out the batches of one shard in their order. There are two: a reader of a
+// live shard, which connections fill, and the part of a shard in the spool of a killed
 // process. A source belongs to one pipeline.
 type source interface {
-	// next returns the next batch, nil when there is none now. The batch is the
-	// caller's until done.
+	// next returns the next batch, nil when there is none now. Its entries from Start on
+	// are new. The batch is the caller's until done.
 	next() *buffer.Batch
-	// done ends the work on the batch that next has returned: t is what was counted
-	// of it, freed are the slots of the connections that have ended in it, and known
-	// is how many connections the batches so far have introduced.
-	done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known uint64)
-	// save makes the changes of the batch's state outlive the process.
+	// done ends the work on the batch that next has returned: t is what was counted of
+	// it, and known is how many connections the batches so far have introduced.
+	done(b *buffer.Batch, t *buffer.Tally, known uint64)
+	// save makes the changes of the reader's state outlive the process.
 	save()
 	// tally returns what was counted so far. It may be called from any goroutine.
 	tally() buffer.Tally
 }
 
 // liveShard is the source of an open window.
-type liveShard struct{ shard *buffer.Shard }
+type liveShard struct{ reader *buffer.Reader }
 
-func (s liveShard) next() *buffer.Batch { return s.shard.Swap() }
+func (s liveShard) next() *buffer.Batch { return s.reader.Next() }
 
-func (s liveShard) done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known uint64) {
-	sum := s.shard.Account(t, freed)
+func (s liveShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
+	sum := s.reader.Shard().Tally()
+	sum.Add(t)
 	sum.Connections = known // the others are known by the batches to come
-	s.shard.State().Done(b.State().Number(), &sum)
-	b.Reset()
+	s.reader.State().Done(b.Place(b.Len()), &sum)
+	s.reader.Done(t)
 }
 
 func (s liveShard) save() {} // it is in the spool
 
-func (s liveShard) tally() buffer.Tally { return s.shard.Tally() }
+func (s liveShard) tally() buffer.Tally { return s.reader.Shard().Tally() }
 
 // deadShard is the source of a recovery. It is used by one goroutine.
 type deadShard struct {
 	spool   *buffer.DeadSpool
-	state   *buffer.ShardState
+	shard   *buffer.ShardState
+	reader  *buffer.ReaderState
 	reserve buffer.Reserve        // of memory for a batch
 	batches []buffer.PendingBatch // those that were not done
 	damage  error                 // what of them cannot be read, and of the state cannot be written
@@ -54,10 +55,10 @@ type deadShard struct {
 	last    int64 // time of the last entry handed out, nanoseconds since the Unix epoch
 }
 
-func newDeadShard(spool *buffer.DeadSpool, shard int, reserve buffer.Reserve) *deadShard {
-	d := &deadShard{spool: spool, state: spool.State(shard), reserve: reserve}
-	d.batches = spool.Pending(shard)
-	d.sum = d.state.Account()
+func newDeadShard(spool *buffer.DeadSpool, session, shard int, reserve buffer.Reserve) *deadShard {
+	d := &deadShard{spool: spool, shard: spool.Shard(shard), reader: spool.Reader(session, shard), reserve: reserve}
+	d.batches = spool.Pending(session, shard)
+	_, d.sum = d.reader.Account()
 	return d
 }
 
@@ -80,13 +81,13 @@ func (d *deadShard) next() *buffer.Batch {
 	return b
 }
 
-func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, _ []uint32, known uint64) {
+func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
 	for _, dir := range record.Directions() {
 		t.Lost[dir][record.ReasonWriteError] += d.lost.Of(dir)
 	}
 	d.sum.Add(t)
 	d.sum.Connections = known
-	d.state.Done(b.State().Number(), &d.sum)
+	d.reader.Done(b.Place(b.Len()), &d.sum)
 	d.save()
 }
 
@@ -107,7 +108,7 @@ func (d *deadShard) close(known uint64) {
 	d.sum.Seen = d.sum.Written
 	for _, dir := range record.Directions() {
 		for r := range d.sum.Lost[dir] {
-			n := max(d.sum.Lost[dir][r], d.state.Lost(dir, record.Reason(r)))
+			n := max(d.sum.Lost[dir][r], d.shard.Lost(dir, record.Reason(r)))
 			d.sum.Lost[dir][r] = n
 			d.sum.Seen.Add(dir, n)
 		}

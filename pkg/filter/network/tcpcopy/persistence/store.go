@@ -194,7 +194,7 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	}
 	session = opened
 	session.begun, session.hangs = begun, hangs
-	hangs.opened(session.shards)
+	hangs.opened(session.readers)
 	return session, nil
 }
 

@@ -219,7 +219,7 @@ func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
 	if w.Readable() {
 		for shard := range h.Workers {
 			// What cannot be read is not counted.
-			n, _, _ := w.Left(shard, spoolLimits())
+			n, _, _ := w.Left(0, shard, spoolLimits())
 			left = left.Plus(n)
 		}
 	}
@@ -248,7 +248,7 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLi
 		if err := p.truncateUncommitted(); err != nil {
 			return line, err
 		}
-		left, written, err := s.Left(i, spoolLimits())
+		left, written, err := s.Left(0, i, spoolLimits())
 		if err != nil {
 			return line, err
 		}

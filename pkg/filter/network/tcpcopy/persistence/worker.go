@@ -15,7 +15,7 @@ const flushEvery = 50 * time.Millisecond
 // worker empties the batches of one live shard. startSession starts its goroutine and
 // Session.Close ends it and waits for it.
 type worker struct {
-	shard    *buffer.Shard
+	reader   *buffer.Reader
 	pipeline *pipeline
 }
 
@@ -29,7 +29,7 @@ func (w *worker) run() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-w.shard.Full():
+		case <-w.reader.Full():
 			w.drain()
 		case <-ticker.C:
 			session.contents.alive(w.pipeline.clock.Now())
@@ -43,23 +43,23 @@ func (w *worker) run() {
 	}
 }
 
-// drain writes the shard's active batch.
+// drain writes what the shard has now.
 func (w *worker) drain() {
-	b := w.pipeline.source.next()
-	if b == nil {
-		w.checkFault()
-		return
+	for {
+		b := w.pipeline.source.next()
+		if b == nil {
+			w.checkFault()
+			return
+		}
+		w.process(b)
 	}
-	// After a panic below the batch must be empty at the next swap.
-	defer b.Reset()
-	w.process(b)
 }
 
 // checkFault accounts for what a shard that has failed has lost.
 func (w *worker) checkFault() {
-	if fault := w.shard.Failed(); fault != nil {
+	if fault := w.reader.Shard().Failed(); fault != nil {
 		w.pipeline.session.fail(fault)
-		w.shard.LoseRest()
+		w.reader.Shard().LoseRest()
 	}
 }
 
@@ -67,6 +67,7 @@ func (w *worker) checkFault() {
 // process: what the batch held stays seen and neither written nor lost, which the
 // index then shows.
 func (w *worker) process(b *buffer.Batch) {
+	defer w.reader.Done(&buffer.Tally{}) // after a panic
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session
@@ -85,7 +86,7 @@ func (w *worker) process(b *buffer.Batch) {
 // closed, so nothing else changes it or its connections' part in it.
 func (w *worker) finish() {
 	for complete := false; !complete; {
-		complete = w.shard.WritePending()
+		complete = w.reader.Shard().WritePending()
 		w.drain()
 	}
 	w.drain()

@@ -6,8 +6,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// accept is Data without the waking. It reports whether the worker is to be woken.
-func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
+// accept is Data without the description.
+func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
 	sh.mu.Lock()
 	panicOnFault, returned := debug.SetPanicOnFault(true), false
 	defer func() { // as leave does, which costs more
@@ -17,23 +17,24 @@ func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirectio
 		}
 		sh.mu.Unlock()
 	}()
-	wake = sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
+	sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
 	returned = true
-	return wake
 }
 
 // acceptOrIgnoreLocked is accept under the shard's lock. It ignores what comes after the
 // end of the window or the connection.
-func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
+func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
-		return false
+		return
 	}
 	sh.offerLocked(c, dir, pieces, n, sh.clock.Now())
-	if sh.woken || sh.active.used() < sh.geometry.wakeAt() {
-		return false
+	if sh.unread < sh.geometry.wakeAt() {
+		return
 	}
-	sh.woken = true
-	return true
+	sh.unread = 0
+	for _, r := range sh.readers {
+		r.wake()
+	}
 }
 
 // participatesLocked lets c join at its first bytes, and the direction begin at its
@@ -59,8 +60,8 @@ func (sh *Shard) joinLocked(c *Conn, before record.PerDirection) {
 	c.shard = sh
 	c.batch, c.named, c.gapped, c.ended, c.closeEvent = 0, false, 0, false, nil
 	c.streams = [2]stream{{next: before.In}, {next: before.Out}}
-	if n := len(sh.free); n > 0 {
-		c.slot, sh.free = sh.free[n-1], sh.free[:n-1]
+	if n := len(sh.unused); n > 0 {
+		c.slot, sh.unused = sh.unused[n-1], sh.unused[:n-1]
 	} else {
 		c.slot = sh.slots
 		sh.slots++
@@ -95,7 +96,8 @@ func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n i
 }
 
 // acceptLocked makes entries of the first n bytes that pieces hold, or loses what
-// there is no room for. It changes pieces.
+// there is no room for. It changes pieces. The entries of a batch come to count all at
+// once: nobody kills half a record.
 func (sh *Shard) acceptLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
 	st, g := &c.streams[dir], &sh.geometry
 	longest := g.longest(c)
@@ -114,10 +116,11 @@ func (sh *Shard) acceptLocked(c *Conn, dir record.Direction, pieces [][]byte, n 
 			h.Flags = FlagMore
 		}
 		pieces = sh.active.data(&h, k, m, pieces)
+		sh.unread += dataSize(k, m)
 		st.next += uint64(k)
 		st.kept += uint64(k)
 	}
-	sh.active.commit() // all at once: nobody kills half a record
+	sh.active.commit()
 }
 
 // pauseReason returns the first reason that is set in paused.

@@ -42,13 +42,20 @@ const headerSize = 40
 // The payload of all but data stands before the header, padded to 8 bytes.
 // Integers are in the byte order of the machine's memory image, little-endian.
 //
-// The shard's lock guards the active batch; the worker owns the other one.
-// Positions of entries count from the memory's end.
+// Positions of entries count from the memory's end. The shard's lock guards its batches.
+// What a reader is given is a view: its own Batch with the entries up to then, which do
+// not change any more.
 type Batch struct {
 	mem       []byte
 	n         int         // bytes of entries
 	dataBytes int         // bytes of payload and margins
-	state     *BatchState // what a recovery knows of it
+	state     *batchState // what a recovery knows of it; nil in a view
+	number    uint64      // its place in the order of the shard's batches, from 1
+	begun     int64       // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
+
+	start  int          // of a view: position of the first entry that is new to the reader
+	joined bool         // of a view: the reader has not had the entries before start
+	reader *ReaderState // of a view: how far its reader has got
 }
 
 // margins is how many bytes are left before and after the payload of data.
@@ -112,8 +119,11 @@ func (b *Batch) putHeader(h *Header, n int, around margins, at int, sum uint16) 
 // commit makes the entries so far outlive the process, where there is a spool.
 func (b *Batch) commit() { b.state.used.Store(uint64(b.n)) }
 
-// Reset empties the batch. Its owner calls it.
-func (b *Batch) Reset() { b.n, b.dataBytes = 0, 0 }
+// begin makes b the empty batch of that number.
+func (b *Batch) begin(number uint64) {
+	b.n, b.dataBytes, b.number, b.begun = 0, 0, number, 0
+	b.state.begin(number)
+}
 
 // copyPieces copies the front of pieces to dst and returns what is left of them, and the
 // sum of dst. It changes pieces. nonTemporal says that nobody reads dst soon: the copy
@@ -144,9 +154,18 @@ func (b *Batch) damageAt(at int, length uint64, reason record.Reason) {
 // Len returns the bytes of entries: the position after the last one.
 func (b *Batch) Len() int { return b.n }
 
-// State returns how far the batch has got, which outlives the process where there is
-// a spool.
-func (b *Batch) State() *BatchState { return b.state }
+// Start returns the position of the first entry of a view that is new to its reader.
+func (b *Batch) Start() int { return b.start }
+
+// Joined reports whether the reader of a view has not had the entries before Start. It
+// needs the connection headers among them.
+func (b *Batch) Joined() bool { return b.joined }
+
+// Place returns the place behind a position in the batch.
+func (b *Batch) Place(at int) Place { return Place{Batch: b.number, At: uint64(at)} }
+
+// Output returns how far the reader of a view has got into the i-th format's file.
+func (b *Batch) Output(i int) *OutputState { return b.reader.Output(i) }
 
 // Entry decodes the entry at that position into e and returns the position of the
 // next. ok is false when there is no whole entry; e is of no use then.

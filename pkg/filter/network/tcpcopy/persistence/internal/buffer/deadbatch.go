@@ -10,23 +10,47 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// PendingBatch is a batch that was not done.
+// PendingBatch is a batch that a session has not done, or not all of it.
 type PendingBatch struct {
-	State        *BatchState
+	reader       *ReaderState
+	state        *batchState
+	start        uint64 // position of the first entry that is not done
 	shard, which int
 }
 
-// Pending returns the batches of a shard that were not done, in their order.
-func (s *DeadSpool) Pending(shard int) []PendingBatch {
+// Number returns the batch's place in the order of the shard's batches.
+func (p *PendingBatch) Number() uint64 { return p.state.number.Load() }
+
+// Output returns how far the batch has got into the i-th format's file.
+func (p *PendingBatch) Output(i int) (Phase, FilePosition) {
+	phase, position := p.reader.Output(i).Get()
+	if position.Batch != p.state.number.Load() {
+		return PhaseUntouched, FilePosition{}
+	}
+	return phase, position
+}
+
+// Pending returns the batches of a shard that a session has not done, in their order.
+func (s *DeadSpool) Pending(session, shard int) []PendingBatch {
 	var batches []PendingBatch
-	state := &s.states[shard]
-	for i := range state.batches {
-		b := &state.batches[i]
-		if b.number.Load() > state.account().number && b.used.Load() > 0 {
-			batches = append(batches, PendingBatch{State: b, shard: shard, which: i})
+	reader := s.Reader(session, shard)
+	done, _ := reader.Account()
+	if done.Batch == 0 {
+		return nil // there was no session
+	}
+	for which := range s.batches[shard] {
+		p := PendingBatch{reader: reader, state: &s.batches[shard][which], shard: shard, which: which}
+		number := p.state.number.Load()
+		if number == done.Batch {
+			p.start = done.At
+		}
+		if number >= done.Batch && p.state.used.Load() > p.start {
+			batches = append(batches, p)
 		}
 	}
-	slices.SortFunc(batches, func(a, b PendingBatch) int { return cmp.Compare(a.State.Number(), b.State.Number()) })
+	slices.SortFunc(batches, func(a, b PendingBatch) int {
+		return cmp.Compare(a.state.number.Load(), b.state.number.Load())
+	})
 	return batches
 }
 
@@ -40,16 +64,16 @@ func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Bat
 	if err != nil {
 		return nil, lost, nil, err
 	}
-	if used := p.State.used.Load(); uint64(b.n) < used {
+	if used := p.state.used.Load(); uint64(b.n) < used {
 		damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", p.shard, s.header.Window, b.n, used)
 	}
 	a := allocation{reserve: reserve, rest: data}
-	at := s.header.batchAt(p.shard, p.which)
+	at := s.layout.batch(p.shard, p.which)
 	err = a.slices(0, data, func(from, to int) error { return s.read(b.mem[from:to], at+from) })
 	if err != nil {
 		return nil, lost, nil, err
 	}
-	lost = b.checkSums(s.inAllFiles(p.State))
+	lost = b.checkSums(s.inAllFiles(&p))
 	if lost != (record.PerDirection{}) {
 		damage = errors.Join(damage, fmt.Errorf("shard %d of window %s: %d bytes in and %d bytes out are damaged", p.shard, s.header.Window, lost.In, lost.Out))
 	}
@@ -65,9 +89,9 @@ func (s *DeadSpool) readEntries(p PendingBatch, limits Limits) (b *Batch, data i
 	if s.memory, err = newMapping(sparse, s.header.Batch); err != nil {
 		return nil, 0, fmt.Errorf("map %d bytes for a batch: %w", s.header.Batch, err)
 	}
-	b = &Batch{mem: s.memory.mem, state: p.State}
-	used := int(min(p.State.used.Load(), uint64(len(b.mem))))
-	start := s.header.batchAt(p.shard, p.which)
+	b = &Batch{mem: s.memory.mem, number: p.state.number.Load(), start: int(p.start), joined: p.start > 0, reader: p.reader}
+	used := int(min(p.state.used.Load(), uint64(len(b.mem))))
+	start := s.layout.batch(p.shard, p.which)
 	check := entryCheck{named: map[uint32]bool{}, most: limits.Record, room: len(b.mem) - used}
 	for whole := 0; b.n < used; {
 		next := min(used, b.n+entriesSlice)
@@ -82,15 +106,16 @@ func (s *DeadSpool) readEntries(p PendingBatch, limits Limits) (b *Batch, data i
 			break
 		}
 	}
+	b.start = min(b.start, b.n)
 	return b, check.data, nil
 }
 
 // inAllFiles returns the position in a batch before which all files have the entries.
-func (s *DeadSpool) inAllFiles(b *BatchState) int {
+func (s *DeadSpool) inAllFiles(p *PendingBatch) int {
 	least := uint64(s.header.Batch)
 	for i := range s.header.Formats {
-		_, position := b.Output(i).Get()
-		least = min(least, position.From)
+		_, position := p.Output(i)
+		least = min(least, max(p.start, position.From))
 	}
 	return int(least)
 }
@@ -168,18 +193,19 @@ func (c *entryCheck) wholeEntries(b *Batch, n int) int {
 	return n
 }
 
-// Left returns how many bytes of data the batches of a shard have that were not done. What
+// Left returns how many bytes of data the batches of a shard have that a session has not
+// done. What
 // of them all files have is written: the process was killed in the middle of a batch.
-func (s *DeadSpool) Left(shard int, limits Limits) (left, written record.PerDirection, err error) {
-	for _, p := range s.Pending(shard) {
+func (s *DeadSpool) Left(session, shard int, limits Limits) (left, written record.PerDirection, err error) {
+	for _, p := range s.Pending(session, shard) {
 		s.memory.free()
 		b, _, err := s.readEntries(p, limits)
 		if err != nil {
 			return left, written, err
 		}
-		end := s.inAllFiles(p.State)
+		end := s.inAllFiles(&p)
 		var e Entry
-		for at := 0; at < b.n; {
+		for at := b.start; at < b.n; {
 			next, ok := b.Entry(at, &e)
 			if !ok {
 				break

@@ -93,11 +93,13 @@ func (sh *Shard) panickedLocked(p any) {
 	sh.failLocked(fault)
 }
 
-// failLocked makes the shard lose everything from now on, and wakes its worker.
+// failLocked makes the shard lose everything from now on, and wakes its readers.
 func (sh *Shard) failLocked(fault *FaultError) {
 	if sh.failed == nil {
 		sh.failed = fault
-		sh.wake()
+		for _, r := range sh.readers {
+			r.wake()
+		}
 	}
 }
 

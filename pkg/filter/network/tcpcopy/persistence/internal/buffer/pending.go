@@ -7,8 +7,14 @@ import (
 )
 
 // hasRoomLocked reports whether there is room for an entry of c of that size and
-// all that has to come before it: the connection header and the pending gaps.
+// all that has to come before it: the connection header and the pending gaps. Where the
+// active batch has none, the next one may become the active one.
 func (sh *Shard) hasRoomLocked(c *Conn, size int) bool {
+	return sh.fitsLocked(c, size) || sh.active.n > 0 && sh.nextBatchLocked() && sh.fitsLocked(c, size)
+}
+
+// fitsLocked is hasRoomLocked for the active batch alone.
+func (sh *Shard) fitsLocked(c *Conn, size int) bool {
 	size += 2 * eventSize(8)
 	if c.batch != sh.number {
 		size += eventSize(8 + len(c.describe().text))
@@ -36,6 +42,9 @@ func (sh *Shard) writeBeforeLocked(c *Conn, dir record.Direction, t int64) {
 // writeHeaderLocked writes the connection header of c.
 func (sh *Shard) writeHeaderLocked(c *Conn, t int64) {
 	text := c.describe().text
+	if sh.active.begun == 0 {
+		sh.active.begun = t // each connection's first entry in a batch is this one
+	}
 	h := Header{Kind: KindHeader, Slot: c.slot, Offset: c.firstOffset(record.In), Time: t}
 	if c.named {
 		h.Flags = FlagRepeat
@@ -73,6 +82,8 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 		if len(sh.unclosed) < MaxUnclosed {
 			c.closeEvent = e
 			sh.unclosed = append(sh.unclosed, c)
+		} else {
+			sh.closing = append(sh.closing, c.slot)
 		}
 		return
 	}
@@ -86,6 +97,7 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 	})
 	sh.active.commit()
 	c.closeEvent = nil
+	sh.closing = append(sh.closing, c.slot)
 }
 
 // writeClosesLocked writes up to most of the close events that have found no room, as

@@ -2,73 +2,85 @@ package buffer
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// ShardState is how far the batches of a shard have got. It lies in the spool: its
-// memory image is the spool's format.
+// What lies in a spool beside its batches. The memory images of these types are the
+// spool's format; see Spool.
+
+// ShardState is what a shard has lost before any batch had it.
 type ShardState struct {
-	batches [2]BatchState
-	losses  losses
-	// stored counts the accounts that were stored; the last one is in
-	// accounts[stored%2].
-	stored   atomic.Uint64
-	accounts [2]account
+	losses losses
 }
 
 // losses counts the bytes of a shard that were never in a batch, by direction and
 // reason.
 type losses [2][record.NumReasons]atomic.Uint64
 
-// account is what a shard had counted when a batch was done.
-type account struct {
-	number uint64 // of the batch
-	tally  Tally
-}
-
-// Done stores that the batch of that number is done, and what was counted by then.
-func (s *ShardState) Done(number uint64, t *Tally) {
-	n := s.stored.Load() + 1
-	s.accounts[n%2] = account{number: number, tally: *t}
-	s.stored.Store(n)
-}
-
-// account returns what was stored last.
-func (s *ShardState) account() account { return s.accounts[s.stored.Load()%2] }
-
-// Account returns what was counted when the last batch was done.
-func (s *ShardState) Account() Tally { return s.account().tally }
-
 // Lost returns how many bytes of dir were never in a batch, for that reason.
 func (s *ShardState) Lost(dir record.Direction, r record.Reason) uint64 {
 	return s.losses[dir][r].Load()
 }
 
-// BatchState is how far one batch has got.
-type BatchState struct {
-	used    atomic.Uint64 // bytes of whole entries, from the batch's end
-	number  atomic.Uint64 // its place in the order of the shard's batches
+// batchState is how far one batch has been filled.
+type batchState struct {
+	used   atomic.Uint64 // bytes of whole entries, from the batch's end
+	number atomic.Uint64 // its place in the order of the shard's batches, from 1; 0 while it has not been used
+}
+
+// begin makes the state that of a new, empty batch.
+func (b *batchState) begin(number uint64) {
+	b.used.Store(0)
+	b.number.Store(number)
+}
+
+// ReaderState is how far the reader of one shard has got, and where its files end.
+type ReaderState struct {
 	outputs [maxOutputs]OutputState
+	// stored counts the accounts that were stored; the last one is in
+	// accounts[stored%2].
+	stored   atomic.Uint64
+	accounts [2]account
 }
 
 // maxOutputs is how many files a batch can go to: one text format and pcapng.
 const maxOutputs = 2
 
-// begin makes the state that of a new, empty batch.
-func (b *BatchState) begin(number uint64) {
-	b.used.Store(0)
-	for i := range b.outputs {
-		b.outputs[i].Set(PhaseUntouched, FilePosition{})
-	}
-	b.number.Store(number)
+// account is what a reader had counted when it had got to a place.
+type account struct {
+	place Place // before it all entries are done
+	tally Tally
 }
 
-// Number returns the batch's place in the order of the shard's batches, from 1.
-func (b *BatchState) Number() uint64 { return b.number.Load() }
+// Done stores that all entries before a place are done, and what was counted by then.
+func (s *ReaderState) Done(p Place, t *Tally) {
+	n := s.stored.Load() + 1
+	s.accounts[n%2] = account{place: p, tally: *t}
+	s.stored.Store(n)
+}
 
-// Output returns how far the batch has got into the i-th format's file.
-func (b *BatchState) Output(i int) *OutputState { return &b.outputs[i] }
+// account returns what was stored last.
+func (s *ReaderState) account() account { return s.accounts[s.stored.Load()%2] }
+
+// Account returns what was counted when Done was last called, and the place up to
+// which that is.
+func (s *ReaderState) Account() (Place, Tally) {
+	a := s.account()
+	return a.place, a.tally
+}
+
+// Output returns how far the entries have got into the i-th format's file.
+func (s *ReaderState) Output(i int) *OutputState { return &s.outputs[i] }
+
+// begin makes the state that of a new reader.
+func (s *ReaderState) begin(p Place) {
+	for i := range s.outputs {
+		s.outputs[i].Set(PhaseUntouched, FilePosition{})
+	}
+	s.Done(p, &Tally{})
+}
 
 // OutputState is how far a batch has got into one format's file.
 type OutputState struct {
@@ -84,12 +96,13 @@ type Phase uint64
 const (
 	PhaseUntouched Phase = iota
 	PhaseBegun           // the file may hold a part of the batch, behind the position
-	PhaseDone            // the file holds the batch
+	PhaseDone            // the file holds what the reader was given of the batch
 )
 
 // FilePosition is where the entries of a batch begin in a file: what lies behind in
 // that file is from them.
 type FilePosition struct {
+	Batch uint64 // number of the batch
 	From  uint64 // position in the batch of the first entry that is not in the file
 	Inode uint64
 	Size  uint64 // of the file without them, bytes
@@ -107,3 +120,17 @@ func (o *OutputState) Get() (Phase, FilePosition) {
 	v := o.phase.Load()
 	return Phase(v >> 1), o.positions[v&1]
 }
+
+// sessionState is what a recovery must know of a session: its window, and how far its
+// readers have got. The ReaderStates of the shards follow it.
+type sessionState struct {
+	window WindowState
+}
+
+// sizes of the parts, bytes
+const (
+	shardStateSize   = int(unsafe.Sizeof(ShardState{}))
+	batchStateSize   = int(unsafe.Sizeof(batchState{}))
+	readerStateSize  = int(unsafe.Sizeof(ReaderState{}))
+	sessionStateSize = int(unsafe.Sizeof(sessionState{}))
+)

@@ -1,0 +1,147 @@
+package buffer
+
+import (
+	"errors"
+	"runtime/debug"
+	"slices"
+	"unsafe"
+)
+
+// Reader reads the entries of a shard in their order, from a place on. What it has not
+// read yet, the shard keeps. One goroutine uses it, and closes it.
+type Reader struct {
+	shard *Shard
+	full  chan struct{} // has an element when there is enough to be worth a Next
+	state *ReaderState  // what a recovery knows of the reader
+	view  readerView
+
+	// The rest is guarded by the shard's lock.
+	at     Place
+	joined bool   // it has not had the entries before at in at's batch
+	end    *Place // where it ends; nil while it goes on
+	held   bool   // the view is being read
+	views  uint64 // how many there were
+}
+
+// readerView is the view that a reader reads without the shard's lock. It has cache lines
+// of its own: in those of the lock each of its reads would wait for a connection.
+type readerView struct {
+	Batch
+	_ [256 - unsafe.Sizeof(Batch{})]byte
+}
+
+// NewReader returns a reader of what comes from now on, the one of a session of the
+// spool.
+func (sh *Shard) NewReader(session int) *Reader {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	r := &Reader{shard: sh, full: make(chan struct{}, 1), state: sh.spool.reader(session, sh.index)}
+	r.at = sh.active.Place(sh.active.n)
+	r.joined = sh.active.n > 0
+	r.state.begin(r.at)
+	sh.readers = append(sh.readers, r)
+	return r
+}
+
+// Full has an element when there is enough to be worth a Next.
+func (r *Reader) Full() <-chan struct{} { return r.full }
+
+// Shard returns what the reader reads.
+func (r *Reader) Shard() *Shard { return r.shard }
+
+// State returns how far the reader has got, which outlives the process where there is a
+// spool.
+func (r *Reader) State() *ReaderState { return r.state }
+
+// Next returns a view of the next entries, as many as there are in their batch. It is the
+// reader's until Done. It returns nil when there are none now.
+func (r *Reader) Next() *Batch {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if sh.failed != nil {
+		return nil
+	}
+	for _, b := range sh.held {
+		if b.number < r.at.Batch {
+			continue
+		}
+		start, n := 0, b.n
+		if b.number == r.at.Batch {
+			start = int(r.at.At)
+		}
+		if r.end != nil && b.number >= r.end.Batch {
+			if b.number > r.end.Batch {
+				return nil
+			}
+			n = int(r.end.At)
+		}
+		if start >= n {
+			continue
+		}
+		if s := b.state; s.number.Load() != b.number || s.used.Load() != uint64(b.n) {
+			// What was cut off and made as long again reads as zeros.
+			sh.failLocked(&FaultError{Path: sh.spool.Path(), cause: errors.New("its states have changed")})
+			return nil
+		}
+		r.view.Batch = Batch{mem: b.mem, n: n, number: b.number, start: start, joined: r.joined, reader: r.state}
+		r.held, r.joined = true, false
+		r.views++
+		if len(sh.readers) == 1 {
+			sh.unread = 0
+		}
+		return &r.view.Batch
+	}
+	return nil
+}
+
+// Done ends the reading of the view that Next has returned, if it has not been ended. It
+// adds t, which is what was counted of it, to what the shard has counted. It writes close
+// events that have waited for room.
+func (r *Reader) Done(t *Tally) {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if !r.held {
+		return
+	}
+	r.held = false
+	sh.tally.Add(t)
+	r.at = r.view.Place(r.view.n)
+	if sh.failed != nil {
+		return
+	}
+	sh.releaseLocked()
+	sh.writeClosesLocked(closesPerSwap, sh.clock.Now())
+}
+
+// Progress returns how many views the reader has had, and whether it has something to do.
+// It may be called from any goroutine.
+func (r *Reader) Progress() (views uint64, waiting bool) {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return r.views, sh.failed == nil && slices.ContainsFunc(sh.held, r.needs)
+}
+
+// needs reports whether the reader has not read all entries of b.
+func (r *Reader) needs(b *Batch) bool { return b.n > 0 && r.at.Before(b.Place(b.n)) }
+
+// Close ends the reader: the shard keeps nothing for it any more.
+func (r *Reader) Close() {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	sh.readers = slices.DeleteFunc(sh.readers, func(o *Reader) bool { return o == r })
+	if sh.failed == nil {
+		sh.releaseLocked()
+	}
+}
+
+// wake wakes the reader: there is enough to do.
+func (r *Reader) wake() {
+	select {
+	case r.full <- struct{}{}:
+	default: // it has been woken
+	}
+}
