@@ -61,7 +61,7 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 	sh := s.shards[0]
 	sh.Begin()
 	r := sh.NewReader(0)
-	w := &worker{reader: r, pipeline: newPipeline(s, liveShard{r})}
+	w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
 	s.pipelines = []*pipeline{w.pipeline}
 	return &workerHarness{t, s, sh, w}
 }
@@ -375,6 +375,6 @@ func TestAClosedSessionKeepsItsAccountsOnly(t *testing.T) {
 }
 
 func tallyOf(b *workerHarness) *buffer.Tally {
-	t := b.shard.Tally()
+	t := b.pipeline.source.tally()
 	return &t
 }

@@ -12,8 +12,8 @@ type stage interface {
 }
 
 // pipeline carries the batches of one source through the stages to the outputs, and
-// accounts for every byte: it is written where all files have it and lost where one
-// has not. Only one goroutine uses it.
+// accounts for every byte that an entry stands for: it is written where all files have it
+// and lost where one has not. Only one goroutine uses it.
 type pipeline struct {
 	session  *Session
 	source   source
@@ -67,6 +67,7 @@ func (p *pipeline) account(b *buffer.Batch) {
 		case buffer.KindData:
 			n := uint64(len(e.Payload))
 			reason := record.ReasonNone
+			t.Seen.Add(e.Dir, n)
 			if p.rejected.contain(at) {
 				reason = record.ReasonWriteError
 				t.Lost[e.Dir][reason] += n
@@ -80,6 +81,8 @@ func (p *pipeline) account(b *buffer.Batch) {
 			f.next.Set(e.Dir, e.Offset+n)
 		case buffer.KindGap:
 			n := e.Length()
+			t.Seen.Add(e.Dir, n)
+			t.Lost[e.Dir][e.Reason] += n
 			count(f.traffic, e.Reason, n)
 			f.next.Set(e.Dir, e.Offset+n)
 		case buffer.KindClose:

@@ -60,7 +60,7 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 		sh.Begin()
 		r := sh.NewReader(0)
 		s.readers = append(s.readers, r)
-		w := &worker{reader: r, pipeline: newPipeline(s, liveShard{r})}
+		w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
 		s.pipelines = append(s.pipelines, w.pipeline)
 		s.workers.Add(1)
 		go w.run()

@@ -3,9 +3,9 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // source hands out the batches of one shard in their order. There are two: a reader of a
@@ -25,21 +25,33 @@ type source interface {
 }
 
 // liveShard is the source of an open window.
-type liveShard struct{ reader *buffer.Reader }
+type liveShard struct {
+	reader *buffer.Reader
 
-func (s liveShard) next() *buffer.Batch { return s.reader.Next() }
-
-func (s liveShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
-	sum := s.reader.Shard().Tally()
-	sum.Add(t)
-	sum.Connections = known // the others are known by the batches to come
-	s.reader.State().Done(b.Place(b.Len()), &sum)
-	s.reader.Done(t)
+	mu  sync.Mutex // guards sum, and that it fits what the reader has read
+	sum buffer.Tally
 }
 
-func (s liveShard) save() {} // it is in the spool
+func (s *liveShard) next() *buffer.Batch { return s.reader.Next() }
 
-func (s liveShard) tally() buffer.Tally { return s.reader.Shard().Tally() }
+func (s *liveShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum.Add(t)
+	s.sum.Connections = known
+	s.reader.State().Done(b.Place(b.Len()), &s.sum)
+	s.reader.Done()
+}
+
+func (s *liveShard) save() {} // it is in the spool
+
+func (s *liveShard) tally() buffer.Tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.sum
+	s.reader.Unread(&sum)
+	return sum
+}
 
 // deadShard is the source of a recovery. It is used by one goroutine.
 type deadShard struct {
@@ -50,7 +62,6 @@ type deadShard struct {
 	batches []buffer.PendingBatch // those that were not done
 	damage  error                 // what of them cannot be read, and of the state cannot be written
 	err     error                 // why the next batch cannot be read now
-	lost    record.PerDirection   // bytes of the batch handed out that cannot be read
 	sum     buffer.Tally
 	last    int64 // time of the last entry handed out, nanoseconds since the Unix epoch
 }
@@ -68,13 +79,13 @@ func (d *deadShard) next() *buffer.Batch {
 	if len(d.batches) == 0 {
 		return nil
 	}
-	b, lost, damage, err := d.spool.Read(d.batches[0], spoolLimits(), d.reserve)
+	b, damage, err := d.spool.Read(d.batches[0], spoolLimits(), d.reserve)
 	if err != nil {
 		d.err = err
 		return nil
 	}
 	d.batches = d.batches[1:]
-	d.lost, d.damage = lost, errors.Join(d.damage, damage)
+	d.damage = errors.Join(d.damage, damage)
 	if t := b.LastTime(); t != 0 {
 		d.last = t
 	}
@@ -82,9 +93,6 @@ func (d *deadShard) next() *buffer.Batch {
 }
 
 func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
-	for _, dir := range record.Directions() {
-		t.Lost[dir][record.ReasonWriteError] += d.lost.Of(dir)
-	}
 	d.sum.Add(t)
 	d.sum.Connections = known
 	d.reader.Done(b.Place(b.Len()), &d.sum)
@@ -101,18 +109,11 @@ func (d *deadShard) save() {
 
 func (d *deadShard) tally() buffer.Tally { return d.sum }
 
-// close completes the tally when all batches are done: what was seen is what was
-// written and what was lost, since the last account too.
+// close completes the tally when all batches are done: what was lost and has no entry is
+// in it too.
 func (d *deadShard) close(known uint64) {
 	d.sum.Connections = known
-	d.sum.Seen = d.sum.Written
-	for _, dir := range record.Directions() {
-		for r := range d.sum.Lost[dir] {
-			n := max(d.sum.Lost[dir][r], d.shard.Lost(dir, record.Reason(r)))
-			d.sum.Lost[dir][r] = n
-			d.sum.Seen.Add(dir, n)
-		}
-	}
+	d.shard.AddPending(&d.sum)
 }
 
 // errNotWritten says that the files do not have all of a dead shard's batch: the

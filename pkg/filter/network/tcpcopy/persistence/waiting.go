@@ -254,6 +254,7 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLi
 		}
 		source := p.source.(*deadShard)
 		for _, dir := range record.Directions() {
+			source.sum.Seen.Add(dir, written.Of(dir)+left.Of(dir))
 			source.sum.Written.Add(dir, written.Of(dir))
 			source.sum.Lost[dir][record.ReasonWriteError] += left.Of(dir)
 		}

@@ -55,11 +55,10 @@ func (w *worker) drain() {
 	}
 }
 
-// checkFault accounts for what a shard that has failed has lost.
+// checkFault ends the session's recording where a shard has failed.
 func (w *worker) checkFault() {
 	if fault := w.reader.Shard().Failed(); fault != nil {
 		w.pipeline.session.fail(fault)
-		w.reader.Shard().LoseRest()
 	}
 }
 
@@ -67,7 +66,7 @@ func (w *worker) checkFault() {
 // process: what the batch held stays seen and neither written nor lost, which the
 // index then shows.
 func (w *worker) process(b *buffer.Batch) {
-	defer w.reader.Done(&buffer.Tally{}) // after a panic
+	defer w.reader.Done() // after a panic
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session

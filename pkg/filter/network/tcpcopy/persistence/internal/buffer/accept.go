@@ -67,12 +67,10 @@ func (sh *Shard) joinLocked(c *Conn, before record.PerDirection) {
 		sh.slots++
 	}
 	sh.joined[c] = struct{}{}
-	sh.tally.Connections++
 }
 
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.
 func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
-	sh.tally.Seen.Add(dir, uint64(n))
 	if sh.failed != nil {
 		sh.loseLocked(c, dir, n, record.ReasonWriteError, t)
 		return
@@ -137,7 +135,7 @@ func pauseReason(paused uint32) record.Reason {
 func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.Reason, t int64) {
 	st := &c.streams[dir]
 	if sh.failed != nil { // there is no batch to write a gap to
-		sh.tally.Lost[dir][reason] += uint64(n)
+		sh.beside.lose(dir, record.ReasonWriteError, uint64(n))
 		st.next += uint64(n)
 		return
 	}
@@ -149,8 +147,8 @@ func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.
 	if st.gap == 0 {
 		st.reason = reason
 	}
-	sh.tally.Lost[dir][st.reason] += uint64(n)
-	sh.state.losses[dir][st.reason].Add(uint64(n))
+	sh.pending.lose(dir, st.reason, uint64(n))
+	sh.state.pending[dir][st.reason].Add(uint64(n))
 	st.gap += uint64(n)
 	st.next += uint64(n)
 	if c.gapped == 0 {
@@ -179,13 +177,7 @@ func (sh *Shard) endLocked(c *Conn, reason record.CloseReason, passed record.Per
 	// What the proxy has sent, it has offered before. What it has read, it may not
 	// have shown.
 	if st := &c.streams[record.In]; st.begun && passed.In > st.next {
-		n := passed.In - st.next
-		sh.tally.Seen.Add(record.In, n)
-		lost := record.ReasonUnseen
-		if sh.failed != nil {
-			lost = record.ReasonWriteError
-		}
-		sh.loseLocked(c, record.In, int(n), lost, t)
+		sh.loseLocked(c, record.In, int(passed.In-st.next), record.ReasonUnseen, t)
 	}
 	if sh.failed != nil {
 		return

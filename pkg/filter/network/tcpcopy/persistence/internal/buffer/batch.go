@@ -47,11 +47,12 @@ const headerSize = 40
 // not change any more.
 type Batch struct {
 	mem       []byte
-	n         int         // bytes of entries
-	dataBytes int         // bytes of payload and margins
-	state     *batchState // what a recovery knows of it; nil in a view
-	number    uint64      // its place in the order of the shard's batches, from 1
-	begun     int64       // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
+	n         int                 // bytes of entries
+	dataBytes int                 // bytes of payload and margins
+	state     *batchState         // what a recovery knows of it; nil in a view
+	number    uint64              // its place in the order of the shard's batches, from 1
+	seen      record.PerDirection // bytes that its entries stand for
+	begun     int64               // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
 
 	start  int          // of a view: position of the first entry that is new to the reader
 	joined bool         // of a view: the reader has not had the entries before start
@@ -97,6 +98,7 @@ func (b *Batch) data(h *Header, n int, m margins, pieces [][]byte) [][]byte {
 	pieces, sum := copyPieces(b.mem[at:at+n], pieces, m.head > 0)
 	b.putHeader(h, n, m, at, sum)
 	b.n += headerSize
+	b.seen.Add(h.Dir, uint64(n))
 	b.dataBytes += m.head + n + m.tail
 	return pieces
 }
@@ -121,7 +123,7 @@ func (b *Batch) commit() { b.state.used.Store(uint64(b.n)) }
 
 // begin makes b the empty batch of that number.
 func (b *Batch) begin(number uint64) {
-	b.n, b.dataBytes, b.number, b.begun = 0, 0, number, 0
+	b.n, b.dataBytes, b.number, b.seen, b.begun = 0, 0, number, record.PerDirection{}, 0
 	b.state.begin(number)
 }
 

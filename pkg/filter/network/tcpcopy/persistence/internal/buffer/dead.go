@@ -163,7 +163,7 @@ func openSpoolFile(dir, name string, limits Limits, lock func(fd int) error) (s 
 		}
 		return nil, err
 	}
-	if err := opened.readStates(); err != nil {
+	if err := opened.readStates(limits); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return opened, nil
@@ -219,10 +219,10 @@ func (s *DeadSpool) read(p []byte, at int) error {
 
 // readStates reads how far the batches and the readers have got, and what is known of
 // the windows.
-func (s *DeadSpool) readStates() error {
+func (s *DeadSpool) readStates(limits Limits) error {
 	h := &s.header
 	if h.Version == versionOfTwo {
-		return s.readOldStates()
+		return s.readOldStates(limits)
 	}
 	s.shards = make([]ShardState, h.Workers)
 	if err := s.read(image(s.shards), s.layout.shard(0)); err != nil {

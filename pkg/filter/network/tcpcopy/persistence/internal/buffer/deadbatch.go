@@ -56,13 +56,13 @@ func (s *DeadSpool) Pending(session, shard int) []PendingBatch {
 
 // Read reads a batch into memory, which belongs to s and is good until the next Read,
 // Remove or Leave. The batch holds whole entries only; damage says what was cut off, and
-// how many bytes of data could not be read, which are gaps in the batch, are lost.
+// how many bytes of data could not be read, which are gaps in the batch.
 // reserve is asked before memory is allocated; what it forbids is err.
-func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Batch, lost record.PerDirection, damage, err error) {
+func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Batch, damage, err error) {
 	s.memory.free()
 	b, data, err := s.readEntries(p, limits)
 	if err != nil {
-		return nil, lost, nil, err
+		return nil, nil, err
 	}
 	if used := p.state.used.Load(); uint64(b.n) < used {
 		damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", p.shard, s.header.Window, b.n, used)
@@ -71,13 +71,13 @@ func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Bat
 	at := s.layout.batch(p.shard, p.which)
 	err = a.slices(0, data, func(from, to int) error { return s.read(b.mem[from:to], at+from) })
 	if err != nil {
-		return nil, lost, nil, err
+		return nil, nil, err
 	}
-	lost = b.checkSums(s.inAllFiles(&p))
+	lost := b.checkSums(s.inAllFiles(&p))
 	if lost != (record.PerDirection{}) {
 		damage = errors.Join(damage, fmt.Errorf("shard %d of window %s: %d bytes in and %d bytes out are damaged", p.shard, s.header.Window, lost.In, lost.Out))
 	}
-	return b, lost, damage, nil
+	return b, damage, nil
 }
 
 // entriesSlice is how many bytes of entries are read at once.

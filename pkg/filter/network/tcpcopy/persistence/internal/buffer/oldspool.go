@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"unsafe"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // A spool of the version before has two batches a shard and one session, whose state is
@@ -14,7 +16,7 @@ import (
 // oldShardState is a shard's part of such a spool.
 type oldShardState struct {
 	batches  [2]oldBatchState
-	losses   losses
+	losses   losses // that were never in a batch, those with a gap entry too
 	stored   atomic.Uint64
 	accounts [2]oldAccount
 }
@@ -46,7 +48,7 @@ func oldLayoutOf(h *SpoolHeader) (l spoolLayout) {
 }
 
 // readOldStates is readStates for such a spool.
-func (s *DeadSpool) readOldStates() error {
+func (s *DeadSpool) readOldStates(limits Limits) error {
 	workers := s.header.Workers
 	all := make([]oldShardState, workers)
 	if err := s.read(image(all), PageSize); err != nil {
@@ -60,8 +62,13 @@ func (s *DeadSpool) readOldStates() error {
 	s.shards, s.batches, s.sessions = make([]ShardState, workers), make([][]batchState, workers), []deadSession{d}
 	for i := range all {
 		old, reader := &all[i], &d.readers[i]
-		copy(image(s.shards[i:i+1]), unsafe.Slice((*byte)(unsafe.Pointer(&old.losses)), shardStateSize))
 		account := old.accounts[old.stored.Load()%2]
+		account.tally.Seen = account.tally.Written // it counts what is in the batches too
+		for _, dir := range record.Directions() {
+			for _, n := range account.tally.Lost[dir] {
+				account.tally.Seen.Add(dir, n)
+			}
+		}
 		reader.begin(Place{Batch: account.number + 1})
 		reader.Done(Place{Batch: account.number + 1}, &account.tally)
 		s.batches[i] = make([]batchState, len(old.batches))
@@ -79,6 +86,43 @@ func (s *DeadSpool) readOldStates() error {
 					reader.outputs[o].Set(phase, FilePosition{Batch: number, From: p.From, Inode: p.Inode, Size: p.Size})
 				}
 			}
+		}
+	}
+	for i := range all {
+		if err := s.findOldPending(i, &all[i].losses, limits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findOldPending finds what a shard has lost and what has no entry: of what was lost, it is
+// the part that is neither in the account nor a gap of a batch.
+func (s *DeadSpool) findOldPending(shard int, losses *losses, limits Limits) error {
+	_, counted := s.Reader(0, shard).Account()
+	pending := &s.shards[shard].pending
+	for _, dir := range record.Directions() {
+		for r := range losses[dir] {
+			n := losses[dir][r].Load()
+			pending[dir][r].Store(max(n, counted.Lost[dir][r]) - counted.Lost[dir][r])
+		}
+	}
+	for _, p := range s.Pending(0, shard) {
+		s.memory.free()
+		b, _, err := s.readEntries(p, limits)
+		if err != nil {
+			return err
+		}
+		var e Entry
+		for at := 0; at < b.n; {
+			next, ok := b.Entry(at, &e)
+			if !ok {
+				break
+			}
+			if e.Kind == KindGap {
+				pending[e.Dir][e.Reason].Add(-e.Length()) // the sum with it is right
+			}
+			at = next
 		}
 	}
 	return nil

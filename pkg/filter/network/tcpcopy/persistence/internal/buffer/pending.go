@@ -32,10 +32,34 @@ func (sh *Shard) writeBeforeLocked(c *Conn, dir record.Direction, t int64) {
 		h := Header{Kind: KindGap, Dir: dir, Reason: st.reason, Slot: c.slot, Offset: st.next - st.gap, Time: t}
 		sh.active.event(&h, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, st.gap) })
 		sh.active.commit()
-		st.gap = 0
+		sh.active.seen.Add(dir, st.gap)
+		sh.endGapLocked(c, dir)
 	}
 	if c.streams[record.In].gap == 0 && c.streams[record.Out].gap == 0 {
 		sh.unlistGappedLocked(c)
+	}
+}
+
+// endGapLocked ends the pending gap of c in dir.
+func (sh *Shard) endGapLocked(c *Conn, dir record.Direction) {
+	st := &c.streams[dir]
+	var ended Tally
+	ended.lose(dir, st.reason, st.gap)
+	sh.pending.sub(&ended)
+	sh.state.pending[dir][st.reason].Add(-st.gap)
+	st.gap = 0
+}
+
+// forgetPendingLocked gives up the pending gaps of c, which will never have an entry.
+func (sh *Shard) forgetPendingLocked(c *Conn) {
+	if !c.named {
+		sh.beside.Connections++
+	}
+	for _, dir := range record.Directions() {
+		if st := &c.streams[dir]; st.gap > 0 {
+			sh.beside.lose(dir, st.reason, st.gap)
+			sh.endGapLocked(c, dir)
+		}
 	}
 }
 
@@ -83,6 +107,7 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 			c.closeEvent = e
 			sh.unclosed = append(sh.unclosed, c)
 		} else {
+			sh.forgetPendingLocked(c)
 			sh.closing = append(sh.closing, c.slot)
 		}
 		return

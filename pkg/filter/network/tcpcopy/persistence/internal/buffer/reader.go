@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"unsafe"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // Reader reads the entries of a shard in their order, from a place on. What it has not
@@ -17,10 +19,14 @@ type Reader struct {
 
 	// The rest is guarded by the shard's lock.
 	at     Place
-	joined bool   // it has not had the entries before at in at's batch
-	end    *Place // where it ends; nil while it goes on
-	held   bool   // the view is being read
-	views  uint64 // how many there were
+	read   record.PerDirection // bytes that the entries before at in at's batch stand for
+	seen   record.PerDirection // bytes that those of the view's batch up to its last entry do
+	beside Tally               // the shard's at the beginning
+	last   record.PerDirection // bytes that the entries before end in end's batch stand for
+	joined bool                // it has not had the entries before at in at's batch
+	end    *Place              // where it ends; nil while it goes on
+	held   bool                // the view is being read
+	views  uint64              // how many there were
 }
 
 // readerView is the view that a reader reads without the shard's lock. It has cache lines
@@ -37,7 +43,7 @@ func (sh *Shard) NewReader(session int) *Reader {
 	defer sh.leave(debug.SetPanicOnFault(true))
 	r := &Reader{shard: sh, full: make(chan struct{}, 1), state: sh.spool.reader(session, sh.index)}
 	r.at = sh.active.Place(sh.active.n)
-	r.joined = sh.active.n > 0
+	r.joined, r.read, r.beside = sh.active.n > 0, sh.active.seen, sh.beside
 	r.state.begin(r.at)
 	sh.readers = append(sh.readers, r)
 	return r
@@ -85,7 +91,7 @@ func (r *Reader) Next() *Batch {
 			return nil
 		}
 		r.view.Batch = Batch{mem: b.mem, n: n, number: b.number, start: start, joined: r.joined, reader: r.state}
-		r.held, r.joined = true, false
+		r.held, r.joined, r.seen = true, false, b.seen
 		r.views++
 		if len(sh.readers) == 1 {
 			sh.unread = 0
@@ -96,9 +102,8 @@ func (r *Reader) Next() *Batch {
 }
 
 // Done ends the reading of the view that Next has returned, if it has not been ended. It
-// adds t, which is what was counted of it, to what the shard has counted. It writes close
-// events that have waited for room.
-func (r *Reader) Done(t *Tally) {
+// writes close events that have waited for room.
+func (r *Reader) Done() {
 	sh := r.shard
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
@@ -106,13 +111,45 @@ func (r *Reader) Done(t *Tally) {
 		return
 	}
 	r.held = false
-	sh.tally.Add(t)
-	r.at = r.view.Place(r.view.n)
 	if sh.failed != nil {
-		return
+		return // the view is lost with the rest
 	}
+	r.at, r.read = r.view.Place(r.view.n), r.seen
 	sh.releaseLocked()
 	sh.writeClosesLocked(closesPerSwap, sh.clock.Now())
+}
+
+// Unread adds to t what has passed and was in no view that is done: what the readers will
+// find, and what has no entry. Where the shard has failed, it is lost.
+func (r *Reader) Unread(t *Tally) {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, b := range sh.held {
+		if !r.needs(b) {
+			continue
+		}
+		left := b.seen
+		if r.end != nil && b.number == r.end.Batch {
+			left = r.last
+		}
+		if b.number == r.at.Batch {
+			left = left.Minus(r.read)
+		}
+		for _, dir := range record.Directions() {
+			if sh.failed != nil {
+				t.lose(dir, record.ReasonWriteError, left.Of(dir))
+			} else {
+				t.Seen.Add(dir, left.Of(dir))
+			}
+		}
+	}
+	if r.end == nil || sh.closed {
+		t.Add(&sh.pending)
+	}
+	beside := sh.beside
+	beside.sub(&r.beside)
+	t.Add(&beside)
 }
 
 // Progress returns how many views the reader has had, and whether it has something to do.
@@ -125,7 +162,13 @@ func (r *Reader) Progress() (views uint64, waiting bool) {
 }
 
 // needs reports whether the reader has not read all entries of b.
-func (r *Reader) needs(b *Batch) bool { return b.n > 0 && r.at.Before(b.Place(b.n)) }
+func (r *Reader) needs(b *Batch) bool {
+	end := b.Place(b.n)
+	if r.end != nil && r.end.Before(end) {
+		end = *r.end
+	}
+	return b.n > 0 && b.number <= end.Batch && r.at.Before(end)
+}
 
 // Close ends the reader: the shard keeps nothing for it any more.
 func (r *Reader) Close() {

@@ -34,7 +34,8 @@ type Shard struct {
 	closing  []uint32           // of them, those of connections that have ended in the active batch
 	gapped   []*Conn            // connections with a gap that has no entry yet, in any order
 	unclosed []*Conn            // connections whose close event has found no room, in any order
-	tally    Tally
+	pending  Tally              // what has passed and has no entry yet: it is lost
+	beside   Tally              // what has passed and will never have an entry: it is lost
 }
 
 // NewShards returns the shards of a ring whose batches are in spool. Their clocks go on
@@ -73,10 +74,6 @@ func (sh *Shard) Skip(c *Conn, dir record.Direction, before record.PerDirection,
 	defer sh.leave(debug.SetPanicOnFault(true))
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
 		return
-	}
-	sh.tally.Seen.Add(dir, uint64(n))
-	if sh.failed != nil {
-		reason = record.ReasonWriteError
 	}
 	sh.loseLocked(c, dir, n, reason, sh.clock.Now())
 }
@@ -157,14 +154,6 @@ func (sh *Shard) WritePending() (complete bool) {
 		return true
 	}
 	return sh.writePendingLocked(sh.clock.Now())
-}
-
-// Tally returns what the shard has counted so far. Bytes in the batches are seen and
-// not yet written or lost.
-func (sh *Shard) Tally() Tally {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.tally
 }
 
 // Used returns how many bytes of the batches are in use.

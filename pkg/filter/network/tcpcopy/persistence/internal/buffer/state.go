@@ -10,18 +10,21 @@ import (
 // What lies in a spool beside its batches. The memory images of these types are the
 // spool's format; see Spool.
 
-// ShardState is what a shard has lost before any batch had it.
+// ShardState is what a shard has lost and what has no entry yet.
 type ShardState struct {
-	losses losses
+	pending losses
 }
 
-// losses counts the bytes of a shard that were never in a batch, by direction and
-// reason.
+// losses counts lost bytes by direction and reason.
 type losses [2][record.NumReasons]atomic.Uint64
 
-// Lost returns how many bytes of dir were never in a batch, for that reason.
-func (s *ShardState) Lost(dir record.Direction, r record.Reason) uint64 {
-	return s.losses[dir][r].Load()
+// AddPending adds to t what was lost and has no entry.
+func (s *ShardState) AddPending(t *Tally) {
+	for _, dir := range record.Directions() {
+		for r := range s.pending[dir] {
+			t.lose(dir, record.Reason(r), s.pending[dir][r].Load())
+		}
+	}
 }
 
 // batchState is how far one batch has been filled.
