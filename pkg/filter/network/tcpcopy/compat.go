@@ -41,7 +41,7 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
 		c := r.poolConn(data.Port)
 		before := record.PerDirection{In: c.passed.Load()}
-		sessionOf(w).Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
+		ringOf(w).Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
 		c.passed.Add(uint64(n)) // after Data, as in filter.recordWrite
 	}
 }

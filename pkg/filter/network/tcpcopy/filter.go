@@ -88,16 +88,16 @@ func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	if fresh == 0 {
 		return
 	}
-	session, data := sessionOf(w), buf.Bytes()
+	ring, data := ringOf(w), buf.Bytes()
 	before := record.PerDirection{In: f.offered, Out: f.earlier(w, &f.sent)}
 	f.offered += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
-		session.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
+		ring.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
 		fresh -= unseen
 	}
 	if fresh > 0 {
 		pieces := [1][]byte{data[uint64(len(data))-fresh:]}
-		session.Data(&f.self, record.In, before, pieces[:], int(fresh))
+		ring.Data(&f.self, record.In, before, pieces[:], int(fresh))
 	}
 }
 
@@ -145,7 +145,7 @@ func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	if n > 0 {
 		before := record.PerDirection{In: f.earlier(w, &f.read), Out: f.sent.Load()}
 		f.written.Store(before.Out + uint64(n))
-		sessionOf(w).Data(&f.self, record.Out, before, pieces, n)
+		ringOf(w).Data(&f.self, record.Out, before, pieces, n)
 	}
 }
 
@@ -168,12 +168,15 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 			// here, as its gRPC server does at the end of its graceful timeout.
 			reason = record.CloseMoved
 		}
-		sessionOf(w).End(&f.self, reason, totals)
+		ringOf(w).End(&f.self, reason, totals)
 	}
 }
 
 // sessionOf returns the session that receives the records of w.
 func sessionOf(w *strategy.Window) *persistence.Session { return w.Sink.(*windowSink).Session }
+
+// ringOf returns what the bytes go to in w.
+func ringOf(w *strategy.Window) *persistence.Ring { return sessionOf(w).Ring() }
 
 // describe returns the connection's identity and addresses. persistence calls it when
 // it first records the connection in a window.

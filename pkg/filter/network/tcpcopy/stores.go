@@ -222,7 +222,7 @@ const drainTimeout = 10 * time.Second
 // stays in the spool, if there is one, for the next start. It is idempotent.
 func (r *recorder) close(moved bool) {
 	if w := r.controller.Open(); w != nil && moved {
-		sessionOf(w).EndAll(record.CloseMoved)
+		ringOf(w).EndAll(record.CloseMoved)
 	}
 	r.skips.flush()
 	r.mu.Lock()

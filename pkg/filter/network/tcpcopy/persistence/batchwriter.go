@@ -35,7 +35,7 @@ func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int)
 func (w *batchWriter) attempt(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			if fault := w.pipeline.session.spool.Fault(r); fault != nil {
+			if fault := w.pipeline.session.spool().Fault(r); fault != nil {
 				err = fault
 				return
 			}

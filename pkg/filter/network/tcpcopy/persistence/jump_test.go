@@ -67,8 +67,7 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 			// The file is tried again no later than without the jump.
 			lost := newLostDirectory(t, r.dir)
 			window(4, func(s *Session) {
-				r.store.flowLog.SetMemory(nil) // so that it is opened anew
-				r.store.flowLog.SetMemory(make([]byte, 1<<20))
+				r.store.flowLog.Appender(make([]byte, 1<<20), nil).Close() // so that it is opened anew
 				lost.swap()
 				p.say(s, record.In, []byte("lost"))
 				awaitWritten(t, s)

@@ -84,9 +84,9 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 		o.packets.inPlace = s.sizes.InPlace
 		o.files = s.segments
 	case FormatHexMeta:
-		o.encoder, o.files = hexlog.NewMetaEncoder(), s.store.flowLog
+		o.encoder, o.files = hexlog.NewMetaEncoder(), s.flowLog
 	default:
-		o.encoder, o.files = hexlog.NewEncoder(), s.store.flowLog
+		o.encoder, o.files = hexlog.NewEncoder(), s.flowLog
 	}
 	o.destination = o.files
 	return o
@@ -206,7 +206,7 @@ func (o *output) abort(tx logdir.Transaction, err error) {
 		f.opened = false
 	}
 	o.opening = o.opening[:0]
-	if fault := o.pipeline.session.spool.Fault(err); fault != nil {
+	if fault := o.pipeline.session.spool().Fault(err); fault != nil {
 		panic(fault) // nothing more can be done with the batch: for worker.process
 	}
 }
@@ -225,7 +225,7 @@ var errEncoder = errors.New("encoder failed")
 // catchPanic is deferred around the encoding of f. It turns a panic into errEncoder.
 func (o *output) catchPanic(f *outputFlow, err *error) {
 	if r := recover(); r != nil {
-		if fault := o.pipeline.session.spool.Fault(r); fault != nil {
+		if fault := o.pipeline.session.spool().Fault(r); fault != nil {
 			*err = fault
 			return
 		}

@@ -56,10 +56,9 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.Free)
-	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool, spool.Window(0))
-	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
-	sh := s.shards[0]
-	sh.Begin()
+	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool.Window(0))
+	s.ring = newRing(store, memory{sizes: l, spool: spool})
+	sh := s.ring.shards[0]
 	r := sh.NewReader(0)
 	w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
 	s.pipelines = []*pipeline{w.pipeline}

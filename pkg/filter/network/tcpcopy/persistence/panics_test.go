@@ -112,7 +112,7 @@ func TestALineWithoutItsSpoolIsCounted(t *testing.T) {
 				r := newHarness(t, func(c *Config) { c.Spool = spools }, nil)
 				lost := newLostDirectory(t, r.dir)
 				s := r.open(1)
-				path := s.spool.Path()
+				path := s.ring.spool.Path()
 				lost.swap()
 				if before {
 					if err := damage(path); err != nil {

@@ -189,17 +189,17 @@ func deadSession(store *Store, s *buffer.DeadSpool) (*Session, error) {
 		return nil, err
 	}
 	window := record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}
-	session := newSession(store, window, l, mem, nil, s.Window(0))
+	session := newSession(store, window, l, mem, s.Window(0))
 	reserve := store.room(nil).reserve(encoded, "the recovery of window "+h.Window)
 	session.contents.load()
 	stored := session.contents.stored()
-	for _, log := range store.logs() {
+	for _, log := range session.appenders() {
 		log.Adopt(stored.Logs[log.Name()])
 	}
 	if session.segments != nil {
 		session.segments.Resume(stored.Segments)
 	}
-	session.observeFiles()
+	session.observeSegments()
 	for i := range h.Workers {
 		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, 0, i, reserve)))
 	}

@@ -1,7 +1,6 @@
 package persistence
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -14,24 +13,23 @@ import (
 // Conn is the recorder's side of one connection; see buffer.Conn.
 type Conn = buffer.Conn
 
-// Session is one open window: it accepts the records of the window's connections
-// and has them written. The root package makes it a strategy.WindowSink.
+// Session is one open window: it has the records of the window's connections written. The
+// root package makes it a strategy.WindowSink.
 type Session struct {
 	store     *Store
 	window    record.Window
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
-	spool     *buffer.Spool  // what the batches are in; nil in a recovery
-	buffer    int64          // of Config.BufferSize, what the window has, bytes
-	failing   sync.Once      // see fail
-	shards    []*buffer.Shard
+	ring      *Ring          // what it reads; nil in a recovery
 	readers   []*buffer.Reader
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
 
-	segments *logdir.Segments // nil without pcapng
-	stop     chan struct{}    // closed to stop the workers
-	workers  sync.WaitGroup
+	segments    *logdir.Segments // nil without pcapng
+	flowLog     *logdir.Appender // nil without a text format
+	portraitLog *logdir.Appender
+	stop        chan struct{} // closed to stop the workers
+	workers     sync.WaitGroup
 
 	portraits chan portrait // accepted and not yet written
 	hangs     *hangWatch    // nil in a recovery
@@ -51,13 +49,10 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(store, w, m.sizes, m.encoders, m.spool, m.spool.Window(0))
-	s.buffer = m.buffer
-	s.observeFiles()
-	m.spool.Populate()
-	s.shards = buffer.NewShards(m.sizes.Geometry, m.spool, s.begun)
-	for _, sh := range s.shards {
-		sh.Begin()
+	s := newSession(store, w, m.sizes, m.encoders, m.spool.Window(0))
+	s.ring = newRing(store, m)
+	s.observeSegments()
+	for _, sh := range s.ring.shards {
 		r := sh.NewReader(0)
 		s.readers = append(s.readers, r)
 		w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
@@ -73,98 +68,68 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 
 // newSession makes a session whose encoders work in mem, without pipelines. state, which
 // may be nil, is what a spool says of the window.
-func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spool *buffer.Spool, state *buffer.WindowState) *Session {
-	now := time.Now()
+func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, state *buffer.WindowState) *Session {
 	s := &Session{
 		store:     store,
 		window:    w,
-		begun:     now,
+		begun:     time.Now(),
 		sizes:     l,
 		memory:    mem,
-		spool:     spool,
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
 		portrayed: map[model.BusinessType]bool{},
 		contents:  newContents(state),
 	}
+	s.portraitLog = s.appender(store.portraits, nil)
+	if store.config.textFormat() != "" {
+		s.flowLog = s.appender(store.flowLog, mem.Next(l.encoded))
+	}
 	if store.config.Has(FormatPcapng) {
 		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
-	}
-	if store.config.textFormat() != "" {
-		store.flowLog.SetMemory(mem.Next(l.encoded))
 	}
 	return s
 }
 
-// observeFiles has the session's contents follow the names of the files that it has, until
-// the window is finished.
-func (s *Session) observeFiles() {
-	for _, log := range s.store.logs() {
-		name := log.Name()
-		log.Observe(func(files logdir.FileNames) { s.contents.setFiles(name, files) })
-	}
+// observeSegments has the session's contents follow the segments that it has.
+func (s *Session) observeSegments() {
 	if s.segments != nil {
 		s.segments.Observe(s.contents.setSegments)
 	}
 }
 
-// Data copies the n bytes that pieces hold, which have just passed on c
-// in direction dir. before says how many bytes of each direction had passed when
-// they came; the one of dir counts at the direction's first call in the session,
-// where it must be exact, and the other is a hint. Data never waits for room and
-// returns before the caller may reuse the bytes. It changes the slice pieces, but
-// not what its elements point to.
-func (s *Session) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
-	s.shard(c).Data(c, dir, before, pieces, n)
+// appender returns an appender to log whose files the session's contents follow.
+func (s *Session) appender(log *logdir.AppendLog, mem []byte) *logdir.Appender {
+	return log.Appender(mem, func(files logdir.FileNames) { s.contents.setFiles(log.Name(), files) })
 }
 
-// Skip counts n bytes that have passed on c without Data being able to see them.
-func (s *Session) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
-	s.shard(c).Skip(c, dir, before, n, reason)
-}
-
-// End says that c has ended, after so many bytes have passed: those that were
-// read and that this session has not seen are a gap. A connection that has had no
-// bytes in this session is not mentioned in its records.
-func (s *Session) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
-	s.shard(c).End(c, reason, passed)
-}
-
-// EndAll says of all connections which have had bytes in this session and have
-// not ended that they end for that reason: they live on, but not in this process.
-func (s *Session) EndAll(reason record.CloseReason) {
-	for _, sh := range s.shards {
-		sh.EndAll(reason)
+// appenders returns the session's appenders, in the order in which the window's line names
+// their files.
+func (s *Session) appenders() (all []*logdir.Appender) {
+	if s.flowLog != nil {
+		all = append(all, s.flowLog)
 	}
+	return append(all, s.portraitLog)
 }
+
+// spool returns the memory of the batches; nil in a recovery.
+func (s *Session) spool() *buffer.Spool {
+	if s.ring == nil {
+		return nil
+	}
+	return s.ring.spool
+}
+
+// Ring returns what the session reads. While the window is open, what passes goes there.
+func (s *Session) Ring() *Ring { return s.ring }
 
 // Pause pauses recording for reason r: what passes meanwhile is a gap.
-func (s *Session) Pause(r record.Reason) {
-	for _, sh := range s.shards {
-		sh.Pause(r)
-	}
-}
+func (s *Session) Pause(r record.Reason) { s.ring.pause(r) }
 
 // Resume ends the pause for reason r.
-func (s *Session) Resume(r record.Reason) {
-	for _, sh := range s.shards {
-		sh.Resume(r)
-	}
-}
+func (s *Session) Resume(r record.Reason) { s.ring.resume(r) }
 
 // Paused reports whether recording pauses.
-func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the same
-
-// fail makes the session lose everything from now on, and what its batches hold: they
-// cannot be used any more. The proxy does not notice, and the window goes on.
-func (s *Session) fail(fault *buffer.FaultError) {
-	s.failing.Do(func() {
-		for _, sh := range s.shards {
-			sh.Fail(fault)
-		}
-		s.store.alert("spool", fmt.Errorf("window %s records nothing more: %w", s.window.ID, fault))
-	})
-}
+func (s *Session) Paused() bool { return s.ring.paused() }
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is
@@ -186,15 +151,13 @@ func (s *Session) Close(closed time.Time) {
 func (s *Session) Discard() {
 	defer s.hangs.end()
 	s.stopWorkers()
-	s.store.forget()
+	s.store.forget(s)
 	s.release()
 }
 
 // stopWorkers returns when all that was accepted is written.
 func (s *Session) stopWorkers() {
-	for _, sh := range s.shards {
-		sh.Close()
-	}
+	s.ring.close()
 	s.mu.Lock()
 	s.portrayed = nil
 	s.mu.Unlock()
@@ -202,16 +165,14 @@ func (s *Session) stopWorkers() {
 	close(s.stop)
 	s.workers.Wait()
 	s.hangs.step()
-	s.store.flowLog.SetMemory(nil)
 }
 
 // release frees what the session was in.
 func (s *Session) release() {
 	s.memory.Free()
-	s.spool.Remove()
-	for i, sh := range s.shards {
-		sh.Forget()
-		s.pipelines[i].release()
+	s.ring.free()
+	for _, p := range s.pipelines {
+		p.release()
 	}
 }
 
@@ -240,21 +201,4 @@ func (s *Session) tally() (sum buffer.Tally) {
 		sum.Add(&t)
 	}
 	return sum
-}
-
-// Buffered returns how many bytes of the batches are in use.
-func (s *Session) Buffered() int64 {
-	var used int64
-	for _, sh := range s.shards {
-		used += int64(sh.Used())
-	}
-	return used
-}
-
-// shard returns the shard of c. The number is mixed before it is divided: MOSN
-// numbers the connections to upstreams too, so that those of clients are often all
-// even or all odd.
-func (s *Session) shard(c *Conn) *buffer.Shard {
-	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth multiplies
-	return s.shards[uint32(c.ID*golden>>32)%uint32(len(s.shards))]
 }

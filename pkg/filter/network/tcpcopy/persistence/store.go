@@ -225,25 +225,20 @@ func (s *Store) Seal() (window string) {
 	return s.opening
 }
 
-// logs returns the logs that are written to while a window is open, in the order in which
-// its line names them. The snapshots come behind the line.
-func (s *Store) logs() []*logdir.AppendLog { return []*logdir.AppendLog{s.flowLog, s.portraits} }
-
 // finish ends what the store has of a session whose workers are done. It reports whether
 // the window's line is in the index; if it is not, the session's spool may be kept.
 func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line layout.WindowLine, written bool) {
 	accounts := session.Accounts()
+	recorded := accounts.Written != (record.PerDirection{}) || session.portraitLog.HasNames()
 	var segments logdir.FileNames
 	if session.segments != nil {
 		segments = session.segments.Finish(closed)
 	}
 	session.hangs.step()
 	files, leftOut := append([]string{}, segments.Names...), segments.LeftOut
-	recorded := accounts.Written != (record.PerDirection{}) || s.portraits.HasNames()
-	for _, log := range s.logs() {
-		names := log.DrainNames()
+	for _, log := range session.appenders() {
+		names := log.Close()
 		files, leftOut = append(files, names.Names...), leftOut+names.LeftOut
-		log.Observe(nil)
 	}
 	removed := s.dir.Missing(files)
 	if recorded { // the snapshots come later, and their files may not be there yet
@@ -271,7 +266,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		FilesLeftOut: leftOut,
 	}
 	line.Shorten(s.dir.Index().MaxLine())
-	written = s.unindexed.add(line.AppendJSON(nil), session.spool)
+	written = s.unindexed.add(line.AppendJSON(nil), session.spool())
 	if recorded {
 		s.snapshots.add(session.window.ID)
 	}
@@ -289,9 +284,9 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 }
 
 // forget ends what the store has of a session that is discarded.
-func (s *Store) forget() {
-	for _, log := range s.logs() {
-		log.Observe(nil)
+func (s *Store) forget(session *Session) {
+	for _, log := range session.appenders() {
+		log.Close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -340,7 +335,7 @@ func (s *Store) Stats() Stats {
 		open := s.session.tally()
 		accounts := open.Accounts()
 		stats.Window = &accounts
-		stats.Buffered, stats.Buffer = s.session.Buffered(), s.session.buffer
+		stats.Buffered, stats.Buffer = s.session.ring.used(), s.session.ring.buffer
 		t.Add(&open)
 	}
 	stats.Accounts = t.Accounts()

@@ -58,7 +58,7 @@ func (w *worker) drain() {
 // checkFault ends the session's recording where a shard has failed.
 func (w *worker) checkFault() {
 	if fault := w.reader.Shard().Failed(); fault != nil {
-		w.pipeline.session.fail(fault)
+		w.pipeline.session.ring.fail(fault)
 	}
 }
 
@@ -70,8 +70,8 @@ func (w *worker) process(b *buffer.Batch) {
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session
-			if fault := session.spool.Fault(r); fault != nil {
-				session.fail(fault) // which checkFault accounts for
+			if fault := session.spool().Fault(r); fault != nil {
+				session.ring.fail(fault) // which checkFault accounts for
 				return
 			}
 			session.store.alert("worker", newPanicError("a worker", fmt.Sprintf("window %s: %v", session.window.ID, r)))

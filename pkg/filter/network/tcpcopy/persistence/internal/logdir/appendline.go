@@ -62,7 +62,6 @@ func (a *AppendLog) lineLocked(w *LineWriter, expected int64, write func(*LineWr
 		return err
 	}
 	a.lastSize = w.at
-	a.addNameLocked(a.name)
 	return nil
 }
 

@@ -12,13 +12,14 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 )
 
-// Begin implements Destination. The log must have memory.
-func (a *AppendLog) Begin() (Transaction, error) {
+// Begin implements Destination. The appender must have memory.
+func (p *Appender) Begin() (Transaction, error) {
+	a := p.log
 	a.mu.Lock()
 	now := a.clock.Now()
 	err := ErrWaiting
 	if a.backoff.ready(now) {
-		if err = a.beginLocked(now); err != nil {
+		if err = a.beginLocked(p, now); err != nil {
 			a.failLocked(now, err)
 		}
 	}
@@ -26,20 +27,26 @@ func (a *AppendLog) Begin() (Transaction, error) {
 		a.mu.Unlock()
 		return nil, err
 	}
-	return appendTransaction{a}, nil
+	return appendTransaction{a, p}, nil
 }
 
-// beginLocked makes sure that a.blocks is the file of that name, locked and looked at.
-func (a *AppendLog) beginLocked(now time.Time) error {
+// beginLocked makes sure that a.blocks is the file of that name, locked and looked at, and
+// works in the memory of p.
+func (a *AppendLog) beginLocked(p *Appender, now time.Time) error {
 	size, err := a.lockLocked(now)
 	if err != nil {
 		return err
 	}
 	a.overdue = a.roll.overdue(a.createdAt, now)
+	if a.blocks != nil && a.blocksOf != p {
+		a.blocks.Close()
+		a.blocks = nil
+	}
 	if a.blocks == nil {
-		if a.blocks, err = blockfile.Open(a.file, a.mem, blockfile.Options{Space: a.quota}); err != nil {
+		if a.blocks, err = blockfile.Open(a.file, p.mem, blockfile.Options{Space: a.quota}); err != nil {
 			return err
 		}
+		a.blocksOf = p
 	}
 	if a.blocks.Committed() != size {
 		return a.blocks.SetEnd(size)
@@ -48,16 +55,13 @@ func (a *AppendLog) beginLocked(now time.Time) error {
 }
 
 // Retry implements FileDestination.
-func (a *AppendLog) Retry() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.backoff.retry()
-}
+func (p *Appender) Retry() { p.log.Retry() }
 
 // TruncateUncommitted implements FileDestination. Archived files are whole: they were
 // committed before. Another process may have appended since the one that was killed:
 // its lines stay, and so do those before them, which come twice then.
-func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error {
+func (p *Appender) TruncateUncommitted(inode, size uint64, window string) error {
+	a := p.log
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.folder.Has(a.name) {
@@ -92,8 +96,11 @@ func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error
 // MaxFields bounds the fields of a line before its payload, in bytes.
 const MaxFields = 1 << 10
 
-// appendTransaction is the Transaction of an AppendLog.
-type appendTransaction struct{ log *AppendLog }
+// appendTransaction is the Transaction of an Appender.
+type appendTransaction struct {
+	log      *AppendLog
+	appender *Appender
+}
 
 // Room implements Transaction.
 func (t appendTransaction) Room(n int) ([]byte, error) {
@@ -111,7 +118,7 @@ func (t appendTransaction) Put(extended []byte) { t.log.blocks.Put(extended) }
 func (t appendTransaction) Commit() error {
 	a := t.log
 	if a.blocks.Size() != a.blocks.Committed() {
-		a.addNameLocked(a.name)
+		t.appender.addNameLocked(a.name)
 	}
 	return a.blocks.Commit()
 }
@@ -122,7 +129,7 @@ func (t appendTransaction) Next() error {
 	if err := t.log.rollLocked(now); err != nil {
 		return err
 	}
-	return t.log.beginLocked(now)
+	return t.log.beginLocked(t.appender, now)
 }
 
 // Position implements FileTransaction.
