@@ -52,7 +52,7 @@ func (w *batchWriter) mark(phase buffer.Phase) {
 		return
 	}
 	inode, size := w.file.Position()
-	w.batch.Output(w.index).Set(phase, buffer.FilePosition{Batch: w.batch.Place(0).Batch, From: uint64(w.from), Inode: inode, Size: size})
+	w.batch.Mark(w.index, phase, w.from, inode, size)
 	w.pipeline.source.save()
 }
 

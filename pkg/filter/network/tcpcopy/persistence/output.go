@@ -119,9 +119,7 @@ func (o *output) write(b *buffer.Batch) (rejected spans) {
 	o.rejected = o.rejected[:0]
 	from := b.Start()
 	if o.files != nil {
-		if _, position := b.Output(o.index).Get(); position.Batch == b.Place(0).Batch {
-			from = int(max(uint64(from), min(position.From, uint64(b.Len()))))
-		}
+		from = b.Resume(o.index)
 		o.skip(b, from)
 		if from == b.Len() {
 			return nil

@@ -39,7 +39,7 @@ func (s *liveShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
 	defer s.mu.Unlock()
 	s.sum.Add(t)
 	s.sum.Connections = known
-	s.reader.State().Done(b.Place(b.Len()), &s.sum)
+	s.reader.State().Done(b.Origin(b.Len()), &s.sum)
 	s.reader.Done()
 }
 
@@ -95,7 +95,7 @@ func (d *deadShard) next() *buffer.Batch {
 func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
 	d.sum.Add(t)
 	d.sum.Connections = known
-	d.reader.Done(b.Place(b.Len()), &d.sum)
+	d.reader.Done(b.Origin(b.Len()), &d.sum)
 	d.save()
 }
 

@@ -53,10 +53,12 @@ type Batch struct {
 	number    uint64              // its place in the order of the shard's batches, from 1
 	seen      record.PerDirection // bytes that its entries stand for
 	begun     int64               // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
+	pinned    bool                // an outline of it is being made
 
 	start  int          // of a view: position of the first entry that is new to the reader
 	joined bool         // of a view: the reader has not had the entries before start
 	reader *ReaderState // of a view: how far its reader has got
+	origin *Batch       // of an outline: the view that it is made of
 }
 
 // margins is how many bytes are left before and after the payload of data.
@@ -166,8 +168,22 @@ func (b *Batch) Joined() bool { return b.joined }
 // Place returns the place behind a position in the batch.
 func (b *Batch) Place(at int) Place { return Place{Batch: b.number, At: uint64(at)} }
 
-// Output returns how far the reader of a view has got into the i-th format's file.
-func (b *Batch) Output(i int) *OutputState { return b.reader.Output(i) }
+// Resume returns the position in a view before which the i-th format's file has all
+// entries, as far as its reader's state says.
+func (b *Batch) Resume(i int) int {
+	_, p := b.reader.Output(i).Get()
+	if b.origin != nil || p.Batch != b.number {
+		return b.start
+	}
+	return int(max(uint64(b.start), min(p.From, uint64(b.n))))
+}
+
+// Mark stores for a recovery how far the i-th format's file has got: the entries of a view
+// from a position on are not in it as it was when it had size bytes.
+func (b *Batch) Mark(i int, phase Phase, from int, inode, size uint64) {
+	place := b.Origin(from)
+	b.reader.Output(i).Set(phase, FilePosition{Batch: place.Batch, From: place.At, Inode: inode, Size: size})
+}
 
 // Entry decodes the entry at that position into e and returns the position of the
 // next. ok is false when there is no whole entry; e is of no use then.

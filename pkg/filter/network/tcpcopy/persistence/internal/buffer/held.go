@@ -5,9 +5,14 @@ import "slices"
 // The batches of a shard go round: a free one becomes the active one, is held while
 // somebody may want its entries, and is free again.
 
+// reserve is how many batches are kept that nobody needs, so that the next one that is
+// needed is there.
+const reserve = 2
+
 // nextBatchLocked makes a free batch the active one. It returns false when there is none.
 func (sh *Shard) nextBatchLocked() bool {
-	if len(sh.free) == 0 {
+	if len(sh.free) == 0 && !sh.evictLocked() {
+		sh.pressLocked()
 		return false
 	}
 	if sh.active != nil {
@@ -18,6 +23,9 @@ func (sh *Shard) nextBatchLocked() bool {
 	sh.free = sh.free[:last]
 	sh.held = append(sh.held, b)
 	sh.activateLocked(b)
+	if sh.retain && len(sh.readers) > 0 && sh.spareLocked() < reserve {
+		sh.pressLocked()
+	}
 	return true
 }
 
@@ -31,20 +39,57 @@ func (sh *Shard) activateLocked(b *Batch) {
 	sh.closing = sh.closing[:0]
 }
 
+// evictLocked frees the oldest batch that no reader needs. It returns false when there is
+// none.
+func (sh *Shard) evictLocked() bool {
+	if !sh.retain {
+		return false
+	}
+	i := slices.IndexFunc(sh.held[:len(sh.held)-1], sh.readLocked)
+	if i < 0 {
+		return false
+	}
+	b := sh.held[i]
+	sh.held = slices.Delete(sh.held, i, i+1)
+	sh.free = append(sh.free, b)
+	sh.evicted = max(sh.evicted, b.number)
+	sh.evictedBytes += b.seen.In + b.seen.Out
+	return true
+}
+
+// spareLocked returns how many batches nobody needs.
+func (sh *Shard) spareLocked() int {
+	n := len(sh.free)
+	for _, b := range sh.held[:len(sh.held)-1] {
+		if sh.readLocked(b) {
+			n++
+		}
+	}
+	return n
+}
+
+// pressLocked says that little memory is left.
+func (sh *Shard) pressLocked() {
+	select {
+	case sh.pressure <- struct{}{}:
+	default: // it has been said
+	}
+}
+
 // releaseLocked frees the batches that all readers have read. The active one, where it is
-// among them, begins anew: so a shard whose readers keep up needs no other.
+// among them, begins anew: so a shard whose readers keep up needs no other. A shard that
+// retains frees only what is older than something that it has given up.
 func (sh *Shard) releaseLocked() {
-	for len(sh.held) > 1 && sh.readLocked(sh.held[0]) {
+	for len(sh.held) > 1 && sh.readLocked(sh.held[0]) && (!sh.retain || sh.held[0].number < sh.evicted) {
 		sh.free = append(sh.free, sh.held[0])
 		sh.held = sh.held[1:]
 	}
-	if sh.active.n == 0 || !sh.readLocked(sh.active) {
-		return
+	if !sh.retain && sh.active.n > 0 && sh.readLocked(sh.active) {
+		sh.activateLocked(sh.active)
 	}
-	sh.activateLocked(sh.active)
 }
 
 // readLocked reports whether all readers have read b, as far as it is filled.
 func (sh *Shard) readLocked(b *Batch) bool {
-	return !slices.ContainsFunc(sh.readers, func(r *Reader) bool { return r.needs(b) })
+	return !b.pinned && !slices.ContainsFunc(sh.readers, func(r *Reader) bool { return r.needs(b) })
 }

@@ -18,15 +18,17 @@ type Reader struct {
 	view  readerView
 
 	// The rest is guarded by the shard's lock.
-	at     Place
-	read   record.PerDirection // bytes that the entries before at in at's batch stand for
-	seen   record.PerDirection // bytes that those of the view's batch up to its last entry do
-	beside Tally               // the shard's at the beginning
-	last   record.PerDirection // bytes that the entries before end in end's batch stand for
-	joined bool                // it has not had the entries before at in at's batch
-	end    *Place              // where it ends; nil while it goes on
-	held   bool                // the view is being read
-	views  uint64              // how many there were
+	at       Place
+	read     record.PerDirection // bytes that the entries before at in at's batch stand for
+	seen     record.PerDirection // bytes that those of the view's batch up to its last entry do
+	beside   Tally               // the shard's at the beginning
+	last     record.PerDirection // bytes that the entries before end in end's batch stand for
+	joined   bool                // it has not had the entries before at in at's batch
+	end      *Place              // where it ends; nil while it goes on
+	held     bool                // the view is being read
+	outlines []*Batch            // of batches that are not read any more, in their order
+	outlined int                 // bytes of their memory
+	views    uint64              // how many there were
 }
 
 // readerView is the view that a reader reads without the shard's lock. It has cache lines
@@ -49,6 +51,28 @@ func (sh *Shard) NewReader(session int) *Reader {
 	return r
 }
 
+// NewReaderSince returns a reader of what has come since t, nanoseconds since the Unix
+// epoch, as far as the shard has it: from is the later of t and the moment since when it
+// has everything. Its first views begin earlier.
+func (sh *Shard) NewReaderSince(session int, t int64) (r *Reader, from int64) {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	r = &Reader{shard: sh, full: make(chan struct{}, 1), state: sh.spool.reader(session, sh.index), beside: sh.beside}
+	r.at = sh.active.Place(0)
+	for _, b := range slices.Backward(sh.held) {
+		if b.number <= sh.evicted {
+			break
+		}
+		r.at = b.Place(0)
+		if b.begun != 0 && b.begun < t {
+			break
+		}
+	}
+	r.state.begin(r.at)
+	sh.readers = append(sh.readers, r)
+	return r, max(t, sh.sinceLocked())
+}
+
 // Full has an element when there is enough to be worth a Next.
 func (r *Reader) Full() <-chan struct{} { return r.full }
 
@@ -69,20 +93,10 @@ func (r *Reader) Next() *Batch {
 		return nil
 	}
 	for _, b := range sh.held {
-		if b.number < r.at.Batch {
-			continue
+		if len(r.outlines) > 0 && r.outlines[0].number <= b.number {
+			return r.nextOutlineLocked()
 		}
-		start, n := 0, b.n
-		if b.number == r.at.Batch {
-			start = int(r.at.At)
-		}
-		if r.end != nil && b.number >= r.end.Batch {
-			if b.number > r.end.Batch {
-				return nil
-			}
-			n = int(r.end.At)
-		}
-		if start >= n {
+		if !r.needs(b) {
 			continue
 		}
 		if s := b.state; s.number.Load() != b.number || s.used.Load() != uint64(b.n) {
@@ -90,8 +104,15 @@ func (r *Reader) Next() *Batch {
 			sh.failLocked(&FaultError{Path: sh.spool.Path(), cause: errors.New("its states have changed")})
 			return nil
 		}
-		r.view.Batch = Batch{mem: b.mem, n: n, number: b.number, start: start, joined: r.joined, reader: r.state}
-		r.held, r.joined, r.seen = true, false, b.seen
+		r.view.Batch = Batch{mem: b.mem, n: b.n, number: b.number, joined: r.joined, reader: r.state}
+		r.seen = b.seen
+		if r.end != nil && b.number == r.end.Batch {
+			r.view.n, r.seen = int(r.end.At), r.last
+		}
+		if b.number == r.at.Batch {
+			r.view.start = int(r.at.At)
+		}
+		r.held, r.joined = true, false
 		r.views++
 		if len(sh.readers) == 1 {
 			sh.unread = 0
@@ -99,6 +120,19 @@ func (r *Reader) Next() *Batch {
 		return &r.view.Batch
 	}
 	return nil
+}
+
+// End ends the reader at the present place: Next returns what comes before it. Gaps that
+// have no entry yet get one, as far as there is room.
+func (r *Reader) End() {
+	sh := r.shard
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if sh.failed == nil {
+		sh.writePendingLocked(sh.clock.Now())
+	}
+	end := sh.active.Place(sh.active.n)
+	r.end, r.last = &end, sh.active.seen
 }
 
 // Done ends the reading of the view that Next has returned, if it has not been ended. It
@@ -114,7 +148,7 @@ func (r *Reader) Done() {
 	if sh.failed != nil {
 		return // the view is lost with the rest
 	}
-	r.at, r.read = r.view.Place(r.view.n), r.seen
+	r.at, r.read = r.view.Origin(r.view.n), r.seen
 	sh.releaseLocked()
 	sh.writeClosesLocked(closesPerSwap, sh.clock.Now())
 }
@@ -125,6 +159,9 @@ func (r *Reader) Unread(t *Tally) {
 	sh := r.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	for _, o := range r.outlines {
+		t.Seen = t.Seen.Plus(o.seen)
+	}
 	for _, b := range sh.held {
 		if !r.needs(b) {
 			continue
@@ -167,7 +204,10 @@ func (r *Reader) needs(b *Batch) bool {
 	if r.end != nil && r.end.Before(end) {
 		end = *r.end
 	}
-	return b.n > 0 && b.number <= end.Batch && r.at.Before(end)
+	if b.n == 0 || b.number > end.Batch || !r.at.Before(end) {
+		return false
+	}
+	return !slices.ContainsFunc(r.outlines, func(o *Batch) bool { return o.number == b.number })
 }
 
 // Close ends the reader: the shard keeps nothing for it any more.

@@ -17,25 +17,31 @@ type Shard struct {
 	index    int         // of the shard in the spool
 	state    *ShardState // what a recovery knows of the losses; written under mu
 
-	mu       sync.Mutex  // guards the rest, and Conn's part of it
-	clock    Clock       // of the entries
-	closed   bool        // the window is over: nothing is accepted any more
-	failed   *FaultError // the spool cannot be used any more; nil otherwise
-	paused   uint32      // bit r is set while recording pauses for reason r
-	active   *Batch      // the last one of held
-	held     []*Batch    // those that have entries somebody may want, in their order
-	free     []*Batch
-	number   uint64 // of the active batch, from 1
-	readers  []*Reader
-	unread   int                // bytes of entries since the readers were woken
-	joined   map[*Conn]struct{} // connections that take part and have not ended
-	slots    uint32             // slots given out so far
-	unused   []uint32           // of them, those that may be given out again
-	closing  []uint32           // of them, those of connections that have ended in the active batch
-	gapped   []*Conn            // connections with a gap that has no entry yet, in any order
-	unclosed []*Conn            // connections whose close event has found no room, in any order
-	pending  Tally              // what has passed and has no entry yet: it is lost
-	beside   Tally              // what has passed and will never have an entry: it is lost
+	retain   bool          // what all readers have read is held until its memory is needed
+	pressure chan struct{} // has an element when little memory is left that nobody needs
+
+	mu           sync.Mutex  // guards the rest, and Conn's part of it
+	clock        Clock       // of the entries
+	closed       bool        // the window is over: nothing is accepted any more
+	failed       *FaultError // the spool cannot be used any more; nil otherwise
+	paused       uint32      // bit r is set while recording pauses for reason r
+	active       *Batch      // the last one of held
+	held         []*Batch    // those that have entries somebody may want, in their order
+	free         []*Batch
+	number       uint64 // of the active batch, from 1
+	evicted      uint64 // number of the newest batch that is not held any more and was not read by all; 0 for none
+	evictedBytes uint64 // of payload, in such batches
+	begun        int64  // when the first batch began, nanoseconds since the Unix epoch
+	readers      []*Reader
+	unread       int                // bytes of entries since the readers were woken
+	joined       map[*Conn]struct{} // connections that take part and have not ended
+	slots        uint32             // slots given out so far
+	unused       []uint32           // of them, those that may be given out again
+	closing      []uint32           // of them, those of connections that have ended in the active batch
+	gapped       []*Conn            // connections with a gap that has no entry yet, in any order
+	unclosed     []*Conn            // connections whose close event has found no room, in any order
+	pending      Tally              // what has passed and has no entry yet: it is lost
+	beside       Tally              // what has passed and will never have an entry: it is lost
 }
 
 // NewShards returns the shards of a ring whose batches are in spool. Their clocks go on
@@ -43,7 +49,7 @@ type Shard struct {
 func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 	shards := make([]*Shard, spool.header.Workers)
 	for i := range shards {
-		sh := &Shard{geometry: g, spool: spool, index: i, state: spool.shard(i), clock: NewClock(begun), joined: map[*Conn]struct{}{}}
+		sh := &Shard{geometry: g, spool: spool, index: i, state: spool.shard(i), clock: NewClock(begun), pressure: make(chan struct{}, 1), joined: map[*Conn]struct{}{}}
 		for which := range spool.header.Batches { // the last free one is used first
 			sh.free = append(sh.free, spool.newBatch(i, spool.header.Batches-1-which))
 		}
@@ -52,10 +58,19 @@ func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 	return shards
 }
 
+// Retain makes the shard hold what all readers have read, until its memory is needed for
+// something newer: that is given up only where nobody has read it yet and nothing else
+// is left. It comes before Begin.
+func (sh *Shard) Retain() { sh.retain = true }
+
+// Pressure has an element when there may be something for Relieve to do.
+func (sh *Shard) Pressure() <-chan struct{} { return sh.pressure }
+
 // Begin makes the first batch the active one. It comes before the first entry.
 func (sh *Shard) Begin() {
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
+	sh.begun = sh.clock.Now()
 	sh.nextBatchLocked()
 }
 
@@ -154,6 +169,27 @@ func (sh *Shard) WritePending() (complete bool) {
 		return true
 	}
 	return sh.writePendingLocked(sh.clock.Now())
+}
+
+// Holds returns since when the shard has everything, in nanoseconds since the Unix epoch,
+// and how many bytes of payload it has given up.
+func (sh *Shard) Holds() (since int64, evicted uint64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.sinceLocked(), sh.evictedBytes
+}
+
+// sinceLocked returns since when the shard has everything.
+func (sh *Shard) sinceLocked() int64 {
+	if sh.evicted == 0 {
+		return sh.begun
+	}
+	for _, b := range sh.held {
+		if b.number > sh.evicted && b.begun != 0 {
+			return b.begun
+		}
+	}
+	return sh.clock.Now()
 }
 
 // Used returns how many bytes of the batches are in use.

@@ -18,6 +18,12 @@ func (t *Tally) lose(dir record.Direction, r record.Reason, n uint64) {
 	t.Lost[dir][r] += n
 }
 
+// unlose takes n bytes away that were seen and lost, or are yet to be.
+func (t *Tally) unlose(dir record.Direction, r record.Reason, n uint64) {
+	t.Seen.Add(dir, -n)
+	t.Lost[dir][r] -= n
+}
+
 // sub takes away what o has seen and lost, which t has too.
 func (t *Tally) sub(o *Tally) {
 	t.Connections -= o.Connections
