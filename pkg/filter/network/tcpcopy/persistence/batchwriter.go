@@ -62,14 +62,17 @@ func (w *batchWriter) writeEntries() error {
 	if err := w.writePending(); err != nil {
 		return err
 	}
-	for at := w.from; at < w.batch.Len(); {
-		next, ok := w.batch.Entry(at, &w.entry)
-		if !ok {
-			break
-		}
+	selected := w.pipeline.flows.selected
+	for at, lost, ok := selected.find(w.from, w.batch.Len()); ok; at, lost, ok = selected.find(at, w.batch.Len()) {
+		next, _ := w.batch.Entry(at, &w.entry)
 		w.at = at
+		if lost != record.ReasonNone {
+			w.pending.add(w.flow(w.entry.Slot), &w.entry, lost)
+			at = next
+			continue
+		}
 		w.yield(len(w.entry.Payload))
-		err := w.writeEntry(&w.entry)
+		err := w.writeAfterGap(&w.entry)
 		if errors.Is(err, errEncoder) {
 			err = w.skipEntry(next)
 		}
@@ -79,6 +82,16 @@ func (w *batchWriter) writeEntries() error {
 		at = next
 	}
 	return w.commit()
+}
+
+// writeAfterGap encodes one entry, after what its connection has lost in this batch.
+func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
+	if _, lost := w.pending.flows[w.flow(e.Slot)]; lost {
+		if err := w.writePending(); err != nil {
+			return err
+		}
+	}
+	return w.writeEntry(e)
 }
 
 // skipEntry makes a pending gap of the entry at w.at and writes it: the gap has its
@@ -124,7 +137,7 @@ func (w *batchWriter) writePending() error {
 		err := w.encode(f, t, boundPackets(&buffer.Entry{}), func(dst []byte) []byte {
 			for _, dir := range record.Directions() {
 				if n := g.length(dir); n > 0 {
-					dst = w.encoder.Gap(dst, t, &f.Flow, dir, g.from.Of(dir), n, w.reason)
+					dst = w.encoder.Gap(dst, t, &f.Flow, dir, g.from.Of(dir), n, g.reason)
 				}
 			}
 			if g.close != nil {

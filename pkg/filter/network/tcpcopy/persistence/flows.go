@@ -15,18 +15,24 @@ type flow struct {
 	begun   [2]bool             // an entry of the direction has come
 	known   bool                // it has had an entry, here or in a batch that a killed process has done
 	earlier bool                // it has had one there
+	inScope bool                // the session has it
+	limit   uint64              // bytes of each direction that the session keeps; 0 for all
+	kept    [2]uint64           // bytes that it has kept, where there is a limit
 	traffic *pcapng.Traffic     // of its listener
 }
 
 // flowTable is the connections of a source by slot. It is the first stage: it enters
 // the connections whose header a batch has.
 type flowTable struct {
-	window  string
-	resumed bool // a killed process has done the batches before
-	flows   []*flow
-	known   uint64            // connections that the batches so far have introduced
-	ports   func(port string) // called for each connection with an entry
-	traffic map[logdir.Listener]*pcapng.Traffic
+	window   string
+	resumed  bool // a killed process has done the batches before
+	flows    []*flow
+	selector *selector         // nil for all entries
+	selected spans             // entries of the batch that the session has
+	ended    []uint32          // slots of the connections that have ended in the batch
+	known    uint64            // connections that the batches so far have introduced
+	ports    func(port string) // called for each connection with an entry
+	traffic  map[logdir.Listener]*pcapng.Traffic
 }
 
 // process implements stage.
@@ -34,24 +40,38 @@ func (t *flowTable) process(b *buffer.Batch) {
 	if b.Joined() {
 		t.join(b)
 	}
+	t.selected, t.ended = t.selected[:0], t.ended[:0]
+	t.selector.begin()
 	var e buffer.Entry
 	for at := b.Start(); at < b.Len(); {
 		next, ok := b.Entry(at, &e)
 		if !ok {
 			return // a shard writes whole entries only; a dead spool's are checked before
 		}
-		at = next
+		if e.Kind == buffer.KindHeader {
+			t.enter(&e)
+		}
+		f := t.flows[e.Slot]
+		lost, in := t.selector.choose(f, &e)
 		switch e.Kind {
 		case buffer.KindHeader:
-			t.enter(&e)
 		case buffer.KindData, buffer.KindGap:
-			t.know(t.flows[e.Slot])
-			t.flows[e.Slot].begin(e.Dir, e.Offset)
+			if in {
+				t.know(f)
+				f.begin(e.Dir, e.Offset)
+			} else {
+				f.pass(e.Dir, e.Offset+e.Length(), false)
+			}
 		case buffer.KindClose:
-			t.know(t.flows[e.Slot])
+			t.ended = append(t.ended, e.Slot)
+			in = in && f.known // what had nothing in the session is not mentioned
 		default:
 			panic(buffer.ErrDamaged) // somebody has written to the spool
 		}
+		if in {
+			t.selected = t.selected.add(at, next, lost)
+		}
+		at = next
 	}
 }
 
@@ -113,6 +133,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 		f.Conn = "?"
 	}
 	f.Window = t.window
+	f.inScope = t.selector == nil || t.selector.scope.includes(&f.Endpoint)
 	f.traffic = t.trafficOf(f)
 	t.flows[e.Slot] = f
 }

@@ -151,12 +151,9 @@ func (o *output) skip(b *buffer.Batch, to int) {
 		return
 	}
 	var e buffer.Entry
-	for at := b.Start(); at < to; {
-		next, ok := b.Entry(at, &e)
-		if !ok {
-			return
-		}
-		at = next
+	selected := o.pipeline.flows.selected
+	for at, _, ok := selected.find(b.Start(), to); ok; at, _, ok = selected.find(at, to) {
+		at, _ = b.Entry(at, &e)
 		o.flow(e.Slot).opened = true
 	}
 }
@@ -182,15 +179,15 @@ func (o *output) reject(b *buffer.Batch, from, to int) {
 	if from >= to {
 		return
 	}
-	o.rejected = append(o.rejected, span{from, to})
+	o.rejected = append(o.rejected, span{from: from, to: to})
 	var e buffer.Entry
-	for at := from; at < to; {
-		next, ok := b.Entry(at, &e)
-		if !ok {
-			return
+	selected := o.pipeline.flows.selected
+	for at, lost, ok := selected.find(from, to); ok; at, lost, ok = selected.find(at, to) {
+		at, _ = b.Entry(at, &e)
+		if lost == record.ReasonNone {
+			lost = o.reason
 		}
-		at = next
-		o.pending.add(o.flow(e.Slot), &e)
+		o.pending.add(o.flow(e.Slot), &e, lost)
 		if e.Kind == buffer.KindData && o.lose != nil {
 			o.lose(len(e.Payload))
 		}

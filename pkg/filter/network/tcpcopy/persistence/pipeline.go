@@ -29,7 +29,7 @@ type pipeline struct {
 
 func newPipeline(s *Session, src source) *pipeline {
 	p := &pipeline{session: s, source: src, clock: buffer.NewClock(s.begun)}
-	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort}
+	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort, selector: newSelector(s.selection)}
 	p.stages = []stage{&p.flows}
 	for i, f := range s.store.config.Formats {
 		p.outputs = append(p.outputs, newFileOutput(p, i, f))
@@ -55,29 +55,26 @@ func (p *pipeline) write(b *buffer.Batch) {
 // account counts each byte of the batch as written or lost, and ends the work on it.
 func (p *pipeline) account(b *buffer.Batch) {
 	var t buffer.Tally
-	p.freed = p.freed[:0]
 	var e buffer.Entry
-	for at := b.Start(); at < b.Len(); {
-		next, ok := b.Entry(at, &e)
-		if !ok {
-			break
-		}
+	for at, lost, ok := p.flows.selected.find(b.Start(), b.Len()); ok; at, lost, ok = p.flows.selected.find(at, b.Len()) {
+		next, _ := b.Entry(at, &e)
 		f := p.flows.flows[e.Slot]
 		switch e.Kind {
 		case buffer.KindData:
 			n := uint64(len(e.Payload))
-			reason := record.ReasonNone
 			t.Seen.Add(e.Dir, n)
 			if p.rejected.contain(at) {
-				reason = record.ReasonWriteError
-				t.Lost[e.Dir][reason] += n
+				lost = record.ReasonWriteError
+			}
+			if lost != record.ReasonNone {
+				t.Lost[e.Dir][lost] += n
 			} else {
 				t.Written.Add(e.Dir, n)
 				if e.Flags&buffer.FlagMore == 0 {
 					t.Records.Add(e.Dir, 1)
 				}
 			}
-			count(f.traffic, reason, n)
+			count(f.traffic, lost, n)
 			f.next.Set(e.Dir, e.Offset+n)
 		case buffer.KindGap:
 			n := e.Length()
@@ -85,17 +82,17 @@ func (p *pipeline) account(b *buffer.Batch) {
 			t.Lost[e.Dir][e.Reason] += n
 			count(f.traffic, e.Reason, n)
 			f.next.Set(e.Dir, e.Offset+n)
-		case buffer.KindClose:
-			p.flows.flows[e.Slot] = nil
-			p.freed = append(p.freed, e.Slot)
 		}
 		at = next
 	}
+	for _, slot := range p.flows.ended {
+		p.flows.flows[slot] = nil
+	}
 	for _, o := range p.live {
-		o.forget(p.freed)
+		o.forget(p.flows.ended)
 	}
 	for _, o := range p.outputs {
-		o.forget(p.freed)
+		o.forget(p.flows.ended)
 	}
 	p.source.done(b, &t, p.flows.known)
 }
@@ -124,18 +121,4 @@ func (p *pipeline) retry() {
 	for _, o := range p.outputs {
 		o.files.Retry()
 	}
-}
-
-// span is a range of positions in a batch, at which entries are.
-type span struct{ from, to int }
-
-type spans []span
-
-func (s spans) contain(at int) bool {
-	for _, m := range s {
-		if at >= m.from && at < m.to {
-			return true
-		}
-	}
-	return false
 }

@@ -21,6 +21,7 @@ type Session struct {
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
 	ring      *Ring          // what it reads; nil in a recovery
+	selection *selection     // of the ring's entries; nil for all
 	readers   []*buffer.Reader
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
