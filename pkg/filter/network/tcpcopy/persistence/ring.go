@@ -72,6 +72,14 @@ func (r *Ring) shard(c *Conn) *buffer.Shard {
 	return r.shards[uint32(c.ID*golden>>32)%uint32(len(r.shards))]
 }
 
+// now returns the time of an entry that comes now, in nanoseconds since the Unix epoch. It
+// does not jump when somebody sets the host's clock.
+func (r *Ring) now() int64 { return r.begun.UnixNano() + int64(time.Since(r.begun)) }
+
+// ringTime returns the time of an entry that came at t, a reading of time.Now or of the
+// host's clock.
+func (r *Ring) ringTime(t time.Time) int64 { return r.now() - int64(time.Since(t)) }
+
 // pause pauses recording for reason rs: what passes meanwhile is a gap.
 func (r *Ring) pause(rs record.Reason) {
 	for _, sh := range r.shards {

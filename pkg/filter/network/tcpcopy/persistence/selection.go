@@ -27,6 +27,7 @@ type selection struct {
 
 	mu     sync.Mutex // guards the rest
 	pauses []pauseTime
+	until  int64 // what comes later is not in the session either; 0 while it goes on
 }
 
 // pauseTime is a time in which recording pauses, in nanoseconds since the Unix epoch.
@@ -53,6 +54,15 @@ func (s *selection) resume(r record.Reason, t int64) {
 	}
 }
 
+// end says that what comes after t is not in the session.
+func (s *selection) end(t int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == 0 {
+		s.until = t
+	}
+}
+
 // paused reports whether recording pauses now.
 func (s *selection) paused() bool {
 	s.mu.Lock()
@@ -65,11 +75,11 @@ func (s *selection) paused() bool {
 	return false
 }
 
-// pausesNow returns the pauses so far.
-func (s *selection) pausesNow() []pauseTime {
+// now returns the pauses so far, and until when the session goes on.
+func (s *selection) now() (pauses []pauseTime, until int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]pauseTime(nil), s.pauses...)
+	return append([]pauseTime(nil), s.pauses...), s.until
 }
 
 // selector applies a selection to the batches of one pipeline. A nil one selects
@@ -77,6 +87,7 @@ func (s *selection) pausesNow() []pauseTime {
 type selector struct {
 	*selection
 	pauses []pauseTime // that concern the batch
+	until  int64
 }
 
 // newSelector returns what applies s; nil for nil.
@@ -90,7 +101,7 @@ func newSelector(s *selection) *selector {
 // begin prepares for the next batch.
 func (s *selector) begin() {
 	if s != nil {
-		s.pauses = s.pausesNow()
+		s.pauses, s.until = s.now()
 	}
 }
 
@@ -99,7 +110,7 @@ func (s *selector) choose(f *flow, e *buffer.Entry) (lost record.Reason, in bool
 	if s == nil {
 		return record.ReasonNone, true
 	}
-	if e.Time < s.since || !f.inScope {
+	if e.Time < s.since || s.until != 0 && e.Time > s.until || !f.inScope {
 		return record.ReasonNone, false
 	}
 	if e.Kind != buffer.KindData {

@@ -21,6 +21,8 @@ type Session struct {
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
 	ring      *Ring          // what it reads; nil in a recovery
+	slot      int            // its place in the ring's spool
+	flight    *Flight        // what the ring is of; nil for a ring of its own
 	selection *selection     // of the ring's entries; nil for all
 	readers   []*buffer.Reader
 	pipelines []*pipeline // one per shard, of a live or a dead one
@@ -29,6 +31,8 @@ type Session struct {
 	segments    *logdir.Segments // nil without pcapng
 	flowLog     *logdir.Appender // nil without a text format
 	portraitLog *logdir.Appender
+	starting    sync.Once     // see Start
+	stopping    sync.Once     // see Stop
 	stop        chan struct{} // closed to stop the workers
 	workers     sync.WaitGroup
 
@@ -38,6 +42,7 @@ type Session struct {
 
 	mu        sync.Mutex                  // guards the rest
 	portrayed map[model.BusinessType]bool // business types that have had their portrait; nil once closed
+	short     bool                        // it pauses for want of space, as far as known at the start
 }
 
 // startSession prepares the memory of a window's session and starts its workers.
@@ -52,10 +57,29 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	}
 	s := newSession(store, w, m.sizes, m.encoders, m.spool.Window(0))
 	s.ring = newRing(store, m)
+	s.short = s.lookAtSpace(false) // the first look before the first byte
+	s.Start()
+	return s, nil
+}
+
+// Start begins the reading: what passes from now on is in the window. It is called when
+// the gate is opened, by the latest. It does not block.
+func (s *Session) Start() {
+	s.starting.Do(func() {
+		for _, sh := range s.ring.shards {
+			s.readers = append(s.readers, sh.NewReader(s.slot))
+		}
+		s.start()
+		if s.hangs != nil {
+			s.hangs.opened(s.readers)
+		}
+	})
+}
+
+// start starts the workers of the session's readers.
+func (s *Session) start() {
 	s.observeSegments()
-	for _, sh := range s.ring.shards {
-		r := sh.NewReader(0)
-		s.readers = append(s.readers, r)
+	for _, r := range s.readers {
 		w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
 		s.pipelines = append(s.pipelines, w.pipeline)
 		s.workers.Add(1)
@@ -63,8 +87,22 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	}
 	s.workers.Add(2)
 	go s.writePortraits()
-	go s.watchSpace(s.lookAtSpace(false)) // the first look before the first byte
-	return s, nil
+	go s.watchSpace()
+}
+
+// Stop ends the reading: what passes from now on is not in the window. It is called when
+// the gate has been closed, by the latest. It does not block.
+func (s *Session) Stop() {
+	s.stopping.Do(func() {
+		if s.flight == nil {
+			s.ring.close()
+			return
+		}
+		s.selection.end(s.ring.now())
+		for _, r := range s.readers {
+			r.End()
+		}
+	})
 }
 
 // newSession makes a session whose encoders work in mem, without pipelines. state, which
@@ -120,17 +158,42 @@ func (s *Session) spool() *buffer.Spool {
 	return s.ring.spool
 }
 
+// ownSpool is spool where the session alone reads it, and nil elsewhere.
+func (s *Session) ownSpool() *buffer.Spool {
+	if s.flight != nil {
+		return nil
+	}
+	return s.spool()
+}
+
 // Ring returns what the session reads. While the window is open, what passes goes there.
 func (s *Session) Ring() *Ring { return s.ring }
 
+// Opened returns since when the session has all that has passed in its scope.
+func (s *Session) Opened() time.Time { return s.window.Opened }
+
 // Pause pauses recording for reason r: what passes meanwhile is a gap.
-func (s *Session) Pause(r record.Reason) { s.ring.pause(r) }
+func (s *Session) Pause(r record.Reason) {
+	if s.selection != nil {
+		s.selection.pause(r, s.ring.now())
+	} else {
+		s.ring.pause(r)
+	}
+}
 
 // Resume ends the pause for reason r.
-func (s *Session) Resume(r record.Reason) { s.ring.resume(r) }
+func (s *Session) Resume(r record.Reason) {
+	if s.selection != nil {
+		s.selection.resume(r, s.ring.now())
+	} else {
+		s.ring.resume(r)
+	}
+}
 
 // Paused reports whether recording pauses.
-func (s *Session) Paused() bool { return s.ring.paused() }
+func (s *Session) Paused() bool {
+	return s.ring.paused() || s.selection != nil && s.selection.paused()
+}
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is
@@ -158,7 +221,7 @@ func (s *Session) Discard() {
 
 // stopWorkers returns when all that was accepted is written.
 func (s *Session) stopWorkers() {
-	s.ring.close()
+	s.Stop()
 	s.mu.Lock()
 	s.portrayed = nil
 	s.mu.Unlock()
@@ -171,9 +234,16 @@ func (s *Session) stopWorkers() {
 // release frees what the session was in.
 func (s *Session) release() {
 	s.memory.Free()
-	s.ring.free()
+	for _, r := range s.readers {
+		r.Close()
+	}
 	for _, p := range s.pipelines {
 		p.release()
+	}
+	if s.flight != nil {
+		s.flight.freeSlot(s.slot)
+	} else {
+		s.ring.free()
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 const spaceEvery = time.Second
 
 // watchSpace is the goroutine that pauses a session while the file system has
-// less free space than Config.MinFree; paused is the result of the first look.
-// Close ends it.
-func (s *Session) watchSpace(paused bool) {
+// less free space than Config.MinFree. Close ends it.
+func (s *Session) watchSpace() {
 	defer s.workers.Done()
+	paused := s.short
 	ticker := time.NewTicker(spaceEvery)
 	defer ticker.Stop()
 	for {

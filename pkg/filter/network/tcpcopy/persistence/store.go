@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type Host struct {
 	// live stream, and nil for a recovery, which has to be done whatever the load. A nil
 	// function means that there are no limits.
 	Room func(w *record.Window) Room
+	// FlightRoom is the Room of the flight recorder's ring; nil means that there are no
+	// limits.
+	FlightRoom Room
 	// Alert reports a fault that an operator should know, Info its end. Both may be
 	// nil.
 	Alert func(what string, err error)
@@ -76,13 +80,15 @@ type Store struct {
 	reduced    atomic.Uint64           // windows with a smaller buffer than the configured one
 	recovering sync.WaitGroup          // Open's goroutine
 
-	mu      sync.Mutex   // guards the rest
-	session *Session     // the open one
-	opening string       // ID of the window whose session is being made; "" when none is
-	windows uint64       // finished
-	totals  buffer.Tally // of finished windows
-	sealed  bool         // no window is opened any more
-	closed  bool
+	mu       sync.Mutex   // guards the rest
+	session  *Session     // the open window
+	flight   *Flight      // nil without the flight recorder
+	captures []*Session   // that are open
+	opening  string       // ID of the window whose session is being made; "" when none is
+	windows  uint64       // finished
+	totals   buffer.Tally // of finished windows
+	sealed   bool         // no window is opened any more
+	closed   bool
 }
 
 // Open prepares a store. The directory is created; the files appear when there
@@ -188,13 +194,22 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	}()
 	begun := time.Now()
 	s.recovering.Wait()
-	opened, err := startSession(s, w)
+	s.mu.Lock()
+	f := s.flight
+	s.mu.Unlock()
+	var opened *Session
+	var err error
+	if f != nil {
+		opened, err = f.newSession(w, Scope{})
+	} else {
+		opened, err = startSession(s, w)
+	}
 	if err != nil {
 		return nil, err
 	}
 	session = opened
 	session.begun, session.hangs = begun, hangs
-	hangs.opened(session.readers)
+	hangs.opened(session.readers) // none yet, where others read the ring too: Start comes later
 	return session, nil
 }
 
@@ -266,7 +281,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		FilesLeftOut: leftOut,
 	}
 	line.Shorten(s.dir.Index().MaxLine())
-	written = s.unindexed.add(line.AppendJSON(nil), session.spool())
+	written = s.unindexed.add(line.AppendJSON(nil), session.ownSpool())
 	if recorded {
 		s.snapshots.add(session.window.ID)
 	}
@@ -276,11 +291,19 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session = nil
+	s.removeLocked(session)
 	s.windows++
 	t := session.tally()
 	s.totals.Add(&t)
 	return line, written
+}
+
+// removeLocked says that a session is not open any more.
+func (s *Store) removeLocked(session *Session) {
+	if s.session == session {
+		s.session = nil
+	}
+	s.captures = slices.DeleteFunc(s.captures, func(o *Session) bool { return o == session })
 }
 
 // forget ends what the store has of a session that is discarded.
@@ -290,7 +313,7 @@ func (s *Store) forget(session *Session) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session = nil
+	s.removeLocked(session)
 }
 
 // WriteSkips appends a line for each of the skips to the index. They are about this
@@ -308,18 +331,25 @@ func (s *Store) WriteSkips(skips []record.Skip) error {
 	return nil
 }
 
+// OpenCapture is a capture that is open.
+type OpenCapture struct {
+	Window   record.Window
+	Accounts record.Accounts // up to now
+}
+
 // Stats is what a store has done up to now.
 type Stats struct {
 	Windows  uint64          // finished
 	Accounts record.Accounts // of all windows, the open one included
 	Window   *record.Accounts
-	Buffered int64  // bytes of the batches in use
-	Buffer   int64  // bytes of the open window's buffer, 0 without one
-	NoRoom   uint64 // windows refused because their memory did not fit
-	Reduced  uint64 // windows with a smaller buffer than the configured one
-	Faults   uint64 // alerts raised
-	Live     int    // live streams
-	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
+	Captures []OpenCapture // that are open
+	Buffered int64         // bytes of the batches in use
+	Buffer   int64         // bytes of the open window's buffer, 0 without one
+	NoRoom   uint64        // windows refused because their memory did not fit
+	Reduced  uint64        // windows with a smaller buffer than the configured one
+	Faults   uint64        // alerts raised
+	Live     int           // live streams
+	LiveLost uint64        // bytes of payload that they have missed, of those that have ended too
 
 	PortraitsLost uint64 // that there was no room for, or that could not be written
 	IndexLost     uint64 // lines that the index will never have
@@ -331,6 +361,11 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	t := s.totals
 	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
+	for _, c := range s.captures {
+		open := c.tally()
+		t.Add(&open)
+		stats.Captures = append(stats.Captures, OpenCapture{Window: c.window, Accounts: open.Accounts()})
+	}
 	if s.session != nil {
 		open := s.session.tally()
 		accounts := open.Accounts()

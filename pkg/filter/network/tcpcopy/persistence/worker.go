@@ -81,10 +81,11 @@ func (w *worker) process(b *buffer.Batch) {
 	w.pipeline.account(b)
 }
 
-// finish writes the gaps and close events that had found no room. The shard is
-// closed, so nothing else changes it or its connections' part in it.
+// finish writes the gaps and close events that had found no room, where the shard is
+// closed: nothing else changes it or its connections' part in it. Another one goes on, and
+// what has found no room is in no entry of the session's.
 func (w *worker) finish() {
-	for complete := false; !complete; {
+	for complete := w.pipeline.session.flight != nil; !complete; {
 		complete = w.reader.Shard().WritePending()
 		w.drain()
 	}

@@ -12,6 +12,7 @@ type Geometry struct {
 	Batch   int  // of each batch, a multiple of PageSize
 	Record  int  // of the longest record
 	Piece   int  // of the longest entry of a record that is no datagram
+	Retain  bool // a shard holds what all have read until the memory is needed for something newer
 	InPlace bool // entries have headroom and tailroom, so that a packet block can be framed in place
 }
 

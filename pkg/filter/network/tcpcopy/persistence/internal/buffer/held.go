@@ -23,7 +23,7 @@ func (sh *Shard) nextBatchLocked() bool {
 	sh.free = sh.free[:last]
 	sh.held = append(sh.held, b)
 	sh.activateLocked(b)
-	if sh.retain && len(sh.readers) > 0 && sh.spareLocked() < reserve {
+	if sh.geometry.Retain && len(sh.readers) > 0 && sh.spareLocked() < reserve {
 		sh.pressLocked()
 	}
 	return true
@@ -42,7 +42,7 @@ func (sh *Shard) activateLocked(b *Batch) {
 // evictLocked frees the oldest batch that no reader needs. It returns false when there is
 // none.
 func (sh *Shard) evictLocked() bool {
-	if !sh.retain {
+	if !sh.geometry.Retain {
 		return false
 	}
 	i := slices.IndexFunc(sh.held[:len(sh.held)-1], sh.readLocked)
@@ -80,11 +80,11 @@ func (sh *Shard) pressLocked() {
 // among them, begins anew: so a shard whose readers keep up needs no other. A shard that
 // retains frees only what is older than something that it has given up.
 func (sh *Shard) releaseLocked() {
-	for len(sh.held) > 1 && sh.readLocked(sh.held[0]) && (!sh.retain || sh.held[0].number < sh.evicted) {
+	for len(sh.held) > 1 && sh.readLocked(sh.held[0]) && (!sh.geometry.Retain || sh.held[0].number < sh.evicted) {
 		sh.free = append(sh.free, sh.held[0])
 		sh.held = sh.held[1:]
 	}
-	if !sh.retain && sh.active.n > 0 && sh.readLocked(sh.active) {
+	if !sh.geometry.Retain && sh.active.n > 0 && sh.readLocked(sh.active) {
 		sh.activateLocked(sh.active)
 	}
 }

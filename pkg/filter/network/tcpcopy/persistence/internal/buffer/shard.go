@@ -13,11 +13,9 @@ import (
 // batches in their order.
 type Shard struct {
 	geometry Geometry
-	spool    *Spool      // that has the batches and the states
-	index    int         // of the shard in the spool
-	state    *ShardState // what a recovery knows of the losses; written under mu
-
-	retain   bool          // what all readers have read is held until its memory is needed
+	spool    *Spool        // that has the batches and the states
+	index    int           // of the shard in the spool
+	state    *ShardState   // what a recovery knows of the losses; written under mu
 	pressure chan struct{} // has an element when little memory is left that nobody needs
 
 	mu           sync.Mutex  // guards the rest, and Conn's part of it
@@ -57,11 +55,6 @@ func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 	}
 	return shards
 }
-
-// Retain makes the shard hold what all readers have read, until its memory is needed for
-// something newer: that is given up only where nobody has read it yet and nothing else
-// is left. It comes before Begin.
-func (sh *Shard) Retain() { sh.retain = true }
 
 // Pressure has an element when there may be something for Relieve to do.
 func (sh *Shard) Pressure() <-chan struct{} { return sh.pressure }

@@ -58,9 +58,12 @@ type SpoolHeader struct {
 	Batch   int            `json:"batch"`   // bytes of one batch
 	// Batches is how many batches a shard has, Sessions how many sessions may read them
 	// at a time.
-	Batches  int    `json:"batches"`
-	Sessions int    `json:"sessions"`
-	Parent   FileID `json:"parent"` // the directory that Dir is in, set by NewSpool; zero where Dir is a mount of its own
+	Batches  int `json:"batches"`
+	Sessions int `json:"sessions"`
+	// Crash says that what is in the batches is to be written as a window of its own, Window.
+	// The windows of sessions are then in their WindowStates.
+	Crash  bool   `json:"crash,omitempty"`
+	Parent FileID `json:"parent"` // the directory that Dir is in, set by NewSpool; zero where Dir is a mount of its own
 }
 
 // FileID tells files of a machine apart.

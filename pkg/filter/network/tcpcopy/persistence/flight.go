@@ -1,0 +1,237 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/record"
+)
+
+// FlightOptions say what ring the flight recorder has.
+type FlightOptions struct {
+	Size int64 // bytes
+	// Crash says that what the ring of a killed process had is written by the next start,
+	// as the window of that ID.
+	Crash  bool
+	Window string
+}
+
+const (
+	// minFlightBatches is how many batches a shard of the flight recorder's ring has at
+	// least: the oldest one is given up whole.
+	minFlightBatches = 8
+	// maxFlightSessions is how many sessions may read the ring at a time: a window, and
+	// captures.
+	maxFlightSessions = 9
+	// crashSession is the session of a spool that a recovery writes the ring as.
+	crashSession = maxFlightSessions
+)
+
+// MaxCaptures is how many captures may be open at a time.
+const MaxCaptures = maxFlightSessions - 1
+
+// Flight is the ring of the flight recorder: it has the newest bytes that have passed, and
+// gives up the oldest when the room is needed. A window that is open reads it too.
+type Flight struct {
+	*Ring
+	stop    chan struct{} // closed by Close, ends the goroutines
+	keepers sync.WaitGroup
+
+	mu    sync.Mutex // guards slots
+	slots []bool     // sessions of the spool that are in use
+}
+
+// OpenFlight opens the ring of the flight recorder. No window may be open. The error is an
+// ErrNoRoom where its memory does not fit.
+func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
+	s.recovering.Wait()
+	if err := s.dir.Refresh(); err != nil {
+		s.alert("directory", err) // and each write returns why it fails
+	}
+	m, err := s.allocateFlight(o)
+	if err != nil {
+		return nil, err
+	}
+	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, maxFlightSessions)}
+	s.mu.Lock()
+	switch {
+	case s.sealed:
+		err = errors.New("the store is closed")
+	case s.flight != nil:
+		err = errors.New("the flight recorder has a ring")
+	case s.session != nil || s.opening != "":
+		err = fmt.Errorf("%w: the ring begins when it has ended", ErrWindowOpen)
+	default:
+		s.flight = f
+	}
+	s.mu.Unlock()
+	if err != nil {
+		f.free()
+		return nil, err
+	}
+	for _, sh := range f.shards {
+		f.keepers.Add(1)
+		go f.keep(sh)
+	}
+	return f, nil
+}
+
+// ErrWindowOpen says that something has to wait for a window that is open.
+var ErrWindowOpen = errors.New("a window is open")
+
+// keep is the goroutine that keeps a shard from being filled by a reader that is slow.
+func (f *Flight) keep(sh *buffer.Shard) {
+	defer f.keepers.Done()
+	for {
+		select {
+		case <-sh.Pressure():
+			f.relieve(sh)
+		case <-f.stop:
+			return
+		}
+	}
+}
+
+func (f *Flight) relieve(sh *buffer.Shard) {
+	defer catchPanic(f.store.alert, "giving up what a reader is too slow for")
+	sh.Relieve()
+}
+
+// Pause pauses the ring for reason r: what passes from now on is a gap.
+func (f *Flight) Pause(r record.Reason) { f.pause(r) }
+
+// Resume ends the pause for reason r.
+func (f *Flight) Resume(r record.Reason) { f.resume(r) }
+
+// Shut ends the recording: nothing that passes from now on is in the ring. It does not
+// block.
+func (f *Flight) Shut() { f.close() }
+
+// Close gives the memory back when nothing reads the ring any more. It is called after
+// Shut, once.
+func (f *Flight) Close() {
+	close(f.stop)
+	f.keepers.Wait()
+	f.store.mu.Lock()
+	f.store.flight = nil
+	f.store.mu.Unlock()
+	f.free()
+}
+
+// FlightStats is what the ring has.
+type FlightStats struct {
+	Size    int64
+	Used    int64           // bytes
+	Holds   []time.Duration // how far back each shard has everything
+	Evicted uint64          // bytes of payload that were given up
+}
+
+// Stats returns what the ring has now.
+func (f *Flight) Stats() FlightStats {
+	s := FlightStats{Size: f.buffer, Used: f.used()}
+	now := f.now()
+	for _, sh := range f.shards {
+		since, evicted := sh.Holds()
+		s.Holds = append(s.Holds, max(0, time.Duration(now-since)))
+		s.Evicted += evicted
+	}
+	return s
+}
+
+// OpenCapture opens a session of what has passed since w.Opened in scope, as far as the
+// ring has it, and of what passes until it is closed. Session.Opened says since when it has
+// everything.
+func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
+	s, err := f.newSession(w, scope)
+	if err != nil {
+		return nil, err
+	}
+	hangs := f.store.watchHangs(w.ID)
+	since := f.ringTime(w.Opened)
+	for _, sh := range f.shards {
+		r, from := sh.NewReaderSince(s.slot, since)
+		s.readers = append(s.readers, r)
+		since = max(since, from)
+	}
+	s.selection.since = since
+	s.window.Opened = time.Unix(0, since)
+	s.hangs = hangs
+	f.store.mu.Lock()
+	f.store.captures = append(f.store.captures, s)
+	f.store.mu.Unlock()
+	s.start()
+	hangs.opened(s.readers)
+	return s, nil
+}
+
+// newSession returns a session that reads the ring, without readers. It allocates what the
+// encoders need.
+func (f *Flight) newSession(w record.Window, scope Scope) (*Session, error) {
+	slot, err := f.takeSlot()
+	if err != nil {
+		return nil, err
+	}
+	config := f.store.config
+	encoded := len(config.Formats) * f.sizes.encoded
+	if reserve := f.store.room(&w).reserve(overhead, fmt.Sprintf("window %s", w.ID)); reserve != nil {
+		if err := reserve(encoded); err != nil {
+			f.freeSlot(slot)
+			return nil, err
+		}
+	}
+	mem, err := buffer.NewMemory(encoded)
+	if err != nil {
+		f.freeSlot(slot)
+		return nil, fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	s := newSession(f.store, w, f.sizes, mem, f.spool.Window(slot))
+	s.ring, s.slot, s.flight = f.Ring, slot, f
+	s.selection = &selection{scope: scope}
+	return s, nil
+}
+
+// takeSlot returns a session of the spool that is not in use.
+func (f *Flight) takeSlot() (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slot := slices.Index(f.slots, false)
+	if slot < 0 {
+		return 0, fmt.Errorf("%d windows and captures are open, which is as many as may be", len(f.slots))
+	}
+	f.slots[slot] = true
+	return slot, nil
+}
+
+// freeSlot makes a session of the spool free again.
+func (f *Flight) freeSlot(slot int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slots[slot] = false
+}
+
+// flightSizes returns how the ring of that size is divided.
+func (c Config) flightSizes(size int64) sizes {
+	l := c.sizes()
+	perShard := int(size) / l.Shards
+	l.Batches = max(minFlightBatches, perShard/usualBatch)
+	l.Batch = max(minBatch, perShard/l.Batches&^(buffer.PageSize-1))
+	l.Record = min(l.Record, l.Batch/2)
+	l.Piece = min(l.Piece, l.Record)
+	l.Retain = true
+	return l
+}
+
+// allocateFlight returns the memory of the flight recorder's ring.
+func (s *Store) allocateFlight(o FlightOptions) (m memory, err error) {
+	w := record.Window{ID: o.Window, Trigger: record.TriggerCrash, Opened: time.Now()}
+	l := s.config.flightSizes(o.Size)
+	m = memory{buffer: o.Size, sizes: l}
+	h := s.spoolHeader(w, s.config, l)
+	h.Sessions, h.Crash = maxFlightSessions+1, o.Crash
+	m.spool, err = s.newSpool(h, s.host.FlightRoom.reserve(overhead, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size))))
+	return m, err
+}
