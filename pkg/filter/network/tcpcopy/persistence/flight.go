@@ -157,7 +157,7 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 		s.readers = append(s.readers, r)
 		since = max(since, from)
 	}
-	s.selection.since = since
+	s.selection.since, s.shares = since, true // only a window frames packets in place: there is one
 	s.window.Opened = time.Unix(0, since)
 	s.hangs = hangs
 	f.store.mu.Lock()

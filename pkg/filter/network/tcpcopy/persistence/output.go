@@ -81,7 +81,7 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 	switch format {
 	case FormatPcapng:
 		o.encodePackets()
-		o.packets.inPlace = s.sizes.InPlace
+		o.packets.inPlace = s.sizes.InPlace && !s.shares
 		o.files = s.segments
 	case FormatHexMeta:
 		o.encoder, o.files = hexlog.NewMetaEncoder(), s.flowLog

@@ -24,6 +24,7 @@ type Session struct {
 	slot      int            // its place in the ring's spool
 	flight    *Flight        // what the ring is of; nil for a ring of its own
 	selection *selection     // of the ring's entries; nil for all
+	shares    bool           // others may encode from the same batches: it must not change them
 	readers   []*buffer.Reader
 	pipelines []*pipeline // one per shard, of a live or a dead one
 	begun     time.Time   // when the store was asked for it, about window.Opened
