@@ -129,8 +129,12 @@ func (t *flowTable) enter(e *buffer.Entry) {
 	f := &flow{base: e.Base(), next: e.Base()}
 	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0
 	f.known = f.earlier
-	if !e.Endpoint(&f.Endpoint) {
+	limit, ok := e.Endpoint(&f.Endpoint)
+	if !ok {
 		f.Conn = "?"
+	}
+	if t.selector != nil {
+		f.limit = limit
 	}
 	f.Window = t.window
 	f.inScope = t.selector == nil || t.selector.scope.includes(&f.Endpoint)

@@ -121,10 +121,12 @@ func (s *selector) choose(f *flow, e *buffer.Entry) (lost record.Reason, in bool
 			return p.reason, true
 		}
 	}
-	if n := uint64(len(e.Payload)); f.limit > 0 && f.kept[e.Dir]+n > f.limit {
+	n := uint64(len(e.Payload))
+	if f.limit > 0 && f.kept[e.Dir]+n > f.limit {
+		f.kept[e.Dir] = f.limit // whole records only, and none behind one that is lost
 		return record.ReasonLimit, true
 	}
-	f.kept[e.Dir] += uint64(len(e.Payload))
+	f.kept[e.Dir] += n
 	return record.ReasonNone, true
 }
 

@@ -79,9 +79,9 @@ func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n i
 		sh.loseLocked(c, dir, n, pauseReason(sh.paused), t)
 		return
 	}
-	st := &c.streams[dir]
+	st, g := &c.streams[dir], &sh.geometry
 	keep := n
-	if c.Limit > 0 {
+	if c.Limit > 0 && !g.Retain { // who reads what is retained has a limit of its own
 		keep = int(min(uint64(n), c.Limit-min(c.Limit, st.kept)))
 		if keep < n && c.Datagrams {
 			keep = 0

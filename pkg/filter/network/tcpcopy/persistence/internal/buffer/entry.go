@@ -71,9 +71,11 @@ func (e *Entry) Base() record.PerDirection {
 	return record.PerDirection{In: e.Offset, Out: binary.LittleEndian.Uint64(e.Payload)}
 }
 
-// Endpoint fills in the description that a connection header carries. It reports
-// whether there is one.
-func (e *Entry) Endpoint(to *record.Endpoint) (ok bool) { return decodeEndpoint(e.Payload[8:], to) }
+// Endpoint fills in the description that a connection header carries, and returns the
+// connection's Limit. It reports whether there is one.
+func (e *Entry) Endpoint(to *record.Endpoint) (limit uint64, ok bool) {
+	return decodeEndpoint(e.Payload[8:], to)
+}
 
 // CloseEvent returns the content of a close event.
 func (e *Entry) CloseEvent() CloseEvent {
