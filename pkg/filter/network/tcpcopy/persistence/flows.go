@@ -25,7 +25,8 @@ type flow struct {
 // the connections whose header a batch has.
 type flowTable struct {
 	window   string
-	resumed  bool // a killed process has done the batches before
+	resumed  bool   // a killed process has done the batches before
+	began    uint64 // number of the batch with which the session began; 0 where it has its ring alone
 	flows    []*flow
 	selector *selector         // nil for all entries
 	selected spans             // entries of the batch that the session has
@@ -127,7 +128,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 		return
 	}
 	f := &flow{base: e.Base(), next: e.Base()}
-	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0
+	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0 && (t.began == 0 || e.Previous() >= t.began)
 	f.known = f.earlier
 	limit, ok := e.Endpoint(&f.Endpoint)
 	if !ok {

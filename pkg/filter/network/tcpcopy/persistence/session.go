@@ -79,6 +79,9 @@ func (s *Session) Start() {
 
 // start starts the workers of the session's readers.
 func (s *Session) start() {
+	if s.flight != nil {
+		s.contents.describe(s)
+	}
 	s.observeSegments()
 	for _, r := range s.readers {
 		w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
@@ -235,16 +238,16 @@ func (s *Session) stopWorkers() {
 // release frees what the session was in.
 func (s *Session) release() {
 	s.memory.Free()
-	for _, r := range s.readers {
-		r.Close()
-	}
-	for _, p := range s.pipelines {
-		p.release()
-	}
 	if s.flight != nil {
+		for _, r := range s.readers {
+			r.Close()
+		}
 		s.flight.freeSlot(s.slot)
 	} else {
 		s.ring.free()
+	}
+	for _, p := range s.pipelines {
+		p.release()
 	}
 }
 

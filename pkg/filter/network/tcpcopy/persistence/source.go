@@ -113,7 +113,9 @@ func (d *deadShard) tally() buffer.Tally { return d.sum }
 // in it too.
 func (d *deadShard) close(known uint64) {
 	d.sum.Connections = known
-	d.shard.AddPending(&d.sum)
+	if d.spool.Header().Sessions == 1 { // where several share a ring, it is no session's
+		d.shard.AddPending(&d.sum)
+	}
 }
 
 // errNotWritten says that the files do not have all of a dead shard's batch: the

@@ -73,7 +73,7 @@ func dataSize(n int, m margins) int { return headerSize + m.head + n + m.tail }
 // RecordSize bounds the bytes that a record of n bytes needs in an empty batch, with
 // the connection header and the pending gaps before it.
 func RecordSize(n int) int {
-	return eventSize(8+8*(2+maxText)+8) + 2*eventSize(8) + dataSize(n, margins{128, 64})
+	return eventSize(8+8*(2+maxText)+8+8) + 2*eventSize(8) + dataSize(n, margins{128, 64})
 }
 
 // fits reports whether there is room for n more bytes.

@@ -56,6 +56,7 @@ type DeadSpool struct {
 type deadSession struct {
 	window  *WindowState
 	readers []ReaderState // by shard
+	stored  uint64        // texts that the file's window has stored
 }
 
 // OpenSpool opens what a killed process has left, by its pointer file, of which pointer is
@@ -206,6 +207,9 @@ const maxSessions = 64
 // plainName is what runs and windows look like, which become parts of file names.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
+// PlainName reports whether name is what runs and windows look like.
+func PlainName(name string) bool { return plainName.MatchString(name) }
+
 // read fills p from an offset on. What is behind the end of the file reads as zeros, as
 // what is in a hole does.
 func (s *DeadSpool) read(p []byte, at int) error {
@@ -244,6 +248,7 @@ func (s *DeadSpool) readStates(limits Limits) error {
 		if err := s.read(image(d.readers), s.layout.reader(i, 0)); err != nil {
 			return err
 		}
+		d.stored = d.window.stored.Load()
 		s.sessions[i] = d
 	}
 	s.saved = s.readers()
@@ -263,10 +268,15 @@ func (s *DeadSpool) readers() (all []byte) {
 	return all
 }
 
-// Save writes what has changed of the readers to the file, so that another recovery goes
+// Save writes what has changed of the readers and windows to the file, so that another recovery goes
 // on from here. The words that say which position or account holds come after all
 // else, as in a mapping.
 func (s *DeadSpool) Save() error {
+	for i := range s.sessions {
+		if err := s.saveWindow(i); err != nil {
+			return err
+		}
+	}
 	if s.header.Version == versionOfTwo {
 		return s.saveOld()
 	}
@@ -280,6 +290,19 @@ func (s *DeadSpool) Save() error {
 		}
 	}
 	s.saved = next
+	return nil
+}
+
+// saveWindow writes what is known of a session's window, if that has changed.
+func (s *DeadSpool) saveWindow(session int) error {
+	d := &s.sessions[session]
+	if d.window.stored.Load() == d.stored {
+		return nil
+	}
+	if _, err := s.file.WriteAt(d.window.image(), int64(s.layout.window(session))); err != nil {
+		return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
+	}
+	d.stored = d.window.stored.Load()
 	return nil
 }
 

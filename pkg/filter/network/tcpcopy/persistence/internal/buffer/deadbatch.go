@@ -36,7 +36,10 @@ func (s *DeadSpool) Pending(session, shard int) []PendingBatch {
 	reader := s.Reader(session, shard)
 	done, _ := reader.Account()
 	if done.Batch == 0 {
-		return nil // there was no session
+		if !s.isCrash(session) {
+			return nil // there was no session
+		}
+		done = s.oldest(shard)
 	}
 	for which := range s.batches[shard] {
 		p := PendingBatch{reader: reader, state: &s.batches[shard][which], shard: shard, which: which}
@@ -52,6 +55,80 @@ func (s *DeadSpool) Pending(session, shard int) []PendingBatch {
 		return cmp.Compare(a.state.number.Load(), b.state.number.Load())
 	})
 	return batches
+}
+
+// isCrash reports whether a session is that of a recovery that writes all that the batches
+// hold.
+func (s *DeadSpool) isCrash(session int) bool {
+	return s.header.Crash && session == s.header.Sessions-1
+}
+
+// oldest returns the place from which on a shard has everything: batches whose numbers are
+// one less than another one's, up to the newest.
+func (s *DeadSpool) oldest(shard int) Place {
+	var numbers []uint64
+	for which := range s.batches[shard] {
+		numbers = append(numbers, s.batches[shard][which].number.Load())
+	}
+	slices.Sort(numbers)
+	i := len(numbers) - 1
+	for i > 0 && numbers[i-1] > 0 && numbers[i-1] == numbers[i]-1 {
+		i--
+	}
+	return Place{Batch: numbers[i]}
+}
+
+// InUse reports whether a killed process had a session. The last one of a spool with Crash
+// is the one that all that the batches hold is written as.
+func (s *DeadSpool) InUse(session int) bool {
+	for shard := range s.shards {
+		if done, _ := s.Reader(session, shard).Account(); done.Batch != 0 || s.isCrash(session) && s.oldest(shard).Batch != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// BeginCrash prepares the session as which all that the batches hold is written. since is
+// the moment, in nanoseconds since the Unix epoch, from which on all shards have everything;
+// 0 where they have it from the ring's beginning on.
+func (s *DeadSpool) BeginCrash(limits Limits) (since int64, err error) {
+	session := s.header.Sessions - 1
+	for shard := range s.shards {
+		oldest := s.oldest(shard)
+		if reader := s.Reader(session, shard); oldest.Batch > 0 {
+			if done, _ := reader.Account(); done.Batch == 0 {
+				reader.begin(oldest)
+			}
+		}
+		if oldest.Batch <= 1 {
+			continue // the first one
+		}
+		for which := range s.batches[shard] {
+			if state := &s.batches[shard][which]; state.number.Load() == oldest.Batch {
+				first, err := s.firstTime(PendingBatch{reader: s.Reader(session, shard), state: state, shard: shard, which: which}, limits)
+				if err != nil {
+					return 0, err
+				}
+				since = max(since, first)
+			}
+		}
+	}
+	return since, s.Save()
+}
+
+// firstTime returns the time of a batch's first entry, 0 without one.
+func (s *DeadSpool) firstTime(p PendingBatch, limits Limits) (int64, error) {
+	s.memory.free()
+	b, _, err := s.readEntries(p, limits)
+	if err != nil {
+		return 0, err
+	}
+	var e Entry
+	if _, ok := b.Entry(0, &e); !ok {
+		return 0, nil
+	}
+	return e.Time, nil
 }
 
 // Read reads a batch into memory, which belongs to s and is good until the next Read,

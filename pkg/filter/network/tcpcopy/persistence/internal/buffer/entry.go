@@ -11,7 +11,7 @@ type Kind uint8
 
 // The kinds of entries.
 const (
-	KindHeader Kind = iota + 1 // connection header; payload: uint64 bytes written before, then the connection's description
+	KindHeader Kind = iota + 1 // connection header; payload: uint64 bytes written before, the connection's description, uint64 number of the last batch that has one
 	KindData                   // payload: the bytes
 	KindGap                    // payload: uint64 length
 	KindClose                  // payload: uint64 bytes in, uint64 bytes out, then the reason
@@ -75,6 +75,12 @@ func (e *Entry) Base() record.PerDirection {
 // connection's Limit. It reports whether there is one.
 func (e *Entry) Endpoint(to *record.Endpoint) (limit uint64, ok bool) {
 	return decodeEndpoint(e.Payload[8:], to)
+}
+
+// Previous returns, of a repeated connection header, the number of the last batch that has
+// one of the connection.
+func (e *Entry) Previous() uint64 {
+	return binary.LittleEndian.Uint64(e.Payload[len(e.Payload)-8:])
 }
 
 // CloseEvent returns the content of a close event.

@@ -17,7 +17,7 @@ func (sh *Shard) hasRoomLocked(c *Conn, size int) bool {
 func (sh *Shard) fitsLocked(c *Conn, size int) bool {
 	size += 2 * eventSize(8)
 	if c.batch != sh.number {
-		size += eventSize(8 + len(c.describe().text))
+		size += eventSize(8 + len(c.describe().text) + 8)
 	}
 	return sh.active.fits(size)
 }
@@ -73,9 +73,10 @@ func (sh *Shard) writeHeaderLocked(c *Conn, t int64) {
 	if c.named {
 		h.Flags = FlagRepeat
 	}
-	sh.active.event(&h, 8+len(text), func(p []byte) {
+	sh.active.event(&h, 8+len(text)+8, func(p []byte) {
 		binary.LittleEndian.PutUint64(p, c.firstOffset(record.Out))
 		copy(p[8:], text)
+		binary.LittleEndian.PutUint64(p[8+len(text):], c.batch)
 	})
 	sh.active.commit()
 	c.batch, c.named = sh.number, true

@@ -217,6 +217,7 @@ func (r *Reader) Close() {
 	defer sh.leave(debug.SetPanicOnFault(true))
 	sh.readers = slices.DeleteFunc(sh.readers, func(o *Reader) bool { return o == r })
 	if sh.failed == nil {
+		r.state.Done(Place{}, &Tally{}) // for a recovery there is no reader
 		sh.releaseLocked()
 	}
 }

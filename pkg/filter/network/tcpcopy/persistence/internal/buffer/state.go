@@ -41,6 +41,7 @@ func (b *batchState) begin(number uint64) {
 
 // ReaderState is how far the reader of one shard has got, and where its files end.
 type ReaderState struct {
+	began   Place // where it began
 	outputs [maxOutputs]OutputState
 	// stored counts the accounts that were stored; the last one is in
 	// accounts[stored%2].
@@ -82,8 +83,12 @@ func (s *ReaderState) begin(p Place) {
 	for i := range s.outputs {
 		s.outputs[i].Set(PhaseUntouched, FilePosition{})
 	}
+	s.began = p
 	s.Done(p, &Tally{})
 }
+
+// Began returns where the reader began.
+func (s *ReaderState) Began() Place { return s.began }
 
 // OutputState is how far a batch has got into one format's file.
 type OutputState struct {
