@@ -286,6 +286,7 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 		if t := time.Unix(0, source.last); source.last != 0 && t.After(last) {
 			last = t
 			s.contents.alive(source.last) // also for another try, which has no entries any more
+			source.save()
 		}
 	}
 	return last, damage, nil

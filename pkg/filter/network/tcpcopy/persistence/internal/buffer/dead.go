@@ -57,6 +57,7 @@ type deadSession struct {
 	window  *WindowState
 	readers []ReaderState // by shard
 	stored  uint64        // texts that the file's window has stored
+	alive   int64         // what the file's window has
 }
 
 // OpenSpool opens what a killed process has left, by its pointer file, of which pointer is
@@ -248,7 +249,7 @@ func (s *DeadSpool) readStates(limits Limits) error {
 		if err := s.read(image(d.readers), s.layout.reader(i, 0)); err != nil {
 			return err
 		}
-		d.stored = d.window.stored.Load()
+		d.stored, d.alive = d.window.stored.Load(), d.window.Alive()
 		s.sessions[i] = d
 	}
 	s.saved = s.readers()
@@ -296,13 +297,13 @@ func (s *DeadSpool) Save() error {
 // saveWindow writes what is known of a session's window, if that has changed.
 func (s *DeadSpool) saveWindow(session int) error {
 	d := &s.sessions[session]
-	if d.window.stored.Load() == d.stored {
+	if d.window.stored.Load() == d.stored && d.window.Alive() == d.alive {
 		return nil
 	}
 	if _, err := s.file.WriteAt(d.window.image(), int64(s.layout.window(session))); err != nil {
 		return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
 	}
-	d.stored = d.window.stored.Load()
+	d.stored, d.alive = d.window.stored.Load(), d.window.Alive()
 	return nil
 }
 

@@ -59,7 +59,7 @@ func (s *DeadSpool) readOldStates(limits Limits) error {
 	if err := s.read(d.window.image(), s.layout.window(0)); err != nil {
 		return err
 	}
-	d.stored = d.window.stored.Load()
+	d.stored, d.alive = d.window.stored.Load(), d.window.Alive()
 	s.shards, s.batches, s.sessions = make([]ShardState, workers), make([][]batchState, workers), []deadSession{d}
 	for i := range all {
 		old, reader := &all[i], &d.readers[i]
