@@ -41,8 +41,13 @@ type Flight struct {
 	stop    chan struct{} // closed by Close, ends the goroutines
 	keepers sync.WaitGroup
 
-	mu    sync.Mutex // guards slots
-	slots []bool     // sessions of the spool that are in use
+	matchings matchings
+
+	mu      sync.Mutex // guards the rest
+	freed   *sync.Cond // a session has ended; of mu
+	slots   []bool     // sessions of the spool that are in use
+	windows int        // of them, windows that go on: they get what passes until they end
+	shut    bool
 }
 
 // OpenFlight opens the ring of the flight recorder. No window may be open. The error is an
@@ -57,6 +62,7 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 		return nil, err
 	}
 	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, maxFlightSessions)}
+	f.freed = sync.NewCond(&f.mu)
 	s.mu.Lock()
 	switch {
 	case s.sealed:
@@ -107,18 +113,51 @@ func (f *Flight) Pause(r record.Reason) { f.pause(r) }
 // Resume ends the pause for reason r.
 func (f *Flight) Resume(r record.Reason) { f.resume(r) }
 
-// Shut ends the recording: nothing that passes from now on is in the ring. It does not
-// block.
-func (f *Flight) Shut() { f.close() }
+// Shut ends the recording: nothing that passes from now on is in the ring, unless a window
+// reads it, which goes on to its end. It does not block.
+func (f *Flight) Shut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shut = true
+	f.closeLocked()
+}
 
-// Close gives the memory back when nothing reads the ring any more. It is called after
-// Shut, once.
+// closeLocked ends the accepting when nobody wants more.
+func (f *Flight) closeLocked() {
+	if f.shut && f.windows == 0 {
+		f.close()
+	}
+}
+
+// begin says that a window begins.
+func (f *Flight) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.windows++
+}
+
+// end says that a window ends.
+func (f *Flight) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.windows--
+	f.closeLocked()
+}
+
+// Close gives the memory back when nothing reads the ring any more: it waits for that. It is
+// called after Shut, once.
 func (f *Flight) Close() {
+	f.matchings.end()
+	f.store.mu.Lock()
+	f.store.flight = nil // for windows to come
+	f.store.mu.Unlock()
+	f.mu.Lock()
+	for slices.Contains(f.slots, true) {
+		f.freed.Wait()
+	}
+	f.mu.Unlock()
 	close(f.stop)
 	f.keepers.Wait()
-	f.store.mu.Lock()
-	f.store.flight = nil
-	f.store.mu.Unlock()
 	f.free()
 }
 
@@ -199,6 +238,9 @@ func (f *Flight) takeSlot() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slot := slices.Index(f.slots, false)
+	if f.shut {
+		return 0, errors.New("the flight recorder's ring is being closed")
+	}
 	if slot < 0 {
 		return 0, fmt.Errorf("%d windows and captures are open, which is as many as may be", len(f.slots))
 	}
@@ -211,6 +253,7 @@ func (f *Flight) freeSlot(slot int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slots[slot] = false
+	f.freed.Broadcast()
 }
 
 // flightSizes returns how the ring of that size is divided.

@@ -67,6 +67,9 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 // the gate is opened, by the latest. It does not block.
 func (s *Session) Start() {
 	s.starting.Do(func() {
+		if s.flight != nil {
+			s.flight.begin()
+		}
 		for _, sh := range s.ring.shards {
 			s.readers = append(s.readers, sh.NewReader(s.slot))
 		}
@@ -105,6 +108,9 @@ func (s *Session) Stop() {
 		s.selection.end(s.ring.now())
 		for _, r := range s.readers {
 			r.End()
+		}
+		if !s.shares && s.readers != nil { // a window that has begun
+			s.flight.end()
 		}
 	})
 }

@@ -155,6 +155,9 @@ func outlineOf(b *Batch) *Batch {
 	return o
 }
 
+// IsOutline reports whether b has gaps where the shard had data.
+func (b *Batch) IsOutline() bool { return b.origin != nil }
+
 // Origin returns the place that a recovery goes on from when the entries before a position
 // of a view are done. The entries of an outline are done together.
 func (b *Batch) Origin(at int) Place {

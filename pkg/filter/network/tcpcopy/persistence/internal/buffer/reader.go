@@ -43,7 +43,18 @@ type readerView struct {
 func (sh *Shard) NewReader(session int) *Reader {
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
-	r := &Reader{shard: sh, full: make(chan struct{}, 1), state: sh.spool.reader(session, sh.index)}
+	return sh.newReaderLocked(sh.spool.reader(session, sh.index))
+}
+
+// NewWatcher returns a reader of what comes from now on that a recovery knows nothing of.
+func (sh *Shard) NewWatcher() *Reader {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	return sh.newReaderLocked(&ReaderState{})
+}
+
+func (sh *Shard) newReaderLocked(state *ReaderState) *Reader {
+	r := &Reader{shard: sh, full: make(chan struct{}, 1), state: state}
 	r.at = sh.active.Place(sh.active.n)
 	r.joined, r.read, r.beside = sh.active.n > 0, sh.active.seen, sh.beside
 	r.state.begin(r.at)
