@@ -264,6 +264,9 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
 
+		Cause:         session.window.Cause,
+		AskedBeforeMS: session.window.AskedBeforeMS(),
+
 		PortsLeftOut: portsLeftOut,
 		FilesLeftOut: leftOut,
 	}
