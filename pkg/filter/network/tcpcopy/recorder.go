@@ -210,6 +210,7 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 		partOutput:   r.conflictLocked(name, partOutput, s.output != nil, s.output, r.parts.output, &err),
 		partBuffer:   r.conflictLocked(name, partBuffer, s.buffer != nil, s.buffer, r.parts.buffer, &err),
 		partGuard:    r.conflictLocked(name, partGuard, s.guard != nil, s.guard, r.parts.guard, &err),
+		partFlight:   r.conflictLocked(name, partFlight, s.flight != nil, s.flight, r.parts.flight, &err),
 	}
 	if err != nil {
 		return next, nil, err
@@ -227,7 +228,10 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 	if s.guard != nil {
 		next.guard = s.guard
 	}
-	return next, brings, r.directionsLocked(name, s, next.output)
+	if s.flight != nil {
+		next.flight = s.flight
+	}
+	return next, brings, errors.Join(r.directionsLocked(name, s, next.output), r.flightFitsLocked(name, s, next))
 }
 
 // conflictLocked reports whether the listener would own the part. It joins an error
