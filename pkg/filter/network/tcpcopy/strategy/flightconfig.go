@@ -58,7 +58,8 @@ const (
 // ScopeKinds returns all kinds, the narrowest first.
 func ScopeKinds() []ScopeKind { return []ScopeKind{ScopeConnection, ScopeListener, ScopeProcess} }
 
-// Scope is whose traffic a capture has. Only the field of its kind is set.
+// Scope is whose traffic a capture has. Only the field of its kind is set; a listener may also
+// be given by one of its connections.
 type Scope struct {
 	Kind     ScopeKind
 	Listener string // name of the listener
