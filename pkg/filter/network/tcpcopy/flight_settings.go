@@ -227,14 +227,13 @@ func (f *flightSettings) needsAnswers(both bool) error {
 // flightFitsLocked refuses a listener that brings a flight block, or an output, if the two
 // do not fit together, and a flight block whose triggers need what nothing records.
 func (r *recorder) flightFitsLocked(name string, s *settings, next settings) error {
-	if next.flight == nil || s.flight == nil && s.output == nil {
-		return nil
-	}
-	err := next.flight.needsFlow(formatsOf(next.output))
 	if s.flight == nil {
-		return err
+		if s.output == nil || r.flightInForce == nil {
+			return nil
+		}
+		return r.flightInForce.needsFlow(formatsOf(next.output))
 	}
-	return errors.Join(err, s.flight.needsAnswers(s.scope.both || r.recordsBothLocked(name)))
+	return errors.Join(s.flight.needsFlow(formatsOf(next.output)), s.flight.needsAnswers(s.scope.both || r.recordsBothLocked(name)))
 }
 
 // recordsBothLocked reports whether a listener other than the one of that name records both

@@ -32,6 +32,8 @@ type host struct {
 	// room returns the Room of memory up to a rate; nil means that of the machine, or no
 	// limits where meter is not the machine's either.
 	room func(maxRate float64) persistence.Room
+	// openRing opens the flight recorder's ring; nil means that there is none.
+	openRing openRing
 }
 
 // logger is the part of MOSN's error log that the recorder writes to.
@@ -51,6 +53,9 @@ type recorder struct {
 	run        string // the process's part of connection identities
 	host       host
 	controller *strategy.Controller
+	flight     *strategy.Flight
+	ring       atomic.Pointer[ringSession] // the open one; nil without one
+	evicted    atomic.Uint64               // bytes that rings which are closed have given up
 	panics     atomic.Uint64
 
 	connections atomic.Int64 // that are open and have a filter
@@ -77,15 +82,20 @@ type recorder struct {
 	listeners map[string]*boundListener
 	refused   map[string]refusal // by listener
 	refusals  uint64
-	owners    map[string]string    // by part of the process: the listener that configures it
-	parts     settings             // the parts in force
-	applied   *model.DumpConfig    // the last strategy that a listener has put into force
-	store     *persistence.Store   // in force; nil before the first and at the end
-	old       []*persistence.Store // replaced, and not closed yet
-	past      persistence.Stats    // of the closed ones
-	pool      map[string]*poolConn // by port
-	watch     *watch               // nil when no file is watched
-	closed    bool
+	owners    map[string]string // by part of the process: the listener that configures it
+	parts     settings          // the parts in force
+	applied   *model.DumpConfig // the last strategy that a listener has put into force
+
+	appliedFlight *flightSettings  // the last flight block that a listener has put into force
+	flightInForce *flightSettings  // nil before the first
+	flightChange  *strategy.Change // the last attempt to change it; never written to once it is here
+
+	store  *persistence.Store   // in force; nil before the first and at the end
+	old    []*persistence.Store // replaced, and not closed yet
+	past   persistence.Stats    // of the closed ones
+	pool   map[string]*poolConn // by port
+	watch  *watch               // nil when no file is watched
+	closed bool
 	// unanswered has the dump directories, as they are configured, that are being opened
 	// and have not answered for openTimeout: since when.
 	unanswered map[string]time.Time
@@ -120,7 +130,8 @@ func newRecorder(run string, h host) *recorder {
 		drainTimeout: drainTimeout,
 	}
 	r.skips = &skipLog{store: r.storeOrNil, panicked: r.countPanic, clock: clock.System()}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add})
+	r.flight = r.newFlight()
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add, Forced: r.flight.SetForced})
 	r.meters = newMeters(h.metrics)
 	if r.host.meter == nil && r.host.room == nil {
 		r.host.room = machineRoom
@@ -138,7 +149,7 @@ func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) 
 		return nil, err
 	}
 	r.startPublishing()
-	if err := r.applyStrategy(name, s); err != nil {
+	if err := errors.Join(r.applyStrategy(name, s), r.applyFlight(name, s)); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -284,6 +295,7 @@ func (r *recorder) applyStrategy(name string, s *settings) error {
 	r.mu.Unlock()
 	if guard != nil {
 		r.controller.SetGuard(*guard)
+		r.flight.SetGuard(*guard)
 	}
 	if mine {
 		return r.controller.Set(model.LayerApp, *s.strategy, "listener "+name)

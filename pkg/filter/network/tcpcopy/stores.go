@@ -153,11 +153,14 @@ func (r *recorder) storeOrNil() *persistence.Store {
 // returns, the gate of the window that was open in old is closed. It does not wait for
 // that window's records to be written.
 func (r *recorder) retire(old *persistence.Store) {
-	over := r.controller.Drop(old.Seal(), "its output has been replaced")
+	const why = "its output has been replaced"
+	over := r.controller.Drop(old.Seal(), why)
+	ringOver := r.flight.Reopen(why)
 	r.retiring.Add(1)
 	go func() { // ends when everything is written; drain waits for it
 		defer r.retiring.Done()
 		<-over
+		<-ringOver
 		r.skips.wait()
 		r.closeStore(old)
 	}()
@@ -245,7 +248,13 @@ func (r *recorder) drain() {
 	r.mu.Lock()
 	watch := r.watch
 	r.mu.Unlock()
+	ringClosed := make(chan struct{})
+	go func() { // ends when the captures are written
+		defer close(ringClosed)
+		r.flight.Close()
+	}()
 	r.controller.Close()
+	<-ringClosed
 	if watch != nil {
 		watch.close()
 	}

@@ -20,6 +20,7 @@ var (
 	ErrNoRing       = errors.New("there is no ring")
 	ErrManyCaptures = fmt.Errorf("%d captures are under way", maxCaptures)
 	ErrStillOpening = errors.New("the capture is still being opened, because the disk has not answered")
+	ErrNoConnection = errors.New("nothing of that connection is in the ring")
 	errNoFlight     = errors.New("this program has no flight recorder")
 )
 
@@ -231,6 +232,7 @@ func (f *Flight) Event(e FlightEvent) {
 type CaptureRequest struct {
 	Reason        string         // in words
 	Scope         Scope          // a Kind of "" is the process
+	Conn          string         // the connection that it is about, for its cause; may be empty
 	Before, After *time.Duration // nil means the block's
 }
 
@@ -242,7 +244,7 @@ type Captured struct {
 }
 
 // Capture opens a capture and returns when the sink has opened it. The errors are
-// ErrForceOff, ErrNoRing, ErrManyCaptures, ErrClosed, the sink's, a *model.FieldError, or, with
+// ErrForceOff, ErrNoRing, ErrManyCaptures, ErrClosed, those of the sink, a *model.FieldError, or, with
 // the window's id alone, ErrStillOpening when ctx ends before.
 func (f *Flight) Capture(ctx context.Context, r CaptureRequest) (Captured, error) {
 	for field, d := range map[string]*time.Duration{"before": r.Before, "after": r.After} {

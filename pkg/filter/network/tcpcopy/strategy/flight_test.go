@@ -23,7 +23,7 @@ func TestATriggerMakesACapture(t *testing.T) {
 	h.fire("errors", "a-1")
 	h.expect(openC1)
 	s := h.waitFor("an open capture", func(s *FlightStatus) bool { return len(s.Running) == 1 && !s.Running[0].Opening })
-	if c := s.Running[0]; c.ID != "c1" || c.Trigger != "errors" || c.Scope != (Scope{Kind: ScopeConnection, Conn: "a-1"}) || c.Closes.Sub(h.clock.Now()) != 5*time.Second || c.Closing {
+	if c := s.Running[0]; c.ID != "c1" || c.Cause.Trigger != "errors" || c.Scope != (Scope{Kind: ScopeConnection, Conn: "a-1"}) || c.Closes.Sub(h.clock.Now()) != 5*time.Second || c.Closing {
 		t.Errorf("%+v", c)
 	}
 	h.pass(5*time.Second - 1)

@@ -26,7 +26,7 @@ type capture struct {
 
 func (c *capture) status() CaptureStatus {
 	return CaptureStatus{
-		ID: c.window.ID, Trigger: c.window.Cause.Trigger, Scope: c.scope, Opened: c.window.Opened, Closes: c.closes, Joined: c.joined,
+		ID: c.window.ID, Cause: c.window.Cause, Scope: c.scope, Opened: c.window.Opened, Closes: c.closes, Joined: c.joined,
 		Opening: c.sink == nil, Closing: c.closing, Since: c.since,
 	}
 }
@@ -159,7 +159,7 @@ func (f *Flight) captureOnDemand(r CaptureRequest, answer chan<- capturedAnswer)
 	if r.After != nil {
 		after = *r.After
 	}
-	cause := record.Cause{Trigger: record.CauseRequest, Reason: r.Reason, Time: now.UTC(), Conn: r.Scope.Conn}
+	cause := record.Cause{Trigger: record.CauseRequest, Reason: r.Reason, Time: now.UTC(), Conn: r.Conn}
 	return f.openCapture(r.Scope, &cause, now, before, after, answer, nil), nil
 }
 

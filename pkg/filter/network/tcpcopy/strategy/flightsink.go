@@ -26,7 +26,8 @@ type RingSink interface {
 	Pause(r record.Reason)
 	// Resume ends the pause that Pause(r) began.
 	Resume(r record.Reason)
-	// OpenCapture opens a capture. It may take as long as the disk does; several calls may
+	// OpenCapture opens a capture. ErrNoConnection is of a scope whose connection the ring
+	// does not know. It may take as long as the disk does; several calls may
 	// be under way, also while Shut is called, but none when Close is.
 	OpenCapture(s CaptureSpec) (CaptureSink, error)
 	// Shut ends the recording: nothing that passes from now on is in the ring, and no event

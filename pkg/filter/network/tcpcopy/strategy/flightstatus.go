@@ -2,6 +2,8 @@ package strategy
 
 import (
 	"time"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // FlightStatus is what a Flight was doing at one moment.
@@ -21,7 +23,7 @@ type FlightStatus struct {
 // CaptureStatus is a capture that is not finished.
 type CaptureStatus struct {
 	ID      string
-	Trigger string // the name of the first trigger, or record.CauseRequest
+	Cause   *record.Cause // never changes
 	Scope   Scope
 	Opened  time.Time // when it begins; what is asked for while Opening
 	Closes  time.Time // planned, or when it was closed
