@@ -154,35 +154,35 @@ func (t *tool) capture(cmd *cobra.Command, c *adminClient, o *output, query url.
 	p := startProgress(ctx, t.stderr, func() string {
 		return bar("capturing", int64(t.now().Sub(began)), int64(captured.Closes.Sub(began)))
 	})
-	err = c.awaitCapture(ctx, captured.Window)
+	written, err = c.awaitCapture(ctx, captured.Window)
 	p.end()
-	if ctx.Err() != nil {
+	if err == nil && !written {
 		fmt.Fprintf(t.stderr, "tcpcopyctl: the capture goes on; \"tcpcopyctl windows --window %s\" lists it when it is written\n", o.window(captured.Window))
-		return captured.Window, false, nil
 	}
-	return captured.Window, err == nil, err
+	return captured.Window, written, err
 }
 
 // captureLooks is the wait between two looks at a capture.
 const captureLooks = 300 * time.Millisecond
 
-// awaitCapture returns when a capture is written, or when ctx ends. It asks, because the
+// awaitCapture returns true when a capture is written, false when ctx ends before. It asks, because the
 // clocks may differ, and because triggers that fall into a capture make it longer.
-func (c *adminClient) awaitCapture(ctx context.Context, id string) error {
+func (c *adminClient) awaitCapture(ctx context.Context, id string) (written bool, err error) {
 	ticker := time.NewTicker(captureLooks)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, nil
 		}
 		s, _, err := c.status(ctx)
-		if err != nil {
-			return err
-		}
-		if s.openWindow(id) == nil {
-			return nil
+		switch {
+		case ctx.Err() != nil: // the next round returns
+		case err != nil:
+			return false, err
+		case s.openWindow(id) == nil:
+			return true, nil
 		}
 	}
 }

@@ -39,9 +39,11 @@ func TestCapturesAndTheRingAreTold(t *testing.T) {
 		var out bytes.Buffer
 		tool := &tool{stderr: &out, now: func() time.Time { return at }}
 		now := of(step.status)
-		tool.printChanges(before, now, &output{t: tool, utc: true})
-		got := strings.ReplaceAll(out.String(), "tcpcopyctl: "+waiting(now, nil)+"\n", "")
-		if (step.want == "") != (got == "") || !strings.Contains(got, step.want) {
+		news := liveNews{t: tool, output: &output{t: tool, utc: true}, before: before}
+		_, news.waits = waiting(now, nil)
+		news.print(now)
+		got := out.String()
+		if (step.want == "") != (got == "") || !strings.Contains(got, step.want) || strings.Count(got, "\n") > 1 {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
 		}
 		before = now

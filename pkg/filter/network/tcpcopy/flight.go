@@ -7,7 +7,10 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
@@ -296,8 +299,24 @@ func (r *recorder) publishFlight(m *meters) {
 	m.count("flight_evicted_bytes", stats.Evicted)
 	m.count("flight_captures", s.Captures)
 	m.count("flight_suppressed", s.Suppressed)
+	fired, costs := map[string]uint64{}, map[string]time.Duration{}
 	for _, t := range s.Triggers {
-		m.count("flight_fired_"+t.Name, t.Fired)
-		m.set("flight_cpu_us_per_s_"+t.Name, stats.Costs[t.Name].Microseconds())
+		name := metricName(t.Name)
+		fired[name] += t.Fired
+		costs[name] += stats.Costs[t.Name]
 	}
+	for name, n := range fired {
+		m.count("flight_fired_"+name, n)
+		m.set("flight_cpu_us_per_s_"+name, costs[name].Microseconds())
+	}
+}
+
+// metricName returns the name of a trigger as a metric may have it. Triggers may have the same.
+func metricName(trigger string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return '_'
+	}, trigger)
 }

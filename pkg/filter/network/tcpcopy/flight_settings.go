@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"mosn.io/tcpcopy/internal/mask"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
@@ -69,11 +71,33 @@ func parseFlight(b *block) *flightSettings {
 			triggers = triggers[:strategy.MaxTriggers]
 		}
 		for i, text := range triggers {
-			f.addTrigger(newBlock(fmt.Sprintf("%s.triggers[%d]", b.path, i), text, b.errs))
+			f.addTrigger(newBlock(fmt.Sprintf("%s[%d]", triggersField, i), text, b.errs))
 		}
+		f.compile(b.errs)
 	}
 	b.unknown()
 	return f
+}
+
+// triggersField is the field of the triggers, as errors name it.
+const triggersField = flightBlock + ".triggers"
+
+// compile checks what the triggers look for, and adds the faults of fields that have none yet.
+func (f *flightSettings) compile(errs *[]error) {
+	answers, faults := compileTriggers(f.Triggers)
+	f.answers = answers
+	known := *errs
+	for _, fault := range faults {
+		if !slices.ContainsFunc(known, func(err error) bool { return concerns(err, fault.Field) }) {
+			*errs = append(*errs, fault)
+		}
+	}
+}
+
+// concerns reports whether err is of the field, of a part of it, or of what it is a part of.
+func concerns(err error, field string) bool {
+	var fault *model.FieldError
+	return errors.As(err, &fault) && (fault.Field == field || strings.HasPrefix(fault.Field, field+".") || strings.HasPrefix(fault.Field, field+"[") || strings.HasPrefix(field, fault.Field+"."))
 }
 
 const triggerExample = `{"name": "errors", "where": "failed"}`
@@ -85,7 +109,7 @@ func (f *flightSettings) addTrigger(b *block) {
 		f.Triggers = append(f.Triggers, t)
 		return // it is no object
 	}
-	const validName = "a name of letters, digits, '.', '_' and '-', at most 64, other than \"request\""
+	const validName = "1 … 64 bytes of printable characters, other than \"request\""
 	if _, given := b.fields["name"]; !given {
 		b.bad("name", mask.Kind("not set"), validName)
 	} else if b.value("name", &t.Name, validName) {
@@ -97,40 +121,21 @@ func (f *flightSettings) addTrigger(b *block) {
 		}
 	}
 	var kinds []string
-	given := func(field string, v any, valid string) bool {
+	given := func(field string, v any, valid string) {
 		if _, there := b.fields[field]; there {
 			kinds = append(kinds, field)
+			b.value(field, v, valid)
 		}
-		return b.value(field, v, valid)
 	}
-	bad := func(field string, value any, valid string) { b.bad(field, value, valid) }
-	where := given("where", &t.Where, `a query such as "failed or latency > 2s"`)
-	patterns := given("bytes", &t.Bytes, `a list of texts such as ["-----BEGIN"]`)
-	reasons := given("close", &t.Close, `a list of close reasons such as ["OnReadErrClose"]`)
-	direction, directed := b.word("direction", "", strategy.DirectionIn, strategy.DirectionOut)
-	t.Direction = direction
-	if directed && !slices.Contains(kinds, "bytes") {
-		b.bad("direction", t.Direction, "only together with bytes")
-	}
+	given("where", &t.Where, `a query such as "failed or latency > 2s"`)
+	given("bytes", &t.Bytes, `a list of texts such as ["-----BEGIN"]`)
+	given("close", &t.Close, `a list of close reasons such as ["OnReadErrClose"]`)
+	t.Direction, _ = b.word("direction", "", strategy.DirectionIn, strategy.DirectionOut)
 	switch {
 	case len(kinds) == 0:
 		b.bad("", mask.Kind("a trigger without a condition"), "one of where, bytes and close, as in "+triggerExample)
 	case len(kinds) > 1:
 		b.bad("", mask.Kind("a trigger with "+strings.Join(kinds, " and ")), "one of where, bytes and close in a trigger; write one trigger for each")
-	}
-	answers := false
-	if where {
-		answers = checkWhere(t.Where, bad)
-	}
-	if patterns {
-		checkPatterns(t.Bytes, bad)
-		answers = t.Direction == strategy.DirectionOut
-	}
-	if reasons {
-		checkReasons(t.Close, bad)
-	}
-	if answers {
-		f.answers = append(f.answers, b.path+"."+kinds[0])
 	}
 	t.Before, t.After = b.duration("before", t.Before), b.duration("after", t.After)
 	t.Scope = b.scope(t.Scope)
@@ -142,7 +147,7 @@ func isTriggerName(name string) bool {
 	if name == "" || len(name) > record.MaxTriggerName || name == record.CauseRequest {
 		return false
 	}
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // duration removes and returns a field that is a length of time from 0 on.
