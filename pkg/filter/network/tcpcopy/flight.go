@@ -126,6 +126,8 @@ func (r *recorder) flightFits(f *flightSettings) error {
 
 // installFlight puts a flight block into force.
 func (r *recorder) installFlight(f *flightSettings, source string) error {
+	r.flightChanges.Lock()
+	defer r.flightChanges.Unlock()
 	if err := r.flight.Set(&f.FlightConfig, source); err != nil {
 		r.refuseFlight(source, err)
 		return err
@@ -153,12 +155,13 @@ const captureTimeout = 5 * time.Second
 // capture opens a capture of the process on demand. When the sink has not opened it after
 // captureTimeout, it returns the window's id with strategy.ErrStillOpening.
 func (r *recorder) capture(reason string) (window string, err error) {
+	err = errors.New("tcpcopy: capture: it panicked") // unless it does not
 	defer r.recoverPanic("a capture on demand")
 	ctx, cancel := context.WithTimeout(context.Background(), captureTimeout)
 	defer cancel()
-	captured, err := r.flight.Capture(ctx, strategy.CaptureRequest{Reason: reason})
-	if err != nil {
-		return captured.Window, fmt.Errorf("tcpcopy: capture: %w", err)
+	captured, fault := r.flight.Capture(ctx, strategy.CaptureRequest{Reason: reason})
+	if fault != nil {
+		return captured.Window, fmt.Errorf("tcpcopy: capture: %w", fault)
 	}
 	return captured.Window, nil
 }

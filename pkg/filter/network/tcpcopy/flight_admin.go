@@ -44,6 +44,9 @@ func (a *admin) capture(w http.ResponseWriter, req *http.Request) {
 		refuse(w, statusOf(err), err)
 	default:
 		answer := map[string]any{"window": captured.Window, "opened": captured.Opened, "closes": captured.Closes}
+		if s := a.recorder.flight.Status(); s.Paused {
+			answer["paused"] = s.Reason
+		}
 		if store := a.recorder.storeOrNil(); store != nil {
 			if short := store.ShortOfSpace(); short != "" {
 				answer["paused"] = short

@@ -74,6 +74,10 @@ type recorder struct {
 
 	drainTimeout time.Duration // constant but for tests
 
+	// flightChanges is held while the flight block is replaced, so that the one in force is
+	// the one that is known to be. It is locked before mu.
+	flightChanges sync.Mutex
+
 	// binding guards changes of the store and of the process's parts. It may be held
 	// while the disk is waited for, up to openTimeout. It is locked before mu.
 	binding sync.Mutex
