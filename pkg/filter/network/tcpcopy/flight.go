@@ -67,6 +67,9 @@ func (s flightSink) OpenRing(c *strategy.FlightConfig) (strategy.RingSink, error
 	if err != nil {
 		return nil, err
 	}
+	if formats := store.Config().Formats; !tellsConnections(formats) {
+		return nil, formatsFault(formats)
+	}
 	opened, err := r.host.openRing(store, c, r.flight.Event)
 	if err != nil {
 		return nil, err
@@ -126,8 +129,6 @@ func (r *recorder) flightFits(f *flightSettings) error {
 
 // installFlight puts a flight block into force.
 func (r *recorder) installFlight(f *flightSettings, source string) error {
-	r.flightChanges.Lock()
-	defer r.flightChanges.Unlock()
 	if err := r.flight.Set(&f.FlightConfig, source); err != nil {
 		r.refuseFlight(source, err)
 		return err
@@ -135,7 +136,6 @@ func (r *recorder) installFlight(f *flightSettings, source string) error {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.flightInForce = f
 	r.flightChange = &strategy.Change{Source: source, Time: now}
 	return nil
 }

@@ -206,9 +206,20 @@ func (b *block) budget(field string, fallback strategy.Budget) strategy.Budget {
 // needsFlow returns the fault of the flight block where no file says which bytes are of
 // which connection; nil if there is one that does.
 func (f *flightSettings) needsFlow(formats []persistence.Format) error {
-	if !f.IsOn() || slices.Contains(formats, persistence.FormatHexMeta) || slices.Contains(formats, persistence.FormatPcapng) {
+	if !f.IsOn() || tellsConnections(formats) {
 		return nil
 	}
+	return formatsFault(formats)
+}
+
+// tellsConnections reports whether a file of the formats says which bytes are of which
+// connection.
+func tellsConnections(formats []persistence.Format) bool {
+	return slices.Contains(formats, persistence.FormatHexMeta) || slices.Contains(formats, persistence.FormatPcapng)
+}
+
+// formatsFault returns the fault of formats that do not tell connections apart.
+func formatsFault(formats []persistence.Format) error {
 	var words []string
 	for _, format := range formats {
 		words = append(words, string(format))
@@ -230,15 +241,17 @@ func (f *flightSettings) needsAnswers(both bool) error {
 }
 
 // flightFitsLocked refuses a listener that brings a flight block, or an output, if the two
-// do not fit together, and a flight block whose triggers need what nothing records.
+// do not fit together, and a flight block whose triggers need what nothing records. A block
+// from elsewhere that does not fit refuses no listener: there is no ring then.
 func (r *recorder) flightFitsLocked(name string, s *settings, next settings) error {
-	if s.flight == nil {
-		if s.output == nil || r.flightInForce == nil {
-			return nil
-		}
-		return r.flightInForce.needsFlow(formatsOf(next.output))
+	if next.flight == nil || s.flight == nil && s.output == nil {
+		return nil
 	}
-	return errors.Join(s.flight.needsFlow(formatsOf(next.output)), s.flight.needsAnswers(s.scope.both || r.recordsBothLocked(name)))
+	err := next.flight.needsFlow(formatsOf(next.output))
+	if s.flight == nil {
+		return err
+	}
+	return errors.Join(err, s.flight.needsAnswers(s.scope.both || r.recordsBothLocked(name)))
 }
 
 // recordsBothLocked reports whether a listener other than the one of that name records both

@@ -444,6 +444,35 @@ func TestTheWatchedFileHasAFlightBlock(t *testing.T) {
 	})
 }
 
+// A block from elsewhere that does not fit the output refuses no listener: there is no ring.
+func TestARingNeedsAFormatWithConnections(t *testing.T) {
+	rings := &fakeRings{}
+	host := testHost(t)
+	host.openRing = rings.openRing
+	h := &harness{t: t, dir: t.TempDir(), recorder: newRecorder("aaaaaa", host)}
+	t.Cleanup(func() { h.recorder.close(false) })
+	path := filepath.Join(h.dir, "switch.json")
+	write(t, path, `{"flight": `+smallFlight+`}`)
+	h.recorder.follow(path) // as at the start, before the listeners
+	eventually(t, "a reason", func() bool {
+		return strings.Contains(h.recorder.flight.Status().Reason, "no listener has the tcpcopy filter")
+	})
+	hex := object{"output": object{"dir": filepath.Join(h.dir, "dump"), "formats": []string{"hex"}}}
+	if _, err := h.tryBind("test", h.into(hex)); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "another reason", func() bool {
+		return strings.Contains(h.recorder.flight.Status().Reason, "hex_meta or pcapng among them")
+	})
+	if h.recorder.status().Flight.On {
+		t.Error("there is a ring")
+	}
+	if _, err := h.tryBind("test", h.into(object{"output": object{"dir": filepath.Join(h.dir, "dump")}})); err != nil {
+		t.Error(err)
+	}
+	h.awaitRing()
+}
+
 // What is FORCE_OFF in the file, and what is not.
 func TestWhichWatchedFilesForceOff(t *testing.T) {
 	for text, want := range map[string]bool{

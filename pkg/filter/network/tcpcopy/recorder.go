@@ -74,10 +74,6 @@ type recorder struct {
 
 	drainTimeout time.Duration // constant but for tests
 
-	// flightChanges is held while the flight block is replaced, so that the one in force is
-	// the one that is known to be. It is locked before mu.
-	flightChanges sync.Mutex
-
 	// binding guards changes of the store and of the process's parts. It may be held
 	// while the disk is waited for, up to openTimeout. It is locked before mu.
 	binding sync.Mutex
@@ -91,7 +87,6 @@ type recorder struct {
 	applied   *model.DumpConfig // the last strategy that a listener has put into force
 
 	appliedFlight *flightSettings  // the last flight block that a listener has put into force
-	flightInForce *flightSettings  // nil before the first
 	flightChange  *strategy.Change // the last attempt to change it; never written to once it is here
 
 	store  *persistence.Store   // in force; nil before the first and at the end
