@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ type ringStats struct {
 	Holds   time.Duration   // how far back everything is there, of all shards
 	Shards  []time.Duration // the same of each shard
 	Evicted uint64          // bytes that passed and were given up, since the ring is open
+
+	Memory strategy.OwnMemory // the ring's pages that are in use
 
 	// Costs are the processor time that each trigger has needed in a second, by its name.
 	Costs map[string]time.Duration
@@ -155,13 +158,17 @@ const captureTimeout = 5 * time.Second
 // capture opens a capture of the process on demand. When the sink has not opened it after
 // captureTimeout, it returns the window's id with strategy.ErrStillOpening.
 func (r *recorder) capture(reason string) (window string, err error) {
-	err = errors.New("tcpcopy: capture: it panicked") // unless it does not
-	defer r.recoverPanic("a capture on demand")
+	defer func() {
+		if p := recover(); p != nil {
+			r.countPanic("a capture on demand", p, debug.Stack())
+			err = fmt.Errorf("tcpcopy: capture panicked: %v", p)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), captureTimeout)
 	defer cancel()
-	captured, fault := r.flight.Capture(ctx, strategy.CaptureRequest{Reason: reason})
-	if fault != nil {
-		return captured.Window, fmt.Errorf("tcpcopy: capture: %w", fault)
+	captured, err := r.flight.Capture(ctx, strategy.CaptureRequest{Reason: reason})
+	if err != nil {
+		return captured.Window, fmt.Errorf("tcpcopy: capture: %w", err)
 	}
 	return captured.Window, nil
 }
@@ -263,6 +270,15 @@ func (r *recorder) ringStats() (s ringStats) {
 	}
 	s.Evicted += past
 	return s
+}
+
+// ringMemory returns the open ring's memory, which windows' guard leaves out: it is there
+// whether a window is open or not.
+func (r *recorder) ringMemory() strategy.OwnMemory {
+	if session := r.ring.Load(); session != nil {
+		return session.Stats().Memory
+	}
+	return strategy.OwnMemory{}
 }
 
 // openWindows returns all windows that are open, captures included.

@@ -309,6 +309,10 @@ func TestTheStatusOfTheFlightRecorder(t *testing.T) {
 	rings.with(func() {
 		rings.stats = ringStats{Used: 1234, Holds: 1500 * time.Millisecond, Shards: []time.Duration{2 * time.Second, 1500 * time.Millisecond}, Evicted: 77, Costs: map[string]time.Duration{"resets": 2500 * time.Microsecond}}
 	})
+	rings.with(func() { rings.stats.Memory = strategy.OwnMemory{Bytes: 9, Shared: true} })
+	if own := h.recorder.ringMemory(); own != (strategy.OwnMemory{Bytes: 9, Shared: true}) {
+		t.Errorf("the ring's memory: %+v", own)
+	}
 	rings.fire(strategy.FlightEvent{Trigger: "resets", Time: last, Conn: "aaaaaa-1", Listener: "test"})
 	eventually(t, "a capture", func() bool { return h.recorder.flight.Status().Captures == 1 })
 	_, status := h.ask("GET", "/api/v1/tcpcopy", "")
@@ -333,6 +337,9 @@ func TestTheStatusOfTheFlightRecorder(t *testing.T) {
 	}
 	// What a ring that was closed has given up is not forgotten.
 	h.ask("PUT", "/api/v1/tcpcopy/flight", `{"size": "0"}`)
+	if own := h.recorder.ringMemory(); own != (strategy.OwnMemory{}) {
+		t.Errorf("the memory of no ring: %+v", own)
+	}
 	_, status = h.ask("GET", "/api/v1/tcpcopy", "")
 	if f := status["flight"].(object); f["evicted_bytes"] != 77.0 || f["used"] != 0.0 || f["size"] != 0.0 {
 		t.Errorf("%v", f)

@@ -130,7 +130,11 @@ func newRecorder(run string, h host) *recorder {
 	}
 	r.skips = &skipLog{store: r.storeOrNil, panicked: r.countPanic, clock: clock.System()}
 	r.flight = r.newFlight()
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add, Forced: r.flight.SetForced})
+	meter := h.meter
+	if meter == nil {
+		meter = strategy.SystemMeterBeside(r.ringMemory)
+	}
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add, Forced: r.flight.SetForced})
 	r.meters = newMeters(h.metrics)
 	if r.host.meter == nil && r.host.room == nil {
 		r.host.room = machineRoom
