@@ -66,6 +66,9 @@ func (s flightSink) OpenRing(c *strategy.FlightConfig) (strategy.RingSink, error
 	if err := r.nothingToRecord(); err != nil {
 		return nil, err
 	}
+	if err := r.answersMissing(c); err != nil {
+		return nil, err
+	}
 	store, err := r.readyStore()
 	if err != nil {
 		return nil, err
@@ -81,6 +84,35 @@ func (s flightSink) OpenRing(c *strategy.FlightConfig) (strategy.RingSink, error
 	r.ring.Store(session)
 	r.startPublishing()
 	return session, nil
+}
+
+// answersMissing returns the faults of triggers that need answers which no listener records.
+func (r *recorder) answersMissing(c *strategy.FlightConfig) error {
+	r.mu.Lock()
+	both := r.recordsBothLocked()
+	r.mu.Unlock()
+	if both || !c.IsOn() {
+		return nil
+	}
+	answers, _ := compileTriggers(c.Triggers)
+	return answersFault(answers)
+}
+
+// flightRefusal returns the refusal of the flight block that a listener has put into force, nil
+// if there is none. The rest of the listener's block is in force.
+func (r *recorder) flightRefusal() *refusal {
+	c := r.flight.Status().Config
+	err := r.answersMissing(c)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.IsOn() && r.parts.output == nil {
+		err = errors.Join((&flightSettings{FlightConfig: *c}).needsFlow(formatsOf(nil)), err)
+	}
+	owner := r.owners[partFlight]
+	if err == nil || owner == "" || r.appliedFlight == nil || !c.Equal(&r.appliedFlight.FlightConfig) {
+		return nil
+	}
+	return &refusal{Listener: owner, Error: fmt.Sprintf("tcpcopy: listener %s: %v", owner, err)}
 }
 
 // ringSession is the open ring of a recorder.
@@ -127,7 +159,7 @@ func (r *recorder) flightFits(f *flightSettings) error {
 	if len(r.listeners) == 0 {
 		return nil
 	}
-	return errors.Join(f.needsFlow(formatsOf(r.parts.output)), f.needsAnswers(r.recordsBothLocked("")))
+	return errors.Join(f.needsFlow(formatsOf(r.parts.output)), f.needsAnswers(r.recordsBothLocked()))
 }
 
 // installFlight puts a flight block into force.

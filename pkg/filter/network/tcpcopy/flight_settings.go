@@ -233,32 +233,34 @@ func (f *flightSettings) needsAnswers(both bool) error {
 	if !f.IsOn() || both {
 		return nil
 	}
+	return answersFault(f.answers)
+}
+
+// answersFault returns the faults of fields that depend on answers where no listener records
+// those; nil if there are none.
+func answersFault(fields []string) error {
 	var errs []error
-	for _, field := range f.answers {
-		errs = append(errs, &model.FieldError{Field: field, Value: mask.Kind("a condition on answers"), Valid: "one that requests alone can meet, because no listener that MOSN has added so far has capture.direction both; or the flight block in a listener that has"})
+	for _, field := range fields {
+		errs = append(errs, &model.FieldError{Field: field, Value: mask.Kind("a condition on answers"), Valid: "one that requests alone can meet, because no listener has capture.direction both"})
 	}
 	return errors.Join(errs...)
 }
 
 // flightFitsLocked refuses a listener that brings a flight block, or an output, if the two
-// do not fit together, and a flight block whose triggers need what nothing records. A block
-// from elsewhere that does not fit refuses no listener: there is no ring then.
-func (r *recorder) flightFitsLocked(name string, s *settings, next settings) error {
-	if next.flight == nil || s.flight == nil && s.output == nil {
+// do not fit together. A block from elsewhere that does not fit refuses no listener: there is no
+// ring then. Nor does a block without an output, or one whose triggers need answers that nothing
+// records: MOSN may be about to add a listener that has an output, or records both.
+func (r *recorder) flightFitsLocked(s *settings, next settings) error {
+	if next.flight == nil || next.output == nil || s.flight == nil && s.output == nil {
 		return nil
 	}
-	err := next.flight.needsFlow(formatsOf(next.output))
-	if s.flight == nil {
-		return err
-	}
-	return errors.Join(err, s.flight.needsAnswers(s.scope.both || r.recordsBothLocked(name)))
+	return next.flight.needsFlow(next.output.formats)
 }
 
-// recordsBothLocked reports whether a listener other than the one of that name records both
-// directions.
-func (r *recorder) recordsBothLocked(but string) bool {
-	for name, l := range r.listeners {
-		if name != but && l.scope.both {
+// recordsBothLocked reports whether a listener records both directions.
+func (r *recorder) recordsBothLocked() bool {
+	for _, l := range r.listeners {
+		if l.scope.both {
 			return true
 		}
 	}

@@ -187,9 +187,7 @@ func TestAFlightBlockFitsTheListeners(t *testing.T) {
 		listeners []string // the last one is refused with the words
 		words     []string // none: it is not refused
 	}{
-		"requests alone":               {[]string{`{"flight": ` + wants + `}`}, []string{"flight.triggers[0].where is a condition on answers", "capture.direction both"}},
 		"both":                         {[]string{`{"capture": {"direction": "both"}, "flight": ` + wants + `}`}, nil},
-		"another listener has both":    {[]string{`{"capture": {"direction": "both"}}`, `{"flight": ` + wants + `}`}, nil},
 		"triggers that need no answer": {[]string{`{"flight": ` + modest + `}`}, nil},
 		"no ring, no need":             {[]string{`{"flight": {"size": "0", "triggers": [{"name": "errors", "where": "failed"}]}}`}, nil},
 		"the same in two":              {[]string{`{"capture": {"direction": "both"}, "flight": ` + wants + `}`, `{"flight": ` + wants + `}`}, nil},
@@ -233,5 +231,43 @@ func TestAFlightBlockNeedsAFormatWithConnections(t *testing.T) {
 	plain := newHarness(t, object{"output": object{"formats": []string{"hex"}}})
 	if _, err := plain.tryBind("other", object{"flight": object{"size": "1MiB"}}); err == nil || !strings.Contains(err.Error(), words) {
 		t.Errorf("a flight block of another listener: %v", err)
+	}
+}
+
+// The output may come with a later listener. Until then the block is refused, and nothing else.
+// The test binds no listener: without an output, that would open the default directory.
+func TestAFlightBlockWithoutAnOutputWaitsForOne(t *testing.T) {
+	r := newRecorder("aaaaaa", testHost(t))
+	t.Cleanup(func() { r.close(false) })
+	s, err := parseSettings(configOf(t, `{"flight": {"size": "1MiB"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, brings, err := r.check("first", s)
+	if err != nil || !brings[partFlight] {
+		t.Fatalf("brings %v, %v", brings, err)
+	}
+	r.install(&boundListener{name: "first", settings: s, scope: s.scope}, next, brings, nil)
+	if err := r.applyFlight("first", s); err != nil {
+		t.Fatal(err)
+	}
+	if f := r.flightRefusal(); f == nil || f.Listener != "first" || !strings.Contains(f.Error, `output.formats is "hex", valid: hex_meta or pcapng`) {
+		t.Errorf("refused %+v", f)
+	}
+	bad, good := configOf(t, `{"output": {"formats": ["hex"]}}`), configOf(t, `{"output": {"formats": ["pcapng"]}}`)
+	for _, config := range []object{bad, good} {
+		second, err := parseSettings(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next, _, err = r.check("second", second); (err == nil) != (len(second.output.formats) == 1 && second.output.formats[0] == "pcapng") {
+			t.Errorf("%v: %v", config, err)
+		}
+	}
+	r.mu.Lock()
+	r.parts = next
+	r.mu.Unlock()
+	if f := r.flightRefusal(); f != nil {
+		t.Errorf("refused %+v", f)
 	}
 }

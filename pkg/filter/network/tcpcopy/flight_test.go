@@ -451,6 +451,49 @@ func TestTheWatchedFileHasAFlightBlock(t *testing.T) {
 	})
 }
 
+// A trigger that needs answers is refused where no listener records them, whatever the order of
+// the listeners is.
+func TestTriggersThatNeedAnswersAreRefusedWithoutThem(t *testing.T) {
+	const wants = `{"size": "1MiB", "triggers": [{"name": "errors", "where": "failed"}, {"name": "out", "bytes": ["x"], "direction": "out"}, {"name": "resets", "close": ["OnReadErrClose"]}]}`
+	rings := &fakeRings{}
+	host := testHost(t)
+	host.openRing = rings.openRing
+	h := &harness{t: t, dir: t.TempDir(), recorder: newRecorder("aaaaaa", host)}
+	t.Cleanup(func() { h.recorder.close(false) })
+	h.factory = h.bind("first", h.into(object{"flight": configOf(t, wants)}))
+	check := func(text string) {
+		t.Helper()
+		for _, word := range []string{"flight.triggers[0].where is a condition on answers", "flight.triggers[1].bytes is a condition on answers", "capture.direction both"} {
+			if !strings.Contains(text, word) {
+				t.Errorf("%q does not name %q", text, word)
+			}
+		}
+		if strings.Contains(text, "triggers[2]") {
+			t.Errorf("%q", text)
+		}
+	}
+	eventually(t, "a reason", func() bool { return strings.Contains(h.recorder.flight.Status().Reason, "answers") })
+	check(h.recorder.flight.Status().Reason)
+	check(h.refusals()["first"])
+	if s := h.recorder.status(); len(s.Output.Listeners) != 1 || s.Flight.On {
+		t.Errorf("%+v, %+v", s.Output, s.Flight)
+	}
+	if code, answer := h.ask("PUT", "/api/v1/tcpcopy/flight", wants); code != 400 {
+		t.Errorf("%d %v", code, answer)
+	} else {
+		check(answer["error"].(string))
+	}
+	w := h.window(func() { h.connect(h.factory).receive("hello") }) // the rest is in force
+	if w.Seen.In != 5 {
+		t.Errorf("%+v", w)
+	}
+	h.bind("second", h.into(object{"capture": object{"direction": "both"}}))
+	h.awaitRing()
+	if refused := h.refusals(); len(refused) != 0 {
+		t.Errorf("refused %v", refused)
+	}
+}
+
 // A block from elsewhere that does not fit the output refuses no listener: there is no ring.
 func TestARingNeedsAFormatWithConnections(t *testing.T) {
 	rings := &fakeRings{}

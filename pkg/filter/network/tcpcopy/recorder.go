@@ -245,7 +245,7 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 	if s.flight != nil {
 		next.flight = s.flight
 	}
-	return next, brings, errors.Join(r.directionsLocked(name, s, next.output), r.flightFitsLocked(name, s, next))
+	return next, brings, errors.Join(r.directionsLocked(name, s, next.output), r.flightFitsLocked(s, next))
 }
 
 // conflictLocked reports whether the listener would own the part. It joins an error

@@ -99,6 +99,7 @@ func (r *recorder) status() statusReply {
 	p := r.presence()
 	flight := r.flight.Status()
 	out.Windows, out.Flight = openWindows(&s, &flight), r.flightReply(p)
+	flightRefused := r.flightRefusal()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watch != nil {
@@ -121,6 +122,9 @@ func (r *recorder) status() statusReply {
 		}
 	}
 	slices.Sort(out.Output.Listeners)
+	if f := flightRefused; f != nil && p.has(f.Listener) {
+		out.Refused = append(out.Refused, *f)
+	}
 	return out
 }
 
