@@ -326,6 +326,7 @@ func (c *compiler) membership(at *ast.BinaryNode, negated bool) *node {
 			c.fail(at.Left, `the name of a header field is text in quotes, as in "x-request-id" in %s`, b.name)
 		}
 		side, name := b.side, a.string
+		c.header(side, name)
 		return &node{kind: kindBool, needs: headersOf(side), uses: usesHeader(side, name), flag: func(e *Evaluator) bool {
 			_, ok, known := e.header(side, name)
 			return known && ok != negated

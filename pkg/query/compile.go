@@ -17,6 +17,7 @@ type compiler struct {
 	variables []variable
 	items     []kind // what # is in each predicate around
 
+	headers       [2][]string     // names of header fields of each side, in lower case
 	latencies     []time.Duration // constants that latency is compared with
 	latencySeen   int             // how often latency is used
 	latencyDirect int             // how often of these it is compared with a constant, or with nil
@@ -237,6 +238,7 @@ func (c *compiler) member(at *ast.MemberNode) *node {
 			c.fail(at, `the name of a header field is text in quotes, as in %s["x-request-id"]`, whole.name)
 		}
 		side, header := whole.side, name.Value
+		c.header(side, header)
 		return &node{kind: kindText, side: side, name: fmt.Sprintf("%s[%q]", whole.name, shorten(header)), optional: true, needs: headersOf(side), uses: usesHeader(side, header),
 			text: func(e *Evaluator) (string, bool) { value, ok, _ := e.header(side, header); return value, ok }}
 	case kindTexts:

@@ -54,9 +54,23 @@ var answerUses = func() uses {
 	return u
 }()
 
+// Asks reports whether q uses a field, such as "window".
+func (q *Query) Asks(field string) bool { return q.root.uses&usesOf(field) != 0 }
+
 // DependsOnAnswers reports whether q asks for something that only the answer to a call
 // says.
 func (q *Query) DependsOnAnswers() bool { return q.root.uses&answerUses != 0 }
+
+// Headers returns the names of the header fields of a side that q may ask for, in lower
+// case. The slice is the query's.
+func (q *Query) Headers(side Side) []string { return q.headers[side] }
+
+// header records that a header field is asked for.
+func (c *compiler) header(side Side, name string) {
+	if name = strings.ToLower(name); !slices.Contains(c.headers[side], name) {
+		c.headers[side] = append(c.headers[side], name)
+	}
+}
 
 // Latencies returns the durations that q compares latency with, in ascending order, each
 // once. others says that q also uses latency in other ways, such as latency / 2 > 1s.

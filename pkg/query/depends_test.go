@@ -108,3 +108,24 @@ func TestCanHoldWithCodings(t *testing.T) {
 		}
 	}
 }
+
+func TestAsks(t *testing.T) {
+	t.Parallel()
+	q := mustCompile(t, `let w = window; w != "x" or count(incomplete, # == conn) > 1`)
+	for field, want := range map[string]bool{"window": true, "conn": true, "incomplete": true, "peer": false} {
+		if got := q.Asks(field); got != want {
+			t.Errorf("%s: %v", field, got)
+		}
+	}
+}
+
+func TestHeadersAskedFor(t *testing.T) {
+	t.Parallel()
+	q := mustCompile(t, `request.headers["X-Id"] == "1" or "x-id" in request.headers or response.headers["a"] == request.headers["b"]`)
+	if got := q.Headers(Request); !slices.Equal(got, []string{"x-id", "b"}) {
+		t.Errorf("of the request %v", got)
+	}
+	if got := q.Headers(Response); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("of the answer %v", got)
+	}
+}

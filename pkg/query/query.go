@@ -18,6 +18,7 @@ import (
 type Query struct {
 	root *node
 
+	headers       [2][]string     // names of header fields, by side
 	latencies     []time.Duration // that latency is compared with
 	latencyOthers bool            // latency is used in other ways
 }
@@ -32,7 +33,7 @@ func Compile(text string) (*Query, error) {
 		return nil, newError(text, 0, "the expression is %s, not a condition; %s", root.kind, root.asCondition())
 	}
 	slices.Sort(c.latencies)
-	return &Query{root: root, latencies: slices.Compact(c.latencies), latencyOthers: c.latencySeen > c.latencyDirect}, nil
+	return &Query{root: root, headers: c.headers, latencies: slices.Compact(c.latencies), latencyOthers: c.latencySeen > c.latencyDirect}, nil
 }
 
 // Needs returns which parts of a call's content q may ask for.
