@@ -39,6 +39,7 @@
 //	flight_settings.go  the flight recorder's block, parsed and checked
 //	flight_triggers.go  what a trigger looks for, checked
 //	flight.go           the flight recorder: its ring in a store, its part of the status
+//	flight_ring.go      its ring, in a store
 //	flight_admin.go     the requests for captures and for another block
 //	skips.go            windows that did not open, for the index
 //	effective.go        MOSN's configuration in force, read piece by piece

@@ -43,9 +43,6 @@ type ringStats struct {
 // is called for each trigger that fires; it does not wait.
 type openRing func(store *persistence.Store, c *strategy.FlightConfig, event func(strategy.FlightEvent)) (ring, error)
 
-// errNoRings is why there is no ring in a program that cannot have one.
-var errNoRings = errors.New("this program keeps no ring")
-
 // newFlight returns the policy of the recorder's ring.
 func (r *recorder) newFlight() *strategy.Flight {
 	return strategy.NewFlight(strategy.FlightOptions{
@@ -60,9 +57,6 @@ type flightSink struct{ recorder *recorder }
 // OpenRing implements strategy.FlightSink. It refuses a ring that would record nothing.
 func (s flightSink) OpenRing(c *strategy.FlightConfig) (strategy.RingSink, error) {
 	r := s.recorder
-	if r.host.openRing == nil {
-		return nil, errNoRings
-	}
 	if err := r.nothingToRecord(); err != nil {
 		return nil, err
 	}
@@ -76,7 +70,11 @@ func (s flightSink) OpenRing(c *strategy.FlightConfig) (strategy.RingSink, error
 	if formats := store.Config().Formats; !tellsConnections(formats) {
 		return nil, formatsFault(formats)
 	}
-	opened, err := r.host.openRing(store, c, r.flight.Event)
+	open := r.host.openRing
+	if open == nil {
+		open = r.openStoreRing
+	}
+	opened, err := open(store, c, r.flight.Event)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +92,7 @@ func (r *recorder) answersMissing(c *strategy.FlightConfig) error {
 	if both || !c.IsOn() {
 		return nil
 	}
-	answers, _ := compileTriggers(c.Triggers)
+	answers, _ := checkTriggers(c.Triggers)
 	return answersFault(answers)
 }
 

@@ -84,7 +84,7 @@ const triggersField = flightBlock + ".triggers"
 
 // compile checks what the triggers look for, and adds the faults of fields that have none yet.
 func (f *flightSettings) compile(errs *[]error) {
-	answers, faults := compileTriggers(f.Triggers)
+	answers, faults := checkTriggers(f.Triggers)
 	f.answers = answers
 	known := *errs
 	for _, fault := range faults {

@@ -32,7 +32,7 @@ type host struct {
 	// room returns the Room of memory up to a rate; nil means that of the machine, or no
 	// limits where meter is not the machine's either.
 	room func(maxRate float64) persistence.Room
-	// openRing opens the flight recorder's ring; nil means that there is none.
+	// openRing opens the flight recorder's ring; nil means in the store.
 	openRing openRing
 }
 
@@ -53,10 +53,13 @@ type recorder struct {
 	run        string // the process's part of connection identities
 	host       host
 	controller *strategy.Controller
-	flight     *strategy.Flight
-	ring       atomic.Pointer[ringSession] // the open one; nil without one
-	evicted    atomic.Uint64               // bytes that rings which are closed have given up
-	panics     atomic.Uint64
+	// gate is what the bytes of the connections go to: the flight recorder's ring, or the
+	// window's; nil when nobody wants them.
+	gate    atomic.Pointer[persistence.Ring]
+	flight  *strategy.Flight
+	ring    atomic.Pointer[ringSession] // the open one; nil without one
+	evicted atomic.Uint64               // bytes that rings which are closed have given up
+	panics  atomic.Uint64
 
 	connections atomic.Int64 // that are open and have a filter
 	handed      atomic.Bool  // records may come without a listener: portraits, the work pool
@@ -354,6 +357,22 @@ func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 		return nil, &record.SkipError{Reason: record.SkipMemory, Err: err}
 	}
 	return session, err
+}
+
+// Start begins the window: from now on it has what passes. It implements
+// strategy.WindowSink.
+func (s *windowSink) Start() {
+	s.Session.Start()
+	s.recorder.gate.CompareAndSwap(nil, s.Ring())
+}
+
+// Stop ends the window: what passes from now on is not in it. It implements
+// strategy.WindowSink.
+func (s *windowSink) Stop() {
+	s.Session.Stop()
+	if s.Ring().Closed() {
+		s.recorder.gate.CompareAndSwap(s.Ring(), nil)
+	}
 }
 
 // Close closes the session and updates the metrics.

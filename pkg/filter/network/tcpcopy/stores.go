@@ -221,8 +221,8 @@ const drainTimeout = 10 * time.Second
 // open. It waits for the disk no longer than drainTimeout: what is in the buffer then
 // stays in the spool, if there is one, for the next start. It is idempotent.
 func (r *recorder) close(moved bool) {
-	if w := r.controller.Open(); w != nil && moved {
-		ringOf(w).EndAll(record.CloseMoved)
+	if ring := r.gate.Load(); ring != nil && moved {
+		ring.EndAll(record.CloseMoved)
 	}
 	r.skips.flush()
 	r.mu.Lock()

@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ type FlightOptions struct {
 	// as the window of that ID.
 	Crash  bool
 	Window string
+	// Room is of the ring's memory; nil means that there are no limits.
+	Room Room
 }
 
 const (
@@ -164,14 +167,15 @@ func (f *Flight) Close() {
 // FlightStats is what the ring has.
 type FlightStats struct {
 	Size    int64
-	Used    int64           // bytes
+	Used    int64           // bytes of the batches in use
+	Shared  bool            // its memory is a file's
 	Holds   []time.Duration // how far back each shard has everything
 	Evicted uint64          // bytes of payload that were given up
 }
 
 // Stats returns what the ring has now.
 func (f *Flight) Stats() FlightStats {
-	s := FlightStats{Size: f.buffer, Used: f.used()}
+	s := FlightStats{Size: f.buffer, Used: f.used(), Shared: f.spool.Path() != ""}
 	now := f.now()
 	for _, sh := range f.shards {
 		since, evicted := sh.Holds()
@@ -179,6 +183,48 @@ func (f *Flight) Stats() FlightStats {
 		s.Evicted += evicted
 	}
 	return s
+}
+
+// Find returns the description of a connection that the ring has bytes of, also if it has
+// ended; ok is false where there is none.
+func (f *Flight) Find(conn string) (e record.Endpoint, ok bool) {
+	for _, sh := range f.shards {
+		if e, ok := sh.Find(conn); ok {
+			return e, true
+		}
+	}
+	for _, sh := range f.shards {
+		if e, ok := f.findEnded(sh, conn); ok {
+			return e, true
+		}
+	}
+	return e, false
+}
+
+// findEnded is Find among what a shard holds.
+func (f *Flight) findEnded(sh *buffer.Shard, conn string) (e record.Endpoint, ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer catchPanic(f.store.alert, "looking for a connection")
+	r := sh.NewWatcherOfAll()
+	defer r.Close()
+	for b := r.Next(); b != nil; b = r.Next() {
+		var entry buffer.Entry
+		for at := 0; at < b.Len(); {
+			next, whole := b.Entry(at, &entry)
+			if !whole {
+				break
+			}
+			at = next
+			if entry.Kind != buffer.KindHeader {
+				continue
+			}
+			if _, ok := entry.Endpoint(&e); ok && e.Conn == conn {
+				return e, true
+			}
+		}
+		r.Done()
+	}
+	return e, false
 }
 
 // OpenCapture opens a session of what has passed since w.Opened in scope, as far as the
@@ -275,6 +321,6 @@ func (s *Store) allocateFlight(o FlightOptions) (m memory, err error) {
 	m = memory{buffer: o.Size, sizes: l}
 	h := s.spoolHeader(w, s.config, l)
 	h.Sessions, h.Crash = maxFlightSessions+1, o.Crash
-	m.spool, err = s.newSpool(h, s.host.FlightRoom.reserve(overhead, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size))))
+	m.spool, err = s.newSpool(h, o.Room.reserve(overhead, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size))))
 	return m, err
 }

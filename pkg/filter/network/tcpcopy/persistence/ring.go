@@ -124,6 +124,9 @@ func (r *Ring) close() {
 	}
 }
 
+// Closed reports whether the ring accepts nothing any more.
+func (r *Ring) Closed() bool { return r.shards[0].Closed() } // all have the same
+
 // free gives the memory back. Nobody reads the ring any more.
 func (r *Ring) free() {
 	r.spool.Remove()

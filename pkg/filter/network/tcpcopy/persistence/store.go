@@ -31,9 +31,6 @@ type Host struct {
 	// live stream, and nil for a recovery, which has to be done whatever the load. A nil
 	// function means that there are no limits.
 	Room func(w *record.Window) Room
-	// FlightRoom is the Room of the flight recorder's ring; nil means that there are no
-	// limits.
-	FlightRoom Room
 	// Alert reports a fault that an operator should know, Info its end. Both may be
 	// nil.
 	Alert func(what string, err error)

@@ -53,6 +53,15 @@ func (sh *Shard) NewWatcher() *Reader {
 	return sh.newReaderLocked(&ReaderState{})
 }
 
+// NewWatcherOfAll is NewWatcher for all that the shard holds.
+func (sh *Shard) NewWatcherOfAll() *Reader {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	r := sh.newReaderLocked(&ReaderState{})
+	r.at, r.joined = sh.held[0].Place(0), false
+	return r
+}
+
 func (sh *Shard) newReaderLocked(state *ReaderState) *Reader {
 	r := &Reader{shard: sh, full: make(chan struct{}, 1), state: state}
 	r.at = sh.active.Place(sh.active.n)

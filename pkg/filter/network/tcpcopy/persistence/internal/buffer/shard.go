@@ -1,6 +1,8 @@
 package buffer
 
 import (
+	"bytes"
+	"encoding/binary"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -138,6 +140,28 @@ func (sh *Shard) Close() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.closed = true
+}
+
+// Closed reports whether nothing is accepted any more.
+func (sh *Shard) Closed() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.closed
+}
+
+// Find returns the description of a connection that has had bytes in the shard and has not
+// ended; ok is false where there is none.
+func (sh *Shard) Find(conn string) (e record.Endpoint, ok bool) {
+	prefix := append(binary.LittleEndian.AppendUint16(nil, uint16(len(conn))), conn...)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for c := range sh.joined {
+		if text := c.describe().text; bytes.HasPrefix(text, prefix) {
+			_, ok = decodeEndpoint(text, &e)
+			return e, ok
+		}
+	}
+	return e, false
 }
 
 // Forget drops the connections. A connection refers to its last shard until the next
