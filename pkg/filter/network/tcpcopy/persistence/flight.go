@@ -244,6 +244,7 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 	}
 	s.selection.since, s.shares = since, true // only a window frames packets in place: there is one
 	s.window.Opened = time.Unix(0, since)
+	s.begun = time.Now().Add(-time.Duration(f.now() - since))
 	s.hangs = hangs
 	f.store.mu.Lock()
 	f.store.captures = append(f.store.captures, s)
