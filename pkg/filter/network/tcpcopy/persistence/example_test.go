@@ -39,9 +39,9 @@ func Example() {
 			Conn: "aaaaaa-1", Port: "2045", ListenerName: "rpc", Network: "tcp", Peer: "192.0.2.1:40000", Listener: "198.51.100.1:2045",
 		}}
 	}}
-	session.Ring().Data(conn, record.In, record.PerDirection{}, [][]byte{[]byte("request")}, 7)
-	session.Ring().Data(conn, record.Out, record.PerDirection{In: 7}, [][]byte{[]byte("answer")}, 6)
-	session.Ring().End(conn, record.CloseRemote, record.PerDirection{In: 7, Out: 6})
+	session.Data(conn, record.In, record.PerDirection{}, [][]byte{[]byte("request")}, 7)
+	session.Data(conn, record.Out, record.PerDirection{In: 7}, [][]byte{[]byte("answer")}, 6)
+	session.End(conn, record.CloseRemote, record.PerDirection{In: 7, Out: 6})
 	session.Close(time.Now())
 
 	accounts := store.Stats().Accounts

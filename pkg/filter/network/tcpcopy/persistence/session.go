@@ -179,6 +179,24 @@ func (s *Session) ownSpool() *buffer.Spool {
 // Ring returns what the session reads. While the window is open, what passes goes there.
 func (s *Session) Ring() *Ring { return s.ring }
 
+// Data is Ring.Data.
+func (s *Session) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
+	s.ring.Data(c, dir, before, pieces, n)
+}
+
+// Skip is Ring.Skip.
+func (s *Session) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
+	s.ring.Skip(c, dir, before, n, reason)
+}
+
+// End is Ring.End.
+func (s *Session) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
+	s.ring.End(c, reason, passed)
+}
+
+// EndAll is Ring.EndAll.
+func (s *Session) EndAll(reason record.CloseReason) { s.ring.EndAll(reason) }
+
 // Opened returns since when the session has all that has passed in its scope.
 func (s *Session) Opened() time.Time { return s.window.Opened }
 
