@@ -30,8 +30,6 @@ const (
 	// maxFlightSessions is how many sessions may read the ring at a time: a window, and
 	// captures.
 	maxFlightSessions = 9
-	// crashSession is the session of a spool that a recovery writes the ring as.
-	crashSession = maxFlightSessions
 )
 
 // MaxCaptures is how many captures may be open at a time.
@@ -321,7 +319,7 @@ func (s *Store) allocateFlight(o FlightOptions) (m memory, err error) {
 	l := s.config.flightSizes(o.Size)
 	m = memory{buffer: o.Size, sizes: l}
 	h := s.spoolHeader(w, s.config, l)
-	h.Sessions, h.Crash = maxFlightSessions+1, o.Crash
+	h.Sessions, h.Crash = maxFlightSessions+1, o.Crash // the last session is what a recovery writes the ring as
 	m.spool, err = s.newSpool(h, o.Room.reserve(overhead, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size))))
 	return m, err
 }

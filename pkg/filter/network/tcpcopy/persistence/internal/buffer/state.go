@@ -129,16 +129,11 @@ func (o *OutputState) Get() (Phase, FilePosition) {
 	return Phase(v >> 1), o.positions[v&1]
 }
 
-// sessionState is what a recovery must know of a session: its window, and how far its
-// readers have got. The ReaderStates of the shards follow it.
-type sessionState struct {
-	window WindowState
-}
-
-// sizes of the parts, bytes
+// Sizes of the parts, bytes. What a spool has of a session is a WindowState, and behind it
+// the ReaderStates of the shards.
 const (
 	shardStateSize   = int(unsafe.Sizeof(ShardState{}))
 	batchStateSize   = int(unsafe.Sizeof(batchState{}))
 	readerStateSize  = int(unsafe.Sizeof(ReaderState{}))
-	sessionStateSize = int(unsafe.Sizeof(sessionState{}))
+	sessionStateSize = int(unsafe.Sizeof(WindowState{}))
 )
