@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
@@ -21,13 +22,21 @@ type batchWriter struct {
 	from   int           // position in the batch before which all entries are committed
 	at     int           // position of the entry that is being encoded
 	entry  buffer.Entry
+	behind bool          // the worker has fallen behind, now or in the last second
+	early  []int         // positions of entries from at on that were encoded before their turn, ascending
 	filled []*outputFlow // whose pending gaps have been put and not committed
+
+	started logdir.Started // what start has started; nil before, and for a live stream
+	inode   uint64         // of the file
+	size    uint64         // of the file without what start has started, bytes
+	fault   error          // of written
 }
 
 func newBatchWriter(o *output, tx logdir.Transaction, b *buffer.Batch, from int) *batchWriter {
 	w := &batchWriter{output: o, tx: tx, batch: b, from: from, at: from}
 	w.file, _ = tx.(logdir.FileTransaction)
 	w.segment, _ = tx.(packetTransaction)
+	w.behind = o.fallsBehind(o.pipeline.behind())
 	return w
 }
 
@@ -56,10 +65,13 @@ func (w *batchWriter) mark(phase buffer.Phase) {
 	w.pipeline.source.save()
 }
 
-// writeEntries encodes the batch's entries from w.from on and commits them. When it
-// fails, the entries before w.from are committed and the others are not.
+// writeEntries encodes the batch's entries from w.from on and has them written; see
+// finish. When it fails, the entries before w.from are committed and the others are not.
 func (w *batchWriter) writeEntries() error {
 	if err := w.writePending(); err != nil {
+		return err
+	}
+	if err := w.writeEarly(); err != nil {
 		return err
 	}
 	selected := w.pipeline.flows.selected
@@ -71,7 +83,12 @@ func (w *batchWriter) writeEntries() error {
 			at = next
 			continue
 		}
-		w.yield(len(w.entry.Payload))
+		if len(w.early) > 0 && w.early[0] == at {
+			w.early = w.early[1:]
+			at = next
+			continue
+		}
+		w.yield(len(w.entry.Payload), w.behind)
 		err := w.writeAfterGap(&w.entry)
 		if errors.Is(err, errEncoder) {
 			err = w.skipEntry(next)
@@ -81,8 +98,92 @@ func (w *batchWriter) writeEntries() error {
 		}
 		at = next
 	}
-	return w.commit()
+	return w.start()
 }
+
+// start has what has been put written. finish waits for it.
+func (w *batchWriter) start() (err error) {
+	if w.file == nil {
+		return w.commit()
+	}
+	w.inode, w.size = w.file.Position() // of no use behind the batch
+	w.started, err = w.file.Start(w.written)
+	return err
+}
+
+// written marks that the file has the batch, unless err says why it has not. It is called
+// in the order in which batches are in the file, whoever has started them: what a recovery
+// finds done is not behind anything that it cuts off.
+func (w *batchWriter) written(err error) {
+	if err != nil {
+		return
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	w.fault = w.attempt(func() error {
+		w.batch.Mark(w.index, buffer.PhaseDone, w.batch.Len(), w.inode, w.size)
+		w.pipeline.source.save()
+		return nil
+	})
+}
+
+// finish waits until the file has what start has started. After an error it has only the
+// entries before w.from.
+func (w *batchWriter) finish() error {
+	if w.started == nil {
+		return nil
+	}
+	if err := w.started.Wait(); err != nil {
+		w.aborted(err)
+		return err
+	}
+	w.committed()
+	if w.fault != nil { // the file has it, and nobody will know
+		w.aborted(w.fault)
+	}
+	return w.fault
+}
+
+// writeEarly encodes the entries that are no data and come before their connection's
+// first data in the batch, all before the data: what is written from where it lies is cut
+// at each block that does not lie there. It does so where the worker has fallen behind, when
+// many connections have a gap. Otherwise the entries of a batch are in the file in the
+// order of time.
+func (w *batchWriter) writeEarly() error {
+	if !w.behind || w.packets == nil || !w.packets.inPlace || !w.tx.(*logdir.SegmentTransaction).Fits(earlyRoom*w.pipeline.session.sizes.Batch) {
+		return nil
+	}
+	w.batches++
+	selected := w.pipeline.flows.selected
+	for at, lost, ok := selected.find(w.from, w.batch.Len()); ok; at, lost, ok = selected.find(at, w.batch.Len()) {
+		if lost != record.ReasonNone {
+			break // what follows it is committed after its gap
+		}
+		next, _ := w.batch.Entry(at, &w.entry)
+		if f := w.flow(w.entry.Slot); w.entry.Kind == buffer.KindData {
+			f.dataIn = w.batches
+		} else if f.dataIn != w.batches {
+			err := w.writeEntry(&w.entry)
+			switch {
+			case errors.Is(err, errEncoder):
+				f.dataIn = w.batches // nothing of it is encoded before its turn any more
+			case err != nil:
+				return err
+			default:
+				w.early = append(w.early, at)
+			}
+		}
+		at = next
+	}
+	return nil
+}
+
+// earlyRoom is how many times the size of a batch a segment must have room for, so that
+// what is encoded of a batch fits: entries that are no data become longer.
+const earlyRoom = 8
+
+// errEarly says that a batch cannot be committed before its end, because entries behind it
+// are encoded already.
+var errEarly = errors.New("entries were encoded before their turn")
 
 // writeAfterGap encodes one entry, after what its connection has lost in this batch.
 func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
@@ -97,6 +198,9 @@ func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
 // skipEntry makes a pending gap of the entry at w.at and writes it: the gap has its
 // place before the flow's next record.
 func (w *batchWriter) skipEntry(next int) error {
+	if len(w.early) > 0 {
+		return errEarly
+	}
 	if err := w.commit(); err != nil {
 		return err
 	}
@@ -109,6 +213,9 @@ func (w *batchWriter) skipEntry(next int) error {
 // writeEntry encodes one entry.
 func (w *batchWriter) writeEntry(e *buffer.Entry) error {
 	f := w.flow(e.Slot)
+	if e.Kind == buffer.KindHeader && f.opened {
+		return nil // there is nothing to put, and what has been put goes on
+	}
 	if framed, err := w.frameInPlace(f, e); framed || err != nil {
 		return err
 	}
@@ -192,6 +299,9 @@ func (w *batchWriter) prepare(bound int) (dst []byte, err error) {
 
 // nextFile ends the file, with all that has been put, and begins another one.
 func (w *batchWriter) nextFile() error {
+	if len(w.early) > 0 {
+		return errEarly
+	}
 	if err := w.commit(); err != nil {
 		return err
 	}
@@ -209,10 +319,15 @@ func (w *batchWriter) commit() error {
 	if err := w.tx.Commit(); err != nil {
 		return err
 	}
+	w.committed()
+	return nil
+}
+
+// committed says that the destination has what has been put.
+func (w *batchWriter) committed() {
 	w.opening = w.opening[:0]
 	for _, f := range w.filled {
 		w.pending.remove(f)
 	}
 	w.filled = w.filled[:0]
-	return nil
 }

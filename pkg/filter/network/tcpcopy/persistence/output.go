@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -24,9 +25,12 @@ type output struct {
 	reason      record.Reason          // of pending gaps
 	lose        func(bytes int)        // counts payload that the destination does not have; nil for files
 
-	slice int // bytes of payload that it encodes before others may run
-	since int // bytes of payload since then
+	slice       int       // bytes of payload that it encodes before others may run, while there is room
+	since       int       // bytes of payload since then
+	yieldAfter  time.Time // before it, others do not run
+	behindUntil time.Time // see fallsBehind
 
+	batches uint64        // that writeEarly has gone through
 	flows   []*outputFlow // by slot
 	opening []*outputFlow // whose opening has been put and not committed
 	pending pendingGaps
@@ -38,7 +42,8 @@ type output struct {
 type outputFlow struct {
 	record.Flow
 	source *flow
-	opened bool // the destination has its opening
+	opened bool   // the destination has its opening
+	dataIn uint64 // number of the last batch in which writeEarly has found data of it
 }
 
 // flow returns what the output keeps of the connection in a slot, until forget.
@@ -104,12 +109,16 @@ func boundText(e *buffer.Entry) int {
 // boundPackets returns a bound for the blocks of an entry: an opening, and packets
 // that each hold 16 KiB at least.
 func boundPackets(e *buffer.Entry) int {
-	const packet = 256
-	n := 2*logdir.MaxFields + 8*packet
 	if e.Kind == buffer.KindData {
-		n += len(e.Payload) + len(e.Payload)>>14*packet
+		return longestPackets(len(e.Payload))
 	}
-	return n
+	return longestPackets(0)
+}
+
+// longestPackets is boundPackets for an entry of n bytes of data.
+func longestPackets(n int) int {
+	const packet = 256
+	return 2*logdir.MaxFields + 8*packet + n + n>>14*packet
 }
 
 // write encodes a batch's entries and has them written, those that the destination
@@ -125,22 +134,37 @@ func (o *output) write(b *buffer.Batch) (rejected spans) {
 			return nil
 		}
 	}
+	w, err := o.begin(b, from)
+	if err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		if w != nil {
+			from = w.from
+		}
+		o.reject(b, from, b.Len())
+	}
+	return o.rejected
+}
+
+// begin encodes the entries of b from from on, in one transaction, and has them written:
+// finish waits for that, when others may use the destination. After an error, those before
+// the writer's from are written and the others are not; the writer is nil where there was
+// no transaction.
+func (o *output) begin(b *buffer.Batch, from int) (*batchWriter, error) {
 	tx, err := o.destination.Begin()
 	if err != nil {
-		o.reject(b, from, b.Len())
-		return o.rejected
+		return nil, err
 	}
 	defer tx.End()
 	w := newBatchWriter(o, tx, b, from)
 	w.mark(buffer.PhaseBegun)
 	if err := w.attempt(w.writeEntries); err != nil {
-		o.abort(tx, err)
-		o.reject(b, w.from, b.Len())
-		return o.rejected
+		tx.Abort(err)
+		o.aborted(err)
+		return w, err
 	}
-	w.from = b.Len()
-	w.mark(buffer.PhaseDone)
-	return o.rejected
+	return w, nil
 }
 
 // skip says that the files have the entries of b before to already, which a killed
@@ -170,7 +194,8 @@ func (o *output) flush() {
 	defer tx.End()
 	w := newBatchWriter(o, tx, nil, 0)
 	if err := w.attempt(w.writePending); err != nil {
-		o.abort(tx, err)
+		tx.Abort(err)
+		o.aborted(err)
 	}
 }
 
@@ -194,9 +219,8 @@ func (o *output) reject(b *buffer.Batch, from, to int) {
 	}
 }
 
-// abort gives up what has been put since the last commit.
-func (o *output) abort(tx logdir.Transaction, err error) {
-	tx.Abort(err)
+// aborted says that what has been put since the last commit is in no file, because of err.
+func (o *output) aborted(err error) {
 	for _, f := range o.opening {
 		f.opened = false
 	}
@@ -206,12 +230,57 @@ func (o *output) abort(tx logdir.Transaction, err error) {
 	}
 }
 
-// yield lets others run when n more bytes make the worker's slice too long.
-func (o *output) yield(n int) {
-	if o.since += n; o.since >= o.slice {
-		o.since = 0
-		runtime.Gosched()
+// yield lets others run when n more bytes make the worker's slice too long. The proxy may
+// have many goroutines, and all of them have their turns first: after a yield that lasted
+// long there is none for a while. A worker that has fallen behind does not yield.
+func (o *output) yield(n int, fallenBehind bool) {
+	if o.since += n; o.since < o.slice {
+		return
 	}
+	o.since = 0
+	begun := time.Now()
+	if fallenBehind || begun.Before(o.yieldAfter) || o.pipeline.behind() {
+		return
+	}
+	runtime.Gosched()
+	if time.Since(begun) > longYield {
+		o.yieldAfter = begun.Add(noYield)
+	}
+}
+
+// fallsBehind reports whether the worker has fallen behind, now or in the last second.
+func (o *output) fallsBehind(behind bool) bool {
+	now := time.Now()
+	if behind {
+		o.behindUntil = now.Add(noYield)
+	}
+	return now.Before(o.behindUntil)
+}
+
+const (
+	// longYield is how long a yield lasts where more than a few wait for a processor.
+	longYield = 10 * time.Millisecond
+	// noYield is how long after such a yield, or after a worker has fallen behind, there is none.
+	noYield = time.Second
+)
+
+// behind reports whether the pipeline has fallen behind: more than half of its shard's
+// memory is full of what it has not written yet.
+func (p *pipeline) behind() bool {
+	s, ok := p.source.(*liveShard)
+	if !ok {
+		return false
+	}
+	var t buffer.Tally
+	s.reader.Unread(&t)
+	unread := t.Seen.In + t.Seen.Out
+	for _, dir := range record.Directions() {
+		for _, n := range t.Lost[dir] {
+			unread -= n
+		}
+	}
+	g := &p.session.sizes
+	return unread > uint64(g.Batches*g.Batch/2)
 }
 
 // errEncoder is an encoder's fault with one entry.

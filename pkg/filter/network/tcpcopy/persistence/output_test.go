@@ -161,6 +161,24 @@ func (m *memoryDestination) Commit() error {
 	return nil
 }
 
+// Start implements logdir.FileTransaction: it fails at once, or what it has started fails.
+func (m *memoryDestination) Start(done func(error)) (logdir.Started, error) {
+	if m.fails(10) {
+		return nil, errors.New("not started")
+	}
+	err := m.Commit()
+	if err != nil {
+		m.pending = m.pending[:0]
+	}
+	done(err)
+	return memoryStarted{err}, nil
+}
+
+// memoryStarted is what has become of what Start has started.
+type memoryStarted struct{ err error }
+
+func (s memoryStarted) Wait() error { return s.err }
+
 func (m *memoryDestination) Abort(error) { m.pending = m.pending[:0] }
 func (m *memoryDestination) End()        { m.begun = false }
 

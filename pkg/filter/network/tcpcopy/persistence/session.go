@@ -134,7 +134,7 @@ func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, stat
 		s.flowLog = s.appender(store.flowLog, mem.Next(l.encoded))
 	}
 	if store.config.Has(FormatPcapng) {
-		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
+		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded), longestPackets(l.Record))
 	}
 	return s
 }

@@ -123,6 +123,21 @@ func (t appendTransaction) Commit() error {
 	return a.blocks.Commit()
 }
 
+// Start implements FileTransaction. The log belongs to other processes too, which append
+// to what is there: it waits.
+func (t appendTransaction) Start(done func(error)) (Started, error) {
+	if err := t.Commit(); err != nil {
+		return nil, err
+	}
+	done(nil)
+	return nothingStarted{}, nil
+}
+
+// nothingStarted is Started where a commit has waited.
+type nothingStarted struct{}
+
+func (nothingStarted) Wait() error { return nil }
+
 // Next implements FileTransaction: it rolls the file.
 func (t appendTransaction) Next() error {
 	now := t.log.clock.Now()

@@ -28,7 +28,7 @@ func destinations(t *testing.T) map[string]FileDestination {
 	roll := Roll{Size: 64 << 10}
 	log := open().Log(layout.FlowLog, roll).Appender(pages(t, 1<<20), nil)
 	window := record.Window{ID: "3f0c9b9e-0000-4000-8000-000000000000", Opened: time.Unix(1e9, 0)}
-	segments := open().Segments(window, roll, pages(t, 1<<20))
+	segments := open().Segments(window, roll, pages(t, 1<<20), 64<<10)
 	t.Cleanup(func() { segments.Finish(time.Unix(1e9, 0)) })
 	return map[string]FileDestination{"log": log, "segments": segments}
 }

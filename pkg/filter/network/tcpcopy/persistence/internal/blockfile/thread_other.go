@@ -1,0 +1,6 @@
+package blockfile
+
+import "errors"
+
+// startThread fails: there is no code for the thread.
+func startThread() (w writer, end func(), err error) { return nil, nil, errors.ErrUnsupported }
