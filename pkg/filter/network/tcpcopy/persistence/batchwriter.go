@@ -191,6 +191,9 @@ func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
 		if err := w.writePending(); err != nil {
 			return err
 		}
+		// What comes before the entry is committed: it is not to be rejected any more.
+		w.from = w.at
+		w.mark(buffer.PhaseBegun)
 	}
 	return w.writeEntry(e)
 }
