@@ -56,12 +56,12 @@ func (w *batchWriter) attempt(f func() error) (err error) {
 
 // mark stores for a recovery how far the batch has got: the entries from w.from on are
 // not in the file as it was at the last commit.
-func (w *batchWriter) mark(phase buffer.Phase) {
+func (w *batchWriter) mark() {
 	if w.batch == nil || w.files == nil {
 		return
 	}
 	inode, size := w.file.Position()
-	w.batch.Mark(w.index, phase, w.from, inode, size)
+	w.batch.Mark(w.index, buffer.PhaseBegun, w.from, inode, size)
 	w.pipeline.source.save()
 }
 
@@ -193,7 +193,7 @@ func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
 		}
 		// What comes before the entry is committed: it is not to be rejected any more.
 		w.from = w.at
-		w.mark(buffer.PhaseBegun)
+		w.mark()
 	}
 	return w.writeEntry(e)
 }
@@ -209,7 +209,7 @@ func (w *batchWriter) skipEntry(next int) error {
 	}
 	w.reject(w.batch, w.at, next)
 	w.at, w.from = next, next
-	w.mark(buffer.PhaseBegun)
+	w.mark()
 	return w.writePending()
 }
 
@@ -309,11 +309,11 @@ func (w *batchWriter) nextFile() error {
 		return err
 	}
 	w.from = w.at
-	w.mark(buffer.PhaseBegun)
+	w.mark()
 	if err := w.file.Next(); err != nil {
 		return err
 	}
-	w.mark(buffer.PhaseBegun)
+	w.mark()
 	return nil
 }
 

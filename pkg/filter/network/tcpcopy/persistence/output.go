@@ -158,7 +158,7 @@ func (o *output) begin(b *buffer.Batch, from int) (*batchWriter, error) {
 	}
 	defer tx.End()
 	w := newBatchWriter(o, tx, b, from)
-	w.mark(buffer.PhaseBegun)
+	w.mark()
 	if err := w.attempt(w.writeEntries); err != nil {
 		tx.Abort(err)
 		o.aborted(err)

@@ -51,7 +51,7 @@ type writer interface {
 	write(fd uintptr, parts [][]byte, offset int64) bool
 	// result returns what has become of the oldest write that it has not returned yet.
 	// ok is false while that is under way, and when there is none.
-	result() (n int, err error, ok bool)
+	result() (r written, ok bool)
 }
 
 // add has an item carried out.
@@ -77,11 +77,11 @@ func (q *queue) advanceLocked() {
 			}
 			i.commit(q.err)
 		case q.begun > 0:
-			n, err, ok := q.writer.result()
+			r, ok := q.writer.result()
 			if !ok {
 				return
 			}
-			if err := q.complete(i, n, err); err != nil && q.err == nil {
+			if err := q.complete(i, r.n, r.err); err != nil && q.err == nil {
 				q.err = fmt.Errorf("write %s: %w", q.file.Name(), err)
 			}
 			q.space.Release(i.reserved)

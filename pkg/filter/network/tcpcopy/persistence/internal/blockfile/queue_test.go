@@ -29,15 +29,15 @@ func (w *slowWriter) write(fd uintptr, parts [][]byte, offset int64) bool {
 	return true
 }
 
-func (w *slowWriter) result() (n int, err error, ok bool) {
+func (w *slowWriter) result() (r written, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.over) == 0 {
-		return 0, nil, false
+		return written{}, false
 	}
-	r := w.over[0]
+	r = w.over[0]
 	w.over = w.over[1:]
-	return r.n, r.err, true
+	return r, true
 }
 
 // next carries out the oldest write, or has it fail with err.

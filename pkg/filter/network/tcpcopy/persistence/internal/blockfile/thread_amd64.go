@@ -107,16 +107,16 @@ func (t *thread) submit() {
 }
 
 // result implements writer.
-func (t *thread) result() (n int, err error, ok bool) {
+func (t *thread) result() (w written, ok bool) {
 	if t.seen == t.next || atomic.LoadUint32(&t.ring.done) == t.seen {
-		return 0, nil, false
+		return written{}, false
 	}
 	r := t.ring.requests[t.seen%maxRequests].result
 	t.seen++
 	if r < 0 {
-		return 0, unix.Errno(-r), true
+		return written{err: unix.Errno(-r)}, true
 	}
-	return int(r), nil, true
+	return written{n: int(r)}, true
 }
 
 // close ends the thread. All results have been returned.

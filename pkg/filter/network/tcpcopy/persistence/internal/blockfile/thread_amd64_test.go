@@ -26,7 +26,8 @@ func TestAThreadWrites(t *testing.T) {
 		at := i * 5000
 		for !th.write(f.Fd(), [][]byte{mem[at : at+2000], mem[at+2000 : at+5000]}, int64(at)) {
 			runtime.Gosched()
-			for _, _, ok := th.result(); ok; _, _, ok = th.result() {
+			for ok := true; ok; {
+				_, ok = th.result()
 			}
 		}
 		if i%7 == 0 {
@@ -35,8 +36,8 @@ func TestAThreadWrites(t *testing.T) {
 	}
 	if err := func() error {
 		for th.seen != th.next {
-			if n, err, ok := th.result(); ok && (err != nil || n != 5000) {
-				t.Error(n, err)
+			if r, ok := th.result(); ok && r != (written{n: 5000}) {
+				t.Error(r)
 			}
 			runtime.Gosched()
 		}

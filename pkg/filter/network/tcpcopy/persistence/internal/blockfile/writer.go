@@ -43,7 +43,7 @@ func (b background) write(fd uintptr, parts [][]byte, offset int64) bool {
 	return b.w.get().write(fd, parts, offset)
 }
 
-func (b background) result() (int, error, bool) { return b.w.get().result() }
+func (b background) result() (written, bool) { return b.w.get().result() }
 
 // written is what has become of a write.
 type written struct {
@@ -60,13 +60,13 @@ func (w *inline) write(fd uintptr, parts [][]byte, offset int64) bool {
 	return true
 }
 
-func (w *inline) result() (n int, err error, ok bool) {
+func (w *inline) result() (r written, ok bool) {
 	if len(w.results) == 0 {
-		return 0, nil, false
+		return written{}, false
 	}
-	r := w.results[0]
+	r = w.results[0]
 	w.results = w.results[1:]
-	return r.n, r.err, true
+	return r, true
 }
 
 // goroutine is a writer whose goroutine writes.
@@ -98,13 +98,13 @@ func (g *goroutine) write(fd uintptr, parts [][]byte, offset int64) bool {
 	return true
 }
 
-func (g *goroutine) result() (n int, err error, ok bool) {
+func (g *goroutine) result() (r written, ok bool) {
 	select {
 	case r := <-g.results:
 		g.open--
-		return r.n, r.err, true
+		return r, true
 	default:
-		return 0, nil, false
+		return written{}, false
 	}
 }
 
