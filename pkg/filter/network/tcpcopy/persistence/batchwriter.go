@@ -63,25 +63,52 @@ func (w *batchWriter) writeEntries() error {
 		return err
 	}
 	selected := w.pipeline.flows.selected
-	for at, lost, ok := selected.find(w.from, w.batch.Len()); ok; at, lost, ok = selected.find(at, w.batch.Len()) {
-		next, _ := w.batch.Entry(at, &w.entry)
-		w.at = at
-		if lost != record.ReasonNone {
-			w.pending.add(w.flow(w.entry.Slot), &w.entry, lost)
-			at = next
-			continue
-		}
-		w.yield(len(w.entry.Payload))
-		err := w.writeAfterGap(&w.entry)
-		if errors.Is(err, errEncoder) {
-			err = w.skipEntry(next)
-		}
-		if err != nil {
+	for s, ok := selected.find(w.from, w.batch.Len()); ok; {
+		next, _ := w.batch.Entry(s.from, &w.entry)
+		w.at = s.from
+		if err := w.writeSelected(s, next); err != nil {
 			return err
 		}
-		at = next
+		s, ok = selected.find(next, w.batch.Len())
 	}
 	return w.commit()
+}
+
+// writeSelected encodes what the session keeps of the entry at w.at, and makes a pending
+// gap of the rest.
+func (w *batchWriter) writeSelected(s span, next int) error {
+	if s.lost == record.ReasonNone {
+		return w.writeOrSkip(next)
+	}
+	lost := w.entry
+	lost.Payload, lost.Offset = lost.Payload[s.keep:], lost.Offset+uint64(s.keep)
+	if s.keep > 0 {
+		w.entry.Payload, w.entry.Block, w.entry.Flags = w.entry.Payload[:s.keep], nil, w.entry.Flags&^buffer.FlagMore
+		if err := w.writeOrSkip(next); err != nil || w.from == next {
+			return err
+		}
+	}
+	if len(lost.Payload) == 0 {
+		return nil
+	}
+	f := w.flow(lost.Slot)
+	if g := w.pending.flows[f]; g != nil && g.reason != s.lost { // a gap has one reason
+		if err := w.writePending(); err != nil {
+			return err
+		}
+	}
+	w.pending.add(f, &lost, s.lost)
+	return nil
+}
+
+// writeOrSkip encodes the entry at w.at, or makes a gap of it where the encoder fails.
+func (w *batchWriter) writeOrSkip(next int) error {
+	w.yield(len(w.entry.Payload))
+	err := w.writeAfterGap(&w.entry)
+	if errors.Is(err, errEncoder) {
+		return w.skipEntry(next)
+	}
+	return err
 }
 
 // writeAfterGap encodes one entry, after what its connection has lost in this batch.
