@@ -9,22 +9,6 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// openFlight opens a ring of that size.
-func (r *harness) openFlight(size int64) *Flight {
-	r.t.Helper()
-	f, err := r.store.OpenFlight(FlightOptions{Size: size, Crash: true, Window: windowID(900)})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return f
-}
-
-// sayTo offers data to a ring, as the filter does.
-func (p *peer) sayTo(r *Ring, dir record.Direction, data []byte) {
-	before := p.pass(nil, dir, data)
-	r.Data(&p.Conn, dir, before, [][]byte{data}, len(data))
-}
-
 // A capture has what its connection has exchanged since it was asked to begin, and nothing
 // else.
 func TestACaptureHasWhatCameBefore(t *testing.T) {
