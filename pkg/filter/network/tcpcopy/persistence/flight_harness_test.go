@@ -83,8 +83,10 @@ func newTalker(run string, id int) *talker {
 // the filter does not see.
 func (t *talker) talk(ring *Ring, r *rand.Rand, dir record.Direction, n int, unseen bool) {
 	data := make([]byte, n)
-	for i := range data {
-		data[i] = byte(r.Uint32())
+	for i := 0; i < n; i += copy(data[i:], fmt.Sprintf("%x ", r.Uint64())) {
+		if i > 64 { // what is random enough is cheap enough
+			i += copy(data[i:], data[:i])
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
