@@ -26,7 +26,7 @@ type FlightOptions struct {
 const (
 	// minFlightBatches is how many batches a shard of the flight recorder's ring has at
 	// least: the oldest one is given up whole.
-	minFlightBatches = 8
+	minFlightBatches = 12
 	// maxFlightSessions is how many sessions may read the ring at a time, a window and
 	// captures, where it has two batches of a shard for each: where the disk hangs, each of
 	// them keeps the batch that it is writing.
