@@ -299,3 +299,42 @@ func TestARingDoesNotGrow(t *testing.T) {
 		}
 	}
 }
+
+// An outline does not join what came before its reader's beginning with what came after, and
+// one that is made of several knows connections whose header the reader has had before.
+func TestOutlinesKeepTheBeginning(t *testing.T) {
+	for _, limit := range []int{0, maxOutlined} {
+		sh := newRetaining(t, 6, 16<<10)
+		sh.outlineLimit = limit
+		s := newSpeaker(1)
+		s.say(sh, record.In, 100)
+		early := sh.NewReader(0)
+		first := follow(t, early)
+		first.read(0)
+		s.say(sh, record.In, 200)
+		first.read(0) // the header is in a part of the batch that it has read
+		sh.mu.Lock()
+		since := sh.clock.Now() + 1
+		sh.mu.Unlock()
+		for now := int64(0); now <= since; {
+			sh.mu.Lock()
+			now = sh.clock.Now()
+			sh.mu.Unlock()
+		}
+		late, from := sh.NewReaderSince(1, since, nil)
+		late.Begin(from)
+		for range 1000 {
+			sh.Relieve()
+			s.say(sh, record.In, 300)
+		}
+		first.read(0)
+		if got := first.streams["k3v9qa-1in"]; got == nil || got.from != 100 || got.to != s.said.In || from != since {
+			t.Errorf("limit %d: the first reader has %+v of %d", limit, got, s.said.In)
+		}
+		f := follow(t, late)
+		f.read(since)
+		if got := f.streams["k3v9qa-1in"]; got == nil || got.from != 300 || got.to != s.said.In {
+			t.Errorf("limit %d: the second reader has %+v of %d", limit, got, s.said.In)
+		}
+	}
+}
