@@ -31,8 +31,6 @@ const (
 	// captures, where it has two batches of a shard for each: where the disk hangs, each of
 	// them keeps the batch that it is writing.
 	maxFlightSessions = 9
-	// crashSession is the session of a spool that a recovery writes the ring as.
-	crashSession = maxFlightSessions
 )
 
 // MaxCaptures is how many captures may be open at a time, in a ring that is not small.

@@ -59,7 +59,7 @@ func playCaptures(t *testing.T, formats []Format, seed uint64) {
 			for _, o := range sessions {
 				r.judge(o, c.talkers())
 			}
-			r.judgeTotals(sessions, c.talkers())
+			r.judgeTotals(sessions)
 			if len(sessions) < 4 {
 				t.Errorf("%d sessions only", len(sessions))
 			}

@@ -280,7 +280,7 @@ func (r *harness) bounds(name string, o *observed, w oracle.Window, t *talker, d
 }
 
 // judgeTotals checks that the totals have each byte once that a session has.
-func (r *harness) judgeTotals(sessions []*observed, talkers []*talker) {
+func (r *harness) judgeTotals(sessions []*observed) {
 	r.t.Helper()
 	ranges := map[string][]piece{} // by connection and direction
 	for _, o := range sessions {

@@ -94,7 +94,7 @@ func TestTheRingGoesOnWhileTheDiskHangs(t *testing.T) {
 			if w := r.indexed(100); w.Opened.After(newest) || w.Written.In == 0 || w.Written.In < w.Lost.In {
 				t.Errorf("the capture of what the ring holds has %+v, the newest is of %v", w, newest)
 			}
-			r.judgeTotals(all, talkers)
+			r.judgeTotals(all)
 			f.Shut()
 			f.Close()
 			r.quiet()

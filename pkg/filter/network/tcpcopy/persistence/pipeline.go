@@ -24,7 +24,6 @@ type pipeline struct {
 	live     []*output // one per live stream
 	streams  *[]*Live  // the live streams that live is for
 	rejected spans     // parts of the current batch that a file did not accept
-	freed    []uint32
 }
 
 func newPipeline(s *Session, src source, shard int) *pipeline {

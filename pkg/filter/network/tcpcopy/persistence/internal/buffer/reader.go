@@ -132,9 +132,12 @@ func (r *Reader) Here() (here, done Place) {
 	sh := r.shard
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
-	here, done = sh.active.Place(sh.active.n), r.at // in case of a fault
-	here, _ = sh.hereLocked()
-	return here, done
+	// In case of a fault, they are the results.
+	here, done = sh.active.Place(sh.active.n), r.at
+	if sh.failed == nil {
+		sh.writePendingLocked(sh.clock.Now())
+	}
+	return sh.active.Place(sh.active.n), done
 }
 
 // hereLocked is Here. It also returns how many bytes the entries before it in its batch

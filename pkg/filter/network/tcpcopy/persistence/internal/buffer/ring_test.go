@@ -12,8 +12,9 @@ import (
 )
 
 // newRetaining returns a shard that retains what is read, in plain memory.
-func newRetaining(t testing.TB, batches, batch int) *Shard {
+func newRetaining(t *testing.T, batches int) *Shard {
 	t.Helper()
+	const batch = 16 << 10
 	dump := safedir.New(t.TempDir())
 	t.Cleanup(dump.Close)
 	s, _, err := NewSpool("", dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 1, Batch: batch, Batches: batches, Sessions: 4}, nil)
@@ -128,7 +129,7 @@ func (f *follower) view(b *Batch, since int64) {
 func TestARingHasEverythingSinceItSays(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		sh := newRetaining(t, 4+r.IntN(10), 16<<10)
+		sh := newRetaining(t, 4+r.IntN(10))
 		type said struct {
 			time     int64
 			key      string
@@ -173,8 +174,8 @@ func TestARingHasEverythingSinceItSays(t *testing.T) {
 		for _, s := range all {
 			stream := f.streams[s.key]
 			there := stream != nil && stream.from <= s.from && s.to <= stream.to
-			if any := stream != nil && s.to > stream.from && s.from < stream.to; any != there || there != (s.time >= since) {
-				t.Errorf("seed %d, %s: bytes %d to %d, said %d ns after the beginning: any of it is there: %t, all: %t", seed, s.key, s.from, s.to, s.time-since, any, there)
+			if some := stream != nil && s.to > stream.from && s.from < stream.to; some != there || there != (s.time >= since) {
+				t.Errorf("seed %d, %s: bytes %d to %d, said %d ns after the beginning: any of it is there: %t, all: %t", seed, s.key, s.from, s.to, s.time-since, some, there)
 			}
 		}
 		if f.seen > held {
@@ -190,7 +191,7 @@ func TestOutlinesStaySmall(t *testing.T) {
 	for _, churn := range []bool{false, true} {
 		for _, limit := range []int{0, 10_000, 40_000, maxOutlined} {
 			t.Run(fmt.Sprint(churn, limit), func(t *testing.T) {
-				sh := newRetaining(t, 6, 16<<10)
+				sh := newRetaining(t, 6)
 				sh.outlineLimit = limit
 				reader := sh.NewReader(0)
 				selective, _ := sh.NewReaderSince(1, 0, func(e *record.Endpoint) bool { return e.Conn == "k3v9qa-1" })
@@ -260,7 +261,7 @@ func TestOutlinesStaySmall(t *testing.T) {
 
 // Connections that come and go for many times the ring's size leave nothing behind.
 func TestARingDoesNotGrow(t *testing.T) {
-	sh := newRetaining(t, 8, 16<<10)
+	sh := newRetaining(t, 8)
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -304,7 +305,7 @@ func TestARingDoesNotGrow(t *testing.T) {
 // one that is made of several knows connections whose header the reader has had before.
 func TestOutlinesKeepTheBeginning(t *testing.T) {
 	for _, limit := range []int{0, maxOutlined} {
-		sh := newRetaining(t, 6, 16<<10)
+		sh := newRetaining(t, 6)
 		sh.outlineLimit = limit
 		s := newSpeaker(1)
 		s.say(sh, record.In, 100)
