@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
+	"mosn.io/tcpcopy/pkg/dump/layout"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -213,4 +216,31 @@ func TestADamagedRingEndsItsSessions(t *testing.T) {
 			t.Errorf("alerts: %q", a)
 		}
 	}
+}
+
+// A directory that is full loses what captures write, and the ring has it all the same.
+func TestACaptureBeyondTheQuota(t *testing.T) {
+	r := newHarness(t, func(c *Config) { c.MaxTotal = minMaxTotal }, nil)
+	if err := os.WriteFile(filepath.Join(r.dir, layout.PortraitLog), make([]byte, minMaxTotal), logdir.FileMode); err != nil {
+		t.Fatal(err)
+	}
+	f := r.openFlight(1 << 20)
+	began := time.Now()
+	p := newPeer(r.run, 1)
+	for n := 1; n <= 2; n++ {
+		s := r.capture(f, n, began, Scope{})
+		p.sayTo(f.Ring, record.In, []byte("no room"))
+		s.Close(time.Now())
+		if w := r.indexed(n); w.LostBy["write_error"] != uint64(7*n) || w.Seen.In != uint64(7*n) {
+			t.Errorf("index %+v", w)
+		}
+	}
+	if s := f.Stats(); s.Evicted != 0 || s.Used == 0 {
+		t.Errorf("the ring has %+v", s)
+	}
+	if a := r.store.Stats().Accounts; a.Lost.In != 14 {
+		t.Errorf("totals %+v", a)
+	}
+	f.Shut()
+	f.Close()
 }

@@ -21,13 +21,21 @@ const maxOutlined = 8 << 20
 // batches are there that nobody needs. It is called when there is Pressure, by one
 // goroutine at a time.
 func (sh *Shard) Relieve() {
-	for {
-		r, b, view := sh.chooseOutline()
-		if b == nil {
-			return
-		}
-		sh.replace(r, b, sh.outline(r, view))
+	for sh.relieveOnce() { //nolint:revive // it is done where there is nothing to do
 	}
+}
+
+// relieveOnce makes one outline. It reports whether there was one to make. The reader, which
+// waits for it, goes on after a panic too.
+func (sh *Shard) relieveOnce() bool {
+	r, b, view := sh.chooseOutline()
+	if b == nil {
+		return false
+	}
+	var outline *Batch
+	defer func() { sh.replace(r, b, outline) }()
+	outline = sh.outline(r, view)
+	return true
 }
 
 // chooseOutline returns a reader, a batch that is to become an outline for it, and a view of

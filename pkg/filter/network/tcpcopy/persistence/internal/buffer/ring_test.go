@@ -339,3 +339,27 @@ func TestOutlinesKeepTheBeginning(t *testing.T) {
 		}
 	}
 }
+
+// A reader goes on where an outline could not be made.
+func TestAFaultOfAnOutlineDoesNotKeepItsReader(t *testing.T) {
+	sh := newRetaining(t, 4)
+	reader, _ := sh.NewReaderSince(0, 1, func(*record.Endpoint) bool { panic("a fault of ours") })
+	reader.Begin(1)
+	s := newSpeaker(1)
+	for range 200 {
+		s.say(sh, record.In, 1000)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		sh.Relieve()
+	}()
+	f := follow(t, reader)
+	f.read(1)
+	if f.seen == 0 {
+		t.Error("the reader has nothing")
+	}
+}
