@@ -21,7 +21,7 @@ const maxOutlined = 8 << 20
 // batches are there that nobody needs. It is called when there is Pressure, by one
 // goroutine at a time.
 func (sh *Shard) Relieve() {
-	for sh.relieveOnce() { //nolint:revive // it is done where there is nothing to do
+	for sh.relieveOnce() {
 	}
 }
 

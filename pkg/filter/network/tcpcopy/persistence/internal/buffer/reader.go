@@ -132,12 +132,12 @@ func (r *Reader) Here() (here, done Place) {
 	sh := r.shard
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
-	// In case of a fault, they are the results.
 	here, done = sh.active.Place(sh.active.n), r.at
 	if sh.failed == nil {
-		sh.writePendingLocked(sh.clock.Now())
+		sh.writePendingLocked(sh.clock.Now()) // a fault leaves the results
+		here = sh.active.Place(sh.active.n)
 	}
-	return sh.active.Place(sh.active.n), done
+	return here, done
 }
 
 // hereLocked is Here. It also returns how many bytes the entries before it in its batch
