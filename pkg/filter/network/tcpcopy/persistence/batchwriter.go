@@ -75,28 +75,15 @@ func (w *batchWriter) writeEntries() error {
 		return err
 	}
 	selected := w.pipeline.flows.selected
-	for at, lost, ok := selected.find(w.from, w.batch.Len()); ok; at, lost, ok = selected.find(at, w.batch.Len()) {
-		next, _ := w.batch.Entry(at, &w.entry)
-		w.at = at
-		if lost != record.ReasonNone {
-			w.pending.add(w.flow(w.entry.Slot), &w.entry, lost)
-			at = next
-			continue
-		}
-		if len(w.early) > 0 && w.early[0] == at {
+	for s, ok := selected.find(w.from, w.batch.Len()); ok; {
+		next, _ := w.batch.Entry(s.from, &w.entry)
+		w.at = s.from
+		if len(w.early) > 0 && w.early[0] == w.at {
 			w.early = w.early[1:]
-			at = next
-			continue
-		}
-		w.yield(len(w.entry.Payload), w.behind)
-		err := w.writeAfterGap(&w.entry)
-		if errors.Is(err, errEncoder) {
-			err = w.skipEntry(next)
-		}
-		if err != nil {
+		} else if err := w.writeSelected(s, next); err != nil {
 			return err
 		}
-		at = next
+		s, ok = selected.find(next, w.batch.Len())
 	}
 	return w.start()
 }
@@ -154,10 +141,11 @@ func (w *batchWriter) writeEarly() error {
 	}
 	w.batches++
 	selected := w.pipeline.flows.selected
-	for at, lost, ok := selected.find(w.from, w.batch.Len()); ok; at, lost, ok = selected.find(at, w.batch.Len()) {
-		if lost != record.ReasonNone {
+	for s, ok := selected.find(w.from, w.batch.Len()); ok; {
+		if s.lost != record.ReasonNone {
 			break // what follows it is committed after its gap
 		}
+		at := s.from
 		next, _ := w.batch.Entry(at, &w.entry)
 		if f := w.flow(w.entry.Slot); w.entry.Kind == buffer.KindData {
 			f.dataIn = w.batches
@@ -172,7 +160,7 @@ func (w *batchWriter) writeEarly() error {
 				w.early = append(w.early, at)
 			}
 		}
-		at = next
+		s, ok = selected.find(next, w.batch.Len())
 	}
 	return nil
 }
@@ -185,17 +173,62 @@ const earlyRoom = 8
 // are encoded already.
 var errEarly = errors.New("entries were encoded before their turn")
 
+// writeSelected encodes what the session keeps of the entry at w.at, and makes a pending
+// gap of the rest.
+func (w *batchWriter) writeSelected(s span, next int) error {
+	if s.lost == record.ReasonNone {
+		return w.writeOrSkip(next)
+	}
+	lost := w.entry
+	lost.Payload, lost.Offset = lost.Payload[s.keep:], lost.Offset+uint64(s.keep)
+	if s.keep > 0 {
+		w.entry.Payload, w.entry.Block, w.entry.Flags = w.entry.Payload[:s.keep], nil, w.entry.Flags&^buffer.FlagMore
+		if err := w.writeOrSkip(next); err != nil || w.from == next {
+			return err
+		}
+	}
+	if len(lost.Payload) == 0 {
+		return nil
+	}
+	f := w.flow(lost.Slot)
+	if g := w.pending.flows[f]; g != nil && g.reason != s.lost { // a gap has one reason
+		if err := w.writeBefore(); err != nil {
+			return err
+		}
+	}
+	w.pending.add(f, &lost, s.lost)
+	return nil
+}
+
+// writeOrSkip encodes the entry at w.at, or makes a gap of it where the encoder fails.
+func (w *batchWriter) writeOrSkip(next int) error {
+	w.yield(len(w.entry.Payload), w.behind)
+	err := w.writeAfterGap(&w.entry)
+	if errors.Is(err, errEncoder) {
+		return w.skipEntry(next)
+	}
+	return err
+}
+
 // writeAfterGap encodes one entry, after what its connection has lost in this batch.
 func (w *batchWriter) writeAfterGap(e *buffer.Entry) error {
 	if _, lost := w.pending.flows[w.flow(e.Slot)]; lost {
-		if err := w.writePending(); err != nil {
+		if err := w.writeBefore(); err != nil {
 			return err
 		}
-		// What comes before the entry is committed: it is not to be rejected any more.
-		w.from = w.at
-		w.mark()
 	}
 	return w.writeEntry(e)
+}
+
+// writeBefore writes the pending gaps before the entry at w.at. What comes before that is
+// committed then: it is not to be rejected any more.
+func (w *batchWriter) writeBefore() error {
+	if err := w.writePending(); err != nil {
+		return err
+	}
+	w.from = w.at
+	w.mark()
+	return nil
 }
 
 // skipEntry makes a pending gap of the entry at w.at and writes it: the gap has its

@@ -26,13 +26,14 @@ type FlightOptions struct {
 const (
 	// minFlightBatches is how many batches a shard of the flight recorder's ring has at
 	// least: the oldest one is given up whole.
-	minFlightBatches = 8
-	// maxFlightSessions is how many sessions may read the ring at a time: a window, and
-	// captures.
+	minFlightBatches = 12
+	// maxFlightSessions is how many sessions may read the ring at a time, a window and
+	// captures, where it has two batches of a shard for each: where the disk hangs, each of
+	// them keeps the batch that it is writing.
 	maxFlightSessions = 9
 )
 
-// MaxCaptures is how many captures may be open at a time.
+// MaxCaptures is how many captures may be open at a time, in a ring that is not small.
 const MaxCaptures = maxFlightSessions - 1
 
 // Flight is the ring of the flight recorder: it has the newest bytes that have passed, and
@@ -62,7 +63,7 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, maxFlightSessions)}
+	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, min(maxFlightSessions, m.sizes.Batches/2))}
 	f.freed = sync.NewCond(&f.mu)
 	s.mu.Lock()
 	switch {
@@ -106,6 +107,9 @@ func (f *Flight) keep(sh *buffer.Shard) {
 func (f *Flight) relieve(sh *buffer.Shard) {
 	defer catchPanic(f.store.alert, "giving up what a reader is too slow for")
 	sh.Relieve()
+	if fault := sh.Failed(); fault != nil {
+		f.fail(fault)
+	}
 }
 
 // Pause pauses the ring for reason r: what passes from now on is a gap.
@@ -229,16 +233,23 @@ func (f *Flight) findEnded(sh *buffer.Shard, conn string) (e record.Endpoint, ok
 // ring has it, and of what passes until it is closed. Session.Opened says since when it has
 // everything.
 func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
-	s, err := f.newSession(w, scope)
+	s, err := f.newSession(w, scope, 1) // the first one is the window's
 	if err != nil {
 		return nil, err
 	}
 	hangs := f.store.watchHangs(w.ID)
 	since := f.ringTime(w.Opened)
+	var includes func(*record.Endpoint) bool
+	if scope != (Scope{}) {
+		includes = scope.includes
+	}
 	for _, sh := range f.shards {
-		r, from := sh.NewReaderSince(s.slot, since)
+		r, from := sh.NewReaderSince(s.slot, since, includes)
 		s.readers = append(s.readers, r)
 		since = max(since, from)
+	}
+	for _, r := range s.readers {
+		r.Begin(since)
 	}
 	s.selection.since, s.shares = since, true // only a window frames packets in place: there is one
 	s.window.Opened = time.Unix(0, since)
@@ -253,9 +264,9 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 }
 
 // newSession returns a session that reads the ring, without readers. It allocates what the
-// encoders need.
-func (f *Flight) newSession(w record.Window, scope Scope) (*Session, error) {
-	slot, err := f.takeSlot()
+// encoders need. first is the first session of the spool that it may be.
+func (f *Flight) newSession(w record.Window, scope Scope, first int) (*Session, error) {
+	slot, err := f.takeSlot(first)
 	if err != nil {
 		return nil, err
 	}
@@ -278,15 +289,15 @@ func (f *Flight) newSession(w record.Window, scope Scope) (*Session, error) {
 	return s, nil
 }
 
-// takeSlot returns a session of the spool that is not in use.
-func (f *Flight) takeSlot() (int, error) {
+// takeSlot returns a session of the spool that is not in use, from first on.
+func (f *Flight) takeSlot(first int) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	slot := slices.Index(f.slots, false)
 	if f.shut {
 		return 0, errors.New("the flight recorder's ring is being closed")
 	}
-	if slot < 0 {
+	slot := first + slices.Index(f.slots[first:], false)
+	if slot < first {
 		return 0, fmt.Errorf("%d windows and captures are open, which is as many as may be", len(f.slots))
 	}
 	f.slots[slot] = true

@@ -2,28 +2,14 @@ package persistence
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/record"
 )
-
-// openFlight opens a ring of that size.
-func (r *harness) openFlight(size int64) *Flight {
-	r.t.Helper()
-	f, err := r.store.OpenFlight(FlightOptions{Size: size, Crash: true, Window: windowID(900)})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return f
-}
-
-// sayTo offers data to a ring, as the filter does.
-func (p *peer) sayTo(r *Ring, dir record.Direction, data []byte) {
-	before := p.pass(nil, dir, data)
-	r.Data(&p.Conn, dir, before, [][]byte{data}, len(data))
-}
 
 // A capture has what its connection has exchanged since it was asked to begin, and nothing
 // else.
@@ -65,4 +51,42 @@ func TestACaptureHasWhatCameBefore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Captures that come and go leave nothing behind.
+func TestCapturesLeaveNothing(t *testing.T) {
+	r := newHarness(t, nil, nil)
+	f := r.openFlight(1 << 20)
+	p := newPeer(r.run, 1)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const captures = 60
+	var first uint64
+	goroutines := 0
+	for n := 1; n <= captures; n++ {
+		s := r.capture(f, n, time.Now().Add(-time.Second), Scope{})
+		p.sayTo(f.Ring, record.In, []byte("12345"))
+		s.Close(time.Now())
+		if n == captures/3 {
+			r.store.snapshots.backlog.working.Wait()
+			first, goroutines = heap(), runtime.NumGoroutine()
+		}
+	}
+	r.store.snapshots.backlog.working.Wait()
+	if grown := int64(heap()) - int64(first); grown > 1<<20 || runtime.NumGoroutine() > goroutines {
+		t.Errorf("the heap has grown by %d bytes, there are %d goroutines of %d", grown, runtime.NumGoroutine(), goroutines)
+	}
+	if slices.Contains(f.slots, true) || len(r.store.captures) > 0 {
+		t.Errorf("slots %v, captures %v", f.slots, r.store.captures)
+	}
+	if a := r.store.Stats().Accounts; a.Seen.In != 5*captures || a.Written.In != 5*captures {
+		t.Errorf("totals %+v", a)
+	}
+	f.Shut()
+	f.Close()
+	r.quiet()
 }

@@ -10,15 +10,16 @@ import (
 // flow is a connection in a pipeline's table.
 type flow struct {
 	record.Endpoint
-	base    record.PerDirection // offsets of the first bytes that the window has
-	next    record.PerDirection // offsets after the batches that are done
-	begun   [2]bool             // an entry of the direction has come
-	known   bool                // it has had an entry, here or in a batch that a killed process has done
-	earlier bool                // it has had one there
-	inScope bool                // the session has it
-	limit   uint64              // bytes of each direction that the session keeps; 0 for all
-	kept    [2]uint64           // bytes that it has kept, where there is a limit
-	traffic *pcapng.Traffic     // of its listener
+	description string              // in its headers
+	base        record.PerDirection // offsets of the first bytes that the window has
+	next        record.PerDirection // offsets after the batches that are done
+	begun       [2]bool             // an entry of the direction has come
+	known       bool                // it has had an entry, here or in a batch that a killed process has done
+	earlier     bool                // it has had one there
+	inScope     bool                // the session has it
+	limit       uint64              // bytes of each direction that the session keeps; 0 for all
+	kept        [2]uint64           // bytes that it has kept, where there is a limit
+	traffic     *pcapng.Traffic     // of its listener
 }
 
 // flowTable is the connections of a source by slot. It is the first stage: it enters
@@ -53,9 +54,10 @@ func (t *flowTable) process(b *buffer.Batch) {
 			t.enter(&e)
 		}
 		f := t.flows[e.Slot]
-		lost, in := t.selector.choose(f, &e)
+		keep, lost, in := t.selector.choose(f, &e, b.Place(at))
 		switch e.Kind {
 		case buffer.KindHeader:
+			in = in && (t.selector == nil || f.known) // who has nothing in the session does not open
 		case buffer.KindData, buffer.KindGap:
 			if in {
 				t.know(f)
@@ -70,7 +72,7 @@ func (t *flowTable) process(b *buffer.Batch) {
 			panic(buffer.ErrDamaged) // somebody has written to the spool
 		}
 		if in {
-			t.selected = t.selected.add(at, next, lost)
+			t.selected = t.selected.add(at, next, lost, keep)
 		}
 		at = next
 	}
@@ -118,16 +120,18 @@ func (t *flowTable) know(f *flow) {
 	t.ports(f.Port)
 }
 
-// enter adds the connection of a header, unless the table has it. One that has no repeated
-// header is another one than the slot had, whose close event has found no room.
+// enter adds the connection of a header, unless the table has it. It is another one than the
+// slot had, whose close event is not there, if its description is, or if its header is no
+// repeated one.
 func (t *flowTable) enter(e *buffer.Entry) {
 	for int(e.Slot) >= len(t.flows) {
 		t.flows = append(t.flows, nil)
 	}
-	if t.flows[e.Slot] != nil && e.Flags&buffer.FlagRepeat != 0 {
+	description := e.Description()
+	if f := t.flows[e.Slot]; f != nil && e.Flags&buffer.FlagRepeat != 0 && f.description == string(description) {
 		return
 	}
-	f := &flow{base: e.Base(), next: e.Base()}
+	f := &flow{base: e.Base(), next: e.Base(), description: string(description)}
 	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0 && (t.began == 0 || e.Previous() >= t.began)
 	f.known = f.earlier
 	limit, ok := e.Endpoint(&f.Endpoint)

@@ -120,13 +120,15 @@ func TestTheStoreAnswersWhileTheDiskHangs(t *testing.T) {
 	}
 
 	r = openHarness(t, t.TempDir(), "bbbbbb", nil, nil)
-	resume = hang(r) // which a window's beginning needs
+	resume = hang(r)
 	opened := make(chan *Session)
 	go func() { opened <- r.open(2) }()
 	for opening := ""; opening == ""; runtime.Gosched() {
 		r.store.Stats()
 		r.store.mu.Lock()
-		opening = r.store.opening
+		if opening = r.store.opening; r.store.session != nil {
+			opening = r.store.session.window.ID
+		}
 		r.store.mu.Unlock()
 	}
 	if got := r.store.Seal(); got != windowID(2) {

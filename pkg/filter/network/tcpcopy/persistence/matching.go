@@ -67,9 +67,15 @@ type matching struct {
 	done      sync.WaitGroup
 	matcher   *trigger.Matcher
 	set       *Triggers
-	endpoints []*record.Endpoint // by slot
-	since     int                // bytes of payload since others could run
-	late      time.Time          // when the matcher did not keep up, or a trigger was restored, last
+	endpoints []*endpoint // by slot
+	since     int         // bytes of payload since others could run
+	late      time.Time   // when the matcher did not keep up, or a trigger was restored, last
+}
+
+// endpoint is a connection of a matching.
+type endpoint struct {
+	record.Endpoint
+	description string // in its headers
 }
 
 // Match has those triggers matched from now on, and no others; nil matches nothing. event is
@@ -233,15 +239,15 @@ func (m *matching) open(e *buffer.Entry) {
 	for int(e.Slot) >= len(m.endpoints) {
 		m.endpoints = append(m.endpoints, nil)
 	}
-	if m.endpoints[e.Slot] != nil && e.Flags&buffer.FlagRepeat != 0 {
+	if known := m.endpoints[e.Slot]; known != nil && e.Flags&buffer.FlagRepeat != 0 && known.description == string(e.Description()) {
 		return
 	}
-	endpoint := &record.Endpoint{}
-	if _, ok := e.Endpoint(endpoint); !ok {
+	opened := &endpoint{description: string(e.Description())}
+	if _, ok := e.Endpoint(&opened.Endpoint); !ok {
 		return
 	}
-	m.endpoints[e.Slot] = endpoint
-	m.matcher.Open(e.Slot, endpoint, e.Base(), e.Time)
+	m.endpoints[e.Slot] = opened
+	m.matcher.Open(e.Slot, &opened.Endpoint, e.Base(), e.Time)
 }
 
 // fire passes an event on.

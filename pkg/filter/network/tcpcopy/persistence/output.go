@@ -176,9 +176,10 @@ func (o *output) skip(b *buffer.Batch, to int) {
 	}
 	var e buffer.Entry
 	selected := o.pipeline.flows.selected
-	for at, _, ok := selected.find(b.Start(), to); ok; at, _, ok = selected.find(at, to) {
-		at, _ = b.Entry(at, &e)
+	for s, ok := selected.find(b.Start(), to); ok; {
+		next, _ := b.Entry(s.from, &e)
 		o.flow(e.Slot).opened = true
+		s, ok = selected.find(next, to)
 	}
 }
 
@@ -207,15 +208,17 @@ func (o *output) reject(b *buffer.Batch, from, to int) {
 	o.rejected = append(o.rejected, span{from: from, to: to})
 	var e buffer.Entry
 	selected := o.pipeline.flows.selected
-	for at, lost, ok := selected.find(from, to); ok; at, lost, ok = selected.find(at, to) {
-		at, _ = b.Entry(at, &e)
-		if lost == record.ReasonNone {
+	for s, ok := selected.find(from, to); ok; {
+		next, _ := b.Entry(s.from, &e)
+		lost := s.lost
+		if lost == record.ReasonNone || s.keep > 0 {
 			lost = o.reason
 		}
 		o.pending.add(o.flow(e.Slot), &e, lost)
 		if e.Kind == buffer.KindData && o.lose != nil {
 			o.lose(len(e.Payload))
 		}
+		s, ok = selected.find(next, to)
 	}
 }
 

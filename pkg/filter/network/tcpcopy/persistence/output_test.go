@@ -60,7 +60,7 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 	s.ring = newRing(store, memory{sizes: l, spool: spool})
 	sh := s.ring.shards[0]
 	r := sh.NewReader(0)
-	w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
+	w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r}, 0)}
 	s.pipelines = []*pipeline{w.pipeline}
 	return &workerHarness{t, s, sh, w}
 }

@@ -91,7 +91,7 @@ func TestLostIndexLinesAreCounted(t *testing.T) {
 	if n := r.store.Stats().IndexLost; n != 0 {
 		t.Errorf("%d lines are lost already", n)
 	}
-	r.store.unindexed.add(make([]byte, maxUnindexed), &buffer.Spool{})
+	r.store.unindexed.add(make([]byte, maxUnindexed), &buffer.Spool{}, false)
 	r.store.Close()
 	if n := r.store.Stats().IndexLost; n != 3 {
 		t.Errorf("%d lines are lost, of 3", n)

@@ -26,9 +26,9 @@ type pipeline struct {
 	rejected spans     // parts of the current batch that a file did not accept
 }
 
-func newPipeline(s *Session, src source) *pipeline {
+func newPipeline(s *Session, src source, shard int) *pipeline {
 	p := &pipeline{session: s, source: src, clock: buffer.NewClock(s.begun)}
-	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort, selector: newSelector(s.selection)}
+	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort, selector: newSelector(s.selection, shard)}
 	p.stages = []stage{&p.flows}
 	for i, f := range s.store.config.Formats {
 		p.outputs = append(p.outputs, newFileOutput(p, i, f))
@@ -51,38 +51,51 @@ func (p *pipeline) write(b *buffer.Batch) {
 	}
 }
 
-// account counts each byte of the batch as written or lost, and ends the work on it.
+// account counts each byte of the batch as written or lost, and ends the work on it. Of a
+// ring that others read too, it counts apart what none of them has counted.
 func (p *pipeline) account(b *buffer.Batch) {
-	var t buffer.Tally
+	var t, firsts buffer.Tally
 	var e buffer.Entry
-	for at, lost, ok := p.flows.selected.find(b.Start(), b.Len()); ok; at, lost, ok = p.flows.selected.find(at, b.Len()) {
+	shared, counts := p.session.flight != nil, b.Counts()
+	counts.Lock()
+	for s, ok := p.flows.selected.find(b.Start(), b.Len()); ok; {
+		at, lost, keep := s.from, s.lost, uint64(s.keep)
 		next, _ := b.Entry(at, &e)
 		f := p.flows.flows[e.Slot]
-		switch e.Kind {
-		case buffer.KindData:
-			n := uint64(len(e.Payload))
-			t.Seen.Add(e.Dir, n)
-			if p.rejected.contain(at) {
-				lost = record.ReasonWriteError
+		n := e.Length()
+		if e.Kind == buffer.KindData || e.Kind == buffer.KindGap {
+			first := shared && !b.IsOutline() && counts.First(at)
+			if e.Kind == buffer.KindGap {
+				lost = e.Reason
+			} else if lost == record.ReasonNone {
+				keep = n
 			}
-			if lost != record.ReasonNone {
-				t.Lost[e.Dir][lost] += n
-			} else {
-				t.Written.Add(e.Dir, n)
-				if e.Flags&buffer.FlagMore == 0 {
-					t.Records.Add(e.Dir, 1)
+			if keep > 0 && p.rejected.contain(at) {
+				p.lose(f, &t, &firsts, first, &e, record.ReasonWriteError, keep)
+			} else if keep > 0 {
+				add := func(t *buffer.Tally) {
+					t.Seen.Add(e.Dir, keep)
+					t.Written.Add(e.Dir, keep)
+					if e.Flags&buffer.FlagMore == 0 || lost != record.ReasonNone {
+						t.Records.Add(e.Dir, 1)
+					}
 				}
+				add(&t)
+				if first {
+					add(&firsts)
+				}
+				count(f.traffic, record.ReasonNone, keep)
 			}
-			count(f.traffic, lost, n)
-			f.next.Set(e.Dir, e.Offset+n)
-		case buffer.KindGap:
-			n := e.Length()
-			t.Seen.Add(e.Dir, n)
-			t.Lost[e.Dir][e.Reason] += n
-			count(f.traffic, e.Reason, n)
+			if n > keep {
+				p.lose(f, &t, &firsts, first, &e, lost, n-keep)
+			}
 			f.next.Set(e.Dir, e.Offset+n)
 		}
-		at = next
+		s, ok = p.flows.selected.find(next, b.Len())
+	}
+	counts.Unlock()
+	if b.IsOutline() {
+		firsts = *b.First()
 	}
 	for _, slot := range p.flows.ended {
 		p.flows.flows[slot] = nil
@@ -93,7 +106,16 @@ func (p *pipeline) account(b *buffer.Batch) {
 	for _, o := range p.outputs {
 		o.forget(p.flows.ended)
 	}
-	p.source.done(b, &t, p.flows.known)
+	p.source.done(b, &t, &firsts, p.flows.known)
+}
+
+// lose counts n bytes of e as lost, in t, and in firsts if nobody has counted them.
+func (p *pipeline) lose(f *flow, t, firsts *buffer.Tally, first bool, e *buffer.Entry, reason record.Reason, n uint64) {
+	t.Lose(e.Dir, reason, n)
+	if first {
+		firsts.Lose(e.Dir, reason, n)
+	}
+	count(f.traffic, reason, n)
 }
 
 // release drops all but the source, whose tally stays: who refers to a closed session

@@ -261,7 +261,7 @@ func deadSession(store *Store, s *buffer.DeadSpool, w deadWindow) (*Session, err
 	}
 	session.observeSegments()
 	for i := range h.Workers {
-		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, w.session, i, reserve)))
+		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, w.session, i, reserve), i))
 	}
 	return session, nil
 }

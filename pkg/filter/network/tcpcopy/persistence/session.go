@@ -26,13 +26,13 @@ type Session struct {
 	selection *selection     // of the ring's entries; nil for all
 	shares    bool           // others may encode from the same batches: it must not change them
 	readers   []*buffer.Reader
-	pipelines []*pipeline // one per shard, of a live or a dead one
-	begun     time.Time   // when the store was asked for it, about window.Opened
+	begun     time.Time // when the store was asked for it, about window.Opened
 
 	segments    *logdir.Segments // nil without pcapng
 	flowLog     *logdir.Appender // nil without a text format
 	portraitLog *logdir.Appender
 	starting    sync.Once     // see Start
+	looking     sync.Once     // see lookFirst
 	stopping    sync.Once     // see Stop
 	stop        chan struct{} // closed to stop the workers
 	workers     sync.WaitGroup
@@ -42,6 +42,7 @@ type Session struct {
 	contents  *contents
 
 	mu        sync.Mutex                  // guards the rest
+	pipelines []*pipeline                 // one per shard, of a live or a dead one; not changed once they are there
 	portrayed map[model.BusinessType]bool // business types that have had their portrait; nil once closed
 	short     bool                        // it pauses for want of space, as far as known at the start
 }
@@ -70,9 +71,11 @@ func (s *Session) Start() {
 		if s.flight != nil {
 			s.flight.begin()
 		}
+		s.mu.Lock()
 		for _, sh := range s.ring.shards {
 			s.readers = append(s.readers, sh.NewReader(s.slot))
 		}
+		s.mu.Unlock()
 		s.start()
 		if s.hangs != nil {
 			s.hangs.opened(s.readers)
@@ -86,12 +89,16 @@ func (s *Session) start() {
 		s.contents.describe(s)
 	}
 	s.observeSegments()
-	for _, r := range s.readers {
-		w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r})}
-		s.pipelines = append(s.pipelines, w.pipeline)
+	pipelines := make([]*pipeline, len(s.readers))
+	for i, r := range s.readers {
+		pipelines[i] = newPipeline(s, &liveShard{reader: r}, i)
+		w := &worker{reader: r, pipeline: pipelines[i]}
 		s.workers.Add(1)
 		go w.run()
 	}
+	s.mu.Lock()
+	s.pipelines = pipelines
+	s.mu.Unlock()
 	s.workers.Add(2)
 	go s.writePortraits()
 	go s.watchSpace()
@@ -105,7 +112,6 @@ func (s *Session) Stop() {
 			s.ring.close()
 			return
 		}
-		s.selection.end(s.ring.now())
 		for _, r := range s.readers {
 			r.End()
 		}
@@ -203,16 +209,30 @@ func (s *Session) Opened() time.Time { return s.window.Opened }
 // Pause pauses recording for reason r: what passes meanwhile is a gap.
 func (s *Session) Pause(r record.Reason) {
 	if s.selection != nil {
-		s.selection.pause(r, s.ring.now())
+		s.selection.pause(r, s.here())
 	} else {
 		s.ring.pause(r)
 	}
 }
 
+// here returns the present place of each shard, nil before the first byte of the session.
+func (s *Session) here() (places []buffer.Place) {
+	s.mu.Lock()
+	readers := s.readers
+	s.mu.Unlock()
+	var done []buffer.Place
+	for _, r := range readers {
+		here, at := r.Here()
+		places, done = append(places, here), append(done, at)
+	}
+	s.selection.forget(done)
+	return places
+}
+
 // Resume ends the pause for reason r.
 func (s *Session) Resume(r record.Reason) {
 	if s.selection != nil {
-		s.selection.resume(r, s.ring.now())
+		s.selection.resume(r, s.here())
 	} else {
 		s.ring.resume(r)
 	}
@@ -295,9 +315,29 @@ func (s *Session) Accounts() record.Accounts {
 }
 
 func (s *Session) tally() (sum buffer.Tally) {
-	for _, p := range s.pipelines {
+	for _, p := range s.started() {
 		t := p.source.tally()
 		sum.Add(&t)
 	}
 	return sum
+}
+
+// total is tally for the totals of all sessions. Of what several of them have, it has what
+// this one was the first to write or to lose.
+func (s *Session) total() (sum buffer.Tally) {
+	if s.flight == nil {
+		return s.tally()
+	}
+	for _, p := range s.started() {
+		t := p.source.(*liveShard).total()
+		sum.Add(&t)
+	}
+	return sum
+}
+
+// started returns the session's pipelines.
+func (s *Session) started() []*pipeline {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pipelines
 }

@@ -16,8 +16,9 @@ type source interface {
 	// are new. The batch is the caller's until done.
 	next() *buffer.Batch
 	// done ends the work on the batch that next has returned: t is what was counted of
-	// it, and known is how many connections the batches so far have introduced.
-	done(b *buffer.Batch, t *buffer.Tally, known uint64)
+	// it, firsts of that what nobody else had counted, and known is how many connections
+	// the batches so far have introduced.
+	done(b *buffer.Batch, t, firsts *buffer.Tally, known uint64)
 	// save makes the changes of the reader's state outlive the process.
 	save()
 	// tally returns what was counted so far. It may be called from any goroutine.
@@ -28,16 +29,19 @@ type source interface {
 type liveShard struct {
 	reader *buffer.Reader
 
-	mu  sync.Mutex // guards sum, and that it fits what the reader has read
-	sum buffer.Tally
+	mu     sync.Mutex // guards the rest, and that it fits what the reader has read
+	sum    buffer.Tally
+	firsts buffer.Tally // of sum, what no other session had counted
 }
 
 func (s *liveShard) next() *buffer.Batch { return s.reader.Next() }
 
-func (s *liveShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
+func (s *liveShard) done(b *buffer.Batch, t, firsts *buffer.Tally, known uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sum.Add(t)
+	s.firsts.Add(firsts)
+	s.firsts.Connections = known
 	s.sum.Connections = known
 	s.reader.State().Done(b.Origin(b.Len()), &s.sum)
 	s.reader.Done()
@@ -50,6 +54,15 @@ func (s *liveShard) tally() buffer.Tally {
 	defer s.mu.Unlock()
 	sum := s.sum
 	s.reader.Unread(&sum)
+	return sum
+}
+
+// total is tally for the totals of all sessions, in which each byte is once.
+func (s *liveShard) total() buffer.Tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.firsts
+	s.reader.UnreadFirst(&sum)
 	return sum
 }
 
@@ -92,7 +105,7 @@ func (d *deadShard) next() *buffer.Batch {
 	return b
 }
 
-func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, known uint64) {
+func (d *deadShard) done(b *buffer.Batch, t, _ *buffer.Tally, known uint64) {
 	d.sum.Add(t)
 	d.sum.Connections = known
 	d.reader.Done(b.Origin(b.Len()), &d.sum)

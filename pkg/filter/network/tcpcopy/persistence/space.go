@@ -14,6 +14,7 @@ const spaceEvery = time.Second
 // less free space than Config.MinFree. Close ends it.
 func (s *Session) watchSpace() {
 	defer s.workers.Done()
+	s.looking.Do(s.lookFirst)
 	paused := s.short
 	ticker := time.NewTicker(spaceEvery)
 	defer ticker.Stop()
@@ -25,6 +26,24 @@ func (s *Session) watchSpace() {
 			return
 		}
 	}
+}
+
+// lookFirst is the first look of a session that reads the flight recorder's ring, which is
+// opened without asking the disk: where too little space is free, it loses all up to the
+// next look.
+func (s *Session) lookFirst() {
+	if s.flight == nil {
+		return
+	}
+	if short, err := s.store.shortOfSpace(); err == nil && short != "" {
+		s.short = true
+		s.selection.pause(record.ReasonDisk, nil)
+		s.alertShort(short)
+	}
+}
+
+func (s *Session) alertShort(short string) {
+	s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
 }
 
 func (s *Session) lookAgain(paused *bool) {
@@ -41,7 +60,7 @@ func (s *Session) lookAtSpace(paused bool) bool {
 		// The writes themselves report what is wrong with the directory.
 	case short != "" && !paused:
 		s.Pause(record.ReasonDisk)
-		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
+		s.alertShort(short)
 		return true
 	case short == "" && paused:
 		s.Resume(record.ReasonDisk)

@@ -197,7 +197,7 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	var opened *Session
 	var err error
 	if f != nil {
-		opened, err = f.newSession(w, Scope{})
+		opened, err = f.newSession(w, Scope{}, 0)
 	} else {
 		opened, err = startSession(s, w)
 	}
@@ -278,7 +278,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		FilesLeftOut: leftOut,
 	}
 	line.Shorten(s.dir.Index().MaxLine())
-	written = s.unindexed.add(line.AppendJSON(nil), session.ownSpool())
+	written = s.unindexed.add(line.AppendJSON(nil), session.ownSpool(), recovered)
 	if recorded {
 		s.snapshots.add(session.window.ID)
 	}
@@ -290,7 +290,7 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 	defer s.mu.Unlock()
 	s.removeLocked(session)
 	s.windows++
-	t := session.tally()
+	t := session.total()
 	s.totals.Add(&t)
 	return line, written
 }
@@ -359,16 +359,16 @@ func (s *Store) Stats() Stats {
 	t := s.totals
 	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
 	for _, c := range s.captures {
-		open := c.tally()
-		t.Add(&open)
+		open, total := c.tally(), c.total()
+		t.Add(&total)
 		stats.Captures = append(stats.Captures, OpenCapture{Window: c.window, Accounts: open.Accounts()})
 	}
 	if s.session != nil {
-		open := s.session.tally()
+		open, total := s.session.tally(), s.session.total()
 		accounts := open.Accounts()
 		stats.Window = &accounts
 		stats.Buffered, stats.Buffer = s.session.ring.used(), s.session.ring.buffer
-		t.Add(&open)
+		t.Add(&total)
 	}
 	stats.Accounts = t.Accounts()
 	return stats

@@ -25,6 +25,7 @@ func (w *worker) run() {
 	defer session.workers.Done()
 	debug.SetPanicOnFault(true) // what is in the spool may be gone; see buffer.FaultError
 	defer catchPanic(session.store.alert, "a worker")
+	session.looking.Do(session.lookFirst) // before the first byte is written
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {

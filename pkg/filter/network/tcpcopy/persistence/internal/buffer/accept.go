@@ -110,7 +110,7 @@ func (sh *Shard) acceptLocked(c *Conn, dir record.Direction, pieces [][]byte, n 
 		var h Header // field by field: a copy of all would wait for the stores
 		h.Kind, h.Dir, h.Slot, h.Offset, h.Time = KindData, dir, c.slot, st.next, t
 		left -= k
-		if next := min(left, longest); g.InPlace && next > 0 && sh.active.fits(dataSize(k, m)+dataSize(next, g.margins(c, next))) {
+		if next := min(left, longest); g.InPlace && next > 0 && (sh.active.fits(dataSize(k, m)+dataSize(next, g.margins(c, next))) || sh.spareLocked() > 0) {
 			h.Flags = FlagMore
 		}
 		pieces = sh.active.data(&h, k, m, pieces)
@@ -135,7 +135,7 @@ func pauseReason(paused uint32) record.Reason {
 func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.Reason, t int64) {
 	st := &c.streams[dir]
 	if sh.failed != nil { // there is no batch to write a gap to
-		sh.beside.lose(dir, record.ReasonWriteError, uint64(n))
+		sh.loseBesideLocked(c, dir, record.ReasonWriteError, uint64(n))
 		st.next += uint64(n)
 		return
 	}

@@ -53,12 +53,19 @@ type Batch struct {
 	number    uint64              // its place in the order of the shard's batches, from 1
 	seen      record.PerDirection // bytes that its entries stand for
 	begun     int64               // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
+	ended     int64               // time that is later than its entries, once the next one is active
 	pinned    bool                // an outline of it is being made
 
 	start  int          // of a view: position of the first entry that is new to the reader
 	joined bool         // of a view: the reader has not had the entries before start
 	reader *ReaderState // of a view: how far its reader has got
-	origin *Batch       // of an outline: the view that it is made of
+
+	counts *Counts // which of its entries are in the totals; nil where one reader has all
+
+	// Of an outline:
+	first    uint64 // number of the first batch that it stands for; 0 for other batches
+	from, to Place  // it stands for what is between
+	firsts   *Tally // what of that its reader was the first to count
 }
 
 // margins is how many bytes are left before and after the payload of data.
@@ -126,6 +133,7 @@ func (b *Batch) commit() { b.state.used.Store(uint64(b.n)) }
 // begin makes b the empty batch of that number.
 func (b *Batch) begin(number uint64) {
 	b.n, b.dataBytes, b.number, b.seen, b.begun = 0, 0, number, record.PerDirection{}, 0
+	b.counts.reset()
 	b.state.begin(number)
 }
 
@@ -172,7 +180,7 @@ func (b *Batch) Place(at int) Place { return Place{Batch: b.number, At: uint64(a
 // entries, as far as its reader's state says.
 func (b *Batch) Resume(i int) int {
 	_, p := b.reader.Output(i).Get()
-	if b.origin != nil || p.Batch != b.number {
+	if b.first != 0 || p.Batch != b.number {
 		return b.start
 	}
 	return int(max(uint64(b.start), min(p.From, uint64(b.n))))

@@ -22,8 +22,12 @@
 //	geometry.go    how the memory is divided
 //	batch.go       entries and where they lie; entry.go: what an entry says
 //	conn.go        the recorder's side of one connection
-//	shard.go       the two batches and their lock; accept.go: bytes become entries;
-//	               pending.go: gaps and close events that wait for room
+//	shard.go       the batches and their lock; accept.go: bytes become entries;
+//	               pending.go: gaps and close events that wait for room; held.go: which
+//	               batches are free, held and given up
+//	reader.go      who reads a shard; place.go: how far; outline.go: what a reader that
+//	               is too slow gets; outliner.go: how that is made
+//	counts.go      what several readers have counted once
 //	tally.go       what was counted
 //	clock.go       the time of entries
 //	spool.go       the file; state.go: how far its batches have got; windowstate.go:

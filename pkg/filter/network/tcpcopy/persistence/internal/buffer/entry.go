@@ -77,6 +77,9 @@ func (e *Entry) Endpoint(to *record.Endpoint) (limit uint64, ok bool) {
 	return decodeEndpoint(e.Payload[8:], to)
 }
 
+// Description returns the part of a connection header that says what connection it is.
+func (e *Entry) Description() []byte { return e.Payload[8:max(8, len(e.Payload)-8)] }
+
 // Previous returns, of a repeated connection header, the number of the last batch that has
 // one of the connection.
 func (e *Entry) Previous() uint64 {

@@ -17,6 +17,7 @@ func (sh *Shard) nextBatchLocked() bool {
 	}
 	if sh.active != nil {
 		sh.active.commit()
+		sh.active.ended = sh.clock.latest + 1 // no entry of it is later than the latest time
 	}
 	last := len(sh.free) - 1
 	b := sh.free[last]
@@ -49,12 +50,20 @@ func (sh *Shard) evictLocked() bool {
 	if i < 0 {
 		return false
 	}
+	sh.giveUpLocked(i)
+	return true
+}
+
+// giveUpLocked frees the i-th batch that is held, which a retaining shard then does not
+// have any more.
+func (sh *Shard) giveUpLocked(i int) {
 	b := sh.held[i]
 	sh.held = slices.Delete(sh.held, i, i+1)
 	sh.free = append(sh.free, b)
-	sh.evicted = max(sh.evicted, b.number)
-	sh.evictedBytes += b.seen.In + b.seen.Out
-	return true
+	if sh.geometry.Retain {
+		sh.evicted, sh.evictedUntil = max(sh.evicted, b.number), max(sh.evictedUntil, b.ended)
+		sh.evictedBytes += b.seen.In + b.seen.Out
+	}
 }
 
 // spareLocked returns how many batches nobody needs.
@@ -81,8 +90,7 @@ func (sh *Shard) pressLocked() {
 // retains frees only what is older than something that it has given up.
 func (sh *Shard) releaseLocked() {
 	for len(sh.held) > 1 && sh.readLocked(sh.held[0]) && (!sh.geometry.Retain || sh.held[0].number < sh.evicted) {
-		sh.free = append(sh.free, sh.held[0])
-		sh.held = sh.held[1:]
+		sh.giveUpLocked(0)
 	}
 	if !sh.geometry.Retain && sh.active.n > 0 && sh.readLocked(sh.active) {
 		sh.activateLocked(sh.active)

@@ -1,7 +1,6 @@
 package buffer
 
 import (
-	"encoding/binary"
 	"runtime/debug"
 
 	"mosn.io/tcpcopy/pkg/record"
@@ -13,25 +12,35 @@ import (
 // gap. An outline is small, and lies on Go's heap. The reader finds it in the batch's place,
 // so that what it has lost is counted and written as any other gap.
 
-// maxOutlined bounds the outlines of one reader, bytes. What is given up beyond that is
-// counted, and no entry speaks of it.
+// maxOutlined is how many bytes of outlines a reader has before they become one. That one
+// has a header and some gaps for each connection; of those that have ended, it has none
+// that make it longer than half of this: they are counted, and no entry speaks of them.
 const maxOutlined = 8 << 20
 
 // Relieve makes outlines of the oldest batches that readers have not read, until enough
 // batches are there that nobody needs. It is called when there is Pressure, by one
 // goroutine at a time.
 func (sh *Shard) Relieve() {
-	for {
-		r, b, view := sh.chooseOutline()
-		if b == nil {
-			return
-		}
-		sh.replace(r, b, view, outlineOf(view))
+	for sh.relieveOnce() {
 	}
 }
 
+// relieveOnce makes one outline. It reports whether there was one to make. The reader, which
+// waits for it, goes on after a panic too.
+func (sh *Shard) relieveOnce() bool {
+	r, b, view := sh.chooseOutline()
+	if b == nil {
+		return false
+	}
+	var outline *Batch
+	defer func() { sh.replace(r, b, outline) }()
+	outline = sh.outline(r, view)
+	return true
+}
+
 // chooseOutline returns a reader, a batch that is to become an outline for it, and a view of
-// that; nil where there is enough room, or nothing to do. The batch stays until replace.
+// that; nil where there is enough room, or nothing to do. Until replace, the batch stays and
+// the reader has no view.
 func (sh *Shard) chooseOutline() (r *Reader, b, view *Batch) {
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
@@ -40,133 +49,98 @@ func (sh *Shard) chooseOutline() (r *Reader, b, view *Batch) {
 	}
 	for _, b := range sh.held[:len(sh.held)-1] {
 		for _, r := range sh.readers {
-			if !r.needs(b) || r.held && r.view.number == b.number {
+			if r.starting || !r.needs(b) || r.held && r.view.number == b.number {
 				continue
 			}
-			view = &Batch{mem: b.mem, n: b.n, number: b.number, joined: r.joined, reader: r.state, seen: b.seen}
-			if b.number == r.at.Batch {
-				view.start = int(r.at.At)
-				view.seen = b.seen.Minus(r.read)
-			}
-			b.pinned = true
-			return r, b, view
+			b.pinned, r.making = true, make(chan struct{})
+			view := r.viewOf(b)
+			return r, b, &view
 		}
 	}
 	return nil, nil, nil
 }
 
-// replace has r find the outline o in the place of b, of whose view it is made, unless r
-// has come to b meanwhile.
-func (sh *Shard) replace(r *Reader, b, view, o *Batch) {
-	sh.mu.Lock()
-	defer sh.leave(debug.SetPanicOnFault(true))
-	b.pinned = false
-	if !r.needs(b) || r.held && r.view.number == b.number {
-		return
-	}
-	if r.outlined+len(o.mem) > maxOutlined {
-		for _, dir := range record.Directions() {
-			// The reader's beginning is that much earlier: it has lost the rest.
-			r.beside.unlose(dir, record.ReasonBufferFull, o.seen.Of(dir))
+// outline returns the outline of a view of r's, nil where the shard has failed.
+func (sh *Shard) outline(r *Reader, view *Batch) (outline *Batch) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			fault := sh.spool.Fault(p)
+			if fault == nil {
+				panic(p)
+			}
+			sh.Fail(fault)
 		}
-		o = &Batch{number: b.number, reader: r.state, origin: view}
+	}()
+	o := newOutliner(r)
+	o.add(view)
+	return o.batch(view.Place(view.start), view.Place(view.n))
+}
+
+// replace has r find the outline o in the place of b.
+func (sh *Shard) replace(r *Reader, b, o *Batch) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b.pinned = false
+	if o != nil {
+		r.addOutlineLocked(o)
 	}
+	close(r.making)
+	r.making = nil
+}
+
+// addOutlineLocked adds an outline to those of r, or makes one of them all.
+func (r *Reader) addOutlineLocked(o *Batch) {
 	r.outlines = append(r.outlines, o)
 	r.outlined += len(o.mem)
 	r.joined = false
+	limit := r.shard.outlineLimit
+	if r.outlined <= limit {
+		return
+	}
+	first := 0
+	if r.held && r.view.first != 0 {
+		first = 1 // it is being read
+	}
+	all := newOutliner(r)
+	for _, o := range r.outlines[first:] {
+		all.add(o)
+		r.outlined -= len(o.mem)
+	}
+	if all.size > limit/2 {
+		all.dropEnded()
+		r.beside.Add(&all.dropped)
+		r.besideFirst.Add(&all.droppedFirst)
+	}
+	merged := all.batch(r.outlines[first].from, o.to)
+	r.outlined += len(merged.mem)
+	clear(r.outlines[first:])
+	r.outlines = append(r.outlines[:first], merged)
 }
-
-// nextOutlineLocked returns the reader's first outline as its view.
-func (r *Reader) nextOutlineLocked() *Batch {
-	o := r.outlines[0]
-	r.outlines = r.outlines[1:]
-	r.outlined -= len(o.mem)
-	r.view.Batch, r.seen = *o, record.PerDirection{}
-	r.held, r.joined = true, false
-	r.views++
-	return &r.view.Batch
-}
-
-// outlineOf returns the outline of a view.
-func outlineOf(b *Batch) *Batch {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	o := &Batch{number: b.number, reader: b.reader, seen: b.seen, origin: b}
-	type key struct {
-		slot uint32
-		dir  record.Direction
-	}
-	type gap struct {
-		header Header
-		length uint64
-	}
-	var entries []func(*Batch)
-	size := 0
-	gaps := map[key]*gap{}
-	add := func(h Header, payload []byte) {
-		size += eventSize(len(payload))
-		entries = append(entries, func(o *Batch) {
-			o.event(&h, len(payload), func(p []byte) { copy(p, payload) })
-		})
-	}
-	var e Entry
-	for at := 0; at < b.n; {
-		next, ok := b.Entry(at, &e)
-		if !ok {
-			break
-		}
-		isNew := at >= b.start
-		at = next
-		k := key{e.Slot, e.Dir}
-		switch e.Kind {
-		case KindHeader:
-			if isNew || b.joined {
-				add(e.Header, append([]byte(nil), e.Payload...))
-			}
-		case KindClose:
-			if isNew {
-				add(e.Header, append([]byte(nil), e.Payload...))
-			}
-		case KindData, KindGap:
-			if !isNew {
-				continue
-			}
-			if g := gaps[k]; g != nil && (e.Kind == KindData || g.header.Reason == e.Reason) && g.header.Offset+g.length == e.Offset {
-				g.length += e.Length()
-				continue
-			}
-			g := &gap{header: e.Header, length: e.Length()}
-			g.header.Kind = KindGap
-			g.header.Flags = 0
-			if e.Kind == KindData {
-				g.header.Reason = record.ReasonBufferFull
-			}
-			gaps[k] = g
-			size += eventSize(8)
-			entries = append(entries, func(o *Batch) {
-				o.event(&g.header, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, g.length) })
-			})
-		}
-	}
-	o.mem = make([]byte, size)
-	for _, put := range entries {
-		put(o)
-	}
-	o.seen = b.seen // the events of gaps are not counted twice
-	return o
-}
-
-// IsOutline reports whether b has gaps where the shard had data.
-func (b *Batch) IsOutline() bool { return b.origin != nil }
 
 // Origin returns the place that a recovery goes on from when the entries before a position
 // of a view are done. The entries of an outline are done together.
 func (b *Batch) Origin(at int) Place {
 	switch {
-	case b.origin == nil:
+	case b.first == 0:
 		return b.Place(at)
 	case at >= b.n:
-		return b.Place(b.origin.n)
+		return b.to
 	default:
-		return b.Place(b.origin.start)
+		return b.from
 	}
+}
+
+// First returns what an outline stands for that the reader was the first to count.
+func (b *Batch) First() *Tally { return b.firsts }
+
+// IsOutline reports whether a view has gaps where the shard had data.
+func (b *Batch) IsOutline() bool { return b.first != 0 }
+
+// lostAs returns the reason for which an outline loses an entry.
+func lostAs(e *Entry) record.Reason {
+	if e.Kind == KindData {
+		return record.ReasonBufferFull
+	}
+	return e.Reason
 }

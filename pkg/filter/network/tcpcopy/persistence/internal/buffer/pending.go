@@ -52,14 +52,32 @@ func (sh *Shard) endGapLocked(c *Conn, dir record.Direction) {
 
 // forgetPendingLocked gives up the pending gaps of c, which will never have an entry.
 func (sh *Shard) forgetPendingLocked(c *Conn) {
-	if !c.named {
-		sh.beside.Connections++
+	for _, r := range sh.readers {
+		if !c.named && r.end == nil && r.includesDescription(c.describe().text) {
+			r.beside.Connections++
+		}
 	}
 	for _, dir := range record.Directions() {
 		if st := &c.streams[dir]; st.gap > 0 {
-			sh.beside.lose(dir, st.reason, st.gap)
+			sh.loseBesideLocked(c, dir, st.reason, st.gap)
 			sh.endGapLocked(c, dir)
 		}
+	}
+}
+
+// loseBesideLocked counts n bytes of c, which will never have an entry, as lost to all
+// readers that want them.
+func (sh *Shard) loseBesideLocked(c *Conn, dir record.Direction, reason record.Reason, n uint64) {
+	first := true
+	for _, r := range sh.readers {
+		if r.watches || r.end != nil || !r.includesDescription(c.describe().text) {
+			continue
+		}
+		r.beside.lose(dir, reason, n)
+		if first {
+			r.besideFirst.lose(dir, reason, n)
+		}
+		first = false
 	}
 }
 

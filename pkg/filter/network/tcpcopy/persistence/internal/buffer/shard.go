@@ -29,10 +29,12 @@ type Shard struct {
 	held         []*Batch    // those that have entries somebody may want, in their order
 	free         []*Batch
 	number       uint64 // of the active batch, from 1
-	evicted      uint64 // number of the newest batch that is not held any more and was not read by all; 0 for none
-	evictedBytes uint64 // of payload, in such batches
+	evicted      uint64 // number of the newest batch that was given up; 0 for none
+	evictedUntil int64  // time before which all entries of such batches came, nanoseconds since the Unix epoch
+	evictedBytes uint64 // that the entries of such batches stand for
 	begun        int64  // when the first batch began, nanoseconds since the Unix epoch
 	readers      []*Reader
+	outlineLimit int                // maxOutlined
 	unread       int                // bytes of entries since the readers were woken
 	joined       map[*Conn]struct{} // connections that take part and have not ended
 	slots        uint32             // slots given out so far
@@ -41,7 +43,6 @@ type Shard struct {
 	gapped       []*Conn            // connections with a gap that has no entry yet, in any order
 	unclosed     []*Conn            // connections whose close event has found no room, in any order
 	pending      Tally              // what has passed and has no entry yet: it is lost
-	beside       Tally              // what has passed and will never have an entry: it is lost
 }
 
 // NewShards returns the shards of a ring whose batches are in spool. Their clocks go on
@@ -49,9 +50,13 @@ type Shard struct {
 func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
 	shards := make([]*Shard, spool.header.Workers)
 	for i := range shards {
-		sh := &Shard{geometry: g, spool: spool, index: i, state: spool.shard(i), clock: NewClock(begun), pressure: make(chan struct{}, 1), joined: map[*Conn]struct{}{}}
+		sh := &Shard{geometry: g, spool: spool, index: i, state: spool.shard(i), clock: NewClock(begun), pressure: make(chan struct{}, 1), joined: map[*Conn]struct{}{}, outlineLimit: maxOutlined}
 		for which := range spool.header.Batches { // the last free one is used first
-			sh.free = append(sh.free, spool.newBatch(i, spool.header.Batches-1-which))
+			b := spool.newBatch(i, spool.header.Batches-1-which)
+			if g.Retain {
+				b.counts = &Counts{}
+			}
+			sh.free = append(sh.free, b)
 		}
 		shards[i] = sh
 	}
@@ -189,7 +194,7 @@ func (sh *Shard) WritePending() (complete bool) {
 }
 
 // Holds returns since when the shard has everything, in nanoseconds since the Unix epoch,
-// and how many bytes of payload it has given up.
+// and how many bytes it has given up.
 func (sh *Shard) Holds() (since int64, evicted uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -198,15 +203,7 @@ func (sh *Shard) Holds() (since int64, evicted uint64) {
 
 // sinceLocked returns since when the shard has everything.
 func (sh *Shard) sinceLocked() int64 {
-	if sh.evicted == 0 {
-		return sh.begun
-	}
-	for _, b := range sh.held {
-		if b.number > sh.evicted && b.begun != 0 {
-			return b.begun
-		}
-	}
-	return sh.clock.Now()
+	return max(sh.begun, sh.evictedUntil)
 }
 
 // Used returns how many bytes of the batches are in use.

@@ -12,11 +12,14 @@ type Tally struct {
 	Lost        [2][record.NumReasons]uint64
 }
 
-// lose counts n bytes that have passed and are lost.
+// lose is Lose.
 func (t *Tally) lose(dir record.Direction, r record.Reason, n uint64) {
 	t.Seen.Add(dir, n)
 	t.Lost[dir][r] += n
 }
+
+// Lose counts n bytes that have passed and are lost.
+func (t *Tally) Lose(dir record.Direction, r record.Reason, n uint64) { t.lose(dir, r, n) }
 
 // unlose takes n bytes away that were seen and lost, or are yet to be.
 func (t *Tally) unlose(dir record.Direction, r record.Reason, n uint64) {

@@ -17,11 +17,12 @@ type Appender struct {
 // Appender returns an appender that the caller closes. Its transactions encode into mem,
 // page-aligned memory that it has until then; nil where there are none. observe, which
 // may be nil, is called with the names of its files each time that they change, and before
-// something goes to the file of a new name. It is called under the log's lock.
+// something goes to the file of a new name. It is called under the log's lock. Appender
+// does not wait for the disk.
 func (a *AppendLog) Appender(mem []byte, observe func(FileNames)) *Appender {
 	p := &Appender{log: a, mem: mem, observe: observe}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.appending.Lock()
+	defer a.appending.Unlock()
 	a.appenders = append(a.appenders, p)
 	return p
 }
@@ -32,7 +33,9 @@ func (p *Appender) Close() FileNames {
 	a := p.log
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.appending.Lock()
 	a.appenders = slices.DeleteFunc(a.appenders, func(o *Appender) bool { return o == p })
+	a.appending.Unlock()
 	if p.mem != nil {
 		a.closeLocked() // it may work in the memory
 	}
@@ -96,6 +99,8 @@ func (p *Appender) changedLocked() {
 
 // usersLocked returns the appenders that have the file of that name.
 func (a *AppendLog) usersLocked(name string) (users []*Appender) {
+	a.appending.Lock()
+	defer a.appending.Unlock()
 	for _, p := range a.appenders {
 		if p.names.has(name) {
 			users = append(users, p)

@@ -44,6 +44,8 @@ type AppendLog struct {
 	createdAt time.Time // when the first line of the file was written, about
 	overdue   bool      // the file was to be rolled when the transaction began, for its age
 	backoff   backoff
+
+	appending sync.Mutex // guards appenders; locked after mu, and not for as long as the disk takes
 	appenders []*Appender
 }
 
