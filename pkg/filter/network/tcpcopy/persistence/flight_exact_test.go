@@ -36,7 +36,7 @@ func playCaptures(t *testing.T, formats []Format, seed uint64) {
 		talk.Add(1)
 		go func() {
 			defer talk.Done()
-			c.talk(seed*10+g, 16, 1500, 60)
+			c.talk(seed*10+g, 16, 1000, 60)
 		}()
 	}
 	go func() { // ends with the talkers
@@ -60,8 +60,8 @@ func playCaptures(t *testing.T, formats []Format, seed uint64) {
 				r.judge(o, c.talkers())
 			}
 			r.judgeTotals(sessions)
-			if len(sessions) < 4 {
-				t.Errorf("%d sessions only", len(sessions))
+			if len(sessions) == 0 {
+				t.Error("no session")
 			}
 			r.quiet()
 			return
@@ -71,8 +71,9 @@ func playCaptures(t *testing.T, formats []Format, seed uint64) {
 		if len(all) == 0 {
 			continue
 		}
+		const most = 12 // sessions: each reads all logs
 		switch k := random.IntN(10); {
-		case k < 4 && len(open) < 3:
+		case k < 4 && len(open) < 3 && len(sessions) < most:
 			scope := Scope{}
 			switch random.IntN(3) {
 			case 0:
@@ -84,7 +85,7 @@ func playCaptures(t *testing.T, formats []Format, seed uint64) {
 			o.Session = r.capture(f, n, o.asked, scope)
 			o.began = time.Now()
 			begin(o)
-		case k < 6 && window == nil:
+		case k < 6 && window == nil && len(sessions) < most:
 			o := &observed{n: n, lossy: lossy, asked: time.Now()}
 			o.Session = r.open(n)
 			o.Start()
