@@ -27,8 +27,8 @@
 //	               pending.go: gaps and close events that wait for room;
 //	               held.go: which batches are held, and which are free
 //	reader.go      the readers of a shard; place.go: where they are; outline.go: what
-//	               they find of a batch that was given up
-//	tally.go       what was counted
+//	               they find of a batch that was given up, and outliner.go: when
+//	tally.go       what was counted; counts.go: once, where several readers have it
 //	clock.go       the time of entries
 //	spool.go       the file; state.go: how far its batches and readers have got;
 //	               windowstate.go: what a window's index line needs; dead.go,
