@@ -82,7 +82,7 @@ func TestAWorkerThatHasFallenBehindIsExact(t *testing.T) {
 			written += rec.Length
 		}
 	}
-	if written != w.Written.In+w.Written.Out || lost != w.Lost.In+w.Lost.Out || len(next) != 2*int(w.Connections) {
+	if written != w.Written.In+w.Written.Out || lost != w.Lost.In+w.Lost.Out || len(next) != 2*w.Connections {
 		t.Errorf("the segments of %d streams have %d bytes and gaps of %d, the index %+v", len(next), written, lost, w)
 	}
 }
