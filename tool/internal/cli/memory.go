@@ -7,7 +7,7 @@ import (
 
 // memoryGoal is how much memory the program may have before it collects garbage more often:
 // with the program itself it stays below 100 MiB, however many connections a dump has.
-const memoryGoal = 64 << 20
+const memoryGoal = 72 << 20
 
 // limitMemory has the program keep to memoryGoal until lift is called, unless the user has
 // set GOMEMLIMIT. It is for all of a command: what comes after reading, such as the calls that
