@@ -26,6 +26,7 @@ type upgrading struct {
 	pidFile   string
 	run       string // of the old process
 	echo, web string // addresses
+	spools    string // folder of the spools
 	visitors  *visitors
 	recording time.Time // when the new process had its window
 	left      time.Time // when the clients were asked to end
@@ -43,9 +44,11 @@ func startUpgrade(t *testing.T, record bool) *upgrading {
 		mosnproc.NewListener("web", u.web, mosnproc.Proxy("Http1")),
 	}
 	if record {
-		filter := recorder(base, roomy(), block{"output": block{
-			"dir": dumpDir(base), "formats": []string{"hex_meta", "pcapng"}, "roll": "size=8 keep=1000",
-		}})
+		u.spools = spoolFolder(t)
+		filter := recorder(base, flightBlock("256MiB", nil), block{
+			"output": block{"dir": dumpDir(base), "formats": []string{"hex_meta", "pcapng"}, "roll": "size=8 keep=1000"},
+			"buffer": block{"spool": u.spools},
+		})
 		for i := range listeners {
 			filters := &listeners[i].Chains[0].Filters
 			*filters = append([]mosnproc.Filter{filter}, *filters...)
@@ -240,10 +243,10 @@ func (u *upgrading) joined(v *visit, old, next *oracle.Connection) error {
 }
 
 // captureAgrees checks that the window's captures hold what its hex_meta lines do.
-func (u *upgrading) captureAgrees(w oracle.Window) {
-	t := u.t
+func (m *mosn) captureAgrees(w oracle.Window) {
+	t := m.t
 	t.Helper()
-	d, err := dump.Open([]string{u.dump}, dump.Options{Format: dump.FormatPcapng, Filter: dump.Filter{Window: w.Window}})
+	d, err := dump.Open([]string{m.dump}, dump.Options{Format: dump.FormatPcapng, Filter: dump.Filter{Window: w.Window}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +271,7 @@ func (u *upgrading) captureAgrees(w oracle.Window) {
 		s[r.Direction] = append(s[r.Direction], r.Data...)
 	}
 	lines := map[string]*[2][]byte{}
-	for _, c := range u.connections(w) {
+	for _, c := range m.connections(w) {
 		in, errIn := c.In.Bytes()
 		out, errOut := c.Out.Bytes()
 		if err := errors.Join(errIn, errOut); err != nil {
