@@ -114,12 +114,12 @@ func (u *upgrading) runs() string {
 	return status.Run
 }
 
-// openInSuccessor opens a window in the new process as soon as that answers. For a
-// moment both processes have the admin server's socket.
+// openInSuccessor opens a window in the new process as soon as that answers, and has a ring
+// if it is to have one. For a moment both processes have the admin server's socket.
 func (u *upgrading) openInSuccessor() (window string) {
 	u.t.Helper()
 	eventually(u.t, "the new process opens a window", func() bool {
-		if run := u.runs(); run == "" || run == u.run {
+		if run := u.runs(); run == "" || run == u.run || u.spools != "" && !u.flight().Flight.On {
 			return false
 		}
 		id, err := u.Admin.OpenWindow(deadline(u.t), 10*time.Minute)

@@ -55,6 +55,11 @@ type Flight struct {
 // OpenFlight opens the ring of the flight recorder. No window may be open. The error is an
 // ErrNoRoom where its memory does not fit.
 func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
+	s.beginning.Lock()
+	defer s.beginning.Unlock()
+	if err := s.mayOpenFlight(); err != nil {
+		return nil, err
+	}
 	s.recovering.Wait()
 	if err := s.dir.Refresh(); err != nil {
 		s.alert("directory", err) // and each write returns why it fails
@@ -65,19 +70,7 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 	}
 	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, min(maxFlightSessions, m.sizes.Batches/2))}
 	f.freed = sync.NewCond(&f.mu)
-	s.mu.Lock()
-	switch {
-	case s.sealed:
-		err = errors.New("the store is closed")
-	case s.flight != nil:
-		err = errors.New("the flight recorder has a ring")
-	case s.session != nil || s.opening != "":
-		err = fmt.Errorf("%w: the ring begins when it has ended", ErrWindowOpen)
-	default:
-		s.flight = f
-	}
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.setFlight(f); err != nil {
 		f.free()
 		return nil, err
 	}
@@ -86,6 +79,36 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 		go f.keep(sh)
 	}
 	return f, nil
+}
+
+// mayOpenFlight returns why there can be no ring now. The caller holds beginning.
+func (s *Store) mayOpenFlight() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mayOpenFlightLocked()
+}
+
+func (s *Store) mayOpenFlightLocked() error {
+	switch {
+	case s.sealed:
+		return errors.New("the store is closed")
+	case s.flight != nil:
+		return errors.New("the flight recorder has a ring")
+	case s.session != nil:
+		return fmt.Errorf("%w: the ring begins when it has ended", ErrWindowOpen)
+	}
+	return nil
+}
+
+// setFlight makes f the store's ring. The caller holds beginning.
+func (s *Store) setFlight(f *Flight) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.mayOpenFlightLocked()
+	if err == nil {
+		s.flight = f
+	}
+	return err
 }
 
 // ErrWindowOpen says that something has to wait for a window that is open.
@@ -289,12 +312,15 @@ func (f *Flight) newSession(w record.Window, scope Scope, first int) (*Session, 
 	return s, nil
 }
 
+// errRingShut says that the ring accepts nothing any more, and nobody reads it but those who do.
+var errRingShut = errors.New("the flight recorder's ring is being closed")
+
 // takeSlot returns a session of the spool that is not in use, from first on.
 func (f *Flight) takeSlot(first int) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.shut {
-		return 0, errors.New("the flight recorder's ring is being closed")
+		return 0, errRingShut
 	}
 	slot := first + slices.Index(f.slots[first:], false)
 	if slot < first {

@@ -395,3 +395,13 @@ func tallyOf(b *workerHarness) *buffer.Tally {
 	t := b.pipeline.source.tally()
 	return &t
 }
+
+// What one of several formats has rejected is in no order with what another one has.
+func TestRejectedEntriesOfSeveralOutputsAreFound(t *testing.T) {
+	rejected := spans{{from: 50, to: 90}, {from: 0, to: 90}, {from: 100, to: 110}, {from: 95, to: 100}}
+	for at, want := range map[int]bool{0: true, 20: true, 50: true, 89: true, 90: false, 95: true, 100: true, 110: false} {
+		if got := rejected.contain(at); got != want {
+			t.Errorf("at %d: %t", at, got)
+		}
+	}
+}

@@ -23,7 +23,7 @@ type pipeline struct {
 	outputs  []*output // files, one per format
 	live     []*output // one per live stream
 	streams  *[]*Live  // the live streams that live is for
-	rejected spans     // parts of the current batch that a file did not accept
+	rejected spans     // parts of the current batch that a file did not accept, of one output after the other
 }
 
 func newPipeline(s *Session, src source, shard int) *pipeline {

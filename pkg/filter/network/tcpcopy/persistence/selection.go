@@ -191,8 +191,8 @@ func (s spans) find(at, end int) (found span, ok bool) {
 	return found, found.from < min(end, found.to)
 }
 
-// contain reports whether the entry at that position is in s.
+// contain reports whether the entry at that position is in s, of which the spans may be in
+// any order and overlap, as those of several outputs do.
 func (s spans) contain(at int) bool {
-	found, ok := s.find(at, at+1)
-	return ok && found.from == at
+	return slices.ContainsFunc(s, func(one span) bool { return one.from <= at && at < one.to })
 }

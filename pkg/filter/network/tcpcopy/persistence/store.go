@@ -77,6 +77,10 @@ type Store struct {
 	reduced    atomic.Uint64           // windows with a smaller buffer than the configured one
 	recovering sync.WaitGroup          // Open's goroutine
 
+	// beginning is held while a window or the flight recorder's ring is opened: a window that
+	// is opened meanwhile waits, and reads the ring. It is locked before mu.
+	beginning sync.Mutex
+
 	mu       sync.Mutex   // guards the rest
 	session  *Session     // the open window
 	flight   *Flight      // nil without the flight recorder
@@ -181,6 +185,8 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	}
 	var session *Session
 	hangs := s.watchHangs(w.ID)
+	s.beginning.Lock()
+	defer s.beginning.Unlock()
 	defer func() {
 		if session == nil {
 			hangs.end()
@@ -198,7 +204,8 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	var err error
 	if f != nil {
 		opened, err = f.newSession(w, Scope{}, 0)
-	} else {
+	}
+	if f == nil || errors.Is(err, errRingShut) { // its captures are still being written
 		opened, err = startSession(s, w)
 	}
 	if err != nil {

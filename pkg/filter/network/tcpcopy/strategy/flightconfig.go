@@ -124,7 +124,7 @@ func (c *FlightConfig) Equal(o *FlightConfig) bool {
 
 // KeepsRing reports whether a ring of c goes on, with its content, when o replaces c.
 func (c *FlightConfig) KeepsRing(o *FlightConfig) bool {
-	return c.IsOn() && o.IsOn() && c.Size == o.Size
+	return c.IsOn() && o.IsOn() && c.Size == o.Size && c.Crash == o.Crash // a spool says whether it is written
 }
 
 // clone returns a copy that shares no memory with c; nil for nil.
