@@ -74,7 +74,7 @@ func startUpgradable(t *testing.T, base string, config mosnproc.Config) *upgradi
 func (u *upgrading) begin(t *testing.T, base string, config mosnproc.Config) {
 	t.Helper()
 	u.mosn = startTuned(t, base, config, block{"pid": u.pidFile}, block{"graceful_timeout": "1s"})
-	u.run = u.runs()
+	u.run, _ = u.runs()
 	// MOSN opens the socket on which it is asked for the upgrade a second late.
 	eventually(t, "the process can be upgraded", func() bool {
 		_, err := os.Stat(filepath.Join(filepath.Dir(u.ConfigPath()), "reconfig.sock"))
@@ -98,20 +98,23 @@ func (u *upgrading) hangUp() {
 	}
 }
 
-// runs asks the admin server whose it is; "" when it does not answer, or does not
-// know the filter.
-func (u *upgrading) runs() string {
+// runs asks the admin server whose it is, and whether there is a ring; "" when it does not
+// answer, or does not know the filter.
+func (u *upgrading) runs() (run string, ring bool) {
 	answer, err := u.Admin.Do(deadline(u.t), http.MethodGet, "/api/v1/tcpcopy", "", nil)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	var status struct {
-		Run string `json:"run"`
+		Run    string `json:"run"`
+		Flight struct {
+			On bool `json:"on"`
+		} `json:"flight"`
 	}
 	if err := json.Unmarshal(answer, &status); err != nil {
 		u.t.Fatal(err)
 	}
-	return status.Run
+	return status.Run, status.Flight.On
 }
 
 // openInSuccessor opens a window in the new process as soon as that answers, and has a ring
@@ -119,7 +122,7 @@ func (u *upgrading) runs() string {
 func (u *upgrading) openInSuccessor() (window string) {
 	u.t.Helper()
 	eventually(u.t, "the new process opens a window", func() bool {
-		if run := u.runs(); run == "" || run == u.run || u.spools != "" && !u.flight().Flight.On {
+		if run, ring := u.runs(); run == "" || run == u.run || u.spools != "" && !ring {
 			return false
 		}
 		id, err := u.Admin.OpenWindow(deadline(u.t), 10*time.Minute)

@@ -26,10 +26,10 @@ func TestRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 	// Both at once, so that they have the same machine.
 	baseline := startUpgrade(t, false)
 	recorded := startUpgrade(t, true)
+	recorded.ringOpen()
 	oldWindow := recorded.open()
 	baseline.load()
 	recorded.load()
-	recorded.ringOpen()
 	oldCapture := recorded.capture("?scope=process&before=1m&after=24h")
 	baseline.hangUp()
 	recorded.hangUp()

@@ -347,7 +347,8 @@ func TestForceOffWhileTheSinkOpens(t *testing.T) {
 	h.idle()
 }
 
-// A new block replaces the old one. What the ring has stays, unless its size changes.
+// A new block replaces the old one. What the ring has stays, unless its size changes, or
+// whether a killed process's is written.
 func TestABlockIsReplaced(t *testing.T) {
 	h := withRing(t, onConn("errors"), onConn("gone"))
 	h.fire("errors", "a-1")
@@ -383,6 +384,12 @@ func TestABlockIsReplaced(t *testing.T) {
 	h.mustSet(larger)
 	h.expect("shut", "close c1 after 31s", "free", "ring of 8")
 	h.waitFor("an open ring", func(s *FlightStatus) bool { return s.On && s.Config.Size == 8<<20 })
+	// A spool says whether it is written after a kill, so that another answer needs another one.
+	kept := *larger
+	kept.Crash = !larger.Crash
+	h.mustSet(&kept)
+	h.expect("shut", "free", "ring of 8")
+	h.waitFor("an open ring", func(s *FlightStatus) bool { return s.On && s.Config.Crash == kept.Crash })
 	h.mustSet(nil)
 	h.expect("shut", "free")
 	h.waitFor("no block", func(s *FlightStatus) bool { return !s.On && s.Config == nil })
