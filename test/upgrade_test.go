@@ -57,8 +57,8 @@ func TestRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 			t.Errorf("clients see what they do not see without the filter, %d times: %s", n, kind)
 		}
 	}
-	recorded.compare(recorded.indexed(oldWindow), recorded.indexed(newWindow))
 	before, after := recorded.finished(oldCapture), recorded.finished(newCapture)
+	recorded.compare(recorded.indexed(oldWindow), recorded.indexed(newWindow))
 	recorded.recording = after.Opened // the new ring's beginning
 	recorded.compare(before, after)
 	if left := spoolsIn(t, recorded.spools); len(left) != 1 {
