@@ -247,9 +247,6 @@ func (s *Session) Paused() bool {
 // index line is written. Data of connections that still hold the session is
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
-	if s.shares { // a window's recording has been stopped before
-		s.selection.end(s.ring.ringTime(closed))
-	}
 	closed = s.plausible(closed)
 	if w := s.contents.state; w != nil {
 		w.SetClosed(closed.UnixNano())
