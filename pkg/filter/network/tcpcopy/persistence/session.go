@@ -247,6 +247,10 @@ func (s *Session) Paused() bool {
 // index line is written. Data of connections that still hold the session is
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
+	if s.shares { // a capture ends where its readers do
+		s.Stop()
+		closed = time.Now()
+	}
 	closed = s.plausible(closed)
 	if w := s.contents.state; w != nil {
 		w.SetClosed(closed.UnixNano())
