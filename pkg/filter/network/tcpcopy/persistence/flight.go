@@ -24,9 +24,10 @@ type FlightOptions struct {
 }
 
 const (
-	// minFlightBatches is how many batches a shard of the flight recorder's ring has at
-	// least: the oldest one is given up whole.
-	minFlightBatches = 12
+	// usualFlightBatches is how many batches a shard of the flight recorder's ring has where
+	// they are not very small: two for each session. The oldest one is given up whole.
+	usualFlightBatches = 2 * maxFlightSessions
+	minFlightBatches   = 4
 	// maxFlightSessions is how many sessions may read the ring at a time, a window and
 	// captures, where it has two batches of a shard for each: where the disk hangs, each of
 	// them keeps the batch that it is writing.
@@ -341,9 +342,10 @@ func (f *Flight) freeSlot(slot int) {
 // flightSizes returns how the ring of that size is divided.
 func (c Config) flightSizes(size int64) sizes {
 	l := c.sizes()
+	l.Shards = max(1, min(l.Shards, int(size)/(minFlightBatches*minBatch)))
 	perShard := int(size) / l.Shards
-	l.Batches = max(minFlightBatches, perShard/usualBatch)
-	l.Batch = max(minBatch, perShard/l.Batches&^(buffer.PageSize-1))
+	l.Batches = max(minFlightBatches, perShard/usualBatch, min(usualFlightBatches, perShard/minBatch))
+	l.Batch = perShard / l.Batches &^ (buffer.PageSize - 1)
 	l.Record = min(l.Record, l.Batch/2)
 	l.Piece = min(l.Piece, l.Record)
 	l.Retain = true

@@ -25,14 +25,14 @@ func (c *crowd) flood(size, times int, talkers []*talker) (newest time.Time) {
 			<-time.After(200 * time.Microsecond) // the keepers need a processor now and then
 		}
 	}
-	for _, t := range talkers {
-		for lost := true; lost; { // until the keeper has made room
-			newest = time.Now()
+	for lost := true; lost; { // until the keeper has made room, and each has no gap any more
+		newest, lost = time.Now(), false
+		for _, t := range talkers {
 			t.talk(c.ring, r, record.In, 10, false)
 			gapped, _, _ := c.ring.shard(&t.Conn).Waiting()
-			lost = gapped > 0
-			runtime.Gosched()
+			lost = lost || gapped > 0
 		}
+		runtime.Gosched()
 	}
 	for _, t := range talkers {
 		t.talk(c.ring, r, record.Out, 10, false)
@@ -87,6 +87,8 @@ func TestTheRingGoesOnWhileTheDiskHangs(t *testing.T) {
 			resume()
 			for _, o := range all {
 				o.close()
+			}
+			for _, o := range all { // what is read is not being written any more
 				r.judge(o, talkers)
 			}
 			for _, o := range all[:sessions] {
@@ -107,7 +109,8 @@ func TestTheRingGoesOnWhileTheDiskHangs(t *testing.T) {
 
 // There are as many captures as a ring can do with that all hang, and a window.
 func TestASmallRingHasFewCaptures(t *testing.T) {
-	r := newHarness(t, func(c *Config) { c.Workers = 1 }, nil)
+	const workers, batches = 8, 8 // of each worker, the smallest that there are
+	r := newHarness(t, func(c *Config) { c.Workers = workers }, nil)
 	f := r.openFlight(1 << 20)
 	var open []*Session
 	for n := 1; ; n++ {
@@ -117,7 +120,7 @@ func TestASmallRingHasFewCaptures(t *testing.T) {
 		}
 		open = append(open, s)
 	}
-	if len(open) != minFlightBatches/2-1 {
+	if len(open) != batches/2-1 {
 		t.Errorf("%d captures", len(open))
 	}
 	open = append(open, r.sharing(50))
