@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -43,13 +41,10 @@ func (d *decoder) Checkpoint() []byte {
 	case d.runner != nil && d.turns != nil:
 		b.Uint(phaseAstray)
 		var both parse.State
-		var runner, turns []byte
+		var runner []byte
 		runner, err = d.runner.MarshalBinary()
-		if err == nil {
-			turns, err = json.Marshal(d.turns)
-		}
 		both.Bytes(runner)
-		both.Bytes(turns)
+		d.turns.append(&both)
 		both.Uint(uint64(d.astray))
 		both.Uint(d.behind)
 		phase = both
@@ -58,7 +53,9 @@ func (d *decoder) Checkpoint() []byte {
 		phase, err = d.runner.MarshalBinary()
 	case d.turns != nil:
 		b.Uint(phaseTurns)
-		phase, err = json.Marshal(d.turns)
+		var turns parse.State
+		d.turns.append(&turns)
+		phase = turns
 	default:
 		b.Uint(phaseDetect)
 		phase = d.detect.appendState(nil)
@@ -104,7 +101,9 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 		return d, d.detect.readState(parse.NewStateReader(phase))
 	case kind == phaseTurns:
 		d.become(call.TCP, nil)
-		return d, json.Unmarshal(phase, d.turns)
+		turns := parse.NewStateReader(phase)
+		d.turns.read(turns)
+		return d, turns.Err()
 	case kind == phaseRunner && byName(name) != nil:
 		d.become(name, nil)
 		return d, d.runner.Restore(phase)
@@ -112,13 +111,14 @@ func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
 		d.become(name, nil)
 		d.turns = newTurns(d.env, [2]bool{})
 		both := parse.NewStateReader(phase)
-		runner, turns := both.Bytes(), both.Bytes()
+		runner := both.Bytes()
+		d.turns.read(both)
 		d.astray = record.Direction(both.Uint() & 1) //nolint:gosec // 0 or 1
 		d.behind = both.Uint()
 		if err := both.Err(); err != nil {
 			return nil, err
 		}
-		return d, errors.Join(d.runner.Restore(runner), json.Unmarshal(turns, d.turns))
+		return d, d.runner.Restore(runner)
 	}
 	return nil, fmt.Errorf("it is of the protocol %q, which this program does not know", name)
 }

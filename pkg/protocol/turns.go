@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/json"
 	"time"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -127,24 +126,22 @@ func (t *turns) end() {
 	t.env.Sink.Call(c)
 }
 
-// turnsState is what a checkpoint has of turns.
-type turnsState struct {
-	Late    [2]bool
-	Instead string
-	Doubted bool
-	Open    bool
-	Turn    turn
-}
-
-func (t *turns) MarshalJSON() ([]byte, error) {
-	return json.Marshal(turnsState{t.late, t.instead, t.doubted, t.open, t.turn})
-}
-
-func (t *turns) UnmarshalJSON(b []byte) error {
-	var s turnsState
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
+// append appends the state of t.
+func (t *turns) append(b *parse.State) {
+	b.Flags(t.late[record.In], t.late[record.Out], t.doubted, t.open)
+	b.String(t.instead)
+	if t.open {
+		b.Call(&t.turn.Call)
+		b.Uint(uint64(t.turn.Dir))
 	}
-	t.late, t.instead, t.doubted, t.open, t.turn = s.Late, s.Instead, s.Doubted, s.Open, s.Turn
-	return nil
+}
+
+// read reads what append has appended.
+func (t *turns) read(b *parse.StateReader) {
+	b.Flags(&t.late[record.In], &t.late[record.Out], &t.doubted, &t.open)
+	t.instead = b.String()
+	if t.open {
+		b.Call(&t.turn.Call)
+		t.turn.Dir = record.Direction(b.Uint() & 1) //nolint:gosec // 0 or 1
+	}
 }

@@ -154,7 +154,8 @@ func (p *parser) askedFor() *exchange {
 		}
 		p.unasked = true
 		x.Call.N, x.Call.Protocol = p.env.Next(), call.HTTP1
-		p.open = append(p.open, x)
+		p.makeRoom()
+		p.open, p.size = append(p.open, x), p.size+openSize
 	}
 	if p.late && p.pipelined {
 		// The client may have sent more requests before the recording.

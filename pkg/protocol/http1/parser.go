@@ -39,7 +39,7 @@ const (
 // side is the state of one direction.
 type side struct {
 	Phase    phase
-	Exchange *exchange `json:"-"` // whose message it is in; nil if of none
+	Exchange *exchange // whose message it is in; nil if of none
 	Endless  bool      // the body ends with the connection
 	Unsure   framing   // of the phase unsureBody
 	Looked   int       // bytes of the head that comes that were looked at, of the phase waiting those before the end of the first line
@@ -61,6 +61,9 @@ type exchange struct {
 
 	Forgotten bool // its call was given to the sink, while a message of it goes on
 }
+
+// size returns what x counts for while it is open, in bytes.
+func (x *exchange) size() int { return len(x.Call.Target) + openSize }
 
 // parser implements parse.Parser.
 type parser struct {
@@ -157,8 +160,6 @@ func isStatusLine(line []byte) bool  { _, ok := parseStatusLine(line); return ok
 
 // request consumes the head of a request. done is false if it is not all there.
 // beginRequest returns the exchange of a request whose head has come.
-// forget gives the oldest exchange to the sink, because there are too many: only requests
-// are recorded, or there is something wrong.
 // answers consumes what it can of what the server sent.
 // answer consumes the head of an answer. done is false if it is not all there.
 // answerBody begins the body of an answer.
@@ -196,7 +197,7 @@ func (p *parser) emit(x *exchange) {
 	} else {
 		p.open = slices.DeleteFunc(p.open, func(o *exchange) bool { return o == x })
 	}
-	p.size -= len(c.Target) + openSize
+	p.size -= x.size()
 	for i := range p.sides {
 		if side := &p.sides[i]; side.Exchange == x {
 			// It was forgotten within a body: what follows belongs to no call.
@@ -349,7 +350,3 @@ func (p *parser) End(e parse.End) {
 		p.emit(x)
 	}
 }
-
-// parserState is what a checkpoint has of a parser.
-// MarshalBinary implements parse.Parser.
-// UnmarshalBinary implements parse.Parser.

@@ -107,7 +107,7 @@ func (p *parser) request(s *parse.Stream, side *side) (done bool, err error) {
 	if x.Connect || x.Upgrade != "" && !body.Upgrade {
 		x.Upgrade = ""
 	}
-	p.size += len(c.Target) + openSize
+	p.size += len(c.Target)
 	c.Request.Range = call.Range{Offset: s.Offset(), Length: uint64(len(data))}
 	c.Request.Present, c.Request.First = true, s.TimeAt(s.Offset())
 	s.Advance(len(data))
@@ -149,9 +149,7 @@ func (p *parser) beginRequest(r *requestLine) *exchange {
 	if len(p.open) > 0 {
 		p.pipelined = true
 	}
-	for len(p.open) > 0 && p.size > p.env.Memory/2 {
-		p.forget()
-	}
+	p.makeRoom()
 	x := p.spare
 	if p.spare = nil; x == nil {
 		x = &exchange{}
@@ -167,17 +165,21 @@ func (p *parser) beginRequest(r *requestLine) *exchange {
 	}
 	c.Incomplete |= p.unsure
 	p.asked = true
-	p.open = append(p.open, x)
+	p.open, p.size = append(p.open, x), p.size+openSize
 	return x
 }
 
-func (p *parser) forget() {
-	x := p.open[0]
-	if p.offsets[record.Out] > 0 {
-		p.unsure |= call.Gap
-		x.Call.Incomplete |= call.Gap
+// makeRoom gives the oldest exchanges to the sink while there are too many: only requests are recorded, or there is something
+// wrong.
+func (p *parser) makeRoom() {
+	for len(p.open) > 0 && p.size > p.env.Memory/2 {
+		x := p.open[0]
+		if p.offsets[record.Out] > 0 {
+			p.unsure |= call.Gap
+			x.Call.Incomplete |= call.Gap
+		}
+		p.emit(x)
 	}
-	p.emit(x)
 }
 
 func (p *parser) requestEnded(s *parse.Stream, side *side) {

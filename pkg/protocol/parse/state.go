@@ -22,6 +22,17 @@ func (s *State) Bool(v bool) {
 	s.Uint(n)
 }
 
+// Flags appends truth values, of which there are at most 64.
+func (s *State) Flags(flags ...bool) {
+	v := uint64(0)
+	for i, flag := range flags {
+		if flag {
+			v |= 1 << i
+		}
+	}
+	s.Uint(v)
+}
+
 // Bytes appends bytes with their number.
 func (s *State) Bytes(b []byte) {
 	s.Uint(uint64(len(b)))
@@ -96,20 +107,35 @@ func (r *StateReader) Int() int {
 // Bool reads a truth value.
 func (r *StateReader) Bool() bool { return r.Uint() != 0 }
 
+// Flags reads as many truth values as State.Flags was given.
+func (r *StateReader) Flags(flags ...*bool) {
+	v := r.Uint()
+	if v>>len(flags) != 0 {
+		r.fail()
+		v = 0
+	}
+	for i, flag := range flags {
+		*flag = v>>i&1 == 1
+	}
+}
+
 // Bytes reads bytes. They are the caller's.
-func (r *StateReader) Bytes() []byte {
+func (r *StateReader) Bytes() []byte { return append([]byte(nil), r.bytes()...) }
+
+// String reads text.
+func (r *StateReader) String() string { return string(r.bytes()) }
+
+// bytes reads bytes, and returns them where they are.
+func (r *StateReader) bytes() []byte {
 	n := r.Uint()
 	if n > uint64(len(r.b)) {
 		r.fail()
 		return nil
 	}
-	b := append([]byte(nil), r.b[:n]...)
+	b := r.b[:n]
 	r.b = r.b[n:]
 	return b
 }
-
-// String reads text.
-func (r *StateReader) String() string { return string(r.Bytes()) }
 
 // Time reads a time, in UTC.
 func (r *StateReader) Time() time.Time {
