@@ -27,6 +27,9 @@ type Options struct {
 	// come before the call. The span's value is valid until Span returns.
 	Span func(c *dump.Connection, s call.Span)
 
+	// Keeper, when not nil, has what Span's owner keeps of connections.
+	Keeper Keeper
+
 	// Since and Until, where they are not zero, limit the calls to those that began from
 	// Since on and before Until. A call is decoded from all of its connection in the
 	// window, so give the station the records before and after that too.
@@ -90,6 +93,8 @@ type connection struct {
 	ended   bool // the decoder knows that it ended
 
 	fallback Fallback // the first one, without whose it is; its protocol is empty if there was none
+
+	kept []byte // what the keeper has of it, while of is nil
 }
 
 var _ protocol.FallbackSink = (*connection)(nil)
@@ -144,8 +149,15 @@ func (s *Station) connection(c *dump.Connection) *connection {
 
 // belongTo says whose connection o is, which changes when it was in the temporary file.
 func (o *connection) belongTo(c *dump.Connection) {
-	if o.of != c {
-		o.of, o.call = c, Call{Identity: c.Identity, Of: c}
+	if o.of == c {
+		return
+	}
+	o.of, o.call = c, Call{Identity: c.Identity, Of: c}
+	if len(o.kept) > 0 {
+		if err := o.station.options.Keeper.Restore(c, o.kept); err != nil && o.station.err == nil {
+			o.station.err = err
+		}
+		o.kept = nil
 	}
 }
 
@@ -158,6 +170,9 @@ func (s *Station) done(c *dump.Connection) error {
 	own.belongTo(c)
 	own.end(c)
 	s.coverage.add(own)
+	if s.options.Keeper != nil {
+		s.options.Keeper.Forget(c)
+	}
 	c.State = nil
 	return s.err
 }

@@ -9,6 +9,22 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
+// Keeper has what the owner of Options.Span keeps of connections, such as the values of calls that have not ended. It goes to
+// the temporary file together with the connection, so that memory does not grow with the number of connections.
+type Keeper interface {
+	// Size returns how many bytes of memory there are of c.
+	Size(c *dump.Connection) int
+
+	// Store appends what there is of c to dst, and forgets it. What cannot be stored stays, and is not counted by Size.
+	Store(dst []byte, c *dump.Connection) []byte
+
+	// Restore keeps again what Store has appended, beside what has stayed. It does not keep b.
+	Restore(c *dump.Connection, b []byte) error
+
+	// Forget says that the connection is over.
+	Forget(c *dump.Connection)
+}
+
 // AppendState implements dump.StoredState: a connection that has been still for long
 // goes to a temporary file.
 func (o *connection) AppendState(dst []byte) []byte {
@@ -22,6 +38,12 @@ func (o *connection) AppendState(dst []byte) []byte {
 	b.Uint(o.fallback.Offset)
 	b.String(o.fallback.Reason)
 	b.Bytes(o.decoder.Checkpoint())
+	if keeper := o.station.options.Keeper; keeper != nil && o.of != nil {
+		// If o stays in memory all the same, the next event has it restored.
+		o.kept = keeper.Store(nil, o.of)
+		o.of = nil
+	}
+	b.Bytes(o.kept)
 	return b
 }
 
@@ -35,6 +57,10 @@ func (o *connection) Size() int {
 		_, waiting := o.decoder.Pending(dir)
 		size += waiting
 	}
+	size += uint64(len(o.kept))
+	if keeper := o.station.options.Keeper; keeper != nil && o.of != nil {
+		size += uint64(keeper.Size(o.of)) //nolint:gosec // it is not negative
+	}
 	return int(size) //nolint:gosec // a decoder holds a bounded number of bytes
 }
 
@@ -45,6 +71,7 @@ func (s *Station) parse(state []byte) (dump.StoredState, error) {
 	own := &connection{station: s, bytes: b.Uint(), skipped: b.Uint(), gaps: b.Uint(), ended: b.Bool()}
 	own.fallback = Fallback{Protocol: b.String(), Direction: record.Direction(b.Uint() & 1), Offset: b.Uint(), Reason: b.String()} //nolint:gosec // 0 or 1
 	checkpoint := b.Bytes()
+	own.kept = b.Bytes()
 	if err := b.Err(); err != nil {
 		return nil, fmt.Errorf("a connection in the temporary file: %w", err)
 	}

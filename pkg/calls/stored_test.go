@@ -40,3 +40,69 @@ func TestStoredFallback(t *testing.T) {
 		t.Errorf("calls %q, want %q", found, want)
 	}
 }
+
+// texts is a Keeper of the values of one call of each connection.
+type texts map[string]string
+
+func (k texts) Size(c *dump.Connection) int { return len(k[c.Conn]) }
+
+func (k texts) Store(dst []byte, c *dump.Connection) []byte {
+	defer delete(k, c.Conn)
+	return append(dst, k[c.Conn]...)
+}
+
+func (k texts) Restore(c *dump.Connection, b []byte) error {
+	k[c.Conn] = string(b)
+	return nil
+}
+
+func (k texts) Forget(c *dump.Connection) { delete(k, c.Conn) }
+
+// What a keeper has of a connection goes to the temporary file with it, and comes back with the next event of it, also where the
+// file had no space.
+func TestKeeper(t *testing.T) {
+	k, found := texts{}, 0
+	s := New(Options{Keeper: k, Span: func(c *dump.Connection, s call.Span) { k[c.Conn] += string(s.Value) + "|" }}, func(*Call) error {
+		found++
+		return nil
+	})
+	of := &dump.Connection{Identity: record.Identity{Window: "w", Conn: "k3v9qa-1", Port: "2046"}}
+	at := time.Date(2026, 11, 27, 10, 32, 0, 0, time.UTC)
+	event := func(c *dump.Connection, dir record.Direction, offset uint64, text string) {
+		t.Helper()
+		if err := s.event(c, &record.Record{Kind: record.KindData, Time: at, Direction: dir, Offset: offset, Length: uint64(len(text)), Data: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event(of, record.In, 0, "GET /long/enough HTTP/1.1\r\n\r\n")
+	want := k[of.Conn]
+	if want == "" {
+		t.Fatal("no values")
+	}
+	own, _ := of.State.(*connection)
+	size := own.Size()
+	state := own.AppendState(nil)
+	if len(k) > 0 || own.Size() != size {
+		t.Errorf("the keeper has %v; the size is %d, want %d", k, own.Size(), size)
+	}
+	if again := own.AppendState(nil); !reflect.DeepEqual(again, state) {
+		t.Errorf("stored twice: %q, want %q", again, state)
+	}
+	event(of, record.In, 29, "") // it stays in memory
+	if k[of.Conn] != want {
+		t.Errorf("restored %q, want %q", k[of.Conn], want)
+	}
+	delete(k, of.Conn)
+	stored, err := s.parse(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &dump.Connection{Identity: of.Identity, State: stored}
+	event(again, record.Out, 0, "HTTP/1.1 204 No Content\r\n\r\n")
+	if got := k[of.Conn]; len(got) <= len(want) || got[:len(want)] != want {
+		t.Errorf("restored from the file %q, want more than %q", got, want)
+	}
+	if err := s.done(again); err != nil || found != 1 || len(k) > 0 {
+		t.Errorf("%v; %d calls; at the end the keeper has %v", err, found, k)
+	}
+}

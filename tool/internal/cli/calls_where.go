@@ -56,7 +56,7 @@ func (w *whereFlag) calls(cmd *cobra.Command, o *calls.Options, needs query.Need
 	var collector *content.Collector
 	if wanted := content.Of(needs); wanted.Any() {
 		collector = content.NewCollector(wanted, content.Limits{})
-		o.Span = collector.Span
+		o.Span, o.Keeper = collector.Span, collector
 		o.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	}
 	unknown, example := 0, error(nil)

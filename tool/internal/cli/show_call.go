@@ -90,7 +90,7 @@ func (t *tool) showCall(cmd *cobra.Command, q *reading.Query, g *target, o *outp
 	}
 	collector := content.NewCollector(content.Everything(func(_ *dump.Connection, of uint64) bool { return of == n }), limits)
 	defer func() { _ = collector.Close() }() // it was read only
-	options.Span = collector.Span
+	options.Span, options.Keeper = collector.Span, collector
 	options.Dropped = func(c *calls.Call) { _ = collector.Take(c).Close() } // it was never anybody's
 	var found []*shownCall
 	last := uint64(0)

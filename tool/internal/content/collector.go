@@ -24,14 +24,17 @@ type Wanted struct {
 	Call func(c *dump.Connection, n uint64) bool
 }
 
-// Collector keeps the content of calls that have not ended. It belongs to one goroutine.
+// Collector keeps the content of calls that have not ended. It is the calls.Keeper of the station whose spans it gets, so that
+// the content goes to a temporary file with its connection. It belongs to one goroutine.
 type Collector struct {
 	wanted  Wanted
 	limits  Limits
 	codings body.Codings
-	open    map[key]*Content
-	held    int // bytes of bodies in memory
-	files   int // temporary files that are open
+	open    map[stream]*connection
+	last    *connection // that open was looked up for last; nil if it is not there
+	spare   *connection // one that is empty, for the next connection
+	held    int         // bytes of bodies in memory
+	files   int         // temporary files that are open
 }
 
 // Limits bound a Collector.
@@ -56,13 +59,17 @@ const (
 	maxTotal = 1 << 20  // bytes of all values of a call
 )
 
-// key is a call of a connection in a window.
-type key struct {
-	window, conn string
-	n            uint64
+// stream is a connection in a window.
+type stream struct{ window, conn string }
+
+// connection is the content of the calls of a connection that are open. There is none without a call.
+type connection struct {
+	stream
+	calls map[uint64]*Content // by their numbers
+	size  int                 // bytes of memory of those that can be stored
 }
 
-// NewCollector returns a collector. Its Span is for calls.Options.
+// NewCollector returns a collector. It is the Keeper of calls.Options, and its Span is their Span.
 func NewCollector(w Wanted, l Limits) *Collector {
 	if l.Body == 0 {
 		l.Body = DefaultBody
@@ -70,7 +77,7 @@ func NewCollector(w Wanted, l Limits) *Collector {
 	if l.Decoded == 0 {
 		l.Decoded = DefaultDecoded
 	}
-	return &Collector{wanted: w, limits: l, codings: codings.All(), open: map[key]*Content{}}
+	return &Collector{wanted: w, limits: l, codings: codings.All(), open: map[stream]*connection{}}
 }
 
 // Span adds a value of a call.
@@ -85,36 +92,66 @@ func (k *Collector) Span(c *dump.Connection, s call.Span) {
 			return
 		}
 	}
-	id := key{c.Window, c.Conn, s.Call}
-	of := k.open[id]
+	in := k.find(c)
+	var of *Content
+	if in != nil {
+		of = in.calls[s.Call]
+	}
 	if of == nil {
 		if k.wanted.Call != nil && !k.wanted.Call(c, s.Call) {
 			return
 		}
+		if in == nil {
+			in = k.add(c)
+		}
 		of = &Content{collector: k}
-		k.open[id] = of
-	}
-	if body {
-		of.bodies[s.Direction].add(k, &s)
-		return
-	}
-	if n := len(s.Value) + len(s.Name); of.size+n <= maxTotal {
-		of.size += n
-		value := s.Value[:min(len(s.Value), maxValue)]
-		of.values = append(of.values, Value{Direction: s.Direction, Kind: s.Kind, Name: s.Name, Text: string(value), More: s.More, Cut: len(value) < len(s.Value)})
+		in.calls[s.Call] = of
 	} else {
-		of.cut = true
+		in.size -= of.memory()
+	}
+	of.add(k, &s)
+	in.size += of.memory()
+}
+
+// find returns the connection, nil if it has no content.
+func (k *Collector) find(c *dump.Connection) *connection {
+	if in := k.last; in != nil && in.conn == c.Conn && in.window == c.Window {
+		return in
+	}
+	k.last = k.open[stream{c.Window, c.Conn}]
+	return k.last
+}
+
+// add adds a connection.
+func (k *Collector) add(c *dump.Connection) *connection {
+	in := k.spare
+	if k.spare = nil; in == nil {
+		in = &connection{calls: map[uint64]*Content{}}
+	}
+	in.stream = stream{c.Window, c.Conn}
+	k.open[in.stream] = in
+	k.last = in
+	return in
+}
+
+// remove removes a call.
+func (k *Collector) remove(in *connection, n uint64) {
+	in.size -= in.calls[n].memory()
+	delete(in.calls, n)
+	if len(in.calls) == 0 {
+		delete(k.open, in.stream)
+		k.last, k.spare = nil, in
 	}
 }
 
 // Take returns the content of a call that has ended. The caller closes it.
 func (k *Collector) Take(c *calls.Call) *Content {
-	id := key{c.Window, c.Conn, c.N}
-	of := k.open[id]
-	if of == nil {
+	in := k.find(c.Of)
+	if in == nil || in.calls[c.N] == nil {
 		return &Content{collector: k, call: &c.Call}
 	}
-	delete(k.open, id)
+	of := in.calls[c.N]
+	k.remove(in, c.N)
 	of.call = &c.Call
 	return of
 }
@@ -122,10 +159,13 @@ func (k *Collector) Take(c *calls.Call) *Content {
 // Close frees what is kept of calls that were not taken.
 func (k *Collector) Close() error {
 	var errs []error
-	for id, of := range k.open {
-		errs = append(errs, of.Close())
-		delete(k.open, id)
+	for _, in := range k.open {
+		for _, of := range in.calls {
+			errs = append(errs, of.Close())
+		}
 	}
+	clear(k.open)
+	k.last = nil
 	return errors.Join(errs...)
 }
 

@@ -24,6 +24,22 @@ type Content struct {
 	bodies    [2]stored
 }
 
+// add adds a value.
+func (c *Content) add(k *Collector, s *call.Span) {
+	if s.Kind == call.KindBody {
+		c.bodies[s.Direction].add(k, s)
+		return
+	}
+	n := len(s.Value) + len(s.Name)
+	if c.size+n > maxTotal {
+		c.cut = true
+		return
+	}
+	c.size += n
+	value := s.Value[:min(len(s.Value), maxValue)]
+	c.values = append(c.values, Value{Direction: s.Direction, Kind: s.Kind, Name: s.Name, Text: string(value), More: s.More, Cut: len(value) < len(s.Value)})
+}
+
 // Close frees the bodies. It may be called more than once.
 func (c *Content) Close() error {
 	for i := range c.bodies {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mosn.io/tcpcopy/pkg/calls"
+	"mosn.io/tcpcopy/pkg/dump"
 	"mosn.io/tcpcopy/pkg/protocol/call"
 	"mosn.io/tcpcopy/pkg/record"
 	"mosn.io/tcpcopy/tool/internal/content"
@@ -33,7 +34,7 @@ func TestURLs(t *testing.T) {
 		{call.WebSocket, "text", "shop", "/chat", "10.0.0.1:80", "ws://shop/chat"},
 	} {
 		k := content.NewCollector(content.Wanted{}, content.Limits{})
-		of := &calls.Call{Identity: record.Identity{Listener: c.listener}, Call: call.Call{Protocol: c.protocol, Method: c.method, Host: c.host, Target: c.target}}
+		of := &calls.Call{Identity: record.Identity{Listener: c.listener}, Of: &dump.Connection{}, Call: call.Call{Protocol: c.protocol, Method: c.method, Host: c.host, Target: c.target}}
 		got := urlOf(of, k.Take(of))
 		if got != c.want {
 			t.Errorf("%q of %q is %q, want %q", c.target, c.host, got, c.want)
