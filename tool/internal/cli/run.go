@@ -41,6 +41,7 @@ func newTool(stdin io.Reader, stdout, stderr io.Writer) *tool {
 
 // run executes one command line and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
+	defer limitMemory()()
 	root := t.command()
 	root.Version = t.versionRow().Version
 	root.SetVersionTemplate("tcpcopyctl {{.Version}}\n")

@@ -107,7 +107,6 @@ const checkEvery = 1024
 
 // drain calls f with every record of r.
 func (q *Query) drain(ctx context.Context, r dump.Reader, f func(*record.Record) error) error {
-	defer limitMemory()()
 	legacy := false
 	for n := 0; ; n++ {
 		if n%checkEvery == 0 && ctx.Err() != nil {

@@ -1,4 +1,4 @@
-package reading
+package cli
 
 import (
 	"math"
@@ -10,7 +10,8 @@ import (
 const memoryGoal = 72 << 20
 
 // limitMemory has the program keep to memoryGoal until lift is called, unless the user has
-// set GOMEMLIMIT.
+// set GOMEMLIMIT. It is for all of a command: what comes after reading, such as the calls that
+// have not ended and the sorted rows, may be large too.
 func limitMemory() (lift func()) {
 	limit := debug.SetMemoryLimit(-1)
 	if limit != math.MaxInt64 {

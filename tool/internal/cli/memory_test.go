@@ -1,4 +1,4 @@
-package reading
+package cli
 
 import (
 	"math"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Reading keeps to the limit of the user where there is one, and else to its own until the
-// outermost reading is over.
+// A command keeps to the limit of the user where there is one, and else to its own until the
+// outermost command is over.
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(math.MaxInt64)
 	defer debug.SetMemoryLimit(before)
@@ -19,7 +19,7 @@ func TestLimitMemory(t *testing.T) {
 	}
 	lift()
 	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
-		t.Errorf("after reading the limit is %d, want none", got)
+		t.Errorf("after the command the limit is %d, want none", got)
 	}
 	debug.SetMemoryLimit(1 << 40)
 	defer limitMemory()()
