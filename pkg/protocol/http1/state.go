@@ -40,7 +40,7 @@ func (p *parser) MarshalBinary() ([]byte, error) {
 func (p *parser) UnmarshalBinary(b []byte) error {
 	q := parser{env: p.env}
 	r := parse.NewStateReader(b)
-	for n := r.Int(); len(q.open) < n && r.Rest(); {
+	for n := r.Int(); len(q.open) < n && !r.Failed(); {
 		x := &exchange{}
 		x.read(r)
 		q.open = append(q.open, x)

@@ -79,6 +79,9 @@ func (r *StateReader) Err() error {
 // Rest reports whether there are more values.
 func (r *StateReader) Rest() bool { return r.err == nil && len(r.b) > 0 }
 
+// Failed reports whether a value was not there. Who reads a list ends there.
+func (r *StateReader) Failed() bool { return r.err != nil }
+
 func (r *StateReader) fail() {
 	r.b, r.err = nil, ErrState
 }

@@ -129,7 +129,7 @@ func (c *Content) append(b *parse.State) {
 // read reads what append has appended.
 func (c *Content) read(r *parse.StateReader) {
 	c.size, c.cut = r.Int(), r.Bool()
-	for n := r.Int(); len(c.values) < n && r.Rest(); {
+	for n := r.Int(); len(c.values) < n && !r.Failed(); {
 		v := Value{Direction: record.Direction(r.Uint() & 1), Kind: call.Kind(r.Uint()), Name: r.String(), Text: r.String()} //nolint:gosec // they were such
 		r.Flags(&v.More, &v.Cut)
 		c.values = append(c.values, v)
@@ -138,7 +138,7 @@ func (c *Content) read(r *parse.StateReader) {
 		body := &c.bodies[i]
 		body.memory, body.encoding = r.Bytes(), r.String()
 		r.Flags(&body.goesOn, &body.cut)
-		for n := r.Int(); len(body.parts) < n && r.Rest(); {
+		for n := r.Int(); len(body.parts) < n && !r.Failed(); {
 			body.parts = append(body.parts, Part{Name: r.String(), Length: int64(r.Int())})
 		}
 	}
