@@ -124,7 +124,11 @@ func (p *addressPairs) find(key uint64) *pairUser {
 
 func (p *addressPairs) add(key uint64, u *pairUser) {
 	if p.young == nil || len(p.young) >= maxPairs {
-		p.young, p.old = map[uint64]*pairUser{}, p.young
+		clear(p.old) // its memory is used again
+		p.young, p.old = p.old, p.young
+		if p.young == nil {
+			p.young = map[uint64]*pairUser{}
+		}
 	}
 	p.young[key] = u
 }

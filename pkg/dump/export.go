@@ -26,6 +26,7 @@ type Exporter struct {
 	buf     []byte
 	encoder *pcapng.Encoder
 	flows   recent.Table[connKey, *exportFlow]
+	active  activeFlows
 	pairs   addressPairs
 	waiting map[*exportFlow]bool // whose opening is not written yet
 	sniffer protocolSniffer
@@ -34,19 +35,6 @@ type Exporter struct {
 
 // connKey names a connection in a window.
 type connKey struct{ window, conn string }
-
-// exportFlow is a connection of the file in a window.
-type exportFlow struct {
-	record.Flow
-	opened bool
-	openAt int64   // of the opening that is not written yet
-	based  bool    // Next and FromStart are what the records' file says
-	known  [2]bool // Next holds, by direction
-	any    [2]bool // there was data or a gap
-	user   *pairUser
-	speaks flowProtocol
-	port   uint16 // of the server, in the packets
-}
 
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
@@ -60,8 +48,13 @@ func NewExporter(w io.Writer, app string) *Exporter {
 func (e *Exporter) Write(r *record.Record) error {
 	key := connKey{r.Window, r.Conn}
 	f, known := e.flows.Find(key)
-	if !known || r.Kind == record.KindOpen && f.opened {
-		f = &exportFlow{Flow: flowOf(&r.Identity)}
+	var c *activeFlow
+	if known {
+		c = e.active.use(f)
+	}
+	if !known || r.Kind == record.KindOpen && c.opened {
+		f, c = &exportFlow{}, &activeFlow{Flow: flowOf(&r.Identity)}
+		e.active.add(f, c)
 		// A connection that was forgotten and goes on identifies itself anew.
 		e.flows.Add(key, r.Window, f)
 	}
@@ -69,34 +62,38 @@ func (e *Exporter) Write(r *record.Record) error {
 	if r.Kind == record.KindOpen {
 		f.openAt = t
 		if r.HasBase {
-			f.based, f.FromStart = true, r.Start
-			f.Next, f.known = r.Base, [2]bool{true, true}
+			c.based, c.FromStart = true, r.Start
+			c.Next, c.known = r.Base, [2]bool{true, true}
 		}
 		if len(e.waiting) >= recent.MaxConnections {
-			e.openWaiting()
+			if err := e.openWaiting(); err != nil {
+				return err
+			}
 		}
 		e.waiting[f] = true
 		return nil
 	}
-	if !f.opened {
+	if !c.opened {
 		e.open(f, r, t)
 	}
 	switch r.Kind {
 	case record.KindData, record.KindGap:
 		e.pass(f, r, t)
 	case record.KindClose:
-		e.buf = e.encoder.Close(e.buf, t, &f.Flow, record.CloseReason(r.Reason), r.Totals)
+		e.buf = e.encoder.Close(e.buf, t, &c.Flow, record.CloseReason(r.Reason), r.Totals)
 		f.user.over = record.CloseReason(r.Reason) != record.CloseMoved
 		e.flows.Remove(key)
+		e.active.remove(f)
 	}
 	return e.flushFull()
 }
 
 // open writes a connection's opening, which waited for its first bytes: hex_meta
 // lines do not say where in the connection the window begins.
-func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
+func (e *Exporter) open(flow *exportFlow, r *record.Record, t int64) {
+	f := e.active.use(flow)
 	f.opened = true
-	delete(e.waiting, f)
+	delete(e.waiting, flow)
 	handshake := f.FromStart
 	if r.Kind == record.KindData || r.Kind == record.KindGap {
 		if !f.based {
@@ -106,22 +103,23 @@ func (e *Exporter) open(f *exportFlow, r *record.Record, t int64) {
 		}
 		f.Next.Set(r.Direction, min(f.Next.Of(r.Direction), r.Offset)) // see pass
 	}
-	if f.openAt == 0 {
-		f.openAt = t
+	if flow.openAt == 0 {
+		flow.openAt = t
 	}
 	a := pcapng.Appearance{Handshake: handshake, Unknown: [2]bool{!f.known[record.In], !f.known[record.Out]}}
 	if f.Network == "unix" {
 		a.ServerPort = e.sockets.port(f.Port)
 	}
-	f.user = e.pairs.enter(&f.Flow, &a)
+	flow.user = e.pairs.enter(&f.Flow, &a)
 	_, server := pcapng.PacketAddresses(&f.Flow, &a)
 	f.port = server.Port()
-	e.buf = e.encoder.OpenAs(e.buf, f.openAt, &f.Flow, a)
+	e.buf = e.encoder.OpenAs(e.buf, flow.openAt, &f.Flow, a)
 }
 
 // pass writes what is new in a record of data or a gap, and the gap before it that no
 // record mentions.
-func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
+func (e *Exporter) pass(flow *exportFlow, r *record.Record, t int64) {
+	f := e.active.use(flow)
 	if r.Length == 0 && f.Network != "udp" {
 		return // no packet shows it, nor where its direction begins
 	}
@@ -152,7 +150,7 @@ func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
 	} else {
 		e.buf = e.encoder.GapWord(e.buf, t, &f.Flow, r.Direction, next, r.Length-before, r.Reason)
 	}
-	f.user.passed(&f.Flow)
+	flow.user.passed(&f.Flow)
 }
 
 // DecodeAs returns what Wireshark has to be told so that it decodes the file as the
@@ -162,16 +160,22 @@ func (e *Exporter) pass(f *exportFlow, r *record.Record, t int64) {
 func (e *Exporter) DecodeAs() []string { return e.sniffer.decodeAs() }
 
 // openWaiting writes the openings of the connections without bytes.
-func (e *Exporter) openWaiting() {
+func (e *Exporter) openWaiting() error {
 	waiting := slices.SortedFunc(maps.Keys(e.waiting), func(a, b *exportFlow) int { return cmp.Compare(a.openAt, b.openAt) })
 	for _, f := range waiting {
 		e.open(f, &record.Record{Kind: record.KindOpen}, f.openAt)
+		if err := e.flushFull(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Flush writes what there is. It follows the last record.
 func (e *Exporter) Flush() error {
-	e.openWaiting()
+	if err := e.openWaiting(); err != nil {
+		return err
+	}
 	return e.flush()
 }
 

@@ -176,8 +176,9 @@ func hexFollows(text []byte) bool {
 func (d *Decoder) legacy(p linePart, key, window, port []byte, at int) (*record.Record, int, error) {
 	f := d.table.find(key)
 	if f == nil {
-		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: "all-" + string(port)}}
-		d.table.add(key, f)
+		f = newKnownFlow(key, window, port)
+		f.conn, f.legacy = "all-"+string(port), true
+		d.table.add(f)
 	}
 	d.rec.Legacy = true
 	d.rec.Offset = f.next
@@ -210,7 +211,7 @@ func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
 	if p.cut {
 		return nil, at + decoded, fmt.Errorf("%w: a line without an end", record.ErrTruncated)
 	}
-	d.rec.Kind, d.rec.Identity = record.KindData, d.flow.Identity
+	d.rec.Kind, d.rec.Identity = record.KindData, d.flow.identity()
 	d.rec.Data, d.rec.Length = d.data, uint64(len(d.data))
 	d.next = d.rec.Offset + d.rec.Length
 	if d.rec.Legacy {
@@ -223,8 +224,9 @@ func (d *Decoder) payload(p linePart, at int) (*record.Record, int, error) {
 func (d *Decoder) meta(p linePart, key, window, port []byte, m lineMeta) (*record.Record, int, error) {
 	f := d.table.find(key)
 	if f == nil {
-		f = &knownFlow{Identity: record.Identity{Window: string(window), Port: string(port), Conn: string(m.conn), Network: networkOf(port)}}
-		d.table.add(key, f)
+		f = newKnownFlow(key, window, port)
+		f.conn = f.key[len(f.key)-len(m.conn):]
+		d.table.add(f)
 	}
 	d.flow = f
 	d.rec.Direction, d.rec.Offset = m.dir, m.offset
@@ -241,7 +243,7 @@ func (d *Decoder) meta(p linePart, key, window, port []byte, m lineMeta) (*recor
 	case m.kind == record.KindOpen:
 		var peer, listener []byte
 		peer, listener, ok = bytes.Cut(tail, []byte(" -> "))
-		f.Peer, f.Listener = string(peer), string(listener)
+		d.table.setAddresses(f, peer, listener)
 	case m.kind == record.KindGap:
 		d.rec.Length, d.rec.Reason = m.length, string(tail)
 		ok = len(tail) > 0
@@ -252,6 +254,6 @@ func (d *Decoder) meta(p linePart, key, window, port []byte, m lineMeta) (*recor
 	if !ok {
 		return nil, m.end, lineError(p, "bad "+m.kind.String())
 	}
-	d.rec.Identity = f.Identity
+	d.rec.Identity = f.identity()
 	return &d.rec, 0, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // networkOf guesses a network from a port: the lines do not distinguish UDP from TCP.
-func networkOf(port []byte) string {
+func networkOf(port string) string {
 	if len(port) > 0 && (port[0] == '/' || port[0] == '@') {
 		return "unix"
 	}

@@ -63,6 +63,11 @@ func labelOf(conn string, v6 bool) uint32 {
 // init fills p for f.
 func (p *packetTemplate) init(f *record.Flow, a *Appearance) {
 	client, server := PacketAddresses(f, a)
+	p.between(client, server, f)
+}
+
+// between fills p for a flow whose packets have these addresses, both of one family.
+func (p *packetTemplate) between(client, server netip.AddrPort, f *record.Flow) {
 	*p = packetTemplate{udp: f.Network == "udp", v6: client.Addr().Is6()}
 	p.label = labelOf(f.Conn, p.v6)
 	p.build(record.In, client, server)
@@ -103,6 +108,15 @@ func (p *packetTemplate) build(dir record.Direction, from, to netip.AddrPort) {
 		h[at+14], h[at+15] = 0xff, 0xff // window
 	}
 	p.transport[dir] = p.transport[dir].Plus(checksum.Of16(uint16(protocol))).Add(h[at:p.headerLength()])
+}
+
+// addresses returns the part of an incoming packet's header with the addresses and ports:
+// both addresses, the client's first, then both ports.
+func (p *packetTemplate) addresses() []byte {
+	if p.v6 {
+		return p.header[record.In][8 : ipv6Header+4]
+	}
+	return p.header[record.In][12 : ipv4Header+4]
 }
 
 // headerLength returns the bytes of the IP and the TCP or UDP header together.

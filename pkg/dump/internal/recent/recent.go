@@ -49,9 +49,20 @@ func FindBytes[V any](t *Table[string, V], key []byte) (v V, ok bool) {
 // Add remembers the value of a connection of that window.
 func (t *Table[K, V]) Add(key K, window string, v V) {
 	if t.windows.begins(window) || len(t.young) >= MaxConnections/2 {
-		t.young, t.old = map[K]entry[V]{}, t.young
+		t.turn()
 	}
 	t.young[key] = entry[V]{v, window}
+}
+
+// turn makes the younger generation the older one. A map that was full has its memory used
+// again; to clear it for fewer would take longer than to make one.
+func (t *Table[K, V]) turn() {
+	if len(t.old) < MaxConnections/4 {
+		t.young, t.old = map[K]entry[V]{}, t.young
+		return
+	}
+	clear(t.old)
+	t.young, t.old = t.old, t.young
 }
 
 // Remove forgets a connection, such as one that has ended.
