@@ -22,15 +22,16 @@ const exportBuffer = 256 << 10
 // record mentions. Programs that go by addresses and sequence numbers, such as
 // Wireshark, have each connection as one stream. Call Flush after the last record.
 type Exporter struct {
-	w       io.Writer
-	buf     []byte
-	encoder *pcapng.Encoder
-	flows   recent.Table[connKey, *exportFlow]
-	active  activeFlows
-	pairs   addressPairs
-	waiting map[*exportFlow]bool // whose opening is not written yet
-	sniffer protocolSniffer
-	sockets socketPorts
+	w        io.Writer
+	buf      []byte
+	encoder  *pcapng.Encoder
+	flows    recent.Table[connKey, *exportFlow]
+	active   activeFlows
+	pairs    addressPairs
+	waiting  map[*exportFlow]uint64 // whose opening is not written yet, with their order
+	openings uint64                 // that there were
+	sniffer  protocolSniffer
+	sockets  socketPorts
 }
 
 // connKey names a connection in a window.
@@ -39,7 +40,7 @@ type connKey struct{ window, conn string }
 // NewExporter returns an Exporter that writes to w; app is the name of the
 // program for the file's header.
 func NewExporter(w io.Writer, app string) *Exporter {
-	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), pairs: newAddressPairs(), waiting: map[*exportFlow]bool{}}
+	e := &Exporter{w: w, encoder: pcapng.NewEncoder(), active: activeFlows{most: maxActive}, pairs: newAddressPairs(), waiting: map[*exportFlow]uint64{}}
 	e.buf = pcapng.AppendHead(make([]byte, 0, exportBuffer+pcapng.MaxBlock), app)
 	return e
 }
@@ -70,7 +71,8 @@ func (e *Exporter) Write(r *record.Record) error {
 				return err
 			}
 		}
-		e.waiting[f] = true
+		e.openings++
+		e.waiting[f] = e.openings
 		return nil
 	}
 	if !c.opened {
@@ -161,7 +163,9 @@ func (e *Exporter) DecodeAs() []string { return e.sniffer.decodeAs() }
 
 // openWaiting writes the openings of the connections without bytes.
 func (e *Exporter) openWaiting() error {
-	waiting := slices.SortedFunc(maps.Keys(e.waiting), func(a, b *exportFlow) int { return cmp.Compare(a.openAt, b.openAt) })
+	waiting := slices.SortedFunc(maps.Keys(e.waiting), func(a, b *exportFlow) int {
+		return cmp.Or(cmp.Compare(a.openAt, b.openAt), cmp.Compare(e.waiting[a], e.waiting[b]))
+	})
 	for _, f := range waiting {
 		e.open(f, &record.Record{Kind: record.KindOpen}, f.openAt)
 		if err := e.flushFull(); err != nil {

@@ -38,9 +38,10 @@ type flowProgress struct {
 	port   uint16 // of the server, in the packets
 }
 
-// activeFlows bounds how many connections are ready for use. The zero value is empty.
+// activeFlows bounds how many connections are ready for use.
 type activeFlows struct {
-	ring []*exportFlow // maxActive at most; nil where one has ended
+	most int
+	ring []*exportFlow // most at most; nil where one has ended
 	hand int           // where one is looked for that has not been used for long
 	buf  []byte
 }
@@ -66,7 +67,7 @@ func (a *activeFlows) remove(f *exportFlow) { a.ring[f.active.at] = nil }
 
 // room returns an index of ring at which there is no connection.
 func (a *activeFlows) room() int {
-	if len(a.ring) < maxActive {
+	if len(a.ring) < a.most {
 		a.ring = append(a.ring, nil)
 		return len(a.ring) - 1
 	}

@@ -35,6 +35,15 @@ func TestTheNumberOfConnectionsIsBounded(t *testing.T) {
 	if n := len(table.young) + len(table.old); n > MaxConnections {
 		t.Errorf("%d connections, want %d at most", n, MaxConnections)
 	}
+	for i := range 3 * MaxConnections {
+		v, ok := table.young[fmt.Sprint(i)]
+		if !ok {
+			v, ok = table.old[fmt.Sprint(i)]
+		}
+		if want := i >= 2*MaxConnections; ok != want || ok && v.value != i {
+			t.Fatalf("connection %d: known %t as %d, want %t", i, ok, v.value, want)
+		}
+	}
 }
 
 func TestFindBytesAllocatesNothing(t *testing.T) {
