@@ -62,7 +62,7 @@ var mayImport = []struct {
 	{"tool/internal/mix", nil}, // tests alone
 	{"tool/internal/reading", []string{"pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "tool/internal/spelling"}},
 	{"tool/internal/grep", []string{"pkg/record", "pkg/dump/..."}},
-	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/query", "pkg/body", "tool/internal/codings"}},
+	{"tool/internal/content", []string{"pkg/record", "pkg/dump", "pkg/calls", "pkg/protocol/call", "pkg/protocol/parse", "pkg/query", "pkg/body", "tool/internal/codings"}},
 	{"tool/internal/har", []string{"pkg/record", "pkg/calls", "pkg/protocol/...", "pkg/query", "pkg/body", "tool/internal/content"}},
 	{"tool/internal/cli", []string{"internal/openfile", "pkg/record", "pkg/dump/...", "pkg/protocol/...", "pkg/calls", "pkg/query", "pkg/replay", filter + "/model", filter + "/persistence", "tool/internal/..."}},
 	{"tool/cmd/tcpcopyctl", []string{"tool/internal/cli"}},

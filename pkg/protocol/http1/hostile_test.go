@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestForgottenCall(t *testing.T) {
 	}
 	seen := map[uint64]int{}
 	for _, c := range got.Calls {
-		if seen[c.N]++; seen[c.N] > 1 || c.Method != "GET" {
+		if seen[c.N]++; seen[c.N] > 1 || c.Method != http.MethodGet {
 			t.Errorf("call %d of %q is there %d times", c.N, c.Method, seen[c.N])
 		}
 	}
