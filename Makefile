@@ -37,7 +37,7 @@ demo: ## record real HTTP traffic through a real MOSN and show the recording
 	@$(GO) build -C tool -o ../bin/ -ldflags "-X main.version=$(VERSION)" ./cmd/...
 	$(GO) run ./examples/demo
 
-run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until Ctrl-C and say what to do next; CONFIG=tcp, tls, http, flight, grpc, unix, udp
+run: build configs/certs/server.pem ## run MOSN with configs/$(CONFIG).json until Ctrl-C and say what to do next; CONFIG=tcp, tls, http, grpc, unix, udp
 	@$(GO) build -o bin/ ./examples/run ./examples/grpcclient
 	@bin/run -config configs/$(CONFIG).json
 

@@ -22,7 +22,7 @@ func serveEcho(ln net.Listener) {
 		}
 		go func() {
 			defer conn.Close()
-			buf := make([]byte, 4<<10) // ten thousand of them are no burden
+			buf := make([]byte, 256<<10)
 			for {
 				n, err := conn.Read(buf)
 				if err != nil {
@@ -31,22 +31,17 @@ func serveEcho(ln net.Listener) {
 				if _, err := conn.Write(buf[:n]); err != nil {
 					return
 				}
-				if n == len(buf) && n < 256<<10 {
-					buf = make([]byte, 2*n)
-				}
 			}
 		}()
 	}
 }
 
 // load is a closed loop: each connection sends a message, waits for all of it to
-// come back, and sends the next. With a rate, it sends the next one when its time has come,
-// and latencies count from then: a message that waits for the one before it has waited.
+// come back, and sends the next.
 type load struct {
 	address     string
 	connections int
-	size        int     // bytes of a message
-	rate        float64 // messages per second, of all connections together; 0 means as many as there can be
+	size        int // bytes of a message
 	warmup      time.Duration
 	length      time.Duration
 	passed      *atomic.Int64 // counts the bytes of both directions, warm-up included; nil where nobody asks
@@ -59,11 +54,7 @@ type result struct {
 	latencies []time.Duration // sorted; a sample of at most maxLatencies a connection
 }
 
-const (
-	maxLatencies = 1 << 16
-	// maxDials is how many connections are made at the same time.
-	maxDials = 100
-)
+const maxLatencies = 1 << 16
 
 func (r *result) rate() float64 { return float64(r.requests) / r.elapsed.Seconds() }
 
@@ -79,10 +70,6 @@ func (r *result) percentile(p float64) time.Duration {
 func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.warmup+l.length+30*time.Second)
 	defer cancel()
-	connections, err := l.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
 	begin := time.Now().Add(l.warmup)
 	end := begin.Add(l.length)
 	var (
@@ -91,12 +78,11 @@ func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 		errs []error
 		wg   sync.WaitGroup
 	)
-	for i, conn := range connections {
+	for i := range l.connections {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			defer conn.Close()
-			r, err := l.exchange(conn, i, begin, end)
+			r, err := l.exchange(ctx, i, begin, end)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -115,69 +101,24 @@ func (l load) run(ctx context.Context, measuring func()) (*result, error) {
 	return &sum, errors.Join(errs...)
 }
 
-// dial makes the connections.
-func (l load) dial(ctx context.Context) ([]net.Conn, error) {
-	var (
-		d    net.Dialer
-		all  = make([]net.Conn, l.connections)
-		errs = make([]error, l.connections)
-		wg   sync.WaitGroup
-		turn = make(chan struct{}, maxDials)
-	)
-	for i := range all {
-		wg.Add(1)
-		turn <- struct{}{}
-		go func() {
-			defer wg.Done()
-			defer func() { <-turn }()
-			if all[i], errs[i] = d.DialContext(ctx, "tcp", l.address); errs[i] != nil {
-				return
-			}
-			if deadline, ok := ctx.Deadline(); ok {
-				_ = all[i].SetDeadline(deadline)
-			}
-		}()
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, conn := range all {
-			if conn != nil {
-				_ = conn.Close() // the error is another one's
-			}
-		}
+// exchange is one connection's loop.
+func (l load) exchange(ctx context.Context, number int, begin, end time.Time) (*result, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", l.address)
+	if err != nil {
 		return nil, err
 	}
-	return all, nil
-}
-
-// schedule returns what waits for the next message's time and returns it. The connections
-// have their turns one after the other.
-func (l load) schedule(number int, begin time.Time) func() time.Time {
-	if l.rate == 0 {
-		return time.Now
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
 	}
-	each := time.Duration(float64(l.connections) / l.rate * float64(time.Second))
-	next := begin.Add(-l.warmup + each*time.Duration(number)/time.Duration(l.connections))
-	return func() time.Time {
-		at := next
-		next = next.Add(each)
-		if wait := time.Until(at); wait > 0 {
-			<-time.After(wait)
-		}
-		return at
-	}
-}
-
-// exchange is one connection's loop.
-func (l load) exchange(conn net.Conn, number int, begin, end time.Time) (*result, error) {
 	message, answer := make([]byte, l.size), make([]byte, l.size)
 	for i := range message {
 		message[i] = byte(i*7 + number)
 	}
 	r := &result{}
-	schedule := l.schedule(number, begin)
 	for count := uint64(0); ; count++ {
-		sent := schedule()
+		sent := time.Now()
 		if sent.After(end) {
 			return r, nil
 		}

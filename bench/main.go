@@ -33,7 +33,6 @@ type options struct {
 	only               []string
 	rounds             int
 	warmup, length     time.Duration
-	special            bool // the rows that are no closed loop over all sizes
 	out                string
 	write              string
 }
@@ -45,7 +44,6 @@ func parseOptions() (options, error) {
 		connections = flag.String("connections", "1,8,256", "numbers of connections")
 		only        = flag.String("only", "", "variants to run besides the first, by name; all if empty")
 	)
-	flag.BoolVar(&o.special, "special", true, "also measure at a fixed rate, and with 10,000 connections")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each variant has its turn; eight times as often with 8 connections and messages of 1 or 16 KiB")
 	flag.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "load before each measurement")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each measurement")
@@ -94,9 +92,6 @@ func run(ctx context.Context) error {
 	if o.write != "" {
 		return writeAsMuch(o.write, os.Stdin, os.Stdout)
 	}
-	if o.special {
-		fileLimit(manyConnections) // before the processes start
-	}
 	base, err := os.MkdirTemp("", "tcpcopy-bench-*")
 	if err != nil {
 		return err
@@ -134,19 +129,25 @@ func run(ctx context.Context) error {
 		proxies = append(proxies, p)
 	}
 	t := newTable(o)
-	b := bench{options: o, proxies: proxies, order: rand.New(rand.NewPCG(1, 2))}
+	order := rand.New(rand.NewPCG(1, 2))
 	for _, n := range o.connections {
 		for _, size := range o.sizes {
-			c, err := b.cell(ctx, "", load{connections: n, size: size}, o.roundsOf(n, size))
-			if err != nil {
-				return err
+			c := cell{connections: n, size: size, runs: map[string][]measurement{}}
+			rounds := o.roundsOf(n, size)
+			for round := range rounds {
+				fmt.Fprintf(os.Stderr, "%d connections, %d bytes, round %d of %d\n", n, size, round+1, rounds)
+				// The order of the variants has an influence: each round has an order of
+				// its own, the same in every run of the benchmark.
+				for _, i := range order.Perm(len(proxies)) {
+					p := proxies[i]
+					m, err := p.measure(ctx, load{connections: n, size: size, warmup: o.warmup, length: o.length})
+					if err != nil {
+						return fmt.Errorf("%q with %d connections and %d bytes: %w", p.variant.name, n, size, err)
+					}
+					c.runs[p.variant.name] = append(c.runs[p.variant.name], m)
+				}
 			}
 			t.add(c)
-		}
-	}
-	if o.special {
-		if err := b.special(ctx, t); err != nil {
-			return err
 		}
 	}
 	text := t.String()

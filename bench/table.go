@@ -19,19 +19,8 @@ type table struct {
 // cell is one combination of connections and message size, with the runs of
 // each variant in the order of the rounds.
 type cell struct {
-	what              string // what is special about the load; "" for nothing
 	connections, size int
-	rate              float64 // messages per second; 0 for a closed loop
 	runs              map[string][]measurement
-}
-
-// title names the cell's load.
-func (c *cell) title() string {
-	title := fmt.Sprintf("%d connections, %s messages", c.connections, size(c.size))
-	if c.rate > 0 {
-		title += fmt.Sprintf(", %.0f a second: a third of the capacity", c.rate)
-	}
-	return title
 }
 
 func newTable(o options) *table { return &table{options: o} }
@@ -46,8 +35,8 @@ func (t *table) String() string {
 	fmt.Fprintf(&b, "Closed loop through a MOSN TCP proxy, rounds of %v; the ratio is to \"no filter\" of the same round, median (minimum … maximum).\n", t.options.length)
 	fmt.Fprintf(&b, "Both directions are recorded, but for \"hex, requests\". The buffer has %d MiB, the guard is off. docs/performance.md tells how to read this.\n", bufferSize>>20)
 	for _, c := range t.cells {
-		fmt.Fprintf(&b, "\n## %s, %d rounds\n\n", c.title(), len(c.runs[noFilter]))
-		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | recorded MB/s | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+		fmt.Fprintf(&b, "\n## %d connections, %s messages, %d rounds\n\n", c.connections, size(c.size), len(c.runs[noFilter]))
+		fmt.Fprintf(&b, "| variant | requests/s | ratio | p50 | p99 | p99 ratio | CPU s/GB | machine CPU s/GB | lost | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 		for _, v := range variants() {
 			runs := c.runs[v.name]
 			if runs == nil {
@@ -65,26 +54,17 @@ func (t *table) String() string {
 			if v.tcpdump || v.disk {
 				cpu = fmt.Sprintf("%s (beside %.2f)", cpu, column(func(m measurement) float64 { return m.beside }))
 			}
-			fmt.Fprintf(&b, "| %s | %.0f | %.3f (%.3f … %.3f) | %v | %v | %.2f | %s | %.2f | %s | %s | %d MiB |\n",
+			fmt.Fprintf(&b, "| %s | %.0f | %.3f (%.3f … %.3f) | %v | %v | %.2f | %s | %.2f | %s | %d MiB |\n",
 				v.name, column(func(m measurement) float64 { return m.rate }),
 				median(ratios), slices.Min(ratios), slices.Max(ratios),
 				time.Duration(column(func(m measurement) float64 { return float64(m.p50) })).Round(time.Microsecond),
 				time.Duration(column(func(m measurement) float64 { return float64(m.p99) })).Round(time.Microsecond),
 				tail(against), cpu, column(func(m measurement) float64 { return m.totalPerGB }),
-				share(v, seen, lost), recorded(v, runs), peak>>20)
+				share(v, seen, lost), peak>>20)
 		}
 	}
 	b.WriteString(verdict(t.cells))
 	return b.String()
-}
-
-// recorded returns how many megabytes a second are in the files, by the filter or by the
-// process that only writes.
-func recorded(v variant, runs []measurement) string {
-	if !v.window && !v.disk {
-		return "–"
-	}
-	return fmt.Sprintf("%.0f", median(each(runs, measurement.recorded))/1e6)
 }
 
 // share returns what was lost: bytes of the filter, packets of tcpdump.

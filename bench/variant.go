@@ -31,11 +31,8 @@ type variant struct {
 	disk    bool // nothing records, and another process writes as many bytes to the disk
 }
 
-// The variants that others are measured against.
-const (
-	noFilter  = "no filter"
-	diskAlone = "disk alone"
-)
+// noFilter is the variant that the others are measured against.
+const noFilter = "no filter"
 
 // variants are shown in this order, noFilter first.
 func variants() []variant {
@@ -46,7 +43,7 @@ func variants() []variant {
 		{name: "hex_meta", formats: []string{"hex_meta"}, window: true},
 		{name: "hex, requests", formats: []string{"hex"}, window: true},
 		{name: "tcpdump", tcpdump: true},
-		{name: diskAlone, disk: true},
+		{name: "disk alone", disk: true},
 	}
 }
 
@@ -105,16 +102,12 @@ func (v variant) start(ctx context.Context, binary, base, upstream string, ports
 type measurement struct {
 	rate       float64 // requests per second
 	p50, p99   time.Duration
-	cpuPerGB   float64       // processor seconds of MOSN, and of the process beside it, a GB that passed
-	totalPerGB float64       // processor seconds of the whole machine a GB that passed
-	beside     float64       // processor seconds of the other process alone a GB that passed
-	seen, lost uint64        // bytes; for tcpdump packets
-	load       time.Duration // from the first message to the last
-	peak       int64         // bytes of memory of MOSN
+	cpuPerGB   float64 // processor seconds of MOSN, and of the process beside it, a GB that passed
+	totalPerGB float64 // processor seconds of the whole machine a GB that passed
+	beside     float64 // processor seconds of the other process alone a GB that passed
+	seen, lost uint64  // bytes; for tcpdump packets
+	peak       int64   // bytes of memory of MOSN
 }
-
-// recorded returns the bytes in the files, for each second of the load.
-func (m measurement) recorded() float64 { return float64(m.seen-m.lost) / m.load.Seconds() }
 
 // measure applies the load to the variant once.
 func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) {
@@ -166,7 +159,6 @@ func (p *proxy) measure(ctx context.Context, l load) (m measurement, err error) 
 			return m, err
 		}
 	}
-	m.load = l.warmup + r.elapsed
 	m.rate, m.p50, m.p99 = r.rate(), r.percentile(0.5), r.percentile(0.99)
 	m.cpuPerGB, m.totalPerGB = used.Seconds()/gb, (machineAfter-machineBefore).Seconds()/gb
 	if p.variant.window {

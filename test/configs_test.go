@@ -27,7 +27,6 @@ func TestShippedConfigurationsRecord(t *testing.T) {
 	tried := map[string]func(*testing.T, string){
 		"tcp":     func(t *testing.T, path string) { recordsHTTP(t, path, "tcp") },
 		"http":    func(t *testing.T, path string) { recordsHTTP(t, path, "tcp") },
-		"flight":  func(t *testing.T, path string) { recordsHTTP(t, path, "tcp") },
 		"unix":    func(t *testing.T, path string) { recordsHTTP(t, path, "unix") },
 		"tls":     recordsTLS,
 		"udp":     recordsUDP,

@@ -100,15 +100,6 @@ func (m *mosn) alerts(what string) int { return strings.Count(m.Log(), "[tcpcopy
 // the clients sent and received, and that there are as many as the index says.
 func (m *mosn) keptAgrees(w oracle.Window, visits []*visit) {
 	m.t.Helper()
-	if got := m.kept(w, visits); got != w.Written {
-		m.t.Errorf("the files hold %+v bytes, the index says %+v", got, w.Written)
-	}
-}
-
-// kept checks that all bytes that the window's records have are those that the clients sent
-// and received, and returns how many there are.
-func (m *mosn) kept(w oracle.Window, visits []*visit) oracle.PerDirection {
-	m.t.Helper()
 	originals := map[string][2][]byte{}
 	for _, v := range visits {
 		originals[v.LocalAddr().String()] = [2][]byte{record.In: v.Written(), record.Out: v.WasRead()}
@@ -136,5 +127,7 @@ func (m *mosn) kept(w oracle.Window, visits []*visit) oracle.PerDirection {
 			m.t.Errorf("connection %s of %s: %d bytes at %d %v are not the client's", r.Conn, r.Peer, r.Length, r.Offset, r.Direction)
 		}
 	}
-	return oracle.PerDirection{In: kept[record.In], Out: kept[record.Out]}
+	if got := (oracle.PerDirection{In: kept[record.In], Out: kept[record.Out]}); got != w.Written {
+		m.t.Errorf("the files hold %+v bytes, the index says %+v", got, w.Written)
+	}
 }

@@ -26,7 +26,6 @@ type upgrading struct {
 	pidFile   string
 	run       string // of the old process
 	echo, web string // addresses
-	spools    string // folder of the spools
 	visitors  *visitors
 	recording time.Time // when the new process had its window
 	left      time.Time // when the clients were asked to end
@@ -44,11 +43,9 @@ func startUpgrade(t *testing.T, record bool) *upgrading {
 		mosnproc.NewListener("web", u.web, mosnproc.Proxy("Http1")),
 	}
 	if record {
-		u.spools = spoolFolder(t)
-		filter := recorder(base, flightBlock("256MiB", nil), block{
-			"output": block{"dir": dumpDir(base), "formats": []string{"hex_meta", "pcapng"}, "roll": "size=8 keep=1000"},
-			"buffer": block{"spool": u.spools},
-		})
+		filter := recorder(base, roomy(), block{"output": block{
+			"dir": dumpDir(base), "formats": []string{"hex_meta", "pcapng"}, "roll": "size=8 keep=1000",
+		}})
 		for i := range listeners {
 			filters := &listeners[i].Chains[0].Filters
 			*filters = append([]mosnproc.Filter{filter}, *filters...)
@@ -74,7 +71,7 @@ func startUpgradable(t *testing.T, base string, config mosnproc.Config) *upgradi
 func (u *upgrading) begin(t *testing.T, base string, config mosnproc.Config) {
 	t.Helper()
 	u.mosn = startTuned(t, base, config, block{"pid": u.pidFile}, block{"graceful_timeout": "1s"})
-	u.run, _ = u.runs()
+	u.run = u.runs()
 	// MOSN opens the socket on which it is asked for the upgrade a second late.
 	eventually(t, "the process can be upgraded", func() bool {
 		_, err := os.Stat(filepath.Join(filepath.Dir(u.ConfigPath()), "reconfig.sock"))
@@ -98,31 +95,28 @@ func (u *upgrading) hangUp() {
 	}
 }
 
-// runs asks the admin server whose it is, and whether there is a ring; "" when it does not
-// answer, or does not know the filter.
-func (u *upgrading) runs() (run string, ring bool) {
+// runs asks the admin server whose it is; "" when it does not answer, or does not
+// know the filter.
+func (u *upgrading) runs() string {
 	answer, err := u.Admin.Do(deadline(u.t), http.MethodGet, "/api/v1/tcpcopy", "", nil)
 	if err != nil {
-		return "", false
+		return ""
 	}
 	var status struct {
-		Run    string `json:"run"`
-		Flight struct {
-			On bool `json:"on"`
-		} `json:"flight"`
+		Run string `json:"run"`
 	}
 	if err := json.Unmarshal(answer, &status); err != nil {
 		u.t.Fatal(err)
 	}
-	return status.Run, status.Flight.On
+	return status.Run
 }
 
-// openInSuccessor opens a window in the new process as soon as that answers, and has a ring
-// if it is to have one. For a moment both processes have the admin server's socket.
+// openInSuccessor opens a window in the new process as soon as that answers. For a
+// moment both processes have the admin server's socket.
 func (u *upgrading) openInSuccessor() (window string) {
 	u.t.Helper()
 	eventually(u.t, "the new process opens a window", func() bool {
-		if run, ring := u.runs(); run == "" || run == u.run || u.spools != "" && !ring {
+		if run := u.runs(); run == "" || run == u.run {
 			return false
 		}
 		id, err := u.Admin.OpenWindow(deadline(u.t), 10*time.Minute)
@@ -246,10 +240,10 @@ func (u *upgrading) joined(v *visit, old, next *oracle.Connection) error {
 }
 
 // captureAgrees checks that the window's captures hold what its hex_meta lines do.
-func (m *mosn) captureAgrees(w oracle.Window) {
-	t := m.t
+func (u *upgrading) captureAgrees(w oracle.Window) {
+	t := u.t
 	t.Helper()
-	d, err := dump.Open([]string{m.dump}, dump.Options{Format: dump.FormatPcapng, Filter: dump.Filter{Window: w.Window}})
+	d, err := dump.Open([]string{u.dump}, dump.Options{Format: dump.FormatPcapng, Filter: dump.Filter{Window: w.Window}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +268,7 @@ func (m *mosn) captureAgrees(w oracle.Window) {
 		s[r.Direction] = append(s[r.Direction], r.Data...)
 	}
 	lines := map[string]*[2][]byte{}
-	for _, c := range m.connections(w) {
+	for _, c := range u.connections(w) {
 		in, errIn := c.In.Bytes()
 		out, errOut := c.Out.Bytes()
 		if err := errors.Join(errIn, errOut); err != nil {

@@ -4,15 +4,11 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"mosn.io/tcpcopy/internal/oracle"
 )
 
 // A hot upgrade under load: old and new process record side by side in one
 // directory, what they have together is exact, and the clients see nothing that
-// they would not see without the filter. Each has a ring of its own, which its window reads:
-// a capture of the old one ends with it and says what has moved, and nothing of its ring is
-// left.
+// they would not see without the filter.
 //
 // MOSN (pkg/server/reconfigure.go, pkg/network/connection.go) has the old process
 // go on for 3 s, and then for twice the graceful timeout and 30 s more. HTTP
@@ -26,11 +22,9 @@ func TestRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 	// Both at once, so that they have the same machine.
 	baseline := startUpgrade(t, false)
 	recorded := startUpgrade(t, true)
-	recorded.ringOpen()
 	oldWindow := recorded.open()
 	baseline.load()
 	recorded.load()
-	oldCapture := recorded.capture("?scope=process&before=1m&after=24h")
 	baseline.hangUp()
 	recorded.hangUp()
 	recorded.successor(recorded.pidFile)
@@ -45,7 +39,6 @@ func TestRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 		u.visitors.leave()
 		t.Logf("recording: %t, %d connections, %d messages, faults %v", u == recorded, len(u.visitors.visits), u.visitors.messages(), u.visitors.faults)
 	}
-	newCapture := recorded.capture("?scope=process&before=1h&after=0s")
 	if err := recorded.Admin.CloseWindow(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -57,16 +50,6 @@ func TestRecordsAreExactAcrossAHotUpgrade(t *testing.T) {
 			t.Errorf("clients see what they do not see without the filter, %d times: %s", n, kind)
 		}
 	}
-	before, after := recorded.finished(oldCapture), recorded.finished(newCapture)
 	recorded.compare(recorded.indexed(oldWindow), recorded.indexed(newWindow))
-	recorded.recording = after.Opened // the new ring's beginning
-	recorded.compare(before, after)
-	if left := spoolsIn(t, recorded.spools); len(left) != 1 {
-		t.Errorf("the spools %q, want that of the new process", left)
-	}
-	windows, err := oracle.ReadIndex(recorded.dump)
-	if err != nil || len(windows) != 4 {
-		t.Errorf("%d windows, want one and one capture of each process: %v", len(windows), err)
-	}
 	recorded.ownersOnly()
 }

@@ -37,28 +37,9 @@ type Window struct {
 	Recovered   bool              `json:"recovered"`
 	Guard       string            `json:"guard"` // "off" or ""
 
-	Cause         *Cause `json:"cause"`           // of a capture; nil for others
-	AskedBeforeMS *int64 `json:"asked_before_ms"` // likewise
-
 	PortsLeftOut   int `json:"ports_left_out"`
 	FilesLeftOut   int `json:"files_left_out"`
 	RemovedLeftOut int `json:"removed_left_out"`
-}
-
-// Cause says why a capture was made.
-type Cause struct {
-	Trigger string    `json:"trigger"`
-	Reason  string    `json:"reason"`
-	Time    time.Time `json:"time"`
-	Conn    string    `json:"conn"`
-	Call    *struct {
-		ID        string    `json:"id"`
-		Protocol  string    `json:"protocol"`
-		Time      time.Time `json:"time"`
-		Status    string    `json:"status"`
-		Failed    bool      `json:"failed"`
-		LatencyMS *float64  `json:"latency_ms"`
-	} `json:"call"`
 }
 
 // Skip is a line of the index about windows that did not open.

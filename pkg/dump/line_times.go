@@ -7,7 +7,6 @@ import (
 
 	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/dump/layout"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // lineTimes finds the instants of hex lines, which have a local time and no zone. It
@@ -23,18 +22,16 @@ type lineTimes struct {
 
 	dir     string                // of which windows are known
 	windows map[string]windowSpan // by id
-	reach   bool                  // some of them reach back
 
 	window  string // of the last line
 	span    windowSpan
 	indexed bool         // span is known
-	back    bool         // the window may have lines that were written long after their time
 	walls   [2]time.Time // the first and the last local time that sampling has found for the window; zero where it has none
 	sampled map[string][2]time.Time
 
 	wall     time.Time     // of the last line, in whole seconds
 	offset   time.Duration // of the last line
-	last     time.Time     // instant of the last line of a window that does not reach back; zero before the first line
+	last     time.Time     // instant of the last line; zero before the first
 	sure     bool          // the index has confirmed an offset
 	narrowed bool          // others were possible for the last line, but not for all of its window
 	changes  bool          // no offset is possible for all of the window
@@ -47,20 +44,7 @@ type lineTimes struct {
 var _ hexlog.Times = (*lineTimes)(nil)
 
 // windowSpan is when a window was open.
-type windowSpan struct {
-	opened, closed time.Time
-	back           bool // it reaches back: its lines were written long after their time
-}
-
-// reachesBack reports whether the lines of a window may have been written long after their
-// time, between newer ones of other windows: those of what the flight recorder's ring held.
-// Where there are such windows, one that the index does not have yet may be one.
-func (z *lineTimes) reachesBack(window string) bool {
-	if w, known := z.windows[window]; known {
-		return w.back
-	}
-	return z.reach
-}
+type windowSpan struct{ opened, closed time.Time }
 
 // The offsets of all zones from UTC lie between these two.
 const (
@@ -106,7 +90,7 @@ func (z *lineTimes) turnTo(path string) {
 	if path == "-" || dir == z.dir {
 		return
 	}
-	z.dir, z.windows, z.window, z.reach = dir, map[string]windowSpan{}, "", false
+	z.dir, z.windows, z.window = dir, map[string]windowSpan{}, ""
 	// Its damage is for those who list windows.
 	lines, _ := layout.ReadIndex(filepath.Join(dir, layout.Index))
 	for _, w := range lines {
@@ -117,8 +101,6 @@ func (z *lineTimes) turnTo(path string) {
 		if !known || w.Closed.After(span.closed) {
 			span.closed = w.Closed
 		}
-		span.back = w.Trigger == record.TriggerFlight || w.Trigger == record.TriggerCrash
-		z.reach = z.reach || span.back
 		z.windows[w.Window] = span
 	}
 }
@@ -130,18 +112,14 @@ func (z *lineTimes) Instant(window []byte, wall time.Time) time.Time {
 		z.window = string(window)
 		z.span, z.indexed = z.windows[z.window]
 		z.walls = z.sampled[z.window]
-		z.back = z.reachesBack(z.window)
 		z.wall, z.chosen = time.Time{}, false
 	}
 	if z.last.IsZero() || !second.Equal(z.wall) {
 		z.wall = second
 		z.offset = z.choose(second)
 	}
-	t := wall.Add(-z.offset)
-	if !z.back || z.last.IsZero() {
-		z.last = t
-	}
-	return t
+	z.last = wall.Add(-z.offset)
+	return z.last
 }
 
 // choose returns the offset of a line with that local time.
@@ -293,10 +271,9 @@ func (z *lineTimes) next(wall time.Time, offsets []time.Duration) (best time.Dur
 	return best, ok
 }
 
-// isBack reports whether an offset puts a line well before the one that precedes it, which
-// must not be: it does not in a window that reaches back.
+// isBack reports whether an offset puts a line well before the one that precedes it.
 func (z *lineTimes) isBack(wall time.Time, offset time.Duration) bool {
-	return !z.back && !z.last.IsZero() && wall.Add(-offset).Before(z.last.Add(-time.Minute))
+	return !z.last.IsZero() && wall.Add(-offset).Before(z.last.Add(-time.Minute))
 }
 
 // offsetsIn returns the offsets that a zone has at a local time: two in the hour that is

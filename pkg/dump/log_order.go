@@ -35,7 +35,7 @@ type logSample struct {
 	path    string
 	size    int64
 	start   string               // the first bytes of its content, startSize at most
-	first   time.Time            // local time of its first line, of a window that does not reach back; zero where there is none
+	first   time.Time            // local time of its first line; zero where there is none
 	offsets map[streamKey]uint64 // an offset that it has of each stream, of most streams where they are many
 	windows []string             // of which it has lines
 }
@@ -43,12 +43,10 @@ type logSample struct {
 // startSize is how many bytes of two logs are not equal by chance: a line has that many.
 const startSize = 64
 
-// streamKey names a direction of a connection. Its offsets grow from line to line, also from
-// window to window, but for windows that reach back: in each of those they grow by themselves.
+// streamKey names a direction of a connection. Its offsets count in all windows.
 type streamKey struct {
-	window string // that reaches back; "" for all others
-	conn   string
-	dir    record.Direction
+	conn string
+	dir  record.Direction
 }
 
 // sort puts the files of the flow log into the order in which they were written, and
@@ -144,7 +142,7 @@ func (s *logSample) forget(most int) {
 		return h.Sum32()
 	}
 	keys := slices.SortedFunc(maps.Keys(s.offsets), func(a, b streamKey) int {
-		return cmp.Or(cmp.Compare(hash(a), hash(b)), cmp.Compare(a.conn, b.conn), cmp.Compare(a.dir, b.dir), cmp.Compare(a.window, b.window))
+		return cmp.Or(cmp.Compare(hash(a), hash(b)), cmp.Compare(a.conn, b.conn), cmp.Compare(a.dir, b.dir))
 	})
 	kept := make(map[streamKey]uint64, most)
 	for _, key := range keys[:most] {
@@ -166,8 +164,7 @@ func (z *lineTimes) learn(s *logSample, lines []byte) {
 		if err != nil {
 			return
 		}
-		back := z.reachesBack(r.Window)
-		if s.first.IsZero() && !back {
+		if s.first.IsZero() {
 			s.first = r.Time
 		}
 		walls, known := z.sampled[r.Window]
@@ -184,10 +181,7 @@ func (z *lineTimes) learn(s *logSample, lines []byte) {
 			s.windows = append(s.windows, r.Window)
 		}
 		if !r.Legacy && (r.Kind == record.KindData || r.Kind == record.KindGap) {
-			key := streamKey{conn: r.Conn, dir: r.Direction}
-			if back {
-				key.window = r.Window
-			}
+			key := streamKey{r.Conn, r.Direction}
 			if _, known := s.offsets[key]; !known {
 				s.offsets[key] = r.Offset
 			}

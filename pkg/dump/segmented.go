@@ -13,7 +13,6 @@ type segmentedWindows struct {
 	whole map[string]bool // by the WindowPrefix of the window's id
 	last  string          // the window of contain's last argument
 	has   bool            // what contain returned for last
-	said  map[string]bool // if live: what it has returned for each window
 }
 
 // newSegmentedWindows returns what d holds. If live, it is looked up again for each
@@ -39,21 +38,11 @@ func (w *segmentedWindows) contain(r *record.Record) bool {
 	if r.Window == w.last {
 		return w.has
 	}
-	if has, known := w.said[r.Window]; known { // windows overlap
-		w.last, w.has = r.Window, has
-		return has
-	}
 	if w.live {
 		if d, err := layout.Scan(w.dir); err == nil {
 			w.learn(d)
 		}
 	}
 	w.last, w.has = r.Window, w.whole[layout.WindowPrefix(r.Window)]
-	if w.live {
-		if w.said == nil || len(w.said) >= maxListed {
-			w.said = map[string]bool{}
-		}
-		w.said[r.Window] = w.has
-	}
 	return w.has
 }

@@ -3,7 +3,6 @@ package dump
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/dump/internal/recent"
 	"mosn.io/tcpcopy/pkg/record"
@@ -23,10 +22,7 @@ import (
 //   - close events (KindClose), after the gaps up to the connection's totals.
 //
 // Then it calls its done function: when the connection has ended, or its window is over.
-// In each window that is in the order of the connections' first records. Windows overlap,
-// where the flight recorder makes captures: one is over when another window of its process
-// begins, and either its last record is that old or that many others have had one since; see
-// overlap. A direction's
+// In each window that is in the order of the connections' first records. A direction's
 // first event begins where the window does, which may be in the middle of the connection.
 // A gap that no record mentions has the reason record.ReasonMissing, and the time of the
 // record that shows it. A datagram without bytes is data of length 0.
@@ -43,7 +39,7 @@ type Streams struct {
 
 	windows map[windowKey]*streamWindow // that are not over
 	order   []*streamWindow             // of windows, by first record
-	open    map[string][]openWindow     // windows of each process that are not over, the one of its last record first
+	open    map[string]string           // the window that each process records in
 	last    *Connection                 // that Add was given a record of, nil when it is done
 	current *streamWindow               // of the last record whose connection was not last; nil when it is over
 	held    heldConnections             // in memory
@@ -68,7 +64,7 @@ func NewStreams(event func(*Connection, *record.Record) error, done func(*Connec
 	if done == nil {
 		done = func(*Connection) error { return nil }
 	}
-	return &Streams{event: event, done: done, windows: map[windowKey]*streamWindow{}, open: map[string][]openWindow{}}
+	return &Streams{event: event, done: done, windows: map[windowKey]*streamWindow{}, open: map[string]string{}}
 }
 
 // Add gives Streams the next record, in a Reader's order. It neither keeps nor changes
@@ -116,22 +112,8 @@ func (s *Streams) add(c *Connection, r *record.Record) error {
 	return s.event(c, r)
 }
 
-// Windows of a process overlap: records of one may come between those of others. A recorder
-// has nine open at once. When another begins, those are over of which nothing has come for
-// overlapTime, and beyond overlap windows those of which nothing has come for longest.
-const (
-	overlap     = 16
-	overlapTime = 10 * time.Minute
-)
-
-// openWindow is a window that is not over.
-type openWindow struct {
-	id   string
-	last time.Time // of its last record, or later; zero for the window of the last record
-}
-
-// connection returns r's connection. When r begins another window of its process, others
-// may be over.
+// connection returns r's connection. When r begins another window of its process, the
+// one before is over.
 func (s *Streams) connection(r *record.Record) (*Connection, error) {
 	w := s.current
 	if w == nil || w.key.window != r.Window || !w.has(r.Conn) {
@@ -157,9 +139,16 @@ func (s *Streams) connection(r *record.Record) (*Connection, error) {
 // window returns the window of r's process, which is current then.
 func (s *Streams) window(r *record.Record) (*streamWindow, error) {
 	run := runOf(r.Conn)
-	if all := s.open[run]; len(all) == 0 || all[0].id != r.Window {
-		if err := s.turn(run, r); err != nil {
-			return nil, err
+	if s.open[run] != r.Window {
+		if len(s.open) >= recent.MaxConnections {
+			clear(s.open)
+		}
+		before, known := s.open[run]
+		s.open[run] = r.Window
+		if known {
+			if err := s.finish(before, run); err != nil {
+				return nil, err
+			}
 		}
 	}
 	key := windowKey{r.Window, run}
@@ -171,38 +160,6 @@ func (s *Streams) window(r *record.Record) (*streamWindow, error) {
 	}
 	s.current = w
 	return w, nil
-}
-
-// turn says that a process's records are of r's window now.
-func (s *Streams) turn(run string, r *record.Record) error {
-	if _, known := s.open[run]; !known && len(s.open) >= recent.MaxConnections {
-		clear(s.open)
-	}
-	all := s.open[run]
-	if len(all) > 0 {
-		all[0].last = r.Time
-	}
-	i := slices.IndexFunc(all, func(o openWindow) bool { return o.id == r.Window })
-	if i >= 0 {
-		copy(all[1:i+1], all[:i])
-		all[0] = openWindow{id: r.Window}
-		return nil
-	}
-	var kept, over []openWindow
-	for _, o := range all {
-		if len(kept) == overlap-1 || r.Time.Sub(o.last) > overlapTime {
-			over = append(over, o)
-		} else {
-			kept = append(kept, o)
-		}
-	}
-	s.open[run] = append([]openWindow{{id: r.Window}}, kept...)
-	for _, o := range slices.Backward(over) {
-		if err := s.finish(o.id, run); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // end says that a connection has had a close event. It is done once many others have had

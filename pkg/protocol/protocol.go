@@ -59,14 +59,6 @@ type Decoder interface {
 	// Pending returns the range of dir at its end whose meaning is not decided yet.
 	Pending(dir record.Direction) (offset, length uint64)
 
-	// Waiting calls each with every call whose request has ended and of whose final answer
-	// nothing has come, in the order of the requests. Those whose answer may not have been
-	// recorded are left out. The call is the decoder's and valid until each returns.
-	Waiting(each func(*Call))
-
-	// Size returns roughly how many bytes the decoder has in memory.
-	Size() int
-
 	// Checkpoint returns the state that a decoder needs to go on from here (protocol, HPACK
 	// tables, open streams, bytes that are not decided). It is for Resume.
 	Checkpoint() []byte

@@ -31,7 +31,6 @@ func (c *compiler) comparison(at *ast.BinaryNode, operator string, negated bool)
 		return c.missing(at, operator, a, b)
 	}
 	c.comparable(a, b)
-	c.compared(a, b)
 	n := &node{kind: kindBool}
 	switch {
 	case a.kind == kindBool && b.kind == kindBool:
@@ -71,9 +70,6 @@ func (c *compiler) missing(at *ast.BinaryNode, operator string, a, b *node) *nod
 	}
 	if a.kind == kindNil {
 		a, b = b, a
-	}
-	if a.isLatency() {
-		c.latencyDirect++
 	}
 	present := a.present()
 	switch {
@@ -326,8 +322,7 @@ func (c *compiler) membership(at *ast.BinaryNode, negated bool) *node {
 			c.fail(at.Left, `the name of a header field is text in quotes, as in "x-request-id" in %s`, b.name)
 		}
 		side, name := b.side, a.string
-		c.header(side, name)
-		return &node{kind: kindBool, needs: headersOf(side), uses: usesHeader(side, name), flag: func(e *Evaluator) bool {
+		return &node{kind: kindBool, needs: headersOf(side), flag: func(e *Evaluator) bool {
 			_, ok, known := e.header(side, name)
 			return known && ok != negated
 		}}
@@ -348,7 +343,7 @@ func (c *compiler) membership(at *ast.BinaryNode, negated bool) *node {
 // inIncomplete returns whether a reason is in the field incomplete, without making its list.
 func inIncomplete(word string, negated bool) *node {
 	mask := call.Incomplete(1) << slices.Index(call.IncompleteWords(), word)
-	return &node{kind: kindBool, uses: usesOf(incomplete), flag: func(e *Evaluator) bool { return e.call.Incomplete&mask != 0 != negated }}
+	return &node{kind: kindBool, flag: func(e *Evaluator) bool { return e.call.Incomplete&mask != 0 != negated }}
 }
 
 // inArray compiles a in [b, c].
@@ -369,7 +364,6 @@ func (c *compiler) inArray(list *ast.ArrayNode, a *node, negated bool) *node {
 		words[b.string] = true
 		plain = plain && b.constant && b.kind == kindText
 	}
-	c.compared(a, elements...)
 	n := &node{kind: kindBool}
 	if plain {
 		x := a.text
@@ -422,7 +416,6 @@ func (c *compiler) inRange(at *ast.BinaryNode, a *node, negated bool) *node {
 			c.comparable(a, end)
 		}
 	}
-	c.compared(a, low, high)
 	first, last := low.number, high.number
 	n := &node{kind: kindBool}
 	switch {

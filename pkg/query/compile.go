@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -16,11 +15,6 @@ type compiler struct {
 	steps     int // nodes made so far
 	variables []variable
 	items     []kind // what # is in each predicate around
-
-	headers       [2][]string     // names of header fields of each side, in lower case
-	latencies     []time.Duration // constants that latency is compared with
-	latencySeen   int             // how often latency is used
-	latencyDirect int             // how often of these it is compared with a constant, or with nil
 }
 
 // variable is one of a let. It is compiled at each place where it is used.
@@ -159,21 +153,16 @@ func (c *compiler) name(at *ast.IdentifierNode) *node {
 func (c *compiler) path(parts []string) *node {
 	name := strings.Join(parts, ".")
 	if f := findField(name); f != nil {
-		if name == "latency" {
-			c.latencySeen++
-		}
 		return f.node()
 	}
 	for _, side := range []Side{Request, Response} {
 		switch name {
 		case side.String():
-			return &node{kind: kindMessage, side: side, name: name, optional: true, uses: usesRequest >> side,
-				there: func(e *Evaluator) bool { return e.call.message(side).Present }}
+			return &node{kind: kindMessage, side: side, name: name, optional: true, there: func(e *Evaluator) bool { return e.call.message(side).Present }}
 		case side.String() + ".headers":
 			return &node{kind: kindHeaders, side: side, name: name}
 		case side.String() + ".body":
-			return &node{kind: kindText, side: side, name: name, optional: true, needs: bodyOf(side), uses: usesRequestBody >> side,
-				text: func(e *Evaluator) (string, bool) { return e.body(side) }}
+			return &node{kind: kindText, side: side, name: name, optional: true, needs: bodyOf(side), text: func(e *Evaluator) (string, bool) { return e.body(side) }}
 		}
 	}
 	return nil
@@ -181,7 +170,7 @@ func (c *compiler) path(parts []string) *node {
 
 // node returns the node of a field.
 func (f *field) node() *node {
-	n := &node{kind: f.kind, name: f.name, optional: f.optional, uses: usesOf(f.name)}
+	n := &node{kind: f.kind, name: f.name, optional: f.optional}
 	switch {
 	case f.name == incomplete:
 		n.texts = func(e *Evaluator) ([]string, bool) { return e.call.Incomplete.Words(), true }
@@ -238,8 +227,7 @@ func (c *compiler) member(at *ast.MemberNode) *node {
 			c.fail(at, `the name of a header field is text in quotes, as in %s["x-request-id"]`, whole.name)
 		}
 		side, header := whole.side, name.Value
-		c.header(side, header)
-		return &node{kind: kindText, side: side, name: fmt.Sprintf("%s[%q]", whole.name, shorten(header)), optional: true, needs: headersOf(side), uses: usesHeader(side, header),
+		return &node{kind: kindText, side: side, name: fmt.Sprintf("%s[%q]", whole.name, shorten(header)), optional: true, needs: headersOf(side),
 			text: func(e *Evaluator) (string, bool) { value, ok, _ := e.header(side, header); return value, ok }}
 	case kindTexts:
 		index := c.index(at)
@@ -332,12 +320,8 @@ func (c *compiler) unary(at *ast.UnaryNode) *node {
 		if n.kind != kindBool && n.kind != kindJSON {
 			c.fail(at, "%s, and %s needs a condition; write %s (…) around the whole comparison", n.as(), at.Operator, at.Operator)
 		}
-		condition := c.asCondition(at.Node, n, at.Operator)
-		flag := condition.flag
-		return (&node{kind: kindBool, flag: func(e *Evaluator) bool { return !flag(e) }, may: func(s *supposition) (yes, no bool) {
-			no, yes = condition.outcomes(s)
-			return yes, no
-		}}).from(n)
+		flag := c.asCondition(at.Node, n, at.Operator).flag
+		return (&node{kind: kindBool, flag: func(e *Evaluator) bool { return !flag(e) }}).from(n)
 	default:
 		n := c.compile(at.Node)
 		switch {
@@ -395,7 +379,7 @@ func (c *compiler) junction(at *ast.BinaryNode) *node {
 	for i, part := range parts {
 		flags[i] = part.flag
 	}
-	n := &node{kind: kindBool, may: junctionOutcomes(parts, isOr)}
+	n := &node{kind: kindBool}
 	switch first, second := flags[0], flags[1]; {
 	case len(flags) > 2:
 		n.flag = func(e *Evaluator) bool {
@@ -439,7 +423,6 @@ func (c *compiler) choose(at ast.Node, condition *node, flag func(*Evaluator) bo
 	n := &node{kind: yes.kind}
 	switch {
 	case n.kind == kindBool:
-		n.may = choiceOutcomes(condition, yes, no)
 		n.flag = func(e *Evaluator) bool {
 			if flag(e) {
 				return yes.flag(e)

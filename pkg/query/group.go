@@ -27,7 +27,7 @@ func ParseFields(list string) (*Fields, error) {
 		if name == "" {
 			return nil, newError(list, utf8.RuneCountInString(list[:from]), "a field is expected; the fields are %s", strings.Join(Names(), ", "))
 		}
-		n, _, err := compile(part)
+		n, err := compile(part)
 		if err != nil {
 			if e, ok := err.(*Error); ok { //nolint:errorlint // compile returns nothing else
 				err = newError(list, utf8.RuneCountInString(list[:from])+e.Column-1, "%s", e.Message)

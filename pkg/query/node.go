@@ -24,12 +24,7 @@ type node struct {
 	there  func(*Evaluator) bool              // kindMessage
 	side   Side                               // of kindMessage and kindHeaders
 
-	// may, where it is not nil, returns whether a condition can be true and whether it can
-	// be false, of calls of which something is supposed. See outcomes.
-	may func(*supposition) (yes, no bool)
-
 	needs    Needs
-	uses     uses
 	optional bool   // the value may be missing
 	constant bool   // the value is the same for all calls
 	number64 int64  // the value of a constant of the kinds with number
@@ -116,7 +111,6 @@ func (n *node) from(parts ...*node) *node {
 	n.constant = true
 	for _, part := range parts {
 		n.needs |= part.needs
-		n.uses |= part.uses
 		n.optional = n.optional || part.optional
 		n.constant = n.constant && part.constant
 	}

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
@@ -17,23 +15,18 @@ import (
 // Query is a condition over calls. It is safe for concurrent use.
 type Query struct {
 	root *node
-
-	headers       [2][]string     // names of header fields, by side
-	latencies     []time.Duration // that latency is compared with
-	latencyOthers bool            // latency is used in other ways
 }
 
 // Compile reads a condition. Its error is an *Error.
 func Compile(text string) (*Query, error) {
-	root, c, err := compile(text)
+	root, err := compile(text)
 	if err != nil {
 		return nil, err
 	}
 	if root = root.fromJSON(); root.kind != kindBool {
 		return nil, newError(text, 0, "the expression is %s, not a condition; %s", root.kind, root.asCondition())
 	}
-	slices.Sort(c.latencies)
-	return &Query{root: root, headers: c.headers, latencies: slices.Compact(c.latencies), latencyOthers: c.latencySeen > c.latencyDirect}, nil
+	return &Query{root: root}, nil
 }
 
 // Needs returns which parts of a call's content q may ask for.
@@ -44,26 +37,26 @@ func (q *Query) Needs() Needs { return q.root.needs }
 const maxNodes = 10_000
 
 // compile reads any expression.
-func compile(text string) (root *node, c *compiler, err error) {
+func compile(text string) (root *node, err error) {
 	src, failed := newSource(text)
 	if failed != nil {
-		return nil, nil, failed
+		return nil, failed
 	}
 	tree, failed := parse(src)
 	if failed != nil {
-		return nil, nil, failed
+		return nil, failed
 	}
-	c = &compiler{source: src}
+	c := &compiler{source: src}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case compileError:
-			root, c, err = nil, nil, r.Error
+			root, err = nil, r.Error
 		default:
 			panic(r)
 		}
 	}()
-	return c.compile(tree), c, nil
+	return c.compile(tree), nil
 }
 
 // parse returns the tree of an expression. The parser is another project's: a panic in it

@@ -38,8 +38,3 @@ func (p *PerDirection) Add(dir Direction, n uint64) {
 func (p PerDirection) Plus(o PerDirection) PerDirection {
 	return PerDirection{In: p.In + o.In, Out: p.Out + o.Out}
 }
-
-// Minus returns the difference of both directions. No one of o may be larger.
-func (p PerDirection) Minus(o PerDirection) PerDirection {
-	return PerDirection{In: p.In - o.In, Out: p.Out - o.Out}
-}

@@ -9,13 +9,6 @@ type Trigger string
 const (
 	TriggerSchedule Trigger = "schedule"
 	TriggerManual   Trigger = "manual"
-
-	// TriggerFlight is of captures: windows that begin in the past, with what the ring has.
-	TriggerFlight Trigger = "flight"
-	// TriggerCrash is of what the ring of a killed process has had.
-	TriggerCrash Trigger = "crash"
-	// TriggerLive is of windows that live streams alone receive.
-	TriggerLive Trigger = "live"
 )
 
 // Window is a stretch of time in which records are made.
@@ -28,22 +21,6 @@ type Window struct {
 	// Unguarded says that whoever asked for the window wants it whatever the guard
 	// says: the guard neither keeps it closed nor pauses it.
 	Unguarded bool
-
-	// Cause says why a capture was made; nil for other windows.
-	Cause *Cause
-	// AskedBefore is how far before its cause a capture was to reach back. Opened says
-	// how far it does.
-	AskedBefore time.Duration
-}
-
-// AskedBeforeMS returns AskedBefore in milliseconds as the index has it, nil for windows
-// that are no captures.
-func (w *Window) AskedBeforeMS() *int64 {
-	if w.Cause == nil {
-		return nil
-	}
-	ms := w.AskedBefore.Milliseconds()
-	return &ms
 }
 
 // GuardOff is what files and the status say of the guard in an unguarded window.

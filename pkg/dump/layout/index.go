@@ -26,11 +26,6 @@ type WindowLine struct {
 	Recovered bool     `json:"recovered,omitempty"` // written from what a killed process left
 	Guard     string   `json:"guard,omitempty"`     // record.GuardOff where the guard had no say; otherwise empty
 
-	// Cause says why a capture was made, and AskedBeforeMS how far before its cause it was
-	// to reach back, in milliseconds. Both are nil for other windows.
-	Cause         *record.Cause `json:"cause,omitempty"`
-	AskedBeforeMS *int64        `json:"asked_before_ms,omitempty"`
-
 	// Calls are the calls of the window by protocol, where they were counted. A mark says
 	// it.
 	Calls map[string]CallCount `json:"calls,omitempty"`
@@ -46,11 +41,9 @@ type WindowLine struct {
 func (w *WindowLine) AppendJSON(dst []byte) []byte { return appendLine(dst, w) }
 
 // Shorten makes the lists of w shorter until its line has at most limit bytes, and
-// counts what it leaves out. The accounts stay, and so does the cause, whose texts are
-// bounded. Of the files, those that retention has removed are left out first, and of the
-// others the first ones.
+// counts what it leaves out. The accounts stay. Of the files, those that retention has
+// removed are left out first, and of the others the first ones.
 func (w *WindowLine) Shorten(limit int) {
-	w.Cause = w.Cause.Bounded()
 	for {
 		over := len(w.AppendJSON(nil)) - limit
 		if over <= 0 || len(w.Ports)+len(w.Files)+len(w.Removed) == 0 {

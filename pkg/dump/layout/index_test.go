@@ -219,10 +219,6 @@ func TestALineIsShortened(t *testing.T) {
 		"many ports":         {Ports: many(20000, "%05d"), Files: many(3, "f%d")},
 		"much of everything": {Ports: many(20000, "/run/a path with \"quotes\" and \u2028/%05d"), Files: many(9000, "f%d"), Removed: many(8000, "f%d")},
 		"one long name":      {Ports: []string{strings.Repeat("\x00", 100_000)}},
-		"a long cause": {Ports: many(20000, "%05d"), Cause: &record.Cause{
-			Trigger: strings.Repeat("\x00", 100_000), Reason: strings.Repeat("\x01", 100_000), Conn: strings.Repeat("\x02", 100_000),
-			Call: &record.CauseCall{ID: strings.Repeat("\x03", 100_000), Protocol: strings.Repeat("\x04", 100_000), Status: strings.Repeat("\x05", 100_000)},
-		}},
 	} {
 		ports, files, removed := len(w.Ports), len(w.Files), len(w.Removed)
 		w.Window, w.Accounts = firstID, record.Accounts{Seen: record.PerDirection{In: 7}, LostBy: map[string]uint64{"limit": 7}}
@@ -269,33 +265,5 @@ func TestTheDirectoryDecidesWhatIsRemoved(t *testing.T) {
 	p.Amend(&w)
 	if want := []string{"c.pcapng", layout.PortraitLog}; !slices.Equal(w.Removed, want) {
 		t.Errorf("removed %q, want %q", w.Removed, want)
-	}
-}
-
-// A capture's line has its cause, and lines without one are read as they were.
-func TestACapturesLineHasItsCause(t *testing.T) {
-	at := time.Date(2026, 11, 27, 10, 32, 0, 0, time.UTC)
-	none, asked, latency := int64(0), int64(30_000), 12.4
-	capture := layout.WindowLine{
-		Window: firstID, Run: "aaaaaa", Trigger: record.TriggerFlight, Opened: at.Add(-20 * time.Second), Closed: at.Add(5 * time.Second), AskedBeforeMS: &asked,
-		Cause: &record.Cause{Trigger: "errors", Time: at, Conn: "aaaaaa-2", Call: &record.CauseCall{ID: "aaaaaa-2#5", Protocol: "http/1.1", Time: at, Status: "503", Failed: true, LatencyMS: &latency}},
-	}
-	onDemand := layout.WindowLine{Window: secondID, Run: "aaaaaa", Trigger: record.TriggerFlight, AskedBeforeMS: &none, Cause: &record.Cause{Trigger: record.CauseRequest, Reason: "ticket 7", Time: at}}
-	old := `{"window":"old","trigger":"manual","opened":"2026-11-27T10:00:00Z","closed":"2026-11-27T10:00:01Z","run":"aaaaaa","ports":[],"files":[]}` + "\n"
-	lines, err := layout.ReadIndex(indexOf(t, map[string][]any{layout.Index: {capture, onDemand, old}}))
-	if err != nil || len(lines) != 3 {
-		t.Fatalf("%d lines, %v", len(lines), err)
-	}
-	if got := lines[0]; got.Trigger != "flight" || *got.AskedBeforeMS != 30_000 || *got.Cause.Call.LatencyMS != latency || got.Cause.Call.ID != "aaaaaa-2#5" || !got.Cause.Time.Equal(at) {
-		t.Errorf("%+v, cause %+v", got, got.Cause)
-	}
-	if got := lines[1]; got.AskedBeforeMS == nil || *got.AskedBeforeMS != 0 || got.Cause.Reason != "ticket 7" || got.Cause.Call != nil {
-		t.Errorf("%+v, cause %+v", got, got.Cause)
-	}
-	if got := lines[2]; got.Cause != nil || got.AskedBeforeMS != nil {
-		t.Errorf("%+v", got)
-	}
-	if text := lines[2].AppendJSON(nil); bytes.Contains(text, []byte("cause")) || bytes.Contains(text, []byte("asked")) {
-		t.Errorf("a window without a cause: %s", text)
 	}
 }

@@ -67,18 +67,6 @@ func (p *parser) emit(u *unit) {
 	if u.N == 0 {
 		return
 	}
-	c := u.call()
-	if !c.Request.Present {
-		c.Incomplete |= call.NoRequest
-	}
-	if !c.Response.Present {
-		c.Incomplete |= call.NoAnswer
-	}
-	p.env.Sink.Call(&c)
-}
-
-// call returns u's call, as far as it is known.
-func (u *unit) call() call.Call {
 	c := call.Call{
 		N: u.N, Protocol: call.MySQL, Method: names[u.Command], Target: string(u.Target), Status: u.Status, Code: u.Code, Failed: u.Failed,
 		Request: u.Request.message(), Response: u.Response.message(), Interleaved: u.Interleaved, Incomplete: u.Incomplete,
@@ -86,7 +74,13 @@ func (u *unit) call() call.Call {
 	if u.Login {
 		c.Method = "CONNECT"
 	}
-	return c
+	if !c.Request.Present {
+		c.Incomplete |= call.NoRequest
+	}
+	if !c.Response.Present {
+		c.Incomplete |= call.NoAnswer
+	}
+	p.env.Sink.Call(&c)
 }
 
 // finish gives the call at the head to the sink, with its whole answer.

@@ -103,7 +103,10 @@ func (p *parser) emit(u *unit) {
 	if u.N == 0 {
 		return
 	}
-	c := u.call()
+	c := call.Call{
+		N: u.N, Protocol: call.PostgreSQL, Method: u.method(), Target: string(u.Target), Status: u.Status, Failed: u.Failed,
+		Request: u.Request.message(), Response: u.Response.message(), Interleaved: u.Interleaved, Incomplete: u.Incomplete,
+	}
 	if !c.Request.Present {
 		c.Incomplete |= call.NoRequest
 	}
@@ -111,14 +114,6 @@ func (p *parser) emit(u *unit) {
 		c.Incomplete |= call.NoAnswer
 	}
 	p.env.Sink.Call(&c)
-}
-
-// call returns u's call, as far as it is known.
-func (u *unit) call() call.Call {
-	return call.Call{
-		N: u.N, Protocol: call.PostgreSQL, Method: u.method(), Target: string(u.Target), Status: u.Status, Failed: u.Failed,
-		Request: u.Request.message(), Response: u.Response.message(), Interleaved: u.Interleaved, Incomplete: u.Incomplete,
-	}
 }
 
 // finish gives u's call to the sink, with its whole answer.

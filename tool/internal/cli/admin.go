@@ -32,8 +32,6 @@ const (
 	adminConfig = "/api/v1/tcpcopy/config"
 	adminWindow = "/api/v1/tcpcopy/window"
 	adminStream = "/api/v1/tcpcopy/stream"
-
-	adminCapture = "/api/v1/tcpcopy/capture"
 )
 
 // adminTimeout bounds each request, of the stream the wait for its beginning. Closing a

@@ -28,20 +28,18 @@ type fakeAdmin struct {
 	mu          sync.Mutex // guards the rest
 	app, global model.DumpConfig
 	guardDown   bool
-	old         bool     // does not know guard=off
-	full        bool     // the disk is
-	skips       bool     // windows have not opened
-	none        bool     // it is a MOSN without tcpcopy
-	talks       bool     // the stream has the calls of callSteps
-	killed      bool     // the stream ends in the middle of a record
-	due         bool     // the next window is
-	window      string   // id of the open one
-	ring        bool     // there is one
-	captures    []string // ids of those that are open
+	old         bool   // does not know guard=off
+	full        bool   // the disk is
+	skips       bool   // windows have not opened
+	none        bool   // it is a MOSN without tcpcopy
+	talks       bool   // the stream has the calls of callSteps
+	killed      bool   // the stream ends in the middle of a record
+	due         bool   // the next window is
+	window      string // id of the open one
 }
 
 // startAdmin starts a server for the script and sets TCPCOPY_ADMIN. The state is
-// "", ring, due, force_off, guard_down, skips, window_open, calls, killed, token, no_tcpcopy or gone.
+// "", due, force_off, guard_down, skips, window_open, calls, killed, token, no_tcpcopy or gone.
 func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 	a := &fakeAdmin{dir: ts.MkAbs("dump"), app: model.DefaultDumpConfig(), global: model.DefaultDumpConfig()}
 	state := strings.Join(args, " ")
@@ -67,8 +65,6 @@ func startAdmin(ts *testscript.TestScript, _ bool, args []string) {
 		a.talks, a.killed = true, true
 	case "window_open":
 		a.window = firstWindow
-	case "ring":
-		a.ring = true
 	case "token":
 		a.token = "s3cret"
 	default:
@@ -108,8 +104,6 @@ func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		a.close(w)
 	case "GET /api/v1/tcpcopy/stream":
 		a.stream(w)
-	case "POST /api/v1/tcpcopy/capture":
-		a.capture(w, req)
 	default:
 		http.NotFound(w, req)
 	}
@@ -155,56 +149,7 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 		answer["owners"] = map[string]string{"strategy": "ingress", "output": "ingress"}
 		answer["guard"].(map[string]any)["downs"] = 7
 	}
-	if a.ring {
-		a.flight(answer)
-	}
 	_ = json.NewEncoder(w).Encode(answer)
-}
-
-// flight adds the flight recorder's part of the status. A capture that is over is gone after
-// one answer.
-func (a *fakeAdmin) flight(answer map[string]any) {
-	at := dumpStart.Add(30 * time.Second)
-	windows := []any{}
-	for _, id := range a.captures {
-		windows = append(windows, map[string]any{"id": id, "trigger": "flight", "state": "open", "opened": at.Add(-30 * time.Second), "closes": at.Add(5 * time.Second), "scope": "connection", "conn": "k3v9qa-1", "joined": 2, "cause": record.Cause{Trigger: "errors", Time: at}})
-	}
-	if len(a.captures) > 0 {
-		a.captures = nil
-		_ = a.writeIndex(captureLines()[1])
-	}
-	answer["windows"] = windows
-	answer["flight"] = map[string]any{
-		"on": true, "size": 256 << 20, "used": 12 << 20, "holds_ms": 42_000, "captures": 3, "suppressed": 2,
-		"triggers": []any{
-			map[string]any{"name": "errors", "fired": 5, "suppressed": 2, "last": at, "cpu_ms_per_s": 0.25},
-			map[string]any{"name": "marker", "fired": 0, "suppressed": 0, "last": nil, "cpu_ms_per_s": 12},
-		},
-		"excludes": []string{"listener ingress: capture.sample is 0.5"},
-	}
-}
-
-// capture answers a request for a capture, whose parameters are written to the file asked.
-func (a *fakeAdmin) capture(w http.ResponseWriter, req *http.Request) {
-	if !a.ring {
-		refuse(w, http.StatusConflict, "there is no ring: no flight block is configured")
-		return
-	}
-	if err := os.MkdirAll(a.dir, 0o700); err != nil {
-		refuse(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(a.dir), "asked"), []byte(req.URL.Query().Encode()+"\n"), 0o600); err != nil {
-		refuse(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	line := captureLines()[1]
-	a.captures = []string{line.Window}
-	closes := time.Now()
-	if req.URL.Query().Get("after") == "1h0m0s" {
-		closes = closes.Add(time.Hour)
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"window": line.Window, "opened": line.Opened, "closes": closes})
 }
 
 func (a *fakeAdmin) config(w http.ResponseWriter, req *http.Request) {
@@ -259,7 +204,7 @@ func (a *fakeAdmin) close(w http.ResponseWriter) {
 		refuse(w, http.StatusNotFound, "no window is open")
 		return
 	}
-	if err := a.writeIndex(indexLines()[1]); err != nil {
+	if err := a.writeIndex(); err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
@@ -267,11 +212,11 @@ func (a *fakeAdmin) close(w http.ResponseWriter) {
 	a.window = ""
 }
 
-func (a *fakeAdmin) writeIndex(line layout.WindowLine) error {
+func (a *fakeAdmin) writeIndex() error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return err
 	}
-	text, err := json.Marshal(line)
+	text, err := json.Marshal(indexLines()[1])
 	if err != nil {
 		return err
 	}

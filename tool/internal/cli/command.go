@@ -27,7 +27,6 @@ intact is read all the same).`,
   tcpcopyctl calls --by route                 how slow was each endpoint?
   tcpcopyctl export -o out.pcapng             for Wireshark
   tcpcopyctl record --for 10s                 record now
-  tcpcopyctl capture                          write what passed just now
   tcpcopyctl live -w - | wireshark -k -i -    watch now
   tcpcopyctl replay --to new:8080 --dry-run   what would be sent again?`,
 		SilenceUsage:  true,
@@ -50,7 +49,7 @@ intact is read all the same).`,
 	root.SetHelpCommand(t.helpCommand())
 	root.AddCommand(
 		t.windowsCommand(), t.connsCommand(), t.callsCommand(), t.showCommand(), t.grepCommand(), t.exportCommand(),
-		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.captureCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
+		t.statusCommand(), t.onCommand(), t.offCommand(), t.recordCommand(), t.liveCommand(), t.recoverCommand(), t.replayCommand(),
 		t.versionCommand(),
 	)
 	t.useOwnBashCompletion(root)

@@ -114,7 +114,7 @@ func windowsBeginning(_ context.Context, q *reading.Query, word string) []string
 		}
 		short[id] = true
 		if plainWord.MatchString(id) {
-			all = append(all, fmt.Sprintf("%s\t%s, %s, %s", id, o.moment(w.Opened), o.triggerText(w.WindowLine), plural(w.Connections, "connection")))
+			all = append(all, fmt.Sprintf("%s\t%s, %s, %s", id, o.moment(w.Opened), w.Trigger, plural(w.Connections, "connection")))
 		}
 		return nil
 	})

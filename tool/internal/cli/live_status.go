@@ -70,7 +70,6 @@ func (l *liveNews) print(now *status) {
 		}
 		l.waits = what
 	}
-	printCaptures(before, now, o, say)
 	paused := func(s *status) bool { return s != nil && s.Window != nil && s.Window.Paused }
 	switch {
 	case paused(now) && !paused(before):

@@ -108,33 +108,6 @@ func indexLines() []layout.WindowLine {
 	return []layout.WindowLine{first, second}
 }
 
-// captureLines returns the index lines of captures, with a cause of each kind.
-func captureLines() []layout.WindowLine {
-	latency, asked := 12.4, int64(30_000)
-	at := dumpStart.Add(30 * time.Second)
-	zone := time.FixedZone("", 2*60*60) // as a recorder elsewhere writes its times
-	line := func(id string, cause *record.Cause) layout.WindowLine {
-		w := layout.WindowLine{
-			Window: id, Trigger: record.TriggerFlight, Opened: at.Add(-20 * time.Second), Closed: at.Add(5 * time.Second), Run: "k3v9qa", Ports: []string{"8080"}, Files: []string{layout.FlowLog},
-			Accounts: record.Accounts{Connections: 1, LostBy: map[string]uint64{}},
-			Cause:    cause, AskedBeforeMS: &asked,
-		}
-		return w
-	}
-	killed := line("aa000004-0000-4000-8000-000000000004", nil)
-	killed.Trigger, killed.Recovered, killed.AskedBeforeMS = record.TriggerCrash, true, nil
-	interrupted := line("aa000005-0000-4000-8000-000000000005", &record.Cause{Trigger: "marker", Time: at.In(zone), Conn: "k3v9qa-2"})
-	interrupted.Recovered = true
-	return []layout.WindowLine{
-		line("aa000001-0000-4000-8000-000000000001", &record.Cause{Trigger: "errors", Time: at.In(zone), Conn: "k3v9qa-1", Call: &record.CauseCall{
-			ID: "k3v9qa-1#5", Protocol: "http/1.1", Time: at.In(zone), Status: "503", Failed: true, LatencyMS: &latency,
-		}}),
-		line("aa000002-0000-4000-8000-000000000002", &record.Cause{Trigger: record.CauseRequest, Reason: "ticket 7\x1b[2J", Time: at.In(zone)}),
-		line("aa000003-0000-4000-8000-000000000003", &record.Cause{Trigger: "resets", Time: at.In(zone), Conn: "k3v9qa-2"}),
-		killed, interrupted,
-	}
-}
-
 // skipLines returns the index lines of windows that did not open, between the two that
 // did and after them.
 func skipLines() []layout.SkipLine {
@@ -152,8 +125,7 @@ func skipLines() []layout.SkipLine {
 
 // makedump DIR WORD… writes a dump. The words are formats (hex, hex_meta,
 // pcapng) and variations: index (write it), archived (the first window is in a
-// compressed archive), skips (the index has windows that did not open), captures (it has
-// captures).
+// compressed archive), skips (the index has windows that did not open).
 func makedump(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: makedump DIR WORD…")
@@ -195,11 +167,6 @@ func makedump(ts *testscript.TestScript, neg bool, args []string) {
 		var index bytes.Buffer
 		for _, line := range indexLines() {
 			ts.Check(json.NewEncoder(&index).Encode(line))
-		}
-		if has("captures") {
-			for _, line := range captureLines() {
-				index.Write(line.AppendJSON(nil))
-			}
 		}
 		if has("skips") {
 			for _, line := range skipLines() {

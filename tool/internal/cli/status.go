@@ -36,10 +36,8 @@ type status struct {
 		Guard    string           `json:"guard"`
 		Accounts *record.Accounts `json:"accounts"`
 	} `json:"window"`
-	Windows []openWindow `json:"windows"` // all that are open, captures included
-	Flight  *flight      `json:"flight"`  // nil for a recorder that has none
-	Opening *transition  `json:"opening"`
-	Closing *transition  `json:"closing"`
+	Opening *transition `json:"opening"`
+	Closing *transition `json:"closing"`
 	Guard   struct {
 		Enabled   *bool   `json:"enabled"`
 		Available bool    `json:"available"`
@@ -206,7 +204,6 @@ func (t *tool) printStatus(o *output, s *status) error {
 	default:
 		line("window", "none")
 	}
-	printFlight(o, s, line, func() { paint = colour.lost })
 	s.eachSkip(func(skip *record.Skip) {
 		paint = colour.lost
 		line("skipped", "%s", skipLine(o, skip))

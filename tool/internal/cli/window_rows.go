@@ -56,11 +56,16 @@ func (t *tool) printWindows(cmd *cobra.Command, o *output, windows eachWindow, s
 		column{heading: "LOST", least: 8},
 	)
 	err = eachInOrder(windows, skips, func(w *reading.Window) error {
-		trigger := "?"
-		if !w.Rebuilt {
-			trigger = o.triggerText(w.WindowLine)
+		trigger := string(w.Trigger)
+		switch {
+		case w.Rebuilt:
+			trigger = "?"
+		case w.Recovered:
+			trigger += " (recovered)"
+		case w.Guard == record.GuardOff:
+			trigger += " (guard off)"
 		}
-		row := texts(o.window(w.Window), "", length(w.Closed.Sub(w.Opened)), trigger,
+		row := texts(o.window(w.Window), "", length(w.Closed.Sub(w.Opened)), printable(trigger),
 			fmt.Sprint(w.Connections), size(w.Seen.In), size(w.Seen.Out), losses(&w.Accounts))
 		row[1].at = w.Opened
 		if w.Lost != (record.PerDirection{}) {
@@ -118,27 +123,11 @@ func writeWindows(w io.Writer, windows eachWindow, skips []layout.SkipLine) erro
 	return eachInOrder(windows, skips, func(window *reading.Window) error {
 		row := windowRow(*window)
 		row.Opened, row.Closed = row.Opened.UTC(), row.Closed.UTC()
-		row.Cause = inUTC(row.Cause)
 		return e.Encode(row)
 	}, func(l *layout.SkipLine) error {
 		l.First, l.Last = l.First.UTC(), l.Last.UTC()
 		return e.Encode(l)
 	})
-}
-
-// inUTC returns the cause with its times in UTC, nil for nil.
-func inUTC(c *record.Cause) *record.Cause {
-	if c == nil {
-		return nil
-	}
-	utc := *c
-	utc.Time = c.Time.UTC()
-	if c.Call != nil {
-		call := *c.Call
-		call.Time = call.Time.UTC()
-		utc.Call = &call
-	}
-	return &utc
 }
 
 // window returns a window's id for a table: the first characters of it, which name it

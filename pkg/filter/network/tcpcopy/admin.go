@@ -25,9 +25,6 @@ const (
 	configPath = "/api/v1/tcpcopy/config"
 	windowPath = "/api/v1/tcpcopy/window"
 	streamPath = "/api/v1/tcpcopy/stream"
-
-	capturePath = "/api/v1/tcpcopy/capture"
-	flightPath  = "/api/v1/tcpcopy/flight"
 )
 
 // maxBody bounds what an admin request may carry: a DumpConfig is far shorter.
@@ -58,8 +55,13 @@ func (a *admin) config(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusBadRequest, &model.FieldError{Field: "layer", Value: string(layer), Valid: "app, global"})
 		return
 	}
-	body, ok := bodyOf(w, req, "a dump config")
-	if !ok {
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
+	if err != nil {
+		code, tooLarge := http.StatusBadRequest, (*http.MaxBytesError)(nil)
+		if errors.As(err, &tooLarge) {
+			code = http.StatusRequestEntityTooLarge
+		}
+		refuse(w, code, fmt.Errorf("body: %w, valid: a dump config of up to %d bytes", err, maxBody))
 		return
 	}
 	source := "admin request from " + req.RemoteAddr
@@ -137,20 +139,6 @@ func queryOf(w http.ResponseWriter, req *http.Request) (url.Values, bool) {
 	return query, err == nil
 }
 
-// bodyOf returns the request's body. Where it cannot be read, it has answered the request and
-// returns false; valid says what the body may be.
-func bodyOf(w http.ResponseWriter, req *http.Request, valid string) ([]byte, bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
-	if err != nil {
-		code, tooLarge := http.StatusBadRequest, (*http.MaxBytesError)(nil)
-		if errors.As(err, &tooLarge) {
-			code = http.StatusRequestEntityTooLarge
-		}
-		refuse(w, code, fmt.Errorf("body: %w, valid: %s of up to %d bytes", err, valid, maxBody))
-	}
-	return body, err == nil
-}
-
 // guardOff reports whether the request insists on a window whatever the guard says.
 func guardOff(query url.Values) (bool, error) {
 	words, given := query["guard"]
@@ -199,10 +187,9 @@ func statusOf(err error) int {
 	case errors.As(err, &skip) && skip.Reason == record.SkipListener:
 		return http.StatusConflict
 	case errors.Is(err, strategy.ErrForceOff), errors.Is(err, strategy.ErrWindowOpen), errors.Is(err, strategy.ErrBusy),
-		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrCanceled),
-		errors.Is(err, strategy.ErrNoRing), errors.Is(err, strategy.ErrManyCaptures):
+		errors.Is(err, strategy.ErrSwitchedOff), errors.Is(err, strategy.ErrCanceled):
 		return http.StatusConflict
-	case errors.Is(err, strategy.ErrNoWindow), errors.Is(err, strategy.ErrNoConnection):
+	case errors.Is(err, strategy.ErrNoWindow):
 		return http.StatusNotFound
 	default:
 		return http.StatusServiceUnavailable

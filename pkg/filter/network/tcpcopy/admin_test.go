@@ -27,7 +27,7 @@ func (h *harness) request(a *admin, method, target, body string, change func(*ht
 		change(req)
 	}
 	w := httptest.NewRecorder()
-	handler := map[string]http.HandlerFunc{statusPath: a.status, configPath: a.config, windowPath: a.window, streamPath: a.stream, capturePath: a.capture, flightPath: a.replaceFlight}[req.URL.Path]
+	handler := map[string]http.HandlerFunc{statusPath: a.status, configPath: a.config, windowPath: a.window, streamPath: a.stream}[req.URL.Path]
 	handler(w, req)
 	if w.Header().Get("Content-Type") != "application/json" {
 		h.t.Errorf("%s %s: content type %q", method, target, w.Header().Get("Content-Type"))

@@ -38,10 +38,10 @@ func (r *recorder) Schedule(data *model.DumpUploadDynamicConfig) {
 			r.refusePortrait(w, data.BusinessType, err)
 		}
 	}
-	if n, ring := len(data.BinaryFlowData), r.gate.Load(); n > 0 && data.Port != "" && ring != nil {
+	if n := len(data.BinaryFlowData); n > 0 && data.Port != "" {
 		c := r.poolConn(data.Port)
 		before := record.PerDirection{In: c.passed.Load()}
-		ring.Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
+		sessionOf(w).Data(&c.Conn, record.In, before, [][]byte{data.BinaryFlowData}, n)
 		c.passed.Add(uint64(n)) // after Data, as in filter.recordWrite
 	}
 }

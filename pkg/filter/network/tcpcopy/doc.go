@@ -22,7 +22,6 @@
 //     Encoder.Gap
 //   - the name of a segment is made and parsed: pkg/dump/layout, Segment and ParseSegment
 //   - a window opens and closes: strategy, Controller
-//   - a capture begins and ends: strategy, Flight
 //   - the layers of the switch are resolved: strategy, resolveLayers
 //   - a configuration is refused: parseSettings and recorder.check here
 //
@@ -36,11 +35,6 @@
 //	openlisteners.go    which listeners MOSN has now
 //	stores.go           the dump directories of the recorder
 //	room.go             the memory that a window may use
-//	flight_settings.go  the flight recorder's block, parsed and checked
-//	flight_triggers.go  what a trigger looks for, checked
-//	flight.go           the flight recorder: its ring in a store, its part of the status
-//	flight_ring.go      its ring, in a store
-//	flight_admin.go     the requests for captures and for another block
 //	skips.go            windows that did not open, for the index
 //	effective.go        MOSN's configuration in force, read piece by piece
 //	static.go           the configuration file that the process was started with

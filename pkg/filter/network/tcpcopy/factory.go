@@ -99,7 +99,7 @@ func (f *factory) CreateFilterChain(ctx context.Context, callbacks api.NetWorkFi
 	if l == nil || !l.scope.wants(ctx) {
 		return
 	}
-	fl := &filter{recorder: f.recorder, gate: &f.recorder.gate, listener: l, grpc: grpc}
+	fl := &filter{recorder: f.recorder, gate: f.recorder.controller, listener: l, grpc: grpc}
 	callbacks.AddReadFilter(fl)
 	if l.scope.both {
 		callbacks.AddWriteFilter(fl)

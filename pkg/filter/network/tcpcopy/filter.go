@@ -19,17 +19,17 @@ import (
 // sent bytes from whichever goroutine writes, and OnEvent from any.
 type filter struct {
 	recorder *recorder
-	gate     *atomic.Pointer[persistence.Ring] // the recorder's; here it saves the hot path a load
+	gate     *strategy.Controller // the recorder's; here it saves the hot path a load
 	listener *boundListener
 	grpc     bool // the recorder's clients have the connection until it is closed
 	conn     api.Connection
 	self     persistence.Conn
-	ring     *persistence.Ring // that was in use when the connection was created; nil for none
+	window   string // ID of the window in which the connection was created; "" outside of windows
 
 	read    atomic.Uint64 // bytes that the connection has read
 	offered uint64        // of those, bytes that OnData has had; only the read loop uses it
 	sent    atomic.Uint64 // bytes that the connection has sent
-	written atomic.Uint64 // offset of the end of the last write that a ring has
+	written atomic.Uint64 // offset of the end of the last write in a window
 	closed  atomic.Bool   // OnEvent has had the close event
 }
 
@@ -51,7 +51,9 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 	f.self.Describe = f.describe
 	f.self.Sent = f.sent.Load
 	f.self.Datagrams = networkOf(f.conn) == "udp"
-	f.ring = f.gate.Load()
+	if w := f.gate.Open(); w != nil {
+		f.window = w.ID
+	}
 	// A connection that another process has passed on, or one of datagrams, begins
 	// with bytes in its buffer that no listener counts.
 	if buf := f.conn.GetReadBuffer(); buf != nil {
@@ -67,11 +69,11 @@ func (f *filter) InitializeReadFilterCallbacks(cb api.ReadFilterCallbacks) {
 func (f *filter) OnNewConnection() api.FilterStatus { return api.Continue }
 
 // OnData is called at each read with the connection's whole read buffer, of which the
-// later filters may have left bytes of earlier reads. Where nobody wants the bytes it costs
-// the load of the gate and of a counter.
+// later filters may have left bytes of earlier reads. Outside a window it costs the
+// load of the gate and of a counter.
 func (f *filter) OnData(buf buffer.IoBuffer) api.FilterStatus {
-	if ring := f.gate.Load(); ring != nil {
-		f.recordRead(ring, buf)
+	if w := f.gate.Open(); w != nil {
+		f.recordRead(w, buf)
 	} else {
 		f.offered = f.read.Load()
 	}
@@ -80,51 +82,51 @@ func (f *filter) OnData(buf buffer.IoBuffer) api.FilterStatus {
 
 // recordRead records the bytes of buf that were not in the buffer at the last call.
 // Bytes that a filter before this one has drained are a gap: ReasonUnseen.
-func (f *filter) recordRead(ring *persistence.Ring, buf buffer.IoBuffer) {
+func (f *filter) recordRead(w *strategy.Window, buf buffer.IoBuffer) {
 	defer f.recorder.recoverPanic("OnData")
 	fresh := f.read.Load() - f.offered
 	if fresh == 0 {
 		return
 	}
-	data := buf.Bytes()
-	before := record.PerDirection{In: f.offered, Out: f.earlier(ring, &f.sent)}
+	session, data := sessionOf(w), buf.Bytes()
+	before := record.PerDirection{In: f.offered, Out: f.earlier(w, &f.sent)}
 	f.offered += fresh
 	if unseen := fresh - min(fresh, uint64(len(data))); unseen > 0 {
-		ring.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
+		session.Skip(&f.self, record.In, before, int(unseen), record.ReasonUnseen)
 		fresh -= unseen
 	}
 	if fresh > 0 {
 		pieces := [1][]byte{data[uint64(len(data))-fresh:]}
-		ring.Data(&f.self, record.In, before, pieces[:], int(fresh))
+		session.Data(&f.self, record.In, before, pieces[:], int(fresh))
 	}
 }
 
-// earlier returns the number of bytes that passed before the ring was in use in one
-// direction; passed is that direction's counter. For a record of the other direction it is
-// a hint: some of the bytes may be counted and not yet offered. For a connection that was
-// created while the ring was in use it is 0.
-func (f *filter) earlier(ring *persistence.Ring, passed *atomic.Uint64) uint64 {
-	if f.ring == ring {
+// earlier returns the number of bytes that passed before w in one direction; passed is
+// that direction's counter. For a record of the other direction it is a hint: some of
+// the bytes may be counted and not yet offered. For a connection that was created in w
+// it is 0.
+func (f *filter) earlier(w *strategy.Window, passed *atomic.Uint64) uint64 {
+	if f.window == w.ID {
 		return 0
 	}
 	return passed.Load()
 }
 
-// OnWrite is called with the buffers that the proxy is about to send. Where nobody wants the
-// bytes it costs the load of the gate: the listener for sent bytes, which MOSN calls after
-// each write, does the counting. So the first record of a connection in a ring has
+// OnWrite is called with the buffers that the proxy is about to send. Outside a window
+// it costs the load of the gate: the listener for sent bytes, which MOSN calls after
+// each write, does the counting. So the first record of a connection in a window has
 // the number of bytes sent by then as its offset. That number leaves out bytes that
-// another goroutine wrote before the ring was in use and that still wait for a slow client.
-// Within the ring offsets are exact.
+// another goroutine wrote before the window and that still wait for a slow client.
+// Within the window offsets are exact.
 func (f *filter) OnWrite(bufs []buffer.IoBuffer) api.FilterStatus {
-	if ring := f.gate.Load(); ring != nil {
-		f.recordWrite(ring, bufs)
+	if w := f.gate.Open(); w != nil {
+		f.recordWrite(w, bufs)
 	}
 	return api.Continue
 }
 
 // recordWrite records the bytes of bufs. It does not keep bufs.
-func (f *filter) recordWrite(ring *persistence.Ring, bufs []buffer.IoBuffer) {
+func (f *filter) recordWrite(w *strategy.Window, bufs []buffer.IoBuffer) {
 	defer f.recorder.recoverPanic("OnWrite")
 	if f.closed.Load() {
 		return // MOSN calls the filters before it finds the connection closed
@@ -141,9 +143,9 @@ func (f *filter) recordWrite(ring *persistence.Ring, bufs []buffer.IoBuffer) {
 		}
 	}
 	if n > 0 {
-		before := record.PerDirection{In: f.earlier(ring, &f.read), Out: f.sent.Load()}
+		before := record.PerDirection{In: f.earlier(w, &f.read), Out: f.sent.Load()}
 		f.written.Store(before.Out + uint64(n))
-		ring.Data(&f.self, record.Out, before, pieces, n)
+		sessionOf(w).Data(&f.self, record.Out, before, pieces, n)
 	}
 }
 
@@ -157,7 +159,7 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 		f.recorder.clients.remove(f.conn.RemoteAddr())
 	}
 	f.recorder.connections.Add(-1)
-	if ring := f.gate.Load(); ring != nil {
+	if w := f.gate.Open(); w != nil {
 		totals := record.PerDirection{In: f.read.Load(), Out: f.sent.Load()}
 		reason := record.CloseReason(event)
 		if reason == record.CloseLocal && f.recorder.upgrading.Load() && f.written.Load() > totals.Out {
@@ -166,7 +168,7 @@ func (f *filter) OnEvent(event api.ConnectionEvent) {
 			// here, as its gRPC server does at the end of its graceful timeout.
 			reason = record.CloseMoved
 		}
-		ring.End(&f.self, reason, totals)
+		sessionOf(w).End(&f.self, reason, totals)
 	}
 }
 

@@ -99,7 +99,6 @@ func (r *recorder) publish() {
 	m.set("buffer_window_bytes", stats.Buffer)
 	m.set("window_open", truth(status.Window != nil))
 	m.set("guard_available", truth(status.Guard.Available))
-	r.publishFlight(m)
 	m.set("switch_on", truth(status.Switch.Effective == model.SwitchOn))
 }
 

@@ -15,7 +15,6 @@ const (
 	partOutput   = "output"
 	partBuffer   = "buffer"
 	partGuard    = "guard"
-	partFlight   = flightBlock
 )
 
 // part returns what the settings have of a part of the process; nil if they leave it
@@ -30,8 +29,6 @@ func (s *settings) part(name string) any {
 		return s.buffer
 	case name == partGuard && s.guard != nil:
 		return s.guard
-	case name == partFlight && s.flight != nil:
-		return s.flight
 	}
 	return nil
 }

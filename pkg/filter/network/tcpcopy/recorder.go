@@ -32,8 +32,6 @@ type host struct {
 	// room returns the Room of memory up to a rate; nil means that of the machine, or no
 	// limits where meter is not the machine's either.
 	room func(maxRate float64) persistence.Room
-	// openRing opens the flight recorder's ring; nil means in the store.
-	openRing openRing
 }
 
 // logger is the part of MOSN's error log that the recorder writes to.
@@ -53,13 +51,7 @@ type recorder struct {
 	run        string // the process's part of connection identities
 	host       host
 	controller *strategy.Controller
-	// gate is what the bytes of the connections go to: the flight recorder's ring, or the
-	// window's; nil when nobody wants them.
-	gate    atomic.Pointer[persistence.Ring]
-	flight  *strategy.Flight
-	ring    atomic.Pointer[ringSession] // the open one; nil without one
-	evicted atomic.Uint64               // bytes that rings which are closed have given up
-	panics  atomic.Uint64
+	panics     atomic.Uint64
 
 	connections atomic.Int64 // that are open and have a filter
 	handed      atomic.Bool  // records may come without a listener: portraits, the work pool
@@ -85,19 +77,15 @@ type recorder struct {
 	listeners map[string]*boundListener
 	refused   map[string]refusal // by listener
 	refusals  uint64
-	owners    map[string]string // by part of the process: the listener that configures it
-	parts     settings          // the parts in force
-	applied   *model.DumpConfig // the last strategy that a listener has put into force
-
-	appliedFlight *flightSettings  // the last flight block that a listener has put into force
-	flightChange  *strategy.Change // the last attempt to change it; never written to once it is here
-
-	store  *persistence.Store   // in force; nil before the first and at the end
-	old    []*persistence.Store // replaced, and not closed yet
-	past   persistence.Stats    // of the closed ones
-	pool   map[string]*poolConn // by port
-	watch  *watch               // nil when no file is watched
-	closed bool
+	owners    map[string]string    // by part of the process: the listener that configures it
+	parts     settings             // the parts in force
+	applied   *model.DumpConfig    // the last strategy that a listener has put into force
+	store     *persistence.Store   // in force; nil before the first and at the end
+	old       []*persistence.Store // replaced, and not closed yet
+	past      persistence.Stats    // of the closed ones
+	pool      map[string]*poolConn // by port
+	watch     *watch               // nil when no file is watched
+	closed    bool
 	// unanswered has the dump directories, as they are configured, that are being opened
 	// and have not answered for openTimeout: since when.
 	unanswered map[string]time.Time
@@ -132,12 +120,7 @@ func newRecorder(run string, h host) *recorder {
 		drainTimeout: drainTimeout,
 	}
 	r.skips = &skipLog{store: r.storeOrNil, panicked: r.countPanic, clock: clock.System()}
-	r.flight = r.newFlight()
-	meter := h.meter
-	if meter == nil {
-		meter = strategy.SystemMeterBeside(r.ringMemory)
-	}
-	r.controller = strategy.New(strategy.Options{Sink: r, Meter: meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add, Forced: r.flight.SetForced})
+	r.controller = strategy.New(strategy.Options{Sink: r, Meter: h.meter, Log: h.log, Panicked: r.countPanic, Skipped: r.skips.add})
 	r.meters = newMeters(h.metrics)
 	if r.host.meter == nil && r.host.room == nil {
 		r.host.room = machineRoom
@@ -155,7 +138,7 @@ func (r *recorder) bind(name, port string, s *settings) (*boundListener, error) 
 		return nil, err
 	}
 	r.startPublishing()
-	if err := errors.Join(r.applyStrategy(name, s), r.applyFlight(name, s)); err != nil {
+	if err := r.applyStrategy(name, s); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -227,7 +210,6 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 		partOutput:   r.conflictLocked(name, partOutput, s.output != nil, s.output, r.parts.output, &err),
 		partBuffer:   r.conflictLocked(name, partBuffer, s.buffer != nil, s.buffer, r.parts.buffer, &err),
 		partGuard:    r.conflictLocked(name, partGuard, s.guard != nil, s.guard, r.parts.guard, &err),
-		partFlight:   r.conflictLocked(name, partFlight, s.flight != nil, s.flight, r.parts.flight, &err),
 	}
 	if err != nil {
 		return next, nil, err
@@ -245,10 +227,7 @@ func (r *recorder) check(name string, s *settings) (next settings, brings map[st
 	if s.guard != nil {
 		next.guard = s.guard
 	}
-	if s.flight != nil {
-		next.flight = s.flight
-	}
-	return next, brings, errors.Join(r.directionsLocked(name, s, next.output), r.flightFitsLocked(s, next))
+	return next, brings, r.directionsLocked(name, s, next.output)
 }
 
 // conflictLocked reports whether the listener would own the part. It joins an error
@@ -301,7 +280,6 @@ func (r *recorder) applyStrategy(name string, s *settings) error {
 	r.mu.Unlock()
 	if guard != nil {
 		r.controller.SetGuard(*guard)
-		r.flight.SetGuard(*guard)
 	}
 	if mine {
 		return r.controller.Set(model.LayerApp, *s.strategy, "listener "+name)
@@ -357,22 +335,6 @@ func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 		return nil, &record.SkipError{Reason: record.SkipMemory, Err: err}
 	}
 	return session, err
-}
-
-// Start begins the window: from now on it has what passes. It implements
-// strategy.WindowSink.
-func (s *windowSink) Start() {
-	s.Session.Start()
-	s.recorder.gate.CompareAndSwap(nil, s.Ring())
-}
-
-// Stop ends the window: what passes from now on is not in it. It implements
-// strategy.WindowSink.
-func (s *windowSink) Stop() {
-	s.Session.Stop()
-	if s.Ring().Closed() {
-		s.recorder.gate.CompareAndSwap(s.Ring(), nil)
-	}
 }
 
 // Close closes the session and updates the metrics.

@@ -47,8 +47,6 @@ func init() {
 	mosnadmin.RegisterAdminHandleFunc(configPath, a.config)
 	mosnadmin.RegisterAdminHandleFunc(windowPath, a.window)
 	mosnadmin.RegisterAdminHandleFunc(streamPath, a.stream)
-	mosnadmin.RegisterAdminHandleFunc(capturePath, a.capture)
-	mosnadmin.RegisterAdminHandleFunc(flightPath, a.replaceFlight)
 	if err := v2.RegisterParseExtendConfig(filterType, func(config json.RawMessage) error {
 		return process.extend(a, config)
 	}); err != nil {
@@ -85,16 +83,6 @@ func CreateTcpcopyFactory(config map[string]any) (api.NetworkFilterChainFactory,
 func UploadPortraitData(businessType model.BusinessType, data any, ctx context.Context) bool {
 	return process.uploadPortrait(businessType, data, ctx)
 }
-
-// Capture writes what the flight recorder's ring has, and what follows, as a capture of all
-// connections, with the flight block's before and after. It returns the id of the capture's
-// window when that is open; its records are on the disk when it has closed. The reason is in
-// the index line; it is cut to 512 bytes. The errors are, among others, strategy.ErrNoRing and
-// strategy.ErrForceOff; with strategy.ErrStillOpening, because the disk does not answer, the
-// window has an id and may still open. Capture waits for the disk no longer than 5 s. It does
-// not count towards the budget of captures: an application that calls it often fills the
-// disk, up to output.max_total.
-func Capture(reason string) (window string, err error) { return process.capture(reason) }
 
 // newRun returns a random part of connection identities for this process: six
 // characters of lower-case base32.

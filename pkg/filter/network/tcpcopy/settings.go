@@ -25,7 +25,6 @@ type settings struct {
 	output   *outputSettings
 	buffer   *bufferSettings
 	guard    *bool
-	flight   *flightSettings
 }
 
 // scope is the capture block: which part of a listener's traffic is recorded.
@@ -77,12 +76,6 @@ func parseSettings(config map[string]any) (*settings, error) {
 	if word, ok := top.word("guard", "on", "on", "off"); ok {
 		on := word == "on"
 		s.guard = &on
-	}
-	if b := top.block(flightBlock); b != nil {
-		s.flight = parseFlight(b)
-		if s.output != nil {
-			errs = append(errs, s.flight.needsFlow(s.output.formats))
-		}
 	}
 	top.unknown()
 	if err := errors.Join(errs...); err != nil {

@@ -17,14 +17,12 @@ type statusReply struct {
 	Run     string                     `json:"run"`
 	Switch  strategy.SwitchStatus      `json:"switch"`
 	Window  *windowReply               `json:"window"`
-	Windows []captureReply             `json:"windows"` // all that are open, captures included
 	Opening *strategy.TransitionStatus `json:"opening,omitempty"`
 	Closing *closingReply              `json:"closing,omitempty"`
 	Guard   strategy.GuardStatus       `json:"guard"`
 	Next    *time.Time                 `json:"next,omitempty"`
 	Skipped strategy.SkipStatus        `json:"skipped"`
 	Buffer  bufferReply                `json:"buffer"`
-	Flight  flightReply                `json:"flight"`
 	Live    liveReply                  `json:"live"`
 	Totals  totalsReply                `json:"totals"`
 	Output  outputReply                `json:"output"`
@@ -97,9 +95,6 @@ func (r *recorder) status() statusReply {
 		out.Closing = &closingReply{TransitionStatus: *s.Closing, Accounts: stats.Window}
 	}
 	p := r.presence()
-	flight := r.flight.Status()
-	out.Windows, out.Flight = openWindows(&s, &flight), r.flightReply(p)
-	flightRefused := r.flightRefusal()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watch != nil {
@@ -122,9 +117,6 @@ func (r *recorder) status() statusReply {
 		}
 	}
 	slices.Sort(out.Output.Listeners)
-	if f := flightRefused; f != nil && p.has(f.Listener) {
-		out.Refused = append(out.Refused, *f)
-	}
 	return out
 }
 

@@ -153,14 +153,11 @@ func (r *recorder) storeOrNil() *persistence.Store {
 // returns, the gate of the window that was open in old is closed. It does not wait for
 // that window's records to be written.
 func (r *recorder) retire(old *persistence.Store) {
-	const why = "its output has been replaced"
-	over := r.controller.Drop(old.Seal(), why)
-	ringOver := r.flight.Reopen(why)
+	over := r.controller.Drop(old.Seal(), "its output has been replaced")
 	r.retiring.Add(1)
 	go func() { // ends when everything is written; drain waits for it
 		defer r.retiring.Done()
 		<-over
-		<-ringOver
 		r.skips.wait()
 		r.closeStore(old)
 	}()
@@ -221,8 +218,8 @@ const drainTimeout = 10 * time.Second
 // open. It waits for the disk no longer than drainTimeout: what is in the buffer then
 // stays in the spool, if there is one, for the next start. It is idempotent.
 func (r *recorder) close(moved bool) {
-	if ring := r.gate.Load(); ring != nil && moved {
-		ring.EndAll(record.CloseMoved)
+	if w := r.controller.Open(); w != nil && moved {
+		sessionOf(w).EndAll(record.CloseMoved)
 	}
 	r.skips.flush()
 	r.mu.Lock()
@@ -248,13 +245,7 @@ func (r *recorder) drain() {
 	r.mu.Lock()
 	watch := r.watch
 	r.mu.Unlock()
-	ringClosed := make(chan struct{})
-	go func() { // ends when the captures are written
-		defer close(ringClosed)
-		r.flight.Close()
-	}()
 	r.controller.Close()
-	<-ringClosed
 	if watch != nil {
 		watch.close()
 	}

@@ -1,12 +1,9 @@
 package tcpcopy
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,13 +29,12 @@ const (
 	watchStart = 500 * time.Millisecond
 )
 
-// watch follows a file with the layers' dump configurations and the flight recorder's block,
+// watch follows a file with the layers' dump configurations,
 //
-//	{"app": {…}, "global": {…}, "flight": {…}}
+//	{"app": {…}, "global": {…}}
 //
 // and puts it into force at the start and at each change, whole or not at all. A
-// file that is missing or bad changes nothing, but that FORCE_OFF in the global layer is
-// obeyed where the rest is bad: it may have been written for a later release. It looks at the content and not at
+// file that is missing or bad changes nothing. It looks at the content and not at
 // the file, so that it does not matter how the file is replaced: written in
 // place, renamed over, or a Kubernetes ConfigMap whose symbolic links are swapped.
 //
@@ -172,11 +168,11 @@ func (w *watch) look() {
 	}
 	w.missing = false
 	found := string(text)
-	var content watched
+	var layers map[model.Layer]model.DumpConfig
 	if err != nil {
 		found = faultOf(err)
 	} else {
-		content, err = parseWatched(text)
+		layers, err = parseWatched(text)
 	}
 	switch {
 	case w.handled != nil && *w.handled == found:
@@ -187,7 +183,7 @@ func (w *watch) look() {
 		return
 	}
 	w.handled, w.suspect = &found, nil
-	w.handle(content, err)
+	w.handle(layers, err)
 }
 
 // noAnswer reports whether err says that the file has not answered. The first time in a
@@ -227,16 +223,16 @@ func faultOf(err error) string {
 	return "\x00" + err.Error()
 }
 
-// handle puts the content into force, or refuses it because of err.
-func (w *watch) handle(content watched, err error) {
+// handle puts the layers into force, or refuses them because of err.
+func (w *watch) handle(layers map[model.Layer]model.DumpConfig, err error) {
 	source := "watched file " + w.path
-	if err == nil && content.flight != nil {
-		err = w.recorder.flightFits(content.flight)
-	}
 	if err == nil {
-		err = w.install(content, source)
+		err = w.recorder.setLayers(layers, source)
 	} else {
-		err = w.refuse(content, source, err)
+		w.recorder.countRefusal()
+		for _, layer := range []model.Layer{model.LayerApp, model.LayerGlobal} {
+			w.recorder.controller.Refuse(layer, source, err)
+		}
 	}
 	w.setStatus(err)
 	if err != nil {
@@ -244,46 +240,6 @@ func (w *watch) handle(content watched, err error) {
 		return
 	}
 	w.recorder.host.log.Infof("%s is in force", source)
-}
-
-// install puts the content into force. No ring is opened by the old block that the new one, or
-// FORCE_OFF, would close at once.
-func (w *watch) install(content watched, source string) error {
-	steps := []func() error{
-		func() error {
-			if content.flight == nil {
-				return nil
-			}
-			return w.recorder.installFlight(content.flight, source)
-		},
-		func() error { return w.recorder.setLayers(content.layers, source) },
-	}
-	if content.forced {
-		slices.Reverse(steps)
-	}
-	return errors.Join(steps[0](), steps[1]())
-}
-
-// refuse refuses the content because of err, but for FORCE_OFF. It returns the error for
-// status and log.
-func (w *watch) refuse(content watched, source string, err error) error {
-	r := w.recorder
-	r.countRefusal()
-	for _, layer := range []model.Layer{model.LayerApp, model.LayerGlobal} {
-		r.controller.Refuse(layer, source, err)
-	}
-	if content.hasFlight {
-		r.refuseFlight(source, err)
-	}
-	if !content.forced {
-		return err
-	}
-	global := r.controller.Status().Switch.Global
-	global.Switch = model.SwitchForceOff
-	if setErr := r.controller.Set(model.LayerGlobal, global, source); setErr != nil {
-		return errors.Join(err, setErr)
-	}
-	return fmt.Errorf("%w; its global.switch FORCE_OFF is in force all the same", err)
 }
 
 // setStatus records a change that was handled, with its error.
@@ -314,33 +270,11 @@ func (w *watch) close() {
 	<-w.done
 }
 
-// watched is the content of the watched file.
-type watched struct {
-	layers    map[model.Layer]model.DumpConfig
-	flight    *flightSettings // nil for none
-	hasFlight bool            // there is one, good or bad
-	forced    bool            // global.switch is FORCE_OFF, whatever the rest is
-}
-
-// parseWatched parses the watched file's text. The error names every fault. With an error the
-// content says only what is forced, and whether there is a flight block.
-func parseWatched(text []byte) (watched, error) {
+// parseWatched parses the watched file's text. The error names every fault.
+func parseWatched(text []byte) (map[model.Layer]model.DumpConfig, error) {
 	var errs []error
-	content := watched{forced: forcesOff(text)}
 	b := newBlock("", text, &errs)
-	content.layers = parseLayers(b)
-	if block := b.block(flightBlock); block != nil {
-		content.hasFlight = true
-		content.flight = parseFlight(block)
-	}
+	layers := parseLayers(b)
 	b.unknown()
-	return content, errors.Join(errs...)
-}
-
-// forcesOff reports whether the text is JSON with a global.switch of FORCE_OFF, whatever else is in it.
-func forcesOff(text []byte) bool {
-	var all, global map[string]json.RawMessage // not a struct: its fields would have any case
-	var word string
-	return json.Unmarshal(text, &all) == nil && json.Unmarshal(all["global"], &global) == nil &&
-		json.Unmarshal(global["switch"], &word) == nil && word == model.SwitchForceOff
+	return layers, errors.Join(errs...)
 }

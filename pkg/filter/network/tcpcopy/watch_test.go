@@ -141,14 +141,14 @@ func FuzzWatched(f *testing.F) {
 	f.Add([]byte(watchedOn))
 	f.Add([]byte(`{"global": {"switch": "FORCE_OFF"}, "app": null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		content, err := parseWatched(text)
+		layers, err := parseWatched(text)
 		if err != nil {
 			if err.Error() == "" {
 				t.Errorf("%q is refused without a reason", text)
 			}
 			return
 		}
-		for layer, config := range content.layers {
+		for layer, config := range layers {
 			if err := config.Validate(layer); err != nil {
 				t.Errorf("%q is accepted as %+v: %v", text, config, err)
 			}

@@ -60,11 +60,11 @@ func benchmarkSession(b *testing.B, format Format, size int) {
 	for i := range b.N {
 		k := i % len(conns)
 		pieces := [1][]byte{data}
-		session.Ring().Data(conns[k], record.In, record.PerDirection{In: passed[k]}, pieces[:], size)
+		session.Data(conns[k], record.In, record.PerDirection{In: passed[k]}, pieces[:], size)
 		passed[k] += uint64(size)
 		// As a proxy that works for its bytes does: no faster than the disk.
 		if i&1023 == 1023 {
-			for session.ring.used() > config.BufferSize/8 {
+			for session.Buffered() > config.BufferSize/8 {
 				<-time.After(100 * time.Microsecond)
 			}
 		}

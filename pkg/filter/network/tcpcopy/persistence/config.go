@@ -87,7 +87,6 @@ func (c Config) textFormat() Format {
 // Sizes of a worker's memory, in bytes.
 const (
 	minBatch   = 16 << 10
-	usualBatch = 8 << 20
 	minEncoded = 16 << 10
 	maxRecord  = 1 << 20 // a longer read or write is kept as several records
 )
@@ -111,9 +110,7 @@ func (c Config) sizes() sizes {
 	batches := min(c.BufferSize-(formats-1)*encoded, c.BufferSize/4*5-formats*encoded)
 	var l sizes
 	l.Shards = max(1, int(min(int64(workers), batches/(2*minBatch))))
-	perShard := int(batches) / l.Shards
-	l.Batches = max(2, perShard/usualBatch)
-	l.Batch = perShard / l.Batches &^ (buffer.PageSize - 1)
+	l.Batch = int(batches) / (2 * l.Shards) &^ (buffer.PageSize - 1)
 	l.encoded = int(encoded)
 	// Hex text needs three bytes a byte and a line's fields; a part of a block may
 	// be in the memory already. A batch has room for more than one record.

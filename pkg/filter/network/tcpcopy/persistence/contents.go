@@ -11,7 +11,6 @@ import (
 	"mosn.io/tcpcopy/pkg/dump/layout"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/logdir"
-	"mosn.io/tcpcopy/pkg/record"
 )
 
 // contents is what a window's line in the index says beside its accounts: listeners'
@@ -28,45 +27,10 @@ type contents struct {
 
 // storedContents is the form in which contents are in a spool.
 type storedContents struct {
-	Window       *storedWindow               `json:"window,omitempty"` // of a session that shares its ring; others are in the spool's header
-	Ports        []string                    `json:"ports"`            // in the order in which they came
+	Ports        []string                    `json:"ports"` // in the order in which they came
 	PortsLeftOut int                         `json:"ports_left_out,omitempty"`
 	Logs         map[string]logdir.FileNames `json:"logs"`     // by the log's name
 	Segments     int                         `json:"segments"` // how many have been begun
-}
-
-// storedWindow is the form in which the window of a session that shares its ring is in a
-// spool.
-type storedWindow struct {
-	ID          string         `json:"id"`
-	Trigger     record.Trigger `json:"trigger"`
-	Opened      time.Time      `json:"opened"`
-	Guard       string         `json:"guard,omitempty"`
-	Cause       *record.Cause  `json:"cause,omitempty"`
-	AskedBefore time.Duration  `json:"asked_before,omitempty"` // nanoseconds
-	Scope       Scope          `json:"scope"`
-	Since       int64          `json:"since,omitempty"` // of the session's selection
-}
-
-// windowOf returns the window that a spool says of a session, nil if it says none.
-func windowOf(state *buffer.WindowState) *storedWindow {
-	var stored storedContents
-	if json.Unmarshal(state.Text(), &stored) != nil || stored.Window == nil || !buffer.PlainName(stored.Window.ID) {
-		return nil
-	}
-	return stored.Window
-}
-
-// describe stores the window of a session that shares its ring.
-func (c *contents) describe(s *Session) {
-	w := s.window
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.Window = &storedWindow{
-		ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(), Cause: w.Cause.Bounded(), AskedBefore: w.AskedBefore,
-		Scope: s.selection.scope, Since: s.selection.since,
-	}
-	c.storeLocked()
 }
 
 const (
@@ -87,7 +51,6 @@ func (c *contents) load() {
 	if c.state == nil || json.Unmarshal(c.state.Text(), &stored) != nil {
 		return
 	}
-	c.Window = stored.Window
 	for _, port := range stored.Ports {
 		c.addPort(port)
 	}

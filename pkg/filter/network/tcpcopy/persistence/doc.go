@@ -4,35 +4,28 @@
 //
 // # How a record travels
 //
-//	connection ─▶ Ring.Data ─▶ shard ─▶ batch ─▶ reader ─▶ stages ─▶ outputs ─▶ files, live streams
-//	              copies under            a worker per reader carries
-//	              the shard's lock        the batches on
+//	connection ─▶ Session.Data ─▶ shard ─▶ batch ─▶ stages ─▶ outputs ─▶ files, live streams
+//	              copies under            a worker per shard swaps the
+//	              the shard's lock        batches and carries them on
 //
-// A Ring has the memory. Each connection belongs to one of its shards, so that the order
-// of its records holds. A Session is one open window, or a capture: it reads all shards of
-// a ring, and its selection says which entries it has. A pipeline carries the batches of
-// one source through its stages to its outputs. There are two sources of the same batches:
-// a reader of a shard, and the part of a shard that a killed process has left in its
-// spool. An output is an encoder and a destination. A record that finds no room
+// A Session is one open window. Each connection belongs to one of its shards, so
+// that the order of its records holds. A pipeline carries the batches of one source
+// through its stages to its outputs. There are two sources of the same batches: a
+// shard of an open window, and the part of a shard that a killed process has left in
+// its spool. An output is an encoder and a destination. A record that finds no room
 // is counted as lost and becomes a gap in its stream; nothing ever waits for room.
-//
-// A window has a ring of its own, in which nothing stays that is read. The Flight has one
-// that keeps the newest bytes; while it is there, windows read it, too.
 //
 // # The invariant
 //
-// Under the shard's lock every byte that passes gets into an entry, of data or of a gap, or
-// is counted as one that never will. A pipeline counts each byte that its entries stand for
-// as seen, and as either written or lost. So seen = written + lost when the session has
-// closed.
+// Under the shard's lock every byte is counted as seen and, in the same step, is
+// either in the batch or counted as lost. A pipeline counts each byte of a batch as
+// either written or lost. So seen = written + lost when the session has closed.
 //
 // # What is where
 //
 //	store.go        what all windows share
-//	ring.go         the memory that bytes go to
-//	session.go      one window or capture; selection.go: which entries it has
-//	flight.go       the flight recorder's ring; matching.go: its triggers
-//	source.go       where batches come from; worker.go: what moves them in a session
+//	session.go      one window
+//	source.go       where batches come from; worker.go: what moves them in a window
 //	pipeline.go     the way of a batch; flows.go: the first stage, connections by slot
 //	output.go       one format of one pipeline; batchwriter.go: a batch into its
 //	                destination; packets.go: what pcapng needs beside its encoder;

@@ -55,8 +55,8 @@ func (s *scenario) play(seed uint64, windows, goroutines, steps int) {
 		<-done
 		session.Close(time.Now())
 		for _, p := range s.peers { // who comes late changes nothing
-			session.Ring().Data(&p.Conn, record.In, p.before(), [][]byte{[]byte("late")}, 4)
-			session.Ring().End(&p.Conn, "late", p.before())
+			session.Data(&p.Conn, record.In, p.before(), [][]byte{[]byte("late")}, 4)
+			session.End(&p.Conn, "late", p.before())
 			p.say(nil, record.In, []byte("between the windows"))
 		}
 	}

@@ -87,7 +87,7 @@ func TestGapsHaveTheirPlaceAndReason(t *testing.T) {
 			p.say(s, record.In, []byte("6"))
 		}, in: "12[-- limit][- guard][- limit]"},
 		"nothing": {talk: func(s *Session, p *peer) {
-			s.Ring().Data(&p.Conn, record.In, p.before(), nil, 0)
+			s.Data(&p.Conn, record.In, p.before(), nil, 0)
 			p.say(s, record.Out, []byte("1"))
 		}, out: "1"},
 	} {
@@ -169,7 +169,7 @@ func TestLateCallsAreIgnored(t *testing.T) {
 	p.slip(s, record.In, []byte("after the window"))
 	p.hangUp(s)
 	s.Pause(record.ReasonGuard)
-	if s.ring.used() != 0 || !s.Paused() {
+	if s.Buffered() != 0 || !s.Paused() {
 		t.Error("a closed session must still answer")
 	}
 	w := r.indexed(1)
@@ -195,7 +195,7 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 			awaitWritten(t, s)
 		}
 	}
-	if _, _, n := s.ring.shards[0].Waiting(); n > 300 {
+	if _, _, n := s.shards[0].Waiting(); n > 300 {
 		t.Errorf("%d slots for 500 connections, of which 167 stay", n)
 	}
 	s.Close(time.Now())

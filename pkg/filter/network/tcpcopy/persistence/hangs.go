@@ -25,12 +25,12 @@ type hangWatch struct {
 	stop   chan struct{} // closed by end, ends the goroutine
 	done   chan struct{} // closed by the goroutine
 
-	mu       sync.Mutex       // guards the rest, and is locked before a shard's
-	readers  []*buffer.Reader // nil while the window is being opened
-	busy     string           // what waits for the disk beside the workers; "" for nothing
-	steps    uint64           // of that, how many are done
-	waits    []wait           // one per reader, and one for busy
-	reported bool             // there was an alert, and the hang is not over
+	mu       sync.Mutex      // guards the rest, and is locked before a shard's
+	shards   []*buffer.Shard // nil while the window is being opened
+	busy     string          // what waits for the disk beside the workers; "" for nothing
+	steps    uint64          // of that, how many are done
+	waits    []wait          // one per shard, and one for busy
+	reported bool            // there was an alert, and the hang is not over
 }
 
 // wait is for how long something has not got on.
@@ -63,11 +63,11 @@ func (h *hangWatch) run() {
 	}
 }
 
-// opened says that the window is open, with those readers.
-func (h *hangWatch) opened(readers []*buffer.Reader) {
+// opened says that the window is open, with those shards.
+func (h *hangWatch) opened(shards []*buffer.Shard) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.readers, h.busy, h.waits = readers, "", nil
+	h.shards, h.busy, h.waits = shards, "", nil
 }
 
 // step says that the closing of the window, or another part of it, begins.
@@ -90,7 +90,7 @@ func (h *hangWatch) end() {
 	<-h.done
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.busy, h.readers = "", nil
+	h.busy, h.shards = "", nil
 	h.overLocked()
 }
 
@@ -100,15 +100,15 @@ func (h *hangWatch) look(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.waits == nil {
-		h.waits = make([]wait, len(h.readers)+1)
+		h.waits = make([]wait, len(h.shards)+1)
 	}
 	all := h.steps
-	for i, r := range h.readers {
-		number, waiting := r.Progress()
+	for i, sh := range h.shards {
+		number, waiting := sh.Progress()
 		all += number
 		h.waits[i].observe(number, waiting, now)
 	}
-	h.waits[len(h.readers)].observe(all, h.busy != "", now)
+	h.waits[len(h.shards)].observe(all, h.busy != "", now)
 	since := now
 	for _, w := range h.waits {
 		if w.since.Before(since) {

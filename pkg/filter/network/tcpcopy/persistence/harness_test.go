@@ -215,14 +215,14 @@ func (p *peer) say(s *Session, dir record.Direction, data []byte) {
 	if k := len(data) / 3; k > 0 { // as a write of headers and body comes
 		pieces = [][]byte{data[:k], data[k:]}
 	}
-	s.Ring().Data(&p.Conn, dir, before, pieces, len(data))
+	s.Data(&p.Conn, dir, before, pieces, len(data))
 }
 
 // slip lets data pass that the filter does not see.
 func (p *peer) slip(s *Session, dir record.Direction, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Ring().Skip(&p.Conn, dir, p.pass(s, dir, data), len(data), record.ReasonUnseen)
+	s.Skip(&p.Conn, dir, p.pass(s, dir, data), len(data), record.ReasonUnseen)
 }
 
 // hangUp ends the connection.
@@ -232,7 +232,7 @@ func (p *peer) hangUp(s *Session) {
 	if p.seen[s] != (oracle.PerDirection{}) {
 		p.gone = s // a session that knows nothing of the connection has no close event
 	}
-	s.Ring().End(&p.Conn, "RemoteClose", p.before())
+	s.End(&p.Conn, "RemoteClose", p.before())
 }
 
 // compare checks a connection's bytes against those that passed.

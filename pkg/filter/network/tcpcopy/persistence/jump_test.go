@@ -67,7 +67,8 @@ func TestRecordsAreExactWhenTheClockJumps(t *testing.T) {
 			// The file is tried again no later than without the jump.
 			lost := newLostDirectory(t, r.dir)
 			window(4, func(s *Session) {
-				r.store.flowLog.Appender(make([]byte, 1<<20), nil).Close() // so that it is opened anew
+				r.store.flowLog.SetMemory(nil) // so that it is opened anew
+				r.store.flowLog.SetMemory(make([]byte, 1<<20))
 				lost.swap()
 				p.say(s, record.In, []byte("lost"))
 				awaitWritten(t, s)

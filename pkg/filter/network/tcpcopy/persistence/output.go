@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"mosn.io/tcpcopy/pkg/dump/hexlog"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
@@ -25,12 +24,9 @@ type output struct {
 	reason      record.Reason          // of pending gaps
 	lose        func(bytes int)        // counts payload that the destination does not have; nil for files
 
-	slice       int       // bytes of payload that it encodes before others may run, while there is room
-	since       int       // bytes of payload since then
-	yieldAfter  time.Time // before it, others do not run
-	behindUntil time.Time // see fallsBehind
+	slice int // bytes of payload that it encodes before others may run
+	since int // bytes of payload since then
 
-	batches uint64        // that writeEarly has gone through
 	flows   []*outputFlow // by slot
 	opening []*outputFlow // whose opening has been put and not committed
 	pending pendingGaps
@@ -42,8 +38,7 @@ type output struct {
 type outputFlow struct {
 	record.Flow
 	source *flow
-	opened bool   // the destination has its opening
-	dataIn uint64 // number of the last batch in which writeEarly has found data of it
+	opened bool // the destination has its opening
 }
 
 // flow returns what the output keeps of the connection in a slot, until forget.
@@ -51,12 +46,13 @@ func (o *output) flow(slot uint32) *outputFlow {
 	for int(slot) >= len(o.flows) {
 		o.flows = append(o.flows, nil)
 	}
-	f, source := o.flows[slot], o.pipeline.flows.flows[slot]
-	if f == nil || f.source != source {
+	f := o.flows[slot]
+	if f == nil {
+		source := o.pipeline.flows.flows[slot]
 		f = &outputFlow{source: source}
 		f.Endpoint = source.Endpoint
 		// A log that goes on has the opening from before.
-		f.opened = source.earlier && o.packets == nil
+		f.opened = source.repeated && o.packets == nil
 		o.flows[slot] = f
 	}
 	return f
@@ -86,16 +82,19 @@ func newFileOutput(p *pipeline, index int, format Format) *output {
 	switch format {
 	case FormatPcapng:
 		o.encodePackets()
-		o.packets.inPlace = s.sizes.InPlace && !s.shares
+		o.packets.inPlace = s.sizes.InPlace
 		o.files = s.segments
 	case FormatHexMeta:
-		o.encoder, o.files = hexlog.NewMetaEncoder(), s.flowLog
+		o.encoder, o.files = hexlog.NewMetaEncoder(), s.store.flowLog
 	default:
-		o.encoder, o.files = hexlog.NewEncoder(), s.flowLog
+		o.encoder, o.files = hexlog.NewEncoder(), s.store.flowLog
 	}
 	o.destination = o.files
 	return o
 }
+
+// progress returns how far a batch has got into the files, as a recovery reads it.
+func (o *output) progress(b *buffer.Batch) *buffer.OutputState { return b.State().Output(o.index) }
 
 // boundText returns a bound for the lines of an entry: an opening and the entry's own.
 func boundText(e *buffer.Entry) int {
@@ -109,16 +108,12 @@ func boundText(e *buffer.Entry) int {
 // boundPackets returns a bound for the blocks of an entry: an opening, and packets
 // that each hold 16 KiB at least.
 func boundPackets(e *buffer.Entry) int {
-	if e.Kind == buffer.KindData {
-		return longestPackets(len(e.Payload))
-	}
-	return longestPackets(0)
-}
-
-// longestPackets is boundPackets for an entry of n bytes of data.
-func longestPackets(n int) int {
 	const packet = 256
-	return 2*logdir.MaxFields + 8*packet + n + n>>14*packet
+	n := 2*logdir.MaxFields + 8*packet
+	if e.Kind == buffer.KindData {
+		n += len(e.Payload) + len(e.Payload)>>14*packet
+	}
+	return n
 }
 
 // write encodes a batch's entries and has them written, those that the destination
@@ -126,45 +121,31 @@ func longestPackets(n int) int {
 // accept, whose bytes are pending gaps then. The result is valid until the next call.
 func (o *output) write(b *buffer.Batch) (rejected spans) {
 	o.rejected = o.rejected[:0]
-	from := b.Start()
+	from := 0
 	if o.files != nil {
-		from = b.Resume(o.index)
+		phase, position := o.progress(b).Get()
+		from = int(min(position.From, uint64(b.Len())))
 		o.skip(b, from)
-		if from == b.Len() {
+		if phase == buffer.PhaseDone {
 			return nil
 		}
 	}
-	w, err := o.begin(b, from)
-	if err == nil {
-		err = w.finish()
-	}
-	if err != nil {
-		if w != nil {
-			from = w.from
-		}
-		o.reject(b, from, b.Len())
-	}
-	return o.rejected
-}
-
-// begin encodes the entries of b from from on, in one transaction, and has them written:
-// finish waits for that, when others may use the destination. After an error, those before
-// the writer's from are written and the others are not; the writer is nil where there was
-// no transaction.
-func (o *output) begin(b *buffer.Batch, from int) (*batchWriter, error) {
 	tx, err := o.destination.Begin()
 	if err != nil {
-		return nil, err
+		o.reject(b, from, b.Len())
+		return o.rejected
 	}
 	defer tx.End()
 	w := newBatchWriter(o, tx, b, from)
-	w.mark()
+	w.mark(buffer.PhaseBegun)
 	if err := w.attempt(w.writeEntries); err != nil {
-		tx.Abort(err)
-		o.aborted(err)
-		return w, err
+		o.abort(tx, err)
+		o.reject(b, w.from, b.Len())
+		return o.rejected
 	}
-	return w, nil
+	w.from = b.Len()
+	w.mark(buffer.PhaseDone)
+	return o.rejected
 }
 
 // skip says that the files have the entries of b before to already, which a killed
@@ -175,11 +156,13 @@ func (o *output) skip(b *buffer.Batch, to int) {
 		return
 	}
 	var e buffer.Entry
-	selected := o.pipeline.flows.selected
-	for s, ok := selected.find(b.Start(), to); ok; {
-		next, _ := b.Entry(s.from, &e)
+	for at := 0; at < to; {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			return
+		}
+		at = next
 		o.flow(e.Slot).opened = true
-		s, ok = selected.find(next, to)
 	}
 }
 
@@ -195,8 +178,7 @@ func (o *output) flush() {
 	defer tx.End()
 	w := newBatchWriter(o, tx, nil, 0)
 	if err := w.attempt(w.writePending); err != nil {
-		tx.Abort(err)
-		o.aborted(err)
+		o.abort(tx, err)
 	}
 }
 
@@ -205,85 +187,39 @@ func (o *output) reject(b *buffer.Batch, from, to int) {
 	if from >= to {
 		return
 	}
-	o.rejected = append(o.rejected, span{from: from, to: to})
+	o.rejected = append(o.rejected, span{from, to})
 	var e buffer.Entry
-	selected := o.pipeline.flows.selected
-	for s, ok := selected.find(from, to); ok; {
-		next, _ := b.Entry(s.from, &e)
-		lost := s.lost
-		if lost == record.ReasonNone || s.keep > 0 {
-			lost = o.reason
+	for at := from; at < to; {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			return
 		}
-		o.pending.add(o.flow(e.Slot), &e, lost)
+		at = next
+		o.pending.add(o.flow(e.Slot), &e)
 		if e.Kind == buffer.KindData && o.lose != nil {
 			o.lose(len(e.Payload))
 		}
-		s, ok = selected.find(next, to)
 	}
 }
 
-// aborted says that what has been put since the last commit is in no file, because of err.
-func (o *output) aborted(err error) {
+// abort gives up what has been put since the last commit.
+func (o *output) abort(tx logdir.Transaction, err error) {
+	tx.Abort(err)
 	for _, f := range o.opening {
 		f.opened = false
 	}
 	o.opening = o.opening[:0]
-	if fault := o.pipeline.session.spool().Fault(err); fault != nil {
+	if fault := o.pipeline.session.spool.Fault(err); fault != nil {
 		panic(fault) // nothing more can be done with the batch: for worker.process
 	}
 }
 
-// yield lets others run when n more bytes make the worker's slice too long. The proxy may
-// have many goroutines, and all of them have their turns first: after a yield that lasted
-// long there is none for a while. A worker that has fallen behind does not yield.
-func (o *output) yield(n int, fallenBehind bool) {
-	if o.since += n; o.since < o.slice {
-		return
+// yield lets others run when n more bytes make the worker's slice too long.
+func (o *output) yield(n int) {
+	if o.since += n; o.since >= o.slice {
+		o.since = 0
+		runtime.Gosched()
 	}
-	o.since = 0
-	begun := time.Now()
-	if fallenBehind || begun.Before(o.yieldAfter) || o.pipeline.behind() {
-		return
-	}
-	runtime.Gosched()
-	if time.Since(begun) > longYield {
-		o.yieldAfter = begun.Add(noYield)
-	}
-}
-
-// fallsBehind reports whether the worker has fallen behind, now or in the last second.
-func (o *output) fallsBehind(behind bool) bool {
-	now := time.Now()
-	if behind {
-		o.behindUntil = now.Add(noYield)
-	}
-	return now.Before(o.behindUntil)
-}
-
-const (
-	// longYield is how long a yield lasts where more than a few wait for a processor.
-	longYield = 10 * time.Millisecond
-	// noYield is how long after such a yield, or after a worker has fallen behind, there is none.
-	noYield = time.Second
-)
-
-// behind reports whether the pipeline has fallen behind: more than half of its shard's
-// memory is full of what it has not written yet.
-func (p *pipeline) behind() bool {
-	s, ok := p.source.(*liveShard)
-	if !ok {
-		return false
-	}
-	var t buffer.Tally
-	s.reader.Unread(&t)
-	unread := t.Seen.In + t.Seen.Out
-	for _, dir := range record.Directions() {
-		for _, n := range t.Lost[dir] {
-			unread -= n
-		}
-	}
-	g := &p.session.sizes
-	return unread > uint64(g.Batches*g.Batch/2)
 }
 
 // errEncoder is an encoder's fault with one entry.
@@ -292,7 +228,7 @@ var errEncoder = errors.New("encoder failed")
 // catchPanic is deferred around the encoding of f. It turns a panic into errEncoder.
 func (o *output) catchPanic(f *outputFlow, err *error) {
 	if r := recover(); r != nil {
-		if fault := o.pipeline.session.spool().Fault(r); fault != nil {
+		if fault := o.pipeline.session.spool.Fault(r); fault != nil {
 			*err = fault
 			return
 		}

@@ -24,7 +24,6 @@ import (
 type workerHarness struct {
 	t       *testing.T
 	session *Session
-	shard   *buffer.Shard
 	*worker
 }
 
@@ -32,7 +31,7 @@ func newWorkerHarness(t *testing.T, r *harness, d logdir.FileDestination, encode
 	t.Helper()
 	c := r.store.config
 	l := c.sizes()
-	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1}, nil)
+	spool, _, err := buffer.NewSpool("", nil, buffer.SpoolHeader{Formats: formatNames(c.Formats), Workers: l.Shards, Batch: l.Batch}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,13 +55,13 @@ func openWorkerHarness(t *testing.T, store *Store, spool *buffer.Spool) *workerH
 		t.Fatal(err)
 	}
 	t.Cleanup(mem.Free)
-	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool.Window(0))
-	s.ring = newRing(store, memory{sizes: l, spool: spool})
-	sh := s.ring.shards[0]
-	r := sh.NewReader(0)
-	w := &worker{reader: r, pipeline: newPipeline(s, &liveShard{reader: r}, 0)}
+	s := newSession(store, record.Window{ID: windowID(1), Opened: time.Now()}, l, mem, spool, spool.Window())
+	s.shards = buffer.NewShards(l.Geometry, spool, s.begun)
+	sh := s.shards[0]
+	sh.Begin()
+	w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
 	s.pipelines = []*pipeline{w.pipeline}
-	return &workerHarness{t, s, sh, w}
+	return &workerHarness{t, s, w}
 }
 
 func (w *worker) output() *output { return w.pipeline.outputs[0] }
@@ -160,24 +159,6 @@ func (m *memoryDestination) Commit() error {
 	m.pending = m.pending[:0]
 	return nil
 }
-
-// Start implements logdir.FileTransaction: it fails at once, or what it has started fails.
-func (m *memoryDestination) Start(done func(error)) (logdir.Started, error) {
-	if m.fails(10) {
-		return nil, errors.New("not started")
-	}
-	err := m.Commit()
-	if err != nil {
-		m.pending = m.pending[:0]
-	}
-	done(err)
-	return memoryStarted{err}, nil
-}
-
-// memoryStarted is what has become of what Start has started.
-type memoryStarted struct{ err error }
-
-func (s memoryStarted) Wait() error { return s.err }
 
 func (m *memoryDestination) Abort(error) { m.pending = m.pending[:0] }
 func (m *memoryDestination) End()        { m.begun = false }
@@ -392,16 +373,6 @@ func TestAClosedSessionKeepsItsAccountsOnly(t *testing.T) {
 }
 
 func tallyOf(b *workerHarness) *buffer.Tally {
-	t := b.pipeline.source.tally()
+	t := b.shard.Tally()
 	return &t
-}
-
-// What one of several formats has rejected is in no order with what another one has.
-func TestRejectedEntriesOfSeveralOutputsAreFound(t *testing.T) {
-	rejected := spans{{from: 50, to: 90}, {from: 0, to: 90}, {from: 100, to: 110}, {from: 95, to: 100}}
-	for at, want := range map[int]bool{0: true, 20: true, 50: true, 89: true, 90: false, 95: true, 100: true, 110: false} {
-		if got := rejected.contain(at); got != want {
-			t.Errorf("at %d: %t", at, got)
-		}
-	}
 }

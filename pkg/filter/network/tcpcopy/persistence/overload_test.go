@@ -46,7 +46,7 @@ func TestOverloadNeverBlocks(t *testing.T) {
 		}()
 	}
 	talk.Wait()
-	if n := s.ring.used(); n > MinBufferSize {
+	if n := s.Buffered(); n > MinBufferSize {
 		t.Errorf("%d bytes are buffered", n)
 	}
 	a := s.Accounts()
@@ -114,7 +114,7 @@ func TestConnectionsOfAnOverloadAreForgotten(t *testing.T) {
 		p.say(s, record.In, []byte("a record of some length, so that the batches are soon full"))
 		p.hangUp(s)
 	}
-	gapped, unclosed, _ := s.ring.shards[0].Waiting()
+	gapped, unclosed, _ := s.shards[0].Waiting()
 	if unclosed > buffer.MaxUnclosed {
 		t.Errorf("%d close events wait", unclosed)
 	}
@@ -148,7 +148,7 @@ func TestConnectionsWithGapsAreForgotten(t *testing.T) {
 		}
 	}
 	remembered := 0
-	for _, sh := range s.ring.shards {
+	for _, sh := range s.shards {
 		gapped, unclosed, _ := sh.Waiting()
 		remembered += gapped + unclosed
 	}

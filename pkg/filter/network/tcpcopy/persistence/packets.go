@@ -35,7 +35,7 @@ func (p *packets) follow(tx packetTransaction) {
 // frameInPlace completes the block of e in the batch and has the segment written from
 // there. It returns false when e has to be encoded.
 func (w *batchWriter) frameInPlace(f *outputFlow, e *buffer.Entry) (framed bool, err error) {
-	if w.packets == nil || !w.packets.inPlace || e.Kind != buffer.KindData || e.Block == nil || !f.opened {
+	if w.packets == nil || !w.packets.inPlace || e.Kind != buffer.KindData || !f.opened {
 		return false, nil
 	}
 	tx := w.tx.(*logdir.SegmentTransaction)

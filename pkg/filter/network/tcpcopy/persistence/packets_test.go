@@ -53,7 +53,7 @@ func TestPacketsAreExact(t *testing.T) {
 						data[i] = byte(random.Uint32())
 					}
 					p.say(s, record.Direction(random.IntN(2)), data)
-					for float64(s.ring.used()) > 8<<20 {
+					for float64(s.Buffered()) > 8<<20 {
 						runtime.Gosched() // nothing is to be lost here
 					}
 				}

@@ -91,7 +91,7 @@ func TestLostIndexLinesAreCounted(t *testing.T) {
 	if n := r.store.Stats().IndexLost; n != 0 {
 		t.Errorf("%d lines are lost already", n)
 	}
-	r.store.unindexed.add(make([]byte, maxUnindexed), &buffer.Spool{}, false)
+	r.store.unindexed.add(make([]byte, maxUnindexed), &buffer.Spool{})
 	r.store.Close()
 	if n := r.store.Stats().IndexLost; n != 3 {
 		t.Errorf("%d lines are lost, of 3", n)
@@ -112,7 +112,7 @@ func TestALineWithoutItsSpoolIsCounted(t *testing.T) {
 				r := newHarness(t, func(c *Config) { c.Spool = spools }, nil)
 				lost := newLostDirectory(t, r.dir)
 				s := r.open(1)
-				path := s.ring.spool.Path()
+				path := s.spool.Path()
 				lost.swap()
 				if before {
 					if err := damage(path); err != nil {

@@ -20,15 +20,14 @@ type pendingGaps struct {
 // pendingGap is what a destination does not have of one flow.
 type pendingGap struct {
 	from, to record.PerDirection // offsets; nothing where they are equal
-	reason   record.Reason       // the first one
 	close    *buffer.CloseEvent
 }
 
 // length returns the bytes of the gap in dir.
 func (g *pendingGap) length(dir record.Direction) uint64 { return g.to.Of(dir) - g.from.Of(dir) }
 
-// add extends the pending gap of f by an entry, which is not there for that reason.
-func (p *pendingGaps) add(f *outputFlow, e *buffer.Entry, reason record.Reason) {
+// add extends the pending gap of f by an entry.
+func (p *pendingGaps) add(f *outputFlow, e *buffer.Entry) {
 	if e.Kind == buffer.KindClose {
 		if p.closed++; p.closed > maxPendingClosed {
 			delete(p.flows, f)
@@ -40,7 +39,7 @@ func (p *pendingGaps) add(f *outputFlow, e *buffer.Entry, reason record.Reason) 
 		if p.flows == nil {
 			p.flows = map[*outputFlow]*pendingGap{}
 		}
-		g = &pendingGap{reason: reason}
+		g = &pendingGap{}
 		p.flows[f] = g
 	}
 	switch e.Kind {

@@ -12,8 +12,8 @@ type stage interface {
 }
 
 // pipeline carries the batches of one source through the stages to the outputs, and
-// accounts for every byte that an entry stands for: it is written where all files have it
-// and lost where one has not. Only one goroutine uses it.
+// accounts for every byte: it is written where all files have it and lost where one
+// has not. Only one goroutine uses it.
 type pipeline struct {
 	session  *Session
 	source   source
@@ -23,12 +23,13 @@ type pipeline struct {
 	outputs  []*output // files, one per format
 	live     []*output // one per live stream
 	streams  *[]*Live  // the live streams that live is for
-	rejected spans     // parts of the current batch that a file did not accept, of one output after the other
+	rejected spans     // parts of the current batch that a file did not accept
+	freed    []uint32
 }
 
-func newPipeline(s *Session, src source, shard int) *pipeline {
+func newPipeline(s *Session, src source) *pipeline {
 	p := &pipeline{session: s, source: src, clock: buffer.NewClock(s.begun)}
-	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort, selector: newSelector(s.selection, shard)}
+	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort}
 	p.stages = []stage{&p.flows}
 	for i, f := range s.store.config.Formats {
 		p.outputs = append(p.outputs, newFileOutput(p, i, f))
@@ -51,71 +52,49 @@ func (p *pipeline) write(b *buffer.Batch) {
 	}
 }
 
-// account counts each byte of the batch as written or lost, and ends the work on it. Of a
-// ring that others read too, it counts apart what none of them has counted.
+// account counts each byte of the batch as written or lost, and ends the work on it.
 func (p *pipeline) account(b *buffer.Batch) {
-	var t, firsts buffer.Tally
+	var t buffer.Tally
+	p.freed = p.freed[:0]
 	var e buffer.Entry
-	shared, counts := p.session.flight != nil, b.Counts()
-	counts.Lock()
-	for s, ok := p.flows.selected.find(b.Start(), b.Len()); ok; {
-		at, lost, keep := s.from, s.lost, uint64(s.keep)
-		next, _ := b.Entry(at, &e)
-		f := p.flows.flows[e.Slot]
-		n := e.Length()
-		if e.Kind == buffer.KindData || e.Kind == buffer.KindGap {
-			first := shared && !b.IsOutline() && counts.First(at)
-			if e.Kind == buffer.KindGap {
-				lost = e.Reason
-			} else if lost == record.ReasonNone {
-				keep = n
-			}
-			if keep > 0 && p.rejected.contain(at) {
-				p.lose(f, &t, &firsts, first, &e, record.ReasonWriteError, keep)
-			} else if keep > 0 {
-				add := func(t *buffer.Tally) {
-					t.Seen.Add(e.Dir, keep)
-					t.Written.Add(e.Dir, keep)
-					if e.Flags&buffer.FlagMore == 0 || lost != record.ReasonNone {
-						t.Records.Add(e.Dir, 1)
-					}
-				}
-				add(&t)
-				if first {
-					add(&firsts)
-				}
-				count(f.traffic, record.ReasonNone, keep)
-			}
-			if n > keep {
-				p.lose(f, &t, &firsts, first, &e, lost, n-keep)
-			}
-			f.next.Set(e.Dir, e.Offset+n)
+	for at := 0; at < b.Len(); {
+		next, ok := b.Entry(at, &e)
+		if !ok {
+			break
 		}
-		s, ok = p.flows.selected.find(next, b.Len())
-	}
-	counts.Unlock()
-	if b.IsOutline() {
-		firsts = *b.First()
-	}
-	for _, slot := range p.flows.ended {
-		p.flows.flows[slot] = nil
+		f := p.flows.flows[e.Slot]
+		switch e.Kind {
+		case buffer.KindData:
+			n := uint64(len(e.Payload))
+			reason := record.ReasonNone
+			if p.rejected.contain(at) {
+				reason = record.ReasonWriteError
+				t.Lost[e.Dir][reason] += n
+			} else {
+				t.Written.Add(e.Dir, n)
+				if e.Flags&buffer.FlagMore == 0 {
+					t.Records.Add(e.Dir, 1)
+				}
+			}
+			count(f.traffic, reason, n)
+			f.next.Set(e.Dir, e.Offset+n)
+		case buffer.KindGap:
+			n := e.Length()
+			count(f.traffic, e.Reason, n)
+			f.next.Set(e.Dir, e.Offset+n)
+		case buffer.KindClose:
+			p.flows.flows[e.Slot] = nil
+			p.freed = append(p.freed, e.Slot)
+		}
+		at = next
 	}
 	for _, o := range p.live {
-		o.forget(p.flows.ended)
+		o.forget(p.freed)
 	}
 	for _, o := range p.outputs {
-		o.forget(p.flows.ended)
+		o.forget(p.freed)
 	}
-	p.source.done(b, &t, &firsts, p.flows.known)
-}
-
-// lose counts n bytes of e as lost, in t, and in firsts if nobody has counted them.
-func (p *pipeline) lose(f *flow, t, firsts *buffer.Tally, first bool, e *buffer.Entry, reason record.Reason, n uint64) {
-	t.Lose(e.Dir, reason, n)
-	if first {
-		firsts.Lose(e.Dir, reason, n)
-	}
-	count(f.traffic, reason, n)
+	p.source.done(b, &t, p.freed, p.flows.known)
 }
 
 // release drops all but the source, whose tally stays: who refers to a closed session
@@ -142,4 +121,18 @@ func (p *pipeline) retry() {
 	for _, o := range p.outputs {
 		o.files.Retry()
 	}
+}
+
+// span is a range of positions in a batch, at which entries are.
+type span struct{ from, to int }
+
+type spans []span
+
+func (s spans) contain(at int) bool {
+	for _, m := range s {
+		if at >= m.from && at < m.to {
+			return true
+		}
+	}
+	return false
 }

@@ -88,5 +88,5 @@ func (s *Session) writePortrait(p portrait) {
 	defer catchPanic(s.store.alert, "writing a portrait")
 	line := hexlog.AppendPrefix(nil, s.store.host.Clock.Now())
 	line = fmt.Appendf(line, "[%s][%s][%s]%s\n", s.window.ID, p.business, p.port, p.json)
-	written = s.portraitLog.Append(line) == nil // the file alerts, once in a row of failures
+	written = s.store.portraits.Append(line) == nil // the file alerts, once in a row of failures
 }

@@ -15,7 +15,7 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Recovered is a window that a killed process had left.
+// Recovered is what one killed process had left.
 type Recovered struct {
 	Spool  string            // its file
 	Window layout.WindowLine // the line that the index has now
@@ -46,7 +46,9 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 			}
 			_ = dump.Remove(name) // the machine was started anew, or somebody tidied up
 		}
-		all = append(all, recoverSpool(config, host, s, dump.Join(name), err)...)
+		if r, found := recoverSpool(config, host, s, dump.Join(name), err); found {
+			all = append(all, r)
+		}
 	}
 	// A pointer goes with a directory that somebody removes; the spool does not.
 	dir := config.spoolDir(0)
@@ -79,7 +81,9 @@ func Recover(config Config, host Host) ([]Recovered, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			continue // somebody else has recovered it meanwhile
 		}
-		all = append(all, recoverSpool(config, host, s, spools.Join(name), err)...)
+		if r, found := recoverSpool(config, host, s, spools.Join(name), err); found {
+			all = append(all, r)
+		}
 	}
 	return all, nil
 }
@@ -96,121 +100,57 @@ func isSpoolOf(dir, name, dump string) bool {
 }
 
 // recoverSpool recovers the spool s, which pointer stands for, unless err says why
-// it cannot be read. There is nothing to say of a spool that nobody has used.
-func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string, err error) []Recovered {
+// it cannot be read. found is false when there is nothing to say.
+func recoverSpool(config Config, host Host, s *buffer.DeadSpool, pointer string, err error) (r Recovered, found bool) {
 	switch {
 	case errors.Is(err, buffer.ErrSpoolBusy):
-		return nil
+		return r, false
 	case errors.Is(err, os.ErrNotExist):
-		return []Recovered{{Spool: pointer, Err: fmt.Errorf("its spool is gone: %w", err)}}
+		return Recovered{Spool: pointer, Err: fmt.Errorf("its spool is gone: %w", err)}, true
 	case err != nil:
 		if s != nil {
 			s.Leave()
 		}
-		return []Recovered{{Spool: pointer, Err: err}}
+		return Recovered{Spool: pointer, Err: err}, true
 	case !s.Begun():
 		s.Remove()
-		return nil
+		return r, false
 	}
-	windows, err := deadWindows(s)
-	if err != nil {
-		s.Leave()
-		return []Recovered{{Spool: s.Path(), Err: err}}
-	}
-	var all []Recovered
-	kept := false
-	for _, w := range windows {
-		r, again, found := recoverWindow(config, host, s, w)
-		if found {
-			all = append(all, r)
-		}
-		kept = kept || again
-	}
-	if kept {
-		s.Leave()
-	} else {
-		s.Remove()
-	}
-	return all
-}
-
-// deadWindow is a window that a killed process had open, or what its ring held.
-type deadWindow struct {
-	record.Window
-	session int // of the spool
-	// selection is of the spool's entries; nil means all.
-	selection *selection
-}
-
-// deadWindows returns the windows that a spool has, the one that the ring itself is written
-// as last.
-func deadWindows(s *buffer.DeadSpool) (all []deadWindow, err error) {
-	h := s.Header()
-	header := record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}
-	for session := range h.Sessions {
-		if h.Sessions > 1 && !s.InUse(session) {
-			continue
-		}
-		if w := windowOf(s.Window(session)); h.Sessions > 1 && w != nil {
-			all = append(all, deadWindow{
-				Window: record.Window{
-					ID: w.ID, Trigger: w.Trigger, Opened: w.Opened, Unguarded: w.Guard == record.GuardOff, Cause: w.Cause, AskedBefore: w.AskedBefore,
-				},
-				session: session, selection: &selection{scope: w.Scope, since: w.Since, until: s.Window(session).Closed()},
-			})
-			continue
-		}
-		w := deadWindow{Window: header, session: session}
-		if h.Sessions > 1 {
-			if !h.Crash || session != h.Sessions-1 {
-				continue // the process was killed before the session had begun
-			}
-			since, err := s.BeginCrash(spoolLimits())
-			if err != nil {
-				return nil, err
-			}
-			w.selection = &selection{since: since}
-			if since > 0 {
-				w.Opened = time.Unix(0, since)
-			}
-		}
-		all = append(all, w)
-	}
-	return all, nil
-}
-
-// recoverWindow writes one window of a spool. again says that something cannot be written
-// now: the spool still has it then. found is false when there is nothing to say.
-func recoverWindow(config Config, host Host, s *buffer.DeadSpool, w deadWindow) (r Recovered, again, found bool) {
 	r = Recovered{Spool: s.Path()}
-	session, err := openDead(config, host, s, w)
+	session, err := openDead(config, host, s)
 	switch {
 	case err != nil:
+		s.Leave()
 		r.Err = err
-		return r, true, true
+		return r, true
 	case session == nil:
-		return r, false, false
+		s.Remove()
+		return r, false
 	}
 	defer session.closeDead()
 	closed, damage, err := session.writeDead()
 	if err != nil {
+		s.Leave()
 		r.Err = fmt.Errorf("kept for the next try: %w", err)
-		return r, true, true
+		return r, true
 	}
 	r.Err = errors.Join(s.Damage(), damage)
 	line, written := session.store.finish(session, session.died(closed), true)
 	r.Window = line
 	if !written {
+		s.Leave()
 		r.Err = errors.Join(r.Err, errors.New("kept for the next try: the line of its window cannot be written to the index"))
+		return r, true
 	}
-	return r, !written, true
+	s.Remove()
+	return r, true
 }
 
-// openDead opens a window that a spool has: a session with a store of its own, for
+// openDead opens the window that a spool has: a session with a store of its own, for
 // closeDead. The session is nil where the index has the window's line already: the process
 // was killed between the line and the removal of the spool, and all that comes before the
 // line was done.
-func openDead(config Config, host Host, s *buffer.DeadSpool, w deadWindow) (*Session, error) {
+func openDead(config Config, host Host, s *buffer.DeadSpool) (*Session, error) {
 	h := s.Header()
 	config.Formats, config.Spool, host.Run = formatsOf(h.Formats), SpoolOff, h.Run
 	host.Effective, host.Static = nil, nil // they are not the ones of that time
@@ -218,11 +158,11 @@ func openDead(config Config, host Host, s *buffer.DeadSpool, w deadWindow) (*Ses
 	if err != nil {
 		return nil, err
 	}
-	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), w.ID, h.Run, w.Opened) {
+	if layout.IndexHas(filepath.Join(config.Dir, layout.Index), h.Window, h.Run, h.Opened) {
 		store.Close()
 		return nil, nil
 	}
-	session, err := deadSession(store, s, w)
+	session, err := deadSession(store, s)
 	if err != nil {
 		store.Close()
 		return nil, err
@@ -236,9 +176,9 @@ func (s *Session) closeDead() {
 	s.store.Close()
 }
 
-// deadSession makes a session of a window that a spool holds: its sources are the spool's
+// deadSession makes a session of what a spool holds: its sources are the spool's
 // shards.
-func deadSession(store *Store, s *buffer.DeadSpool, w deadWindow) (*Session, error) {
+func deadSession(store *Store, s *buffer.DeadSpool) (*Session, error) {
 	h := s.Header()
 	l := store.config.sizes()
 	l.Shards, l.Batch = h.Workers, h.Batch
@@ -248,20 +188,20 @@ func deadSession(store *Store, s *buffer.DeadSpool, w deadWindow) (*Session, err
 	if err != nil {
 		return nil, err
 	}
-	session := newSession(store, w.Window, l, mem, s.Window(w.session))
-	session.selection = w.selection
-	reserve := store.room(nil).reserve(encoded, "the recovery of window "+w.ID)
+	window := record.Window{ID: h.Window, Trigger: h.Trigger, Opened: h.Opened, Unguarded: h.Guard == record.GuardOff}
+	session := newSession(store, window, l, mem, nil, s.Window())
+	reserve := store.room(nil).reserve(encoded, "the recovery of window "+h.Window)
 	session.contents.load()
 	stored := session.contents.stored()
-	for _, log := range session.appenders() {
+	for _, log := range store.logs() {
 		log.Adopt(stored.Logs[log.Name()])
 	}
 	if session.segments != nil {
 		session.segments.Resume(stored.Segments)
 	}
-	session.observeSegments()
+	session.observeFiles()
 	for i := range h.Workers {
-		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, w.session, i, reserve), i))
+		session.pipelines = append(session.pipelines, newPipeline(session, newDeadShard(s, i, reserve)))
 	}
 	return session, nil
 }
@@ -285,8 +225,6 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 		damage = errors.Join(damage, source.damage)
 		if t := time.Unix(0, source.last); source.last != 0 && t.After(last) {
 			last = t
-			s.contents.alive(source.last) // also for another try, which has no entries any more
-			source.save()
 		}
 	}
 	return last, damage, nil
@@ -297,7 +235,7 @@ func (s *Session) writeDead() (last time.Time, damage, err error) {
 func (p *pipeline) truncateUncommitted() error {
 	for _, b := range p.source.(*deadShard).batches {
 		for _, o := range p.outputs {
-			phase, position := b.Output(o.index)
+			phase, position := b.State.Output(o.index).Get()
 			if phase != buffer.PhaseBegun {
 				continue
 			}
@@ -313,10 +251,7 @@ func (p *pipeline) truncateUncommitted() error {
 // that a file does not accept entirely.
 func (p *pipeline) writeAll() error {
 	source := p.source.(*deadShard)
-	p.flows.known, p.flows.resumed = source.sum.Connections, true
-	if p.session.selection != nil {
-		p.flows.began = source.reader.Began().Batch
-	}
+	p.flows.known = source.sum.Connections
 	for b := source.next(); b != nil; b = source.next() {
 		if p.write(b); len(p.rejected) > 0 {
 			return errNotWritten(p.session.window.ID, b)

@@ -190,7 +190,7 @@ func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
 	l := config.sizes()
 	spool, fault, err := buffer.NewSpool(config.Spool, store.dir.Folder(), buffer.SpoolHeader{
 		Dir: config.Dir, Run: victimRun, Window: windowID(1), Trigger: record.TriggerManual, Opened: time.Now(),
-		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1,
+		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
 	}, nil)
 	if fault != nil || err != nil {
 		t.Fatal(fault, err)
@@ -198,7 +198,7 @@ func TestABatchThatTheLogHasIsNotWrittenAgain(t *testing.T) {
 	b := openWorkerHarness(t, store, spool)
 	p, q := newPeer(victimRun, 1), newPeer(victimRun, 2)
 	b.say(p, record.In, []byte("in the log, "))
-	b.pipeline.write(b.reader.Next())
+	b.pipeline.write(b.shard.Swap())
 	b.say(p, record.In, []byte("in the spool"))
 	b.say(q, record.Out, []byte("in the spool alone"))
 	spool.Leave() // as a killed process does

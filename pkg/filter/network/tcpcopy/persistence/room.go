@@ -100,41 +100,27 @@ func (s *Store) allocateFor(w record.Window, config Config, room Room) (m memory
 	l := config.sizes()
 	m = memory{buffer: config.BufferSize, sizes: l}
 	encoded := len(config.Formats) * l.encoded
+	blocks := buffer.SpoolBlocks(l.Shards, l.Batch)
 	reserve := room.reserve(encoded+overhead, fmt.Sprintf("a window with a buffer of %.1f MiB", mebibytes(m.buffer)))
-	if m.spool, err = s.newSpool(s.spoolHeader(w, config, l), reserve); err != nil {
-		return memory{}, err
-	}
-	if m.encoders, err = buffer.NewMemory(encoded); err != nil {
-		m.spool.Remove()
-		return memory{}, err
-	}
-	return m, nil
-}
-
-// spoolHeader returns the header of a spool with those sizes that one session reads: that
-// of w.
-func (s *Store) spoolHeader(w record.Window, config Config, l sizes) buffer.SpoolHeader {
-	return buffer.SpoolHeader{
-		Dir: config.Dir, Run: s.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
-		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1,
-	}
-}
-
-// newSpool returns the memory of a ring. reserve is asked for all of it first, and then
-// slice by slice.
-func (s *Store) newSpool(h buffer.SpoolHeader, reserve buffer.Reserve) (*buffer.Spool, error) {
-	blocks := buffer.SpoolBlocks(h)
 	if reserve != nil {
 		if err := reserve(blocks); err != nil {
-			return nil, err
+			return memory{}, err
 		}
 	}
-	spool, fault, err := buffer.NewSpool(s.config.spoolDir(blocks), s.dir.Folder(), h, reserve)
+	spool, fault, err := buffer.NewSpool(config.spoolDir(blocks), s.dir.Folder(), buffer.SpoolHeader{
+		Dir: config.Dir, Run: s.host.Run, Window: w.ID, Trigger: w.Trigger, Opened: w.Opened, Guard: w.GuardWord(),
+		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
+	}, reserve)
 	if err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	if fault != nil {
 		s.alert("spool", fmt.Errorf("a killed process will lose what is in its buffers: %w", fault))
 	}
-	return spool, nil
+	if m.encoders, err = buffer.NewMemory(encoded); err != nil {
+		spool.Remove()
+		return memory{}, err
+	}
+	m.spool = spool
+	return m, nil
 }

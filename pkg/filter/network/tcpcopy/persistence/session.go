@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,38 +14,30 @@ import (
 // Conn is the recorder's side of one connection; see buffer.Conn.
 type Conn = buffer.Conn
 
-// Session is one open window: it has the records of the window's connections written. The
-// root package makes it a strategy.WindowSink.
+// Session is one open window: it accepts the records of the window's connections
+// and has them written. The root package makes it a strategy.WindowSink.
 type Session struct {
 	store     *Store
 	window    record.Window
 	sizes     sizes
 	memory    *buffer.Memory // what the encoders work in
-	ring      *Ring          // what it reads; nil in a recovery
-	slot      int            // its place in the ring's spool
-	flight    *Flight        // what the ring is of; nil for a ring of its own
-	selection *selection     // of the ring's entries; nil for all
-	shares    bool           // others may encode from the same batches: it must not change them
-	readers   []*buffer.Reader
-	begun     time.Time // when the store was asked for it, about window.Opened
+	spool     *buffer.Spool  // what the batches are in; nil in a recovery
+	buffer    int64          // of Config.BufferSize, what the window has, bytes
+	failing   sync.Once      // see fail
+	shards    []*buffer.Shard
+	pipelines []*pipeline // one per shard, of a live or a dead one
+	begun     time.Time   // when the store was asked for it, about window.Opened
 
-	segments    *logdir.Segments // nil without pcapng
-	flowLog     *logdir.Appender // nil without a text format
-	portraitLog *logdir.Appender
-	starting    sync.Once     // see Start
-	looking     sync.Once     // see lookFirst
-	stopping    sync.Once     // see Stop
-	stop        chan struct{} // closed to stop the workers
-	workers     sync.WaitGroup
+	segments *logdir.Segments // nil without pcapng
+	stop     chan struct{}    // closed to stop the workers
+	workers  sync.WaitGroup
 
 	portraits chan portrait // accepted and not yet written
 	hangs     *hangWatch    // nil in a recovery
 	contents  *contents
 
 	mu        sync.Mutex                  // guards the rest
-	pipelines []*pipeline                 // one per shard, of a live or a dead one; not changed once they are there
 	portrayed map[model.BusinessType]bool // business types that have had their portrait; nil once closed
-	short     bool                        // it pauses for want of space, as far as known at the start
 }
 
 // startSession prepares the memory of a window's session and starts its workers.
@@ -57,200 +50,123 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(store, w, m.sizes, m.encoders, m.spool.Window(0))
-	s.ring = newRing(store, m)
-	s.short = s.lookAtSpace(false) // the first look before the first byte
-	s.Start()
-	return s, nil
-}
-
-// Start begins the reading: what passes from now on is in the window. It is called when
-// the gate is opened, by the latest. It does not block.
-func (s *Session) Start() {
-	s.starting.Do(func() {
-		if s.flight != nil {
-			s.flight.begin()
-		}
-		s.mu.Lock()
-		for _, sh := range s.ring.shards {
-			s.readers = append(s.readers, sh.NewReader(s.slot))
-		}
-		s.mu.Unlock()
-		s.start()
-		if s.hangs != nil {
-			s.hangs.opened(s.readers)
-		}
-	})
-}
-
-// start starts the workers of the session's readers.
-func (s *Session) start() {
-	if s.flight != nil {
-		s.contents.describe(s)
-	}
-	s.observeSegments()
-	pipelines := make([]*pipeline, len(s.readers))
-	for i, r := range s.readers {
-		pipelines[i] = newPipeline(s, &liveShard{reader: r}, i)
-		w := &worker{reader: r, pipeline: pipelines[i]}
+	s := newSession(store, w, m.sizes, m.encoders, m.spool, m.spool.Window())
+	s.buffer = m.buffer
+	s.observeFiles()
+	m.spool.Populate(m.sizes.Geometry)
+	s.shards = buffer.NewShards(m.sizes.Geometry, m.spool, s.begun)
+	for _, sh := range s.shards {
+		sh.Begin()
+		w := &worker{shard: sh, pipeline: newPipeline(s, liveShard{sh})}
+		s.pipelines = append(s.pipelines, w.pipeline)
 		s.workers.Add(1)
 		go w.run()
 	}
-	s.mu.Lock()
-	s.pipelines = pipelines
-	s.mu.Unlock()
 	s.workers.Add(2)
 	go s.writePortraits()
-	go s.watchSpace()
-}
-
-// Stop ends the reading: what passes from now on is not in the window. It is called when
-// the gate has been closed, by the latest. It does not block.
-func (s *Session) Stop() {
-	s.stopping.Do(func() {
-		if s.flight == nil {
-			s.ring.close()
-			return
-		}
-		for _, r := range s.readers {
-			r.End()
-		}
-		if !s.shares && s.readers != nil { // a window that has begun
-			s.flight.end()
-		}
-	})
+	go s.watchSpace(s.lookAtSpace(false)) // the first look before the first byte
+	return s, nil
 }
 
 // newSession makes a session whose encoders work in mem, without pipelines. state, which
 // may be nil, is what a spool says of the window.
-func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, state *buffer.WindowState) *Session {
+func newSession(store *Store, w record.Window, l sizes, mem *buffer.Memory, spool *buffer.Spool, state *buffer.WindowState) *Session {
+	now := time.Now()
 	s := &Session{
 		store:     store,
 		window:    w,
-		begun:     time.Now(),
+		begun:     now,
 		sizes:     l,
 		memory:    mem,
+		spool:     spool,
 		stop:      make(chan struct{}),
 		portraits: make(chan portrait, maxPortraits),
 		portrayed: map[model.BusinessType]bool{},
 		contents:  newContents(state),
 	}
-	s.portraitLog = s.appender(store.portraits, nil)
-	if store.config.textFormat() != "" {
-		s.flowLog = s.appender(store.flowLog, mem.Next(l.encoded))
-	}
 	if store.config.Has(FormatPcapng) {
-		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded), longestPackets(l.Record))
+		s.segments = store.dir.Segments(w, store.config.rolling(), mem.Next(l.encoded))
+	}
+	if store.config.textFormat() != "" {
+		store.flowLog.SetMemory(mem.Next(l.encoded))
 	}
 	return s
 }
 
-// observeSegments has the session's contents follow the segments that it has.
-func (s *Session) observeSegments() {
+// observeFiles has the session's contents follow the names of the files that it has, until
+// the window is finished.
+func (s *Session) observeFiles() {
+	for _, log := range s.store.logs() {
+		name := log.Name()
+		log.Observe(func(files logdir.FileNames) { s.contents.setFiles(name, files) })
+	}
 	if s.segments != nil {
 		s.segments.Observe(s.contents.setSegments)
 	}
 }
 
-// appender returns an appender to log whose files the session's contents follow.
-func (s *Session) appender(log *logdir.AppendLog, mem []byte) *logdir.Appender {
-	return log.Appender(mem, func(files logdir.FileNames) { s.contents.setFiles(log.Name(), files) })
-}
-
-// appenders returns the session's appenders, in the order in which the window's line names
-// their files.
-func (s *Session) appenders() (all []*logdir.Appender) {
-	if s.flowLog != nil {
-		all = append(all, s.flowLog)
-	}
-	return append(all, s.portraitLog)
-}
-
-// spool returns the memory of the batches; nil in a recovery.
-func (s *Session) spool() *buffer.Spool {
-	if s.ring == nil {
-		return nil
-	}
-	return s.ring.spool
-}
-
-// ownSpool is spool where the session alone reads it, and nil elsewhere.
-func (s *Session) ownSpool() *buffer.Spool {
-	if s.flight != nil {
-		return nil
-	}
-	return s.spool()
-}
-
-// Ring returns what the session reads. While the window is open, what passes goes there.
-func (s *Session) Ring() *Ring { return s.ring }
-
-// Data is Ring.Data.
+// Data copies the n bytes that pieces hold, which have just passed on c
+// in direction dir. before says how many bytes of each direction had passed when
+// they came; the one of dir counts at the direction's first call in the session,
+// where it must be exact, and the other is a hint. Data never waits for room and
+// returns before the caller may reuse the bytes. It changes the slice pieces, but
+// not what its elements point to.
 func (s *Session) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
-	s.ring.Data(c, dir, before, pieces, n)
+	s.shard(c).Data(c, dir, before, pieces, n)
 }
 
-// Skip is Ring.Skip.
+// Skip counts n bytes that have passed on c without Data being able to see them.
 func (s *Session) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
-	s.ring.Skip(c, dir, before, n, reason)
+	s.shard(c).Skip(c, dir, before, n, reason)
 }
 
-// End is Ring.End.
+// End says that c has ended, after so many bytes have passed: those that were
+// read and that this session has not seen are a gap. A connection that has had no
+// bytes in this session is not mentioned in its records.
 func (s *Session) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
-	s.ring.End(c, reason, passed)
+	s.shard(c).End(c, reason, passed)
 }
 
-// EndAll is Ring.EndAll.
-func (s *Session) EndAll(reason record.CloseReason) { s.ring.EndAll(reason) }
-
-// Opened returns since when the session has all that has passed in its scope.
-func (s *Session) Opened() time.Time { return s.window.Opened }
+// EndAll says of all connections which have had bytes in this session and have
+// not ended that they end for that reason: they live on, but not in this process.
+func (s *Session) EndAll(reason record.CloseReason) {
+	for _, sh := range s.shards {
+		sh.EndAll(reason)
+	}
+}
 
 // Pause pauses recording for reason r: what passes meanwhile is a gap.
 func (s *Session) Pause(r record.Reason) {
-	if s.selection != nil {
-		s.selection.pause(r, s.here())
-	} else {
-		s.ring.pause(r)
+	for _, sh := range s.shards {
+		sh.Pause(r)
 	}
-}
-
-// here returns the present place of each shard, nil before the first byte of the session.
-func (s *Session) here() (places []buffer.Place) {
-	s.mu.Lock()
-	readers := s.readers
-	s.mu.Unlock()
-	var done []buffer.Place
-	for _, r := range readers {
-		here, at := r.Here()
-		places, done = append(places, here), append(done, at)
-	}
-	s.selection.forget(done)
-	return places
 }
 
 // Resume ends the pause for reason r.
 func (s *Session) Resume(r record.Reason) {
-	if s.selection != nil {
-		s.selection.resume(r, s.here())
-	} else {
-		s.ring.resume(r)
+	for _, sh := range s.shards {
+		sh.Resume(r)
 	}
 }
 
 // Paused reports whether recording pauses.
-func (s *Session) Paused() bool {
-	return s.ring.paused() || s.selection != nil && s.selection.paused()
+func (s *Session) Paused() bool { return s.shards[0].Paused() } // all have the same
+
+// fail makes the session lose everything from now on, and what its batches hold: they
+// cannot be used any more. The proxy does not notice, and the window goes on.
+func (s *Session) fail(fault *buffer.FaultError) {
+	s.failing.Do(func() {
+		for _, sh := range s.shards {
+			sh.Fail(fault)
+		}
+		s.store.alert("spool", fmt.Errorf("window %s records nothing more: %w", s.window.ID, fault))
+	})
 }
 
 // Close ends the session: it returns when all its records are on disk and its
 // index line is written. Data of connections that still hold the session is
 // ignored from now on.
 func (s *Session) Close(closed time.Time) {
-	if s.shares { // a capture ends where its readers do
-		s.Stop()
-		closed = time.Now()
-	}
 	closed = s.plausible(closed)
 	if w := s.contents.state; w != nil {
 		w.SetClosed(closed.UnixNano())
@@ -267,13 +183,15 @@ func (s *Session) Close(closed time.Time) {
 func (s *Session) Discard() {
 	defer s.hangs.end()
 	s.stopWorkers()
-	s.store.forget(s)
+	s.store.forget()
 	s.release()
 }
 
 // stopWorkers returns when all that was accepted is written.
 func (s *Session) stopWorkers() {
-	s.Stop()
+	for _, sh := range s.shards {
+		sh.Close()
+	}
 	s.mu.Lock()
 	s.portrayed = nil
 	s.mu.Unlock()
@@ -281,21 +199,16 @@ func (s *Session) stopWorkers() {
 	close(s.stop)
 	s.workers.Wait()
 	s.hangs.step()
+	s.store.flowLog.SetMemory(nil)
 }
 
 // release frees what the session was in.
 func (s *Session) release() {
 	s.memory.Free()
-	if s.flight != nil {
-		for _, r := range s.readers {
-			r.Close()
-		}
-		s.flight.freeSlot(s.slot)
-	} else {
-		s.ring.free()
-	}
-	for _, p := range s.pipelines {
-		p.release()
+	s.spool.Remove()
+	for i, sh := range s.shards {
+		sh.Forget()
+		s.pipelines[i].release()
 	}
 }
 
@@ -319,29 +232,26 @@ func (s *Session) Accounts() record.Accounts {
 }
 
 func (s *Session) tally() (sum buffer.Tally) {
-	for _, p := range s.started() {
+	for _, p := range s.pipelines {
 		t := p.source.tally()
 		sum.Add(&t)
 	}
 	return sum
 }
 
-// total is tally for the totals of all sessions. Of what several of them have, it has what
-// this one was the first to write or to lose.
-func (s *Session) total() (sum buffer.Tally) {
-	if s.flight == nil {
-		return s.tally()
+// Buffered returns how many bytes of the batches are in use.
+func (s *Session) Buffered() int64 {
+	var used int64
+	for _, sh := range s.shards {
+		used += int64(sh.Used())
 	}
-	for _, p := range s.started() {
-		t := p.source.(*liveShard).total()
-		sum.Add(&t)
-	}
-	return sum
+	return used
 }
 
-// started returns the session's pipelines.
-func (s *Session) started() []*pipeline {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pipelines
+// shard returns the shard of c. The number is mixed before it is divided: MOSN
+// numbers the connections to upstreams too, so that those of clients are often all
+// even or all odd.
+func (s *Session) shard(c *Conn) *buffer.Shard {
+	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth multiplies
+	return s.shards[uint32(c.ID*golden>>32)%uint32(len(s.shards))]
 }

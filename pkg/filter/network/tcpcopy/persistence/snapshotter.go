@@ -55,6 +55,7 @@ func (n *snapshotter) write(windows []string, p *pace) {
 		if err := s.write(windows, n.store.host.Clock.Now(), p); err != nil {
 			n.store.alert("snapshot", fmt.Errorf("%s: %w", filepath.Base(s.file.Path()), err))
 		}
+		s.file.DrainNames() // the index line has them
 	}
 }
 

@@ -3,86 +3,61 @@ package persistence
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/buffer"
+	"mosn.io/tcpcopy/pkg/record"
 )
 
-// source hands out the batches of one shard in their order. There are two: a reader of a
-// live shard, which connections fill, and the part of a shard in the spool of a killed
+// source hands out the batches of one shard in their order. There are two: a live
+// shard, which connections fill, and the part of a shard in the spool of a killed
 // process. A source belongs to one pipeline.
 type source interface {
-	// next returns the next batch, nil when there is none now. Its entries from Start on
-	// are new. The batch is the caller's until done.
+	// next returns the next batch, nil when there is none now. The batch is the
+	// caller's until done.
 	next() *buffer.Batch
-	// done ends the work on the batch that next has returned: t is what was counted of
-	// it, firsts of that what nobody else had counted, and known is how many connections
-	// the batches so far have introduced.
-	done(b *buffer.Batch, t, firsts *buffer.Tally, known uint64)
-	// save makes the changes of the reader's state outlive the process.
+	// done ends the work on the batch that next has returned: t is what was counted
+	// of it, freed are the slots of the connections that have ended in it, and known
+	// is how many connections the batches so far have introduced.
+	done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known uint64)
+	// save makes the changes of the batch's state outlive the process.
 	save()
 	// tally returns what was counted so far. It may be called from any goroutine.
 	tally() buffer.Tally
 }
 
 // liveShard is the source of an open window.
-type liveShard struct {
-	reader *buffer.Reader
+type liveShard struct{ shard *buffer.Shard }
 
-	mu     sync.Mutex // guards the rest, and that it fits what the reader has read
-	sum    buffer.Tally
-	firsts buffer.Tally // of sum, what no other session had counted
+func (s liveShard) next() *buffer.Batch { return s.shard.Swap() }
+
+func (s liveShard) done(b *buffer.Batch, t *buffer.Tally, freed []uint32, known uint64) {
+	sum := s.shard.Account(t, freed)
+	sum.Connections = known // the others are known by the batches to come
+	s.shard.State().Done(b.State().Number(), &sum)
+	b.Reset()
 }
 
-func (s *liveShard) next() *buffer.Batch { return s.reader.Next() }
+func (s liveShard) save() {} // it is in the spool
 
-func (s *liveShard) done(b *buffer.Batch, t, firsts *buffer.Tally, known uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sum.Add(t)
-	s.firsts.Add(firsts)
-	s.firsts.Connections = known
-	s.sum.Connections = known
-	s.reader.State().Done(b.Origin(b.Len()), &s.sum)
-	s.reader.Done()
-}
-
-func (s *liveShard) save() {} // it is in the spool
-
-func (s *liveShard) tally() buffer.Tally {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sum := s.sum
-	s.reader.Unread(&sum)
-	return sum
-}
-
-// total is tally for the totals of all sessions, in which each byte is once.
-func (s *liveShard) total() buffer.Tally {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sum := s.firsts
-	s.reader.UnreadFirst(&sum)
-	return sum
-}
+func (s liveShard) tally() buffer.Tally { return s.shard.Tally() }
 
 // deadShard is the source of a recovery. It is used by one goroutine.
 type deadShard struct {
 	spool   *buffer.DeadSpool
-	shard   *buffer.ShardState
-	reader  *buffer.ReaderState
+	state   *buffer.ShardState
 	reserve buffer.Reserve        // of memory for a batch
 	batches []buffer.PendingBatch // those that were not done
 	damage  error                 // what of them cannot be read, and of the state cannot be written
 	err     error                 // why the next batch cannot be read now
+	lost    record.PerDirection   // bytes of the batch handed out that cannot be read
 	sum     buffer.Tally
 	last    int64 // time of the last entry handed out, nanoseconds since the Unix epoch
 }
 
-func newDeadShard(spool *buffer.DeadSpool, session, shard int, reserve buffer.Reserve) *deadShard {
-	d := &deadShard{spool: spool, shard: spool.Shard(shard), reader: spool.Reader(session, shard), reserve: reserve}
-	d.batches = spool.Pending(session, shard)
-	_, d.sum = d.reader.Account()
+func newDeadShard(spool *buffer.DeadSpool, shard int, reserve buffer.Reserve) *deadShard {
+	d := &deadShard{spool: spool, state: spool.State(shard), reserve: reserve}
+	d.batches = spool.Pending(shard)
+	d.sum = d.state.Account()
 	return d
 }
 
@@ -92,23 +67,26 @@ func (d *deadShard) next() *buffer.Batch {
 	if len(d.batches) == 0 {
 		return nil
 	}
-	b, damage, err := d.spool.Read(d.batches[0], spoolLimits(), d.reserve)
+	b, lost, damage, err := d.spool.Read(d.batches[0], spoolLimits(), d.reserve)
 	if err != nil {
 		d.err = err
 		return nil
 	}
 	d.batches = d.batches[1:]
-	d.damage = errors.Join(d.damage, damage)
+	d.lost, d.damage = lost, errors.Join(d.damage, damage)
 	if t := b.LastTime(); t != 0 {
 		d.last = t
 	}
 	return b
 }
 
-func (d *deadShard) done(b *buffer.Batch, t, _ *buffer.Tally, known uint64) {
+func (d *deadShard) done(b *buffer.Batch, t *buffer.Tally, _ []uint32, known uint64) {
+	for _, dir := range record.Directions() {
+		t.Lost[dir][record.ReasonWriteError] += d.lost.Of(dir)
+	}
 	d.sum.Add(t)
 	d.sum.Connections = known
-	d.reader.Done(b.Origin(b.Len()), &d.sum)
+	d.state.Done(b.State().Number(), &d.sum)
 	d.save()
 }
 
@@ -122,12 +100,17 @@ func (d *deadShard) save() {
 
 func (d *deadShard) tally() buffer.Tally { return d.sum }
 
-// close completes the tally when all batches are done: what was lost and has no entry is
-// in it too.
+// close completes the tally when all batches are done: what was seen is what was
+// written and what was lost, since the last account too.
 func (d *deadShard) close(known uint64) {
 	d.sum.Connections = known
-	if d.spool.Header().Sessions == 1 { // where several share a ring, it is no session's
-		d.shard.AddPending(&d.sum)
+	d.sum.Seen = d.sum.Written
+	for _, dir := range record.Directions() {
+		for r := range d.sum.Lost[dir] {
+			n := max(d.sum.Lost[dir][r], d.state.Lost(dir, record.Reason(r)))
+			d.sum.Lost[dir][r] = n
+			d.sum.Seen.Add(dir, n)
+		}
 	}
 }
 

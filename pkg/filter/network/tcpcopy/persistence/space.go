@@ -11,11 +11,10 @@ import (
 const spaceEvery = time.Second
 
 // watchSpace is the goroutine that pauses a session while the file system has
-// less free space than Config.MinFree. Close ends it.
-func (s *Session) watchSpace() {
+// less free space than Config.MinFree; paused is the result of the first look.
+// Close ends it.
+func (s *Session) watchSpace(paused bool) {
 	defer s.workers.Done()
-	s.looking.Do(s.lookFirst)
-	paused := s.short
 	ticker := time.NewTicker(spaceEvery)
 	defer ticker.Stop()
 	for {
@@ -26,24 +25,6 @@ func (s *Session) watchSpace() {
 			return
 		}
 	}
-}
-
-// lookFirst is the first look of a session that reads the flight recorder's ring, which is
-// opened without asking the disk: where too little space is free, it loses all up to the
-// next look.
-func (s *Session) lookFirst() {
-	if s.flight == nil {
-		return
-	}
-	if short, err := s.store.shortOfSpace(); err == nil && short != "" {
-		s.short = true
-		s.selection.pause(record.ReasonDisk, nil)
-		s.alertShort(short)
-	}
-}
-
-func (s *Session) alertShort(short string) {
-	s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
 }
 
 func (s *Session) lookAgain(paused *bool) {
@@ -60,7 +41,7 @@ func (s *Session) lookAtSpace(paused bool) bool {
 		// The writes themselves report what is wrong with the directory.
 	case short != "" && !paused:
 		s.Pause(record.ReasonDisk)
-		s.alertShort(short)
+		s.store.alert("disk", fmt.Errorf("recording pauses: %s", short))
 		return true
 	case short == "" && paused:
 		s.Resume(record.ReasonDisk)

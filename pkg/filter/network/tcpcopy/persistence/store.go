@@ -3,7 +3,6 @@ package persistence
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,19 +76,13 @@ type Store struct {
 	reduced    atomic.Uint64           // windows with a smaller buffer than the configured one
 	recovering sync.WaitGroup          // Open's goroutine
 
-	// beginning is held while a window or the flight recorder's ring is opened: a window that
-	// is opened meanwhile waits, and reads the ring. It is locked before mu.
-	beginning sync.Mutex
-
-	mu       sync.Mutex   // guards the rest
-	session  *Session     // the open window
-	flight   *Flight      // nil without the flight recorder
-	captures []*Session   // that are open
-	opening  string       // ID of the window whose session is being made; "" when none is
-	windows  uint64       // finished
-	totals   buffer.Tally // of finished windows
-	sealed   bool         // no window is opened any more
-	closed   bool
+	mu      sync.Mutex   // guards the rest
+	session *Session     // the open one
+	opening string       // ID of the window whose session is being made; "" when none is
+	windows uint64       // finished
+	totals  buffer.Tally // of finished windows
+	sealed  bool         // no window is opened any more
+	closed  bool
 }
 
 // Open prepares a store. The directory is created; the files appear when there
@@ -185,8 +178,6 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	}
 	var session *Session
 	hangs := s.watchHangs(w.ID)
-	s.beginning.Lock()
-	defer s.beginning.Unlock()
 	defer func() {
 		if session == nil {
 			hangs.end()
@@ -197,23 +188,13 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	}()
 	begun := time.Now()
 	s.recovering.Wait()
-	s.mu.Lock()
-	f := s.flight
-	s.mu.Unlock()
-	var opened *Session
-	var err error
-	if f != nil {
-		opened, err = f.newSession(w, Scope{}, 0)
-	}
-	if f == nil || errors.Is(err, errRingShut) { // its captures are still being written
-		opened, err = startSession(s, w)
-	}
+	opened, err := startSession(s, w)
 	if err != nil {
 		return nil, err
 	}
 	session = opened
 	session.begun, session.hangs = begun, hangs
-	hangs.opened(session.readers) // none yet, where others read the ring too: Start comes later
+	hangs.opened(session.shards)
 	return session, nil
 }
 
@@ -244,20 +225,25 @@ func (s *Store) Seal() (window string) {
 	return s.opening
 }
 
+// logs returns the logs that are written to while a window is open, in the order in which
+// its line names them. The snapshots come behind the line.
+func (s *Store) logs() []*logdir.AppendLog { return []*logdir.AppendLog{s.flowLog, s.portraits} }
+
 // finish ends what the store has of a session whose workers are done. It reports whether
 // the window's line is in the index; if it is not, the session's spool may be kept.
 func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line layout.WindowLine, written bool) {
 	accounts := session.Accounts()
-	recorded := accounts.Written != (record.PerDirection{}) || session.portraitLog.HasNames()
 	var segments logdir.FileNames
 	if session.segments != nil {
 		segments = session.segments.Finish(closed)
 	}
 	session.hangs.step()
 	files, leftOut := append([]string{}, segments.Names...), segments.LeftOut
-	for _, log := range session.appenders() {
-		names := log.Close()
+	recorded := accounts.Written != (record.PerDirection{}) || s.portraits.HasNames()
+	for _, log := range s.logs() {
+		names := log.DrainNames()
 		files, leftOut = append(files, names.Names...), leftOut+names.LeftOut
+		log.Observe(nil)
 	}
 	removed := s.dir.Missing(files)
 	if recorded { // the snapshots come later, and their files may not be there yet
@@ -278,14 +264,11 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 		Guard:     session.window.GuardWord(),
 		Recovered: recovered,
 
-		Cause:         session.window.Cause,
-		AskedBeforeMS: session.window.AskedBeforeMS(),
-
 		PortsLeftOut: portsLeftOut,
 		FilesLeftOut: leftOut,
 	}
 	line.Shorten(s.dir.Index().MaxLine())
-	written = s.unindexed.add(line.AppendJSON(nil), session.ownSpool(), recovered)
+	written = s.unindexed.add(line.AppendJSON(nil), session.spool)
 	if recorded {
 		s.snapshots.add(session.window.ID)
 	}
@@ -295,29 +278,21 @@ func (s *Store) finish(session *Session, closed time.Time, recovered bool) (line
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removeLocked(session)
+	s.session = nil
 	s.windows++
-	t := session.total()
+	t := session.tally()
 	s.totals.Add(&t)
 	return line, written
 }
 
-// removeLocked says that a session is not open any more.
-func (s *Store) removeLocked(session *Session) {
-	if s.session == session {
-		s.session = nil
-	}
-	s.captures = slices.DeleteFunc(s.captures, func(o *Session) bool { return o == session })
-}
-
 // forget ends what the store has of a session that is discarded.
-func (s *Store) forget(session *Session) {
-	for _, log := range session.appenders() {
-		log.Close()
+func (s *Store) forget() {
+	for _, log := range s.logs() {
+		log.Observe(nil)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removeLocked(session)
+	s.session = nil
 }
 
 // WriteSkips appends a line for each of the skips to the index. They are about this
@@ -335,25 +310,18 @@ func (s *Store) WriteSkips(skips []record.Skip) error {
 	return nil
 }
 
-// OpenCapture is a capture that is open.
-type OpenCapture struct {
-	Window   record.Window
-	Accounts record.Accounts // up to now
-}
-
 // Stats is what a store has done up to now.
 type Stats struct {
 	Windows  uint64          // finished
 	Accounts record.Accounts // of all windows, the open one included
 	Window   *record.Accounts
-	Captures []OpenCapture // that are open
-	Buffered int64         // bytes of the batches in use
-	Buffer   int64         // bytes of the open window's buffer, 0 without one
-	NoRoom   uint64        // windows refused because their memory did not fit
-	Reduced  uint64        // windows with a smaller buffer than the configured one
-	Faults   uint64        // alerts raised
-	Live     int           // live streams
-	LiveLost uint64        // bytes of payload that they have missed, of those that have ended too
+	Buffered int64  // bytes of the batches in use
+	Buffer   int64  // bytes of the open window's buffer, 0 without one
+	NoRoom   uint64 // windows refused because their memory did not fit
+	Reduced  uint64 // windows with a smaller buffer than the configured one
+	Faults   uint64 // alerts raised
+	Live     int    // live streams
+	LiveLost uint64 // bytes of payload that they have missed, of those that have ended too
 
 	PortraitsLost uint64 // that there was no room for, or that could not be written
 	IndexLost     uint64 // lines that the index will never have
@@ -365,17 +333,12 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	t := s.totals
 	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
-	for _, c := range s.captures {
-		open, total := c.tally(), c.total()
-		t.Add(&total)
-		stats.Captures = append(stats.Captures, OpenCapture{Window: c.window, Accounts: open.Accounts()})
-	}
 	if s.session != nil {
-		open, total := s.session.tally(), s.session.total()
+		open := s.session.tally()
 		accounts := open.Accounts()
 		stats.Window = &accounts
-		stats.Buffered, stats.Buffer = s.session.ring.used(), s.session.ring.buffer
-		t.Add(&total)
+		stats.Buffered, stats.Buffer = s.session.Buffered(), s.session.buffer
+		t.Add(&open)
 	}
 	stats.Accounts = t.Accounts()
 	return stats

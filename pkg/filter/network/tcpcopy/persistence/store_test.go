@@ -134,14 +134,14 @@ func TestASessionMayBeUsedConcurrently(t *testing.T) {
 			}()
 		}
 		data := make([]byte, 300)
-		start(func(int) { s.Ring().Data(&p.Conn, record.In, record.PerDirection{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Ring().Data(&p.Conn, record.Out, record.PerDirection{}, [][]byte{data}, len(data)) })
-		start(func(int) { s.Ring().Skip(&p.Conn, record.Out, record.PerDirection{}, 7, record.ReasonUnseen) })
+		start(func(int) { s.Data(&p.Conn, record.In, record.PerDirection{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Data(&p.Conn, record.Out, record.PerDirection{}, [][]byte{data}, len(data)) })
+		start(func(int) { s.Skip(&p.Conn, record.Out, record.PerDirection{}, 7, record.ReasonUnseen) })
 		start(func(int) { s.Pause(record.ReasonGuard); s.Resume(record.ReasonGuard) })
-		start(func(int) { r.store.Stats(); s.Paused(); s.Accounts(); s.ring.used() })
+		start(func(int) { r.store.Stats(); s.Paused(); s.Accounts(); s.Buffered() })
 		start(func(i int) {
 			if i == 150 {
-				s.Ring().End(&p.Conn, "LocalClose", record.PerDirection{In: 1, Out: 1})
+				s.End(&p.Conn, "LocalClose", record.PerDirection{In: 1, Out: 1})
 			}
 		})
 		start(func(i int) {

@@ -40,19 +40,18 @@ type unindexed struct {
 // unindexedLine is the line of one window.
 type unindexedLine struct {
 	text      []byte
-	recovered bool          // the spool that it was recovered from is kept by the caller
+	recovered bool          // the spool that it was recovered from is kept elsewhere
 	spool     *buffer.Spool // that is kept; nil when there is none
 }
 
 // add writes the line of a window, after those that wait, and reports whether it is in
 // the index. If it is not, the window's spool may be kept: it is empty then. In a
-// recovery the caller keeps the spool, and spool is nil; it also is where there is none
-// that could be kept.
-func (u *unindexed) add(text []byte, spool *buffer.Spool, recovered bool) (written bool) {
+// recovery spool is nil, and the caller keeps the one that there is.
+func (u *unindexed) add(text []byte, spool *buffer.Spool) (written bool) {
 	u.mu.Lock()
 	full := u.size+len(text) > maxUnindexed
 	if !full {
-		u.lines = append(u.lines, unindexedLine{text: text, recovered: recovered})
+		u.lines = append(u.lines, unindexedLine{text: text, recovered: spool == nil})
 		u.size += len(text)
 	}
 	u.mu.Unlock()

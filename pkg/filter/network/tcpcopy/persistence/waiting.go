@@ -217,25 +217,16 @@ func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
 	r = Recovered{Spool: w.Path()}
 	var left record.PerDirection
 	if w.Readable() {
-		for session := range h.Sessions {
-			if !w.InUse(session) {
-				continue
-			}
-			for shard := range h.Workers {
-				// What cannot be read is not counted.
-				n, _, _ := w.Left(session, shard, spoolLimits())
-				left = left.Plus(n)
-			}
+		for shard := range h.Workers {
+			// What cannot be read is not counted.
+			n, _, _ := w.Left(shard, spoolLimits())
+			left = left.Plus(n)
 		}
 	}
 	r.Err = fmt.Errorf("dropped, because %s: of window %s of run %s in %s, %d bytes in and %d bytes out were not written", w.why, h.Window, h.Run, h.Dir, left.In, left.Out)
 	if w.dir == config.Dir && w.Readable() {
-		windows, err := deadWindows(w.DeadSpool)
-		r.Err = errors.Join(r.Err, err)
-		for _, dead := range windows {
-			line, err := giveUp(config, host, w.DeadSpool, dead)
-			r.Window, r.Err = line, errors.Join(r.Err, err)
-		}
+		line, err := giveUp(config, host, w.DeadSpool)
+		r.Window, r.Err = line, errors.Join(r.Err, err)
 		name := strings.TrimSuffix(filepath.Base(w.Path()), layout.SpoolExtension)
 		dump := safedir.Existing(config.Dir)
 		defer dump.Close()
@@ -247,8 +238,8 @@ func (w *waitingSpool) drop(config Config, host Host) (r Recovered, ok bool) {
 
 // giveUp writes the index line of a window whose spool will not be recovered: what the
 // spool has is lost.
-func giveUp(config Config, host Host, s *buffer.DeadSpool, w deadWindow) (line layout.WindowLine, err error) {
-	session, err := openDead(config, host, s, w)
+func giveUp(config Config, host Host, s *buffer.DeadSpool) (line layout.WindowLine, err error) {
+	session, err := openDead(config, host, s)
 	if err != nil || session == nil {
 		return line, err
 	}
@@ -257,19 +248,18 @@ func giveUp(config Config, host Host, s *buffer.DeadSpool, w deadWindow) (line l
 		if err := p.truncateUncommitted(); err != nil {
 			return line, err
 		}
-		left, written, err := s.Left(w.session, i, spoolLimits())
+		left, written, err := s.Left(i, spoolLimits())
 		if err != nil {
 			return line, err
 		}
 		source := p.source.(*deadShard)
 		for _, dir := range record.Directions() {
-			source.sum.Seen.Add(dir, written.Of(dir)+left.Of(dir))
 			source.sum.Written.Add(dir, written.Of(dir))
 			source.sum.Lost[dir][record.ReasonWriteError] += left.Of(dir)
 		}
 		source.close(source.sum.Connections)
 	}
-	line, written := session.store.finish(session, session.died(w.Opened), true)
+	line, written := session.store.finish(session, session.died(s.Header().Opened), true)
 	if !written {
 		return line, errors.New("the line of its window cannot be written to the index and is lost")
 	}

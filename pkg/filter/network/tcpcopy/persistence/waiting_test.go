@@ -50,7 +50,7 @@ func die(t *testing.T, config Config, n int, opened time.Time, message []byte) (
 	l := config.sizes()
 	spool, fault, err := buffer.NewSpool(config.Spool, store.dir.Folder(), buffer.SpoolHeader{
 		Dir: config.Dir, Run: store.host.Run, Window: windowID(n), Trigger: record.TriggerManual, Opened: opened,
-		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch, Batches: l.Batches, Sessions: 1,
+		Formats: formatNames(config.Formats), Workers: l.Shards, Batch: l.Batch,
 	}, nil)
 	if fault != nil || err != nil {
 		t.Fatal(fault, err)
@@ -131,8 +131,8 @@ func TestADroppedSpoolIsInTheIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	for shard := range s.Header().Workers {
-		for _, p := range s.Pending(0, shard) {
-			s.Reader(0, shard).Output(0).Set(buffer.PhaseDone, buffer.FilePosition{Batch: p.Number(), From: 1 << 20})
+		for _, p := range s.Pending(shard) {
+			p.State.Output(0).Set(buffer.PhaseDone, buffer.FilePosition{From: 1 << 20})
 		}
 	}
 	if err := s.Save(); err != nil {
@@ -209,7 +209,7 @@ func TestWhatIsNobodysIsSwept(t *testing.T) {
 	swept := []string{write("empty.spool", nil), write("zeros.spool", make([]byte, 9<<20)), write("garbage.spool", []byte(strings.Repeat("no spool ", 1000)))}
 	dump := safedir.New(t.TempDir())
 	defer dump.Close()
-	spool, _, err := buffer.NewSpool(config.Spool, dump, buffer.SpoolHeader{Dir: dump.Path(), Run: "cccccc", Window: "w", Opened: time.Now(), Formats: []string{"hex"}, Workers: 1, Batch: 16 << 10, Batches: 2, Sessions: 1}, nil)
+	spool, _, err := buffer.NewSpool(config.Spool, dump, buffer.SpoolHeader{Dir: dump.Path(), Run: "cccccc", Window: "w", Opened: time.Now(), Formats: []string{"hex"}, Workers: 1, Batch: 16 << 10}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestASpoolThatIsBeingCreatedIsNotSwept(t *testing.T) {
 	dump := safedir.New(t.TempDir())
 	defer dump.Close()
 	for n := range 200 {
-		h := buffer.SpoolHeader{Dir: dump.Path(), Run: "aaaaaa", Window: fmt.Sprint("w", n), Formats: []string{"hex"}, Workers: 1, Batch: 16 << 10, Batches: 2, Sessions: 1}
+		h := buffer.SpoolHeader{Dir: dump.Path(), Run: "aaaaaa", Window: fmt.Sprint("w", n), Formats: []string{"hex"}, Workers: 1, Batch: 16 << 10}
 		s, fault, err := buffer.NewSpool(config.Spool, dump, h, nil)
 		if fault != nil || err != nil {
 			t.Fatal(fault, err)

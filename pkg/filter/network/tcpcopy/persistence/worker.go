@@ -15,7 +15,7 @@ const flushEvery = 50 * time.Millisecond
 // worker empties the batches of one live shard. startSession starts its goroutine and
 // Session.Close ends it and waits for it.
 type worker struct {
-	reader   *buffer.Reader
+	shard    *buffer.Shard
 	pipeline *pipeline
 }
 
@@ -25,12 +25,11 @@ func (w *worker) run() {
 	defer session.workers.Done()
 	debug.SetPanicOnFault(true) // what is in the spool may be gone; see buffer.FaultError
 	defer catchPanic(session.store.alert, "a worker")
-	session.looking.Do(session.lookFirst) // before the first byte is written
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-w.reader.Full():
+		case <-w.shard.Full():
 			w.drain()
 		case <-ticker.C:
 			session.contents.alive(w.pipeline.clock.Now())
@@ -44,22 +43,23 @@ func (w *worker) run() {
 	}
 }
 
-// drain writes what the shard has now.
+// drain writes the shard's active batch.
 func (w *worker) drain() {
-	for {
-		b := w.pipeline.source.next()
-		if b == nil {
-			w.checkFault()
-			return
-		}
-		w.process(b)
+	b := w.pipeline.source.next()
+	if b == nil {
+		w.checkFault()
+		return
 	}
+	// After a panic below the batch must be empty at the next swap.
+	defer b.Reset()
+	w.process(b)
 }
 
-// checkFault ends the session's recording where a shard has failed.
+// checkFault accounts for what a shard that has failed has lost.
 func (w *worker) checkFault() {
-	if fault := w.reader.Shard().Failed(); fault != nil {
-		w.pipeline.session.ring.fail(fault)
+	if fault := w.shard.Failed(); fault != nil {
+		w.pipeline.session.fail(fault)
+		w.shard.LoseRest()
 	}
 }
 
@@ -67,12 +67,11 @@ func (w *worker) checkFault() {
 // process: what the batch held stays seen and neither written nor lost, which the
 // index then shows.
 func (w *worker) process(b *buffer.Batch) {
-	defer w.reader.Done() // after a panic
 	defer func() {
 		if r := recover(); r != nil {
 			session := w.pipeline.session
-			if fault := session.spool().Fault(r); fault != nil {
-				session.ring.fail(fault) // which checkFault accounts for
+			if fault := session.spool.Fault(r); fault != nil {
+				session.fail(fault) // which checkFault accounts for
 				return
 			}
 			session.store.alert("worker", newPanicError("a worker", fmt.Sprintf("window %s: %v", session.window.ID, r)))
@@ -82,12 +81,11 @@ func (w *worker) process(b *buffer.Batch) {
 	w.pipeline.account(b)
 }
 
-// finish writes the gaps and close events that had found no room, where the shard is
-// closed: nothing else changes it or its connections' part in it. Another one goes on, and
-// what has found no room is in no entry of the session's.
+// finish writes the gaps and close events that had found no room. The shard is
+// closed, so nothing else changes it or its connections' part in it.
 func (w *worker) finish() {
-	for complete := w.pipeline.session.flight != nil; !complete; {
-		complete = w.reader.Shard().WritePending()
+	for complete := false; !complete; {
+		complete = w.shard.WritePending()
 		w.drain()
 	}
 	w.drain()

@@ -75,7 +75,7 @@ func (g *cgroups) find() error {
 
 // read returns the highest rates of all levels; a source is empty where no level
 // has a limit, or none that was there at the reading before.
-func (g *cgroups) read(now time.Time, own OwnMemory) (Reading, error) {
+func (g *cgroups) read(now time.Time) (Reading, error) {
 	var r Reading
 	for _, group := range g.cpu {
 		rate, ok, err := group.read(g.root, now)
@@ -87,7 +87,7 @@ func (g *cgroups) read(now time.Time, own OwnMemory) (Reading, error) {
 		}
 	}
 	for _, group := range g.mem {
-		rate, ok, err := group.read(g.root, own)
+		rate, ok, err := group.read(g.root)
 		if err != nil {
 			return Reading{}, err
 		}
@@ -116,12 +116,10 @@ func (c *cpuGroup) read(root fs.FS, now time.Time) (percent float64, ok bool, er
 	return 100 * float64(used-before) / (cpus * float64(now.Sub(at))), true, nil
 }
 
-// read returns the highest rate of the group's limits, without own, which counts whether it is
-// shared or not.
-func (m memGroup) read(root fs.FS, own OwnMemory) (percent float64, ok bool, err error) {
+// read returns the highest rate of the group's limits.
+func (m memGroup) read(root fs.FS) (percent float64, ok bool, err error) {
 	uses, err := m.files.memUses(root, m.dir)
 	for _, u := range uses {
-		u.used -= min(u.used, own.Bytes)
 		percent, ok = max(percent, u.rate()), true
 	}
 	return percent, ok, err

@@ -56,9 +56,6 @@ type Options struct {
 	// somebody asks for it, with a Skip of one window. The loop calls it, and waits for
 	// it. nil means that only the status has it.
 	Skipped func(record.Skip)
-	// Forced is called when the switch becomes FORCE_OFF, and when it is no longer. The loop
-	// calls it and waits for it, so that it has returned when Set does. nil is for nobody.
-	Forced func(forced bool)
 }
 
 // Controller decides for one process when a window is open. Its methods may be called
@@ -75,7 +72,6 @@ type Controller struct {
 	log      Logger
 	panicked panicHook
 	onSkip   func(record.Skip) // nil for none
-	onForced func(bool)        // nil for none
 	commands chan command
 	returned chan func()   // calls for the loop, sent when the Sink returns; room for one
 	stop     chan struct{} // closed by Close, ends the loop
@@ -120,7 +116,6 @@ func New(o Options) *Controller {
 		log:      o.Log,
 		panicked: o.Panicked,
 		onSkip:   o.Skipped,
-		onForced: o.Forced,
 		commands: make(chan command),
 		returned: make(chan func(), 1),
 		stop:     make(chan struct{}),

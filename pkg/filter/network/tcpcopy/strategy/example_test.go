@@ -16,8 +16,6 @@ func (printSink) OpenWindow(w record.Window) (strategy.WindowSink, error) {
 	return printSink{}, nil
 }
 
-func (printSink) Start()                 {}
-func (printSink) Stop()                  {}
 func (printSink) Pause(r record.Reason)  { fmt.Println("pause", r) }
 func (printSink) Resume(r record.Reason) { fmt.Println("resume", r) }
 func (printSink) Close(time.Time)        { fmt.Println("close the window") }

@@ -40,9 +40,8 @@ type spySink struct {
 }
 
 type spyWindow struct {
-	sink    *spySink
-	id      string
-	started bool
+	sink *spySink
+	id   string
 }
 
 func (s *spySink) set(f func(*spySink)) {
@@ -78,21 +77,6 @@ func (s *spySink) OpenWindow(w record.Window) (WindowSink, error) {
 		<-opening
 	}
 	return &spyWindow{sink: s, id: w.ID}, err
-}
-
-func (t *spyWindow) Start() {
-	t.sink.fault()
-	if t.sink.gate() != nil {
-		t.sink.report("gate open before Start")
-	}
-	t.started = true
-}
-
-func (t *spyWindow) Stop() {
-	t.sink.fault()
-	if t.sink.gate() != nil || !t.started {
-		t.sink.report("Stop with the gate open, or without Start")
-	}
 }
 
 func (t *spyWindow) Pause(r record.Reason)  { t.sink.report("pause %s %v", t.id, r) }

@@ -14,7 +14,7 @@ const sourceHost = "host"
 // host reads the whole machine.
 type host struct {
 	times  func(context.Context) (cpu.TimesStat, error) // of all processors together, since boot
-	memory func(context.Context) (memUse, error)        // without shared memory, which the kernel counts among its caches
+	memory func(context.Context) (percent float64, err error)
 
 	last *cpu.TimesStat // what the next rate is measured from; nil before the first
 }
@@ -31,15 +31,12 @@ func newHost() *host {
 			}
 			return all[0], nil
 		},
-		memory: func(ctx context.Context) (memUse, error) {
+		memory: func(ctx context.Context) (float64, error) {
 			m, err := mem.VirtualMemoryWithContext(ctx)
 			if err != nil {
-				return memUse{}, err
+				return 0, err
 			}
-			if m.Total == 0 {
-				return memUse{}, errors.New("the host has no memory")
-			}
-			return memUse{used: m.Used, limit: m.Total}, nil
+			return m.UsedPercent, nil
 		},
 	}
 }
@@ -49,7 +46,7 @@ func (h *host) reset() { h.last = nil }
 
 // read returns ErrNoReading when there was nothing to measure from, or when no
 // tick of the processors' clock lies between.
-func (h *host) read(ctx context.Context, own OwnMemory) (Reading, error) {
+func (h *host) read(ctx context.Context) (Reading, error) {
 	now, err := h.times(ctx)
 	if err != nil {
 		return Reading{}, err
@@ -57,9 +54,6 @@ func (h *host) read(ctx context.Context, own OwnMemory) (Reading, error) {
 	used, err := h.memory(ctx)
 	if err != nil {
 		return Reading{}, err
-	}
-	if !own.Shared {
-		used.used -= min(used.used, own.Bytes)
 	}
 	if h.last == nil {
 		h.last = &now
@@ -74,7 +68,7 @@ func (h *host) read(ctx context.Context, own OwnMemory) (Reading, error) {
 	h.last = &now
 	// The kernel's idle time may run backwards by a tick.
 	rate := math.Min(100, math.Max(0, 100*busy/(busy+idle)))
-	return Reading{CPU: rate, CPUSource: sourceHost, Mem: used.rate(), MemSource: sourceHost}, nil
+	return Reading{CPU: rate, CPUSource: sourceHost, Mem: used, MemSource: sourceHost}, nil
 }
 
 // spent sums up the seconds in which processors were busy and idle. Time that the

@@ -193,9 +193,6 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	case was.on && !c.effective.on:
 		c.cancelWindow(ErrSwitchedOff, "switched off")
 	}
-	if c.onForced != nil && c.effective.forced != was.forced {
-		c.onForced(c.effective.forced)
-	}
 	if c.effective.on && !was.on {
 		c.waiting = now
 	}

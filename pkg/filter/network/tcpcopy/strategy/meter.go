@@ -33,23 +33,9 @@ const maxSpan = 10 * time.Second
 // SystemMeter returns a new Meter that reads this machine and, in a container
 // with limits, what is used of them; of each rate the higher counts. It measures
 // from one Read to the next and never waits in between.
-func SystemMeter() Meter { return SystemMeterBeside(nil) }
-
-// OwnMemory is memory of this process that a meter leaves out.
-type OwnMemory struct {
-	Bytes  uint64 // pages in use
-	Shared bool   // they are shared memory, such as a file in /dev/shm
-}
-
-// SystemMeterBeside returns a SystemMeter whose readings are those that the machine would have
-// without that memory, which own returns at each reading. nil means none.
-func SystemMeterBeside(own func() OwnMemory) Meter {
-	if own == nil {
-		own = func() OwnMemory { return OwnMemory{} }
-	}
+func SystemMeter() Meter {
 	return &systemMeter{
 		now:    time.Now,
-		own:    own,
 		host:   newHost(),
 		groups: &cgroups{root: os.DirFS("/")},
 	}
@@ -58,7 +44,6 @@ func SystemMeterBeside(own func() OwnMemory) Meter {
 // systemMeter is not safe for concurrent use, as Meter allows.
 type systemMeter struct {
 	now    func() time.Time
-	own    func() OwnMemory
 	host   *host
 	groups *cgroups
 	last   time.Time // of the reading before; zero when there is none to measure from
@@ -75,12 +60,11 @@ func (m *systemMeter) Read(ctx context.Context) (Reading, error) {
 			return Reading{}, fmt.Errorf("find cgroup: %w", err)
 		}
 	}
-	own := m.own()
-	r, err := m.host.read(ctx, own)
+	r, err := m.host.read(ctx)
 	if err != nil && !errors.Is(err, ErrNoReading) {
 		return Reading{}, fmt.Errorf("read host: %w", err)
 	}
-	share, groupErr := m.groups.read(now, own)
+	share, groupErr := m.groups.read(now)
 	if groupErr != nil {
 		return Reading{}, fmt.Errorf("read cgroup: %w", groupErr)
 	}

@@ -17,7 +17,6 @@ type fakeMachine struct {
 	now        time.Time
 	busy, idle float64 // seconds of processors since boot
 	mem        float64 // percent
-	own        OwnMemory
 	timesErr   error
 	memErr     error
 	files      fstest.MapFS
@@ -26,14 +25,11 @@ type fakeMachine struct {
 func (f *fakeMachine) meter() *systemMeter {
 	return &systemMeter{
 		now: func() time.Time { return f.now },
-		own: func() OwnMemory { return f.own },
 		host: &host{
 			times: func(context.Context) (cpu.TimesStat, error) {
 				return cpu.TimesStat{User: f.busy / 2, System: f.busy / 2, Idle: f.idle / 2, Iowait: f.idle / 2, Guest: 1e6}, f.timesErr
 			},
-			memory: func(context.Context) (memUse, error) {
-				return memUse{used: uint64(f.mem * fakeMemory / 100), limit: fakeMemory}, f.memErr
-			},
+			memory: func(context.Context) (float64, error) { return f.mem, f.memErr },
 		},
 		groups: &cgroups{root: f.files},
 	}
@@ -58,9 +54,6 @@ func (f *fakeMachine) write(files map[string]string) {
 		f.files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
 }
-
-// fakeMemory is the memory of a fakeMachine, bytes.
-const fakeMemory = 100 << 30
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 
@@ -342,37 +335,5 @@ func TestTheSystemMeterReadsThisMachine(t *testing.T) {
 			t.Errorf("got %+v", r)
 		}
 		return
-	}
-}
-
-// Memory of the process's own is left out where it is counted: shared memory in the groups
-// alone, because the host's number does not have it.
-func TestOwnMemoryIsLeftOut(t *testing.T) {
-	for name, c := range map[string]struct {
-		own         OwnMemory
-		host, group float64 // percent
-	}{
-		"none":              {OwnMemory{}, 30, 50},
-		"private":           {OwnMemory{Bytes: 10 << 30}, 20, 40},
-		"shared":            {OwnMemory{Bytes: 10 << 30, Shared: true}, 30, 40},
-		"more than is used": {OwnMemory{Bytes: 1 << 50}, 0, 0},
-	} {
-		f := newFakeMachine(nil)
-		f.own = c.own
-		m := f.meter()
-		if _, err := m.Read(context.Background()); !errors.Is(err, ErrNoReading) {
-			t.Fatal(err)
-		}
-		f.pass(time.Second, 10)
-		if r := mustRead(t, m); !near(r.Mem, c.host) || r.MemSource != sourceHost {
-			t.Errorf("%s: host %v", name, r)
-		}
-		g := memGroup{files: cgroupV2{}, dir: "g"}
-		root := fstest.MapFS{
-			"g/memory.max": {Data: []byte("107374182400\n")}, "g/memory.current": {Data: []byte("53687091200\n")}, "g/memory.stat": {Data: []byte("inactive_file 0\n")},
-		}
-		if rate, ok, err := g.read(root, c.own); err != nil || !ok || !near(rate, c.group) {
-			t.Errorf("%s: group %v, %v, %v", name, rate, ok, err)
-		}
 	}
 }

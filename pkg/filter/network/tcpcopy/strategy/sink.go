@@ -16,17 +16,11 @@ type Sink interface {
 	OpenWindow(w record.Window) (WindowSink, error)
 }
 
-// WindowSink receives the records of one window. Start, Pause, Resume and Stop are called
-// from one goroutine and must not block, and Close or Discard comes after them. A paused
-// WindowSink may be closed without a Resume.
+// WindowSink receives the records of one window. Pause and Resume are called from one
+// goroutine, and Close or Discard after them. A paused WindowSink may be closed without a Resume.
 type WindowSink interface {
-	// Start is called when the gate is about to be opened: what passes from now on is in the
-	// window.
-	Start()
-	// Stop is called when the gate has been closed: what passes from now on is not in the
-	// window.
-	Stop()
 	// Pause pauses the recording: what passes from now on is a gap with reason r.
+	// Pause and Resume must not block.
 	Pause(r record.Reason)
 	// Resume ends the pause that Pause(r) began.
 	Resume(r record.Reason)

@@ -76,10 +76,6 @@ func (c *Controller) opened(tr *transition, sink WindowSink, err error) {
 		c.closes = tr.window.Closes
 		c.paused = false
 		c.window = &Window{Window: tr.window, Sink: sink}
-		_ = catch(c.panicked, "opening a window", func() error { // which reports what it catches
-			sink.Start()
-			return nil
-		})
 		c.gate.Store(c.window)
 		c.skipping = false
 		c.end(tr)
@@ -99,10 +95,6 @@ func (c *Controller) opened(tr *transition, sink WindowSink, err error) {
 func (c *Controller) closeWindow(why string) *transition {
 	w := c.window
 	c.gate.Store(nil)
-	_ = catch(c.panicked, "closing a window", func() error { // which reports what it catches
-		w.Sink.Stop()
-		return nil
-	})
 	now := c.now()
 	c.window, c.paused, c.waiting = nil, false, now
 	tr := &transition{window: w.Window, why: why, over: make(chan struct{})}

@@ -2,6 +2,7 @@ package blockfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"unsafe"
 
@@ -18,15 +19,12 @@ import (
 // padding block has minPadding bytes.
 func MaxPadding(minPadding int) int { return 2 * (PageSize + minPadding) }
 
-// maxRun bounds a run, in bytes: the disk has work while the next one grows.
-const maxRun = 16 << 20
-
 // AppendZeroCopy appends block, whose length and address are multiples of four. The
-// block stays in the caller's memory, which may not change until it is committed or
-// rolled back.
+// block stays in the caller's memory, which may not change until the next Commit
+// or Rollback.
 func (f *File) AppendZeroCopy(block []byte) error {
 	n := len(f.run)
-	if n > 0 && n+len(block) <= min(cap(f.run), maxRun) && &f.run[: n+1 : n+1][n] == &block[0] {
+	if n > 0 && n+len(block) <= min(cap(f.run), len(f.mem)) && &f.run[: n+1 : n+1][n] == &block[0] {
 		f.run = f.run[:n+len(block)]
 		return nil
 	}
@@ -37,12 +35,12 @@ func (f *File) AppendZeroCopy(block []byte) error {
 	return nil
 }
 
-// writeRun has the run written from where it lies, or copies it to mem when it is
-// short. last says that nothing follows it soon.
+// writeRun writes the run from where it lies, or copies it to mem when it is short.
+// last says that nothing follows it soon.
 func (f *File) writeRun(last bool) error {
 	run := f.run
 	f.run = nil
-	if len(run) < directMin || !f.queue.acceptsDirect() {
+	if len(run) < directMin || f.direct == nil {
 		return f.copyRun(run)
 	}
 	// mem gets what is before the first boundary of pages in the run, and from there
@@ -62,13 +60,25 @@ func (f *File) writeRun(last bool) error {
 		tail = f.options.Padding(tail, f.padding(-len(tail)))
 	}
 	whole := len(tail) &^ (PageSize - 1)
-	var parts [][]byte
-	for _, p := range [][]byte{f.mem[:f.n], middle, tail[:whole]} {
-		if len(p) > 0 {
-			parts = append(parts, p)
-		}
+
+	more := f.n - f.inFile + len(middle) + whole
+	if err := f.options.Space.Reserve(more); err != nil {
+		return err
 	}
-	return f.start(parts, true, f.n+len(middle)+whole, f.n+whole, tail[whole:])
+	defer f.options.Space.Release(more)
+	err := writeAll(f.direct.Fd(), f.base, f.mem[:f.n], middle, tail[:whole])
+	if errors.Is(err, unix.EINVAL) {
+		// This file system accepts the flag but not the write.
+		f.Close()
+		err = writeAll(f.file.Fd(), f.base, f.mem[:f.n], middle, tail[:whole])
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.file.Name(), err)
+	}
+	f.base += int64(f.n + len(middle) + whole)
+	f.inFile = 0
+	f.n = copy(f.mem, tail[whole:])
+	return nil
 }
 
 // align appends a padding block that makes n, modulo the size of pages, like offset.
@@ -103,10 +113,17 @@ func (f *File) copyRun(run []byte) error {
 	return nil
 }
 
-// writeAll writes the parts one after the other, from offset on. It changes parts.
-func writeAll(fd uintptr, offset int64, parts [][]byte) error {
+// writeAll writes the parts one after the other, from offset on.
+func writeAll(fd uintptr, offset int64, parts ...[]byte) error {
 	for len(parts) > 0 {
-		n, err := writeOnce(fd, parts, offset)
+		if len(parts[0]) == 0 {
+			parts = parts[1:]
+			continue
+		}
+		n, err := unix.Pwritev(int(fd), parts, offset)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -122,13 +139,4 @@ func writeAll(fd uintptr, offset int64, parts [][]byte) error {
 		}
 	}
 	return nil
-}
-
-// writeOnce writes what one call of the system writes of parts.
-func writeOnce(fd uintptr, parts [][]byte, offset int64) (n int, err error) {
-	err = unix.EINTR
-	for errors.Is(err, unix.EINTR) {
-		n, err = unix.Pwritev(int(fd), parts, offset)
-	}
-	return n, err
 }

@@ -35,19 +35,17 @@ func newCheckedFile(t *testing.T, direct bool) *checkedFile {
 		}
 		return append(dst, bytes.Repeat([]byte{paddingByte}, n)...)
 	}
-	w := new(Writer)
-	b, err := Open(f, pages(t, 1<<20), Options{Padding: padding, MinPadding: minPadding, Longest: 4 * 300, Writer: w})
+	b, err := Open(f, pages(t, 1<<20), Options{Padding: padding, MinPadding: minPadding})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		b.Close()
-		w.Close()
 		f.Close()
 	})
 	if !direct {
 		b.Close()
-	} else if b.queue.direct == nil {
+	} else if b.direct == nil {
 		t.Skip("the file system of the temporary directory refuses direct I/O")
 	}
 	return &checkedFile{File: b, path: f.Name()}

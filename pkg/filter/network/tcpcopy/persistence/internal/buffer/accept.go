@@ -6,8 +6,8 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// accept is Data without the description.
-func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
+// accept is Data without the waking. It reports whether the worker is to be woken.
+func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	sh.mu.Lock()
 	panicOnFault, returned := debug.SetPanicOnFault(true), false
 	defer func() { // as leave does, which costs more
@@ -17,24 +17,23 @@ func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirectio
 		}
 		sh.mu.Unlock()
 	}()
-	sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
+	wake = sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
 	returned = true
+	return wake
 }
 
 // acceptOrIgnoreLocked is accept under the shard's lock. It ignores what comes after the
 // end of the window or the connection.
-func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
+func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (wake bool) {
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
-		return
+		return false
 	}
 	sh.offerLocked(c, dir, pieces, n, sh.clock.Now())
-	if sh.unread < sh.geometry.wakeAt() {
-		return
+	if sh.woken || sh.active.used() < sh.geometry.wakeAt() {
+		return false
 	}
-	sh.unread = 0
-	for _, r := range sh.readers {
-		r.wake()
-	}
+	sh.woken = true
+	return true
 }
 
 // participatesLocked lets c join at its first bytes, and the direction begin at its
@@ -60,17 +59,19 @@ func (sh *Shard) joinLocked(c *Conn, before record.PerDirection) {
 	c.shard = sh
 	c.batch, c.named, c.gapped, c.ended, c.closeEvent = 0, false, 0, false, nil
 	c.streams = [2]stream{{next: before.In}, {next: before.Out}}
-	if n := len(sh.unused); n > 0 {
-		c.slot, sh.unused = sh.unused[n-1], sh.unused[:n-1]
+	if n := len(sh.free); n > 0 {
+		c.slot, sh.free = sh.free[n-1], sh.free[:n-1]
 	} else {
 		c.slot = sh.slots
 		sh.slots++
 	}
 	sh.joined[c] = struct{}{}
+	sh.tally.Connections++
 }
 
 // offerLocked accepts or loses the n bytes that pieces hold, the next of dir.
 func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
+	sh.tally.Seen.Add(dir, uint64(n))
 	if sh.failed != nil {
 		sh.loseLocked(c, dir, n, record.ReasonWriteError, t)
 		return
@@ -79,9 +80,9 @@ func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n i
 		sh.loseLocked(c, dir, n, pauseReason(sh.paused), t)
 		return
 	}
-	st, g := &c.streams[dir], &sh.geometry
+	st := &c.streams[dir]
 	keep := n
-	if c.Limit > 0 && !g.Retain { // who reads what is retained has a limit of its own
+	if c.Limit > 0 {
 		keep = int(min(uint64(n), c.Limit-min(c.Limit, st.kept)))
 		if keep < n && c.Datagrams {
 			keep = 0
@@ -94,8 +95,7 @@ func (sh *Shard) offerLocked(c *Conn, dir record.Direction, pieces [][]byte, n i
 }
 
 // acceptLocked makes entries of the first n bytes that pieces hold, or loses what
-// there is no room for. It changes pieces. The entries of a batch come to count all at
-// once: nobody kills half a record.
+// there is no room for. It changes pieces.
 func (sh *Shard) acceptLocked(c *Conn, dir record.Direction, pieces [][]byte, n int, t int64) {
 	st, g := &c.streams[dir], &sh.geometry
 	longest := g.longest(c)
@@ -110,15 +110,14 @@ func (sh *Shard) acceptLocked(c *Conn, dir record.Direction, pieces [][]byte, n 
 		var h Header // field by field: a copy of all would wait for the stores
 		h.Kind, h.Dir, h.Slot, h.Offset, h.Time = KindData, dir, c.slot, st.next, t
 		left -= k
-		if next := min(left, longest); g.InPlace && next > 0 && (sh.active.fits(dataSize(k, m)+dataSize(next, g.margins(c, next))) || sh.spareLocked() > 0) {
+		if next := min(left, longest); g.InPlace && next > 0 && sh.active.fits(dataSize(k, m)+dataSize(next, g.margins(c, next))) {
 			h.Flags = FlagMore
 		}
 		pieces = sh.active.data(&h, k, m, pieces)
-		sh.unread += dataSize(k, m)
 		st.next += uint64(k)
 		st.kept += uint64(k)
 	}
-	sh.active.commit()
+	sh.active.commit() // all at once: nobody kills half a record
 }
 
 // pauseReason returns the first reason that is set in paused.
@@ -135,7 +134,7 @@ func pauseReason(paused uint32) record.Reason {
 func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.Reason, t int64) {
 	st := &c.streams[dir]
 	if sh.failed != nil { // there is no batch to write a gap to
-		sh.loseBesideLocked(c, dir, record.ReasonWriteError, uint64(n))
+		sh.tally.Lost[dir][reason] += uint64(n)
 		st.next += uint64(n)
 		return
 	}
@@ -147,8 +146,8 @@ func (sh *Shard) loseLocked(c *Conn, dir record.Direction, n int, reason record.
 	if st.gap == 0 {
 		st.reason = reason
 	}
-	sh.pending.lose(dir, st.reason, uint64(n))
-	sh.state.pending[dir][st.reason].Add(uint64(n))
+	sh.tally.Lost[dir][st.reason] += uint64(n)
+	sh.state.losses[dir][st.reason].Add(uint64(n))
 	st.gap += uint64(n)
 	st.next += uint64(n)
 	if c.gapped == 0 {
@@ -177,7 +176,13 @@ func (sh *Shard) endLocked(c *Conn, reason record.CloseReason, passed record.Per
 	// What the proxy has sent, it has offered before. What it has read, it may not
 	// have shown.
 	if st := &c.streams[record.In]; st.begun && passed.In > st.next {
-		sh.loseLocked(c, record.In, int(passed.In-st.next), record.ReasonUnseen, t)
+		n := passed.In - st.next
+		sh.tally.Seen.Add(record.In, n)
+		lost := record.ReasonUnseen
+		if sh.failed != nil {
+			lost = record.ReasonWriteError
+		}
+		sh.loseLocked(c, record.In, int(n), lost, t)
 	}
 	if sh.failed != nil {
 		return

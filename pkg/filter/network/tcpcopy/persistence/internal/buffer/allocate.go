@@ -47,7 +47,7 @@ func (a *allocation) slices(from, to int, f func(from, to int) error) error {
 // allocateBlocks reserves the blocks of a new spool's file: a write to a mapping whose
 // file system is full is a fault.
 func (s *Spool) allocateBlocks(reserve Reserve) error {
-	size, states, batches := s.layout.size, s.layout.states, s.layout.batches
+	size, states, batches := spoolSize(s.header.Workers, s.header.Batch)
 	fd := int(s.file.Fd())
 	if !inMemory(fd) {
 		reserve = nil // the blocks are the disk's
@@ -73,7 +73,7 @@ func (s *Spool) allocateBlocks(reserve Reserve) error {
 
 // allocatePages has the system find all pages of a spool in plain memory.
 func (s *Spool) allocatePages(reserve Reserve) error {
-	size, batches := s.layout.size, s.layout.batches
+	size, _, batches := spoolSize(s.header.Workers, s.header.Batch)
 	a := allocation{reserve: reserve, rest: size - batches}
 	return a.slices(batches, size, func(from, to int) error {
 		mem := s.mapped.mem[from:to]

@@ -42,30 +42,13 @@ const headerSize = 40
 // The payload of all but data stands before the header, padded to 8 bytes.
 // Integers are in the byte order of the machine's memory image, little-endian.
 //
-// Positions of entries count from the memory's end. The shard's lock guards its batches.
-// What a reader is given is a view: its own Batch with the entries up to then, which do
-// not change any more.
+// The shard's lock guards the active batch; the worker owns the other one.
+// Positions of entries count from the memory's end.
 type Batch struct {
 	mem       []byte
-	n         int                 // bytes of entries
-	dataBytes int                 // bytes of payload and margins
-	state     *batchState         // what a recovery knows of it; nil in a view
-	number    uint64              // its place in the order of the shard's batches, from 1
-	seen      record.PerDirection // bytes that its entries stand for
-	begun     int64               // time of its first entry, nanoseconds since the Unix epoch; 0 while there is none
-	ended     int64               // time that is later than its entries, once the next one is active
-	pinned    bool                // an outline of it is being made
-
-	start  int          // of a view: position of the first entry that is new to the reader
-	joined bool         // of a view: the reader has not had the entries before start
-	reader *ReaderState // of a view: how far its reader has got
-
-	counts *Counts // which of its entries are in the totals; nil where one reader has all
-
-	// Of an outline:
-	first    uint64 // number of the first batch that it stands for; 0 for other batches
-	from, to Place  // it stands for what is between
-	firsts   *Tally // what of that its reader was the first to count
+	n         int         // bytes of entries
+	dataBytes int         // bytes of payload and margins
+	state     *BatchState // what a recovery knows of it
 }
 
 // margins is how many bytes are left before and after the payload of data.
@@ -80,7 +63,7 @@ func dataSize(n int, m margins) int { return headerSize + m.head + n + m.tail }
 // RecordSize bounds the bytes that a record of n bytes needs in an empty batch, with
 // the connection header and the pending gaps before it.
 func RecordSize(n int) int {
-	return eventSize(8+8*(2+maxText)+8+8) + 2*eventSize(8) + dataSize(n, margins{128, 64})
+	return eventSize(8+8*(2+maxText)) + 2*eventSize(8) + dataSize(n, margins{128, 64})
 }
 
 // fits reports whether there is room for n more bytes.
@@ -107,7 +90,6 @@ func (b *Batch) data(h *Header, n int, m margins, pieces [][]byte) [][]byte {
 	pieces, sum := copyPieces(b.mem[at:at+n], pieces, m.head > 0)
 	b.putHeader(h, n, m, at, sum)
 	b.n += headerSize
-	b.seen.Add(h.Dir, uint64(n))
 	b.dataBytes += m.head + n + m.tail
 	return pieces
 }
@@ -130,12 +112,8 @@ func (b *Batch) putHeader(h *Header, n int, around margins, at int, sum uint16) 
 // commit makes the entries so far outlive the process, where there is a spool.
 func (b *Batch) commit() { b.state.used.Store(uint64(b.n)) }
 
-// begin makes b the empty batch of that number.
-func (b *Batch) begin(number uint64) {
-	b.n, b.dataBytes, b.number, b.seen, b.begun = 0, 0, number, record.PerDirection{}, 0
-	b.counts.reset()
-	b.state.begin(number)
-}
+// Reset empties the batch. Its owner calls it.
+func (b *Batch) Reset() { b.n, b.dataBytes = 0, 0 }
 
 // copyPieces copies the front of pieces to dst and returns what is left of them, and the
 // sum of dst. It changes pieces. nonTemporal says that nobody reads dst soon: the copy
@@ -166,32 +144,9 @@ func (b *Batch) damageAt(at int, length uint64, reason record.Reason) {
 // Len returns the bytes of entries: the position after the last one.
 func (b *Batch) Len() int { return b.n }
 
-// Start returns the position of the first entry of a view that is new to its reader.
-func (b *Batch) Start() int { return b.start }
-
-// Joined reports whether the reader of a view has not had the entries before Start. It
-// needs the connection headers among them.
-func (b *Batch) Joined() bool { return b.joined }
-
-// Place returns the place behind a position in the batch.
-func (b *Batch) Place(at int) Place { return Place{Batch: b.number, At: uint64(at)} }
-
-// Resume returns the position in a view before which the i-th format's file has all
-// entries, as far as its reader's state says.
-func (b *Batch) Resume(i int) int {
-	_, p := b.reader.Output(i).Get()
-	if b.first != 0 || p.Batch != b.number {
-		return b.start
-	}
-	return int(max(uint64(b.start), min(p.From, uint64(b.n))))
-}
-
-// Mark stores for a recovery how far the i-th format's file has got: the entries of a view
-// from a position on are not in it as it was when it had size bytes.
-func (b *Batch) Mark(i int, phase Phase, from int, inode, size uint64) {
-	place := b.Origin(from)
-	b.reader.Output(i).Set(phase, FilePosition{Batch: place.Batch, From: place.At, Inode: inode, Size: size})
-}
+// State returns how far the batch has got, which outlives the process where there is
+// a spool.
+func (b *Batch) State() *BatchState { return b.state }
 
 // Entry decodes the entry at that position into e and returns the position of the
 // next. ok is false when there is no whole entry; e is of no use then.

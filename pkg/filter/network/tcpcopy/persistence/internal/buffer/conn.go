@@ -50,7 +50,7 @@ type stream struct {
 
 // description is what the batches need of a record.Endpoint.
 type description struct {
-	text     []byte // for connection headers: the endpoint, and uint64 Limit
+	text     []byte // for connection headers
 	headroom int    // bytes of a packet's block before the payload
 }
 
@@ -64,7 +64,7 @@ func (c *Conn) describe() *description {
 }
 
 func (c *Conn) makeDescription() *description {
-	d := &description{text: binary.LittleEndian.AppendUint64(appendEndpoint(nil, c.Describe()), c.Limit)}
+	d := &description{text: appendEndpoint(nil, c.Describe())}
 	var f record.Flow
 	decodeEndpoint(d.text, &f.Endpoint) // as the worker does
 	d.headroom = pcapng.Headroom(&f)
@@ -95,23 +95,20 @@ func appendEndpoint(dst []byte, e record.Endpoint) []byte {
 	return dst
 }
 
-// decodeEndpoint fills in the description that a connection header carries, and returns
-// the connection's limit. It reports whether data is one.
-func decodeEndpoint(data []byte, e *record.Endpoint) (limit uint64, ok bool) {
+// decodeEndpoint fills in the description that a connection header carries. It
+// reports whether data is one.
+func decodeEndpoint(data []byte, e *record.Endpoint) (ok bool) {
 	var client, server string
 	for _, s := range []*string{&e.Conn, &e.Port, &e.ListenerName, &e.Network, &e.Peer, &e.Listener, &client, &server} {
 		if len(data) < 2 {
-			return 0, false
+			return false
 		}
 		n := int(binary.LittleEndian.Uint16(data))
 		if data = data[2:]; len(data) < n {
-			return 0, false
+			return false
 		}
 		*s, data = string(data[:n]), data[n:]
 	}
-	if len(data) >= 8 { // spools of the version before have none
-		limit = binary.LittleEndian.Uint64(data)
-	}
-	return limit, e.ClientAddr.UnmarshalBinary([]byte(client)) == nil &&
+	return e.ClientAddr.UnmarshalBinary([]byte(client)) == nil &&
 		e.ServerAddr.UnmarshalBinary([]byte(server)) == nil
 }

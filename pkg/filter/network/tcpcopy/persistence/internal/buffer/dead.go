@@ -41,23 +41,12 @@ type DeadSpool struct {
 	size    int64 // of the file, bytes
 	changed time.Time
 	damage  error // what of the file is missing
-	layout  spoolLayout
 
-	// Copies of what the file has; of the readers, with what a recovery has changed.
-	shards   []ShardState
-	batches  [][]batchState // by shard
-	sessions []deadSession
-	saved    []byte // of the readers, what the file has
+	states []ShardState // a copy of the file's, and of what a recovery has changed
+	saved  []byte       // the file's
+	window *WindowState // a copy of the file's; nil in a spool of the version before
 
 	memory mapping // of the batch that was read last
-}
-
-// deadSession is what a spool has of one session.
-type deadSession struct {
-	window  *WindowState
-	readers []ReaderState // by shard
-	stored  uint64        // texts that the file's window has stored
-	alive   int64         // what the file's window has
 }
 
 // OpenSpool opens what a killed process has left, by its pointer file, of which pointer is
@@ -87,7 +76,7 @@ func OpenSpool(dump *safedir.Dir, pointer string, limits Limits) (*DeadSpool, er
 // Limits bound what a recovery believes a spool's header.
 type Limits struct {
 	Workers int
-	Buffer  int64 // bytes of all batches together
+	Buffer  int64 // bytes of a batch; a spool has at most twice as many
 	Record  int   // bytes of an entry of data
 }
 
@@ -165,7 +154,7 @@ func openSpoolFile(dir, name string, limits Limits, lock func(fd int) error) (s 
 		}
 		return nil, err
 	}
-	if err := opened.readStates(limits); err != nil {
+	if err := opened.readStates(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return opened, nil
@@ -184,32 +173,20 @@ func (s *DeadSpool) readHeader(limits Limits) error {
 	if err := json.Unmarshal(page[headerText:headerText+n], &s.header); err != nil {
 		return errors.Join(ErrNoHeader, err)
 	}
-	h := &s.header
-	if h.Version == versionOfTwo {
-		h.Batches, h.Sessions = 2, 1
+	h := s.header
+	if h.Version != spoolVersion && h.Version != versionWithoutWindow || h.Workers < 1 || h.Workers > limits.Workers || h.Batch < 1 || int64(h.Batch) > limits.Buffer ||
+		h.Batch%PageSize != 0 || int64(h.Batch) > limits.Buffer/int64(h.Workers) || len(h.Formats) < 1 || len(h.Formats) > maxOutputs ||
+		!plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
+		return fmt.Errorf("%w: header %+v", ErrSpool, h)
 	}
-	most := limits.Buffer / PageSize
-	if h.Version != spoolVersion && h.Version != versionOfTwo || h.Workers < 1 || h.Workers > limits.Workers ||
-		h.Batch < 1 || h.Batch%PageSize != 0 || int64(h.Batch) > limits.Buffer || h.Batches < 2 || int64(h.Batches) > most ||
-		int64(h.Batches)*int64(h.Batch) > limits.Buffer/int64(h.Workers) || h.Sessions < 1 || h.Sessions > maxSessions ||
-		len(h.Formats) < 1 || len(h.Formats) > maxOutputs || !plainName.MatchString(h.Run) || !plainName.MatchString(h.Window) {
-		return fmt.Errorf("%w: header %+v", ErrSpool, *h)
-	}
-	s.layout = layoutOf(h)
-	if size := s.layout.size; int64(size) > s.size {
+	if size, _, _ := spoolSize(h.Workers, h.Batch); int64(size) > s.size {
 		s.damage = fmt.Errorf("somebody has cut it off: it has %d of %d bytes", s.size, size)
 	}
 	return nil
 }
 
-// maxSessions bounds the sessions that a recovery believes.
-const maxSessions = 64
-
 // plainName is what runs and windows look like, which become parts of file names.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-
-// PlainName reports whether name is what runs and windows look like.
-func PlainName(name string) bool { return plainName.MatchString(name) }
 
 // read fills p from an offset on. What is behind the end of the file reads as zeros, as
 // what is in a hole does.
@@ -222,109 +199,56 @@ func (s *DeadSpool) read(p []byte, at int) error {
 	return err
 }
 
-// readStates reads how far the batches and the readers have got, and what is known of
-// the windows.
-func (s *DeadSpool) readStates(limits Limits) error {
-	h := &s.header
-	if h.Version == versionOfTwo {
-		return s.readOldStates(limits)
+// readStates reads how far the batches have got, and what is known of the window.
+func (s *DeadSpool) readStates() error {
+	if s.header.Version != versionWithoutWindow {
+		s.window = new(WindowState)
+		if err := s.read(s.window.image(), windowAt(s.header.Workers)); err != nil {
+			return err
+		}
 	}
-	s.shards = make([]ShardState, h.Workers)
-	if err := s.read(image(s.shards), s.layout.shard(0)); err != nil {
+	s.states = make([]ShardState, s.header.Workers)
+	if err := s.read(s.image(), PageSize); err != nil {
 		return err
 	}
-	s.batches = make([][]batchState, h.Workers)
-	for i := range s.batches {
-		s.batches[i] = make([]batchState, h.Batches)
-		if err := s.read(image(s.batches[i]), s.layout.batchState(i, 0)); err != nil {
-			return err
-		}
-	}
-	s.sessions = make([]deadSession, h.Sessions)
-	for i := range s.sessions {
-		d := deadSession{window: new(WindowState), readers: make([]ReaderState, h.Workers)}
-		if err := s.read(d.window.image(), s.layout.window(i)); err != nil {
-			return err
-		}
-		if err := s.read(image(d.readers), s.layout.reader(i, 0)); err != nil {
-			return err
-		}
-		d.stored, d.alive = d.window.stored.Load(), d.window.Alive()
-		s.sessions[i] = d
-	}
-	s.saved = s.readers()
+	s.saved = slices.Clone(s.image())
 	return nil
 }
 
-// image returns the memory image of the elements of s, which is their form in the file.
-func image[T any](s []T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), len(s)*int(unsafe.Sizeof(s[0])))
+// image returns the memory image of the states, which is their form in the file.
+func (s *DeadSpool) image() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&s.states[0])), len(s.states)*int(unsafe.Sizeof(s.states[0])))
 }
 
-// readers returns a copy of the memory image of all ReaderStates.
-func (s *DeadSpool) readers() (all []byte) {
-	for i := range s.sessions {
-		all = append(all, image(s.sessions[i].readers)...)
-	}
-	return all
-}
-
-// Save writes what has changed of the readers and windows to the file, so that another recovery goes
+// Save writes what has changed of the states to the file, so that another recovery goes
 // on from here. The words that say which position or account holds come after all
 // else, as in a mapping.
 func (s *DeadSpool) Save() error {
-	for i := range s.sessions {
-		if err := s.saveWindow(i); err != nil {
-			return err
+	next := slices.Clone(s.image())
+	now := slices.Clone(next)
+	for i := range s.states {
+		at := i * int(unsafe.Sizeof(ShardState{}))
+		for _, word := range stateWords() {
+			copy(now[at+word:at+word+8], s.saved[at+word:])
 		}
 	}
-	if s.header.Version == versionOfTwo {
-		return s.saveOld()
-	}
-	next := s.readers()
-	size := s.header.Workers * readerStateSize // of a session's
-	for _, image := range [][]byte{withWords(next, s.saved, readerStateSize, readerWords()), next} {
-		for i := range s.sessions {
-			if _, err := s.file.WriteAt(image[i*size:(i+1)*size], int64(s.layout.reader(i, 0))); err != nil {
-				return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
-			}
+	for _, image := range [][]byte{now, next} {
+		if _, err := s.file.WriteAt(image, PageSize); err != nil {
+			return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
 		}
 	}
 	s.saved = next
 	return nil
 }
 
-// saveWindow writes what is known of a session's window, if that has changed.
-func (s *DeadSpool) saveWindow(session int) error {
-	d := &s.sessions[session]
-	if d.window.stored.Load() == d.stored && d.window.Alive() == d.alive {
-		return nil
-	}
-	if _, err := s.file.WriteAt(d.window.image(), int64(s.layout.window(session))); err != nil {
-		return fmt.Errorf("write the states of %s: %w", s.file.Name(), err)
-	}
-	d.stored, d.alive = d.window.stored.Load(), d.window.Alive()
-	return nil
-}
-
-// withWords returns a copy of image, which has elements of size bytes, where the words at
-// those offsets in each element are those of before.
-func withWords(image, before []byte, size int, words []int) []byte {
-	image = slices.Clone(image)
-	for at := 0; at < len(image); at += size {
-		for _, word := range words {
-			copy(image[at+word:at+word+8], before[at+word:])
-		}
-	}
-	return image
-}
-
-// readerWords returns where in a ReaderState the words are that are stored last.
-func readerWords() []int {
-	var s ReaderState
+// stateWords returns where in a ShardState the words are that are stored last.
+func stateWords() []int {
+	var s ShardState
 	words := []int{int(unsafe.Offsetof(s.stored))}
-	for o := range s.outputs {
-		words = append(words, int(uintptr(unsafe.Pointer(&s.outputs[o].phase))-uintptr(unsafe.Pointer(&s))))
+	for i := range s.batches {
+		for o := range s.batches[i].outputs {
+			words = append(words, int(uintptr(unsafe.Pointer(&s.batches[i].outputs[o].phase))-uintptr(unsafe.Pointer(&s))))
+		}
 	}
 	return words
 }
@@ -335,8 +259,9 @@ func (s *DeadSpool) Header() SpoolHeader { return s.header }
 // Path returns the path of the spool's file.
 func (s *DeadSpool) Path() string { return s.file.Name() }
 
-// Window returns what the spool says of a session's window. It may say anything.
-func (s *DeadSpool) Window(session int) *WindowState { return s.sessions[session].window }
+// Window returns what the spool says of the window, nil in a spool of the version before.
+// It may say anything.
+func (s *DeadSpool) Window() *WindowState { return s.window }
 
 // Changed returns when the file was last written to.
 func (s *DeadSpool) Changed() time.Time { return s.changed }
@@ -344,22 +269,15 @@ func (s *DeadSpool) Changed() time.Time { return s.changed }
 // Damage returns what of the file is missing, nil for nothing.
 func (s *DeadSpool) Damage() error { return s.damage }
 
-// Shard returns what a shard has lost.
-func (s *DeadSpool) Shard(shard int) *ShardState { return &s.shards[shard] }
-
-// Reader returns how far a session's reader of a shard has got. Changes of it are Saved.
-func (s *DeadSpool) Reader(session, shard int) *ReaderState {
-	return &s.sessions[session].readers[shard]
-}
+// State returns how far the batches of a shard have got. Changes of it are Saved.
+func (s *DeadSpool) State(shard int) *ShardState { return &s.states[shard] }
 
 // Begun reports whether the session had begun: a process may die between the header and
 // the first word of the states.
 func (s *DeadSpool) Begun() bool {
-	for shard := range s.batches {
-		for which := range s.batches[shard] {
-			if s.batches[shard][which].number.Load() > 0 {
-				return true
-			}
+	for i := range s.states {
+		if s.states[i].batches[0].number.Load() > 0 || s.states[i].batches[1].number.Load() > 0 {
+			return true
 		}
 	}
 	return s.damage != nil
@@ -386,19 +304,21 @@ func (s *DeadSpool) Leave() {
 // Trim gives the pages back that nothing needs: those of batches that are done, and
 // between the data and the entries of the others.
 func (s *DeadSpool) Trim(limits Limits) error {
-	for shard := range s.batches {
-		for which := range s.batches[shard] {
+	for shard := range s.states {
+		pending := s.Pending(shard)
+		for which := range s.states[shard].batches {
 			from, to := 0, s.header.Batch
-			if p, pending := s.pendingOf(shard, which); pending {
+			i := slices.IndexFunc(pending, func(p PendingBatch) bool { return p.which == which })
+			if i >= 0 {
 				s.memory.free()
-				_, data, err := s.readEntries(p, limits)
+				_, data, err := s.readEntries(pending[i], limits)
 				if err != nil {
 					return err
 				}
-				used := int(min(p.state.used.Load(), uint64(s.header.Batch)))
+				used := int(min(pending[i].State.used.Load(), uint64(s.header.Batch)))
 				from, to = (data+PageSize-1)&^(PageSize-1), (s.header.Batch-used)&^(PageSize-1)
 			}
-			if start := s.layout.batch(shard, which); from < to {
+			if start := s.header.batchAt(shard, which); from < to {
 				// A file system that cannot keeps the pages.
 				_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(start+from), int64(to-from))
 			}
@@ -408,23 +328,14 @@ func (s *DeadSpool) Trim(limits Limits) error {
 	return nil
 }
 
-// pendingOf returns what is pending of a batch in any session.
-func (s *DeadSpool) pendingOf(shard, which int) (p PendingBatch, pending bool) {
-	for session := range s.sessions {
-		for _, p := range s.Pending(session, shard) {
-			if p.which == which {
-				return p, true
-			}
-		}
-	}
-	return p, false
-}
-
 // Readable reports whether more than the header can be read.
-func (s *DeadSpool) Readable() bool { return s.sessions != nil }
+func (s *DeadSpool) Readable() bool { return s.states != nil }
 
 // Size returns how many bytes the spool would have if nothing was given back.
-func (s *DeadSpool) Size() int64 { return int64(s.layout.size) }
+func (s *DeadSpool) Size() int64 {
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	return int64(size)
+}
 
 // Blocks returns how many bytes the file has of its file system.
 func (s *DeadSpool) Blocks() (int64, error) {

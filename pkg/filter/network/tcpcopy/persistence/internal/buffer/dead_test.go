@@ -11,7 +11,7 @@ import (
 
 // sampleBatch returns a batch with a connection header, data, a gap and a close event.
 func sampleBatch() *Batch {
-	b := &Batch{mem: make([]byte, 1<<10), state: &batchState{}}
+	b := &Batch{mem: make([]byte, 1<<10), state: &BatchState{}}
 	event := func(h Header, payload []byte) {
 		b.event(&h, len(payload), func(p []byte) { copy(p, payload) })
 	}

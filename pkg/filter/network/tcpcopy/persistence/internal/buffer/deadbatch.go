@@ -10,151 +10,50 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// PendingBatch is a batch that a session has not done, or not all of it.
+// PendingBatch is a batch that was not done.
 type PendingBatch struct {
-	reader       *ReaderState
-	state        *batchState
-	start        uint64 // position of the first entry that is not done
+	State        *BatchState
 	shard, which int
 }
 
-// Number returns the batch's place in the order of the shard's batches.
-func (p *PendingBatch) Number() uint64 { return p.state.number.Load() }
-
-// Output returns how far the batch has got into the i-th format's file.
-func (p *PendingBatch) Output(i int) (Phase, FilePosition) {
-	phase, position := p.reader.Output(i).Get()
-	if position.Batch != p.state.number.Load() {
-		return PhaseUntouched, FilePosition{}
-	}
-	return phase, position
-}
-
-// Pending returns the batches of a shard that a session has not done, in their order.
-func (s *DeadSpool) Pending(session, shard int) []PendingBatch {
+// Pending returns the batches of a shard that were not done, in their order.
+func (s *DeadSpool) Pending(shard int) []PendingBatch {
 	var batches []PendingBatch
-	reader := s.Reader(session, shard)
-	done, _ := reader.Account()
-	if done.Batch == 0 {
-		if !s.isCrash(session) {
-			return nil // there was no session
-		}
-		done = s.oldest(shard)
-	}
-	for which := range s.batches[shard] {
-		p := PendingBatch{reader: reader, state: &s.batches[shard][which], shard: shard, which: which}
-		number := p.state.number.Load()
-		if number == done.Batch {
-			p.start = done.At
-		}
-		if number >= done.Batch && p.state.used.Load() > p.start {
-			batches = append(batches, p)
+	state := &s.states[shard]
+	for i := range state.batches {
+		b := &state.batches[i]
+		if b.number.Load() > state.account().number && b.used.Load() > 0 {
+			batches = append(batches, PendingBatch{State: b, shard: shard, which: i})
 		}
 	}
-	slices.SortFunc(batches, func(a, b PendingBatch) int {
-		return cmp.Compare(a.state.number.Load(), b.state.number.Load())
-	})
+	slices.SortFunc(batches, func(a, b PendingBatch) int { return cmp.Compare(a.State.Number(), b.State.Number()) })
 	return batches
-}
-
-// isCrash reports whether a session is that of a recovery that writes all that the batches
-// hold.
-func (s *DeadSpool) isCrash(session int) bool {
-	return s.header.Crash && session == s.header.Sessions-1
-}
-
-// oldest returns the place from which on a shard has everything: batches whose numbers are
-// one less than another one's, up to the newest.
-func (s *DeadSpool) oldest(shard int) Place {
-	var numbers []uint64
-	for which := range s.batches[shard] {
-		numbers = append(numbers, s.batches[shard][which].number.Load())
-	}
-	slices.Sort(numbers)
-	i := len(numbers) - 1
-	for i > 0 && numbers[i-1] > 0 && numbers[i-1] == numbers[i]-1 {
-		i--
-	}
-	return Place{Batch: numbers[i]}
-}
-
-// InUse reports whether a killed process had a session. The last one of a spool with Crash
-// is the one that all that the batches hold is written as.
-func (s *DeadSpool) InUse(session int) bool {
-	for shard := range s.shards {
-		if done, _ := s.Reader(session, shard).Account(); done.Batch != 0 || s.isCrash(session) && s.oldest(shard).Batch != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// BeginCrash prepares the session as which all that the batches hold is written. since is
-// the moment, in nanoseconds since the Unix epoch, from which on all shards have everything;
-// 0 where they have it from the ring's beginning on.
-func (s *DeadSpool) BeginCrash(limits Limits) (since int64, err error) {
-	session := s.header.Sessions - 1
-	for shard := range s.shards {
-		oldest := s.oldest(shard)
-		if reader := s.Reader(session, shard); oldest.Batch > 0 {
-			if done, _ := reader.Account(); done.Batch == 0 {
-				reader.begin(oldest)
-			}
-		}
-		if oldest.Batch <= 1 {
-			continue // the first one
-		}
-		for which := range s.batches[shard] {
-			if state := &s.batches[shard][which]; state.number.Load() == oldest.Batch {
-				first, err := s.firstTime(PendingBatch{reader: s.Reader(session, shard), state: state, shard: shard, which: which}, limits)
-				if err != nil {
-					return 0, err
-				}
-				since = max(since, first)
-			}
-		}
-	}
-	return since, s.Save()
-}
-
-// firstTime returns the time of a batch's first entry, 0 without one.
-func (s *DeadSpool) firstTime(p PendingBatch, limits Limits) (int64, error) {
-	s.memory.free()
-	b, _, err := s.readEntries(p, limits)
-	if err != nil {
-		return 0, err
-	}
-	var e Entry
-	if _, ok := b.Entry(0, &e); !ok {
-		return 0, nil
-	}
-	return e.Time, nil
 }
 
 // Read reads a batch into memory, which belongs to s and is good until the next Read,
 // Remove or Leave. The batch holds whole entries only; damage says what was cut off, and
-// how many bytes of data could not be read, which are gaps in the batch.
+// how many bytes of data could not be read, which are gaps in the batch, are lost.
 // reserve is asked before memory is allocated; what it forbids is err.
-func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Batch, damage, err error) {
+func (s *DeadSpool) Read(p PendingBatch, limits Limits, reserve Reserve) (b *Batch, lost record.PerDirection, damage, err error) {
 	s.memory.free()
 	b, data, err := s.readEntries(p, limits)
 	if err != nil {
-		return nil, nil, err
+		return nil, lost, nil, err
 	}
-	if used := p.state.used.Load(); uint64(b.n) < used {
+	if used := p.State.used.Load(); uint64(b.n) < used {
 		damage = fmt.Errorf("shard %d of window %s: damaged after %d of %d bytes", p.shard, s.header.Window, b.n, used)
 	}
 	a := allocation{reserve: reserve, rest: data}
-	at := s.layout.batch(p.shard, p.which)
+	at := s.header.batchAt(p.shard, p.which)
 	err = a.slices(0, data, func(from, to int) error { return s.read(b.mem[from:to], at+from) })
 	if err != nil {
-		return nil, nil, err
+		return nil, lost, nil, err
 	}
-	lost := b.checkSums(s.inAllFiles(&p))
+	lost = b.checkSums(s.inAllFiles(p.State))
 	if lost != (record.PerDirection{}) {
 		damage = errors.Join(damage, fmt.Errorf("shard %d of window %s: %d bytes in and %d bytes out are damaged", p.shard, s.header.Window, lost.In, lost.Out))
 	}
-	return b, damage, nil
+	return b, lost, damage, nil
 }
 
 // entriesSlice is how many bytes of entries are read at once.
@@ -166,9 +65,9 @@ func (s *DeadSpool) readEntries(p PendingBatch, limits Limits) (b *Batch, data i
 	if s.memory, err = newMapping(sparse, s.header.Batch); err != nil {
 		return nil, 0, fmt.Errorf("map %d bytes for a batch: %w", s.header.Batch, err)
 	}
-	b = &Batch{mem: s.memory.mem, number: p.state.number.Load(), start: int(p.start), joined: p.start > 0, reader: p.reader}
-	used := int(min(p.state.used.Load(), uint64(len(b.mem))))
-	start := s.layout.batch(p.shard, p.which)
+	b = &Batch{mem: s.memory.mem, state: p.State}
+	used := int(min(p.State.used.Load(), uint64(len(b.mem))))
+	start := s.header.batchAt(p.shard, p.which)
 	check := entryCheck{named: map[uint32]bool{}, most: limits.Record, room: len(b.mem) - used}
 	for whole := 0; b.n < used; {
 		next := min(used, b.n+entriesSlice)
@@ -183,16 +82,15 @@ func (s *DeadSpool) readEntries(p PendingBatch, limits Limits) (b *Batch, data i
 			break
 		}
 	}
-	b.start = min(b.start, b.n)
 	return b, check.data, nil
 }
 
 // inAllFiles returns the position in a batch before which all files have the entries.
-func (s *DeadSpool) inAllFiles(p *PendingBatch) int {
+func (s *DeadSpool) inAllFiles(b *BatchState) int {
 	least := uint64(s.header.Batch)
 	for i := range s.header.Formats {
-		_, position := p.Output(i)
-		least = min(least, max(p.start, position.From))
+		_, position := b.Output(i).Get()
+		least = min(least, position.From)
 	}
 	return int(least)
 }
@@ -270,19 +168,18 @@ func (c *entryCheck) wholeEntries(b *Batch, n int) int {
 	return n
 }
 
-// Left returns how many bytes of data the batches of a shard have that a session has not
-// done. What
+// Left returns how many bytes of data the batches of a shard have that were not done. What
 // of them all files have is written: the process was killed in the middle of a batch.
-func (s *DeadSpool) Left(session, shard int, limits Limits) (left, written record.PerDirection, err error) {
-	for _, p := range s.Pending(session, shard) {
+func (s *DeadSpool) Left(shard int, limits Limits) (left, written record.PerDirection, err error) {
+	for _, p := range s.Pending(shard) {
 		s.memory.free()
 		b, _, err := s.readEntries(p, limits)
 		if err != nil {
 			return left, written, err
 		}
-		end := s.inAllFiles(&p)
+		end := s.inAllFiles(p.State)
 		var e Entry
-		for at := b.start; at < b.n; {
+		for at := 0; at < b.n; {
 			next, ok := b.Entry(at, &e)
 			if !ok {
 				break

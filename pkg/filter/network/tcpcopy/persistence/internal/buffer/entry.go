@@ -11,7 +11,7 @@ type Kind uint8
 
 // The kinds of entries.
 const (
-	KindHeader Kind = iota + 1 // connection header; payload: uint64 bytes written before, the connection's description, uint64 number of the last batch that has one
+	KindHeader Kind = iota + 1 // connection header; payload: uint64 bytes written before, then the connection's description
 	KindData                   // payload: the bytes
 	KindGap                    // payload: uint64 length
 	KindClose                  // payload: uint64 bytes in, uint64 bytes out, then the reason
@@ -71,20 +71,9 @@ func (e *Entry) Base() record.PerDirection {
 	return record.PerDirection{In: e.Offset, Out: binary.LittleEndian.Uint64(e.Payload)}
 }
 
-// Endpoint fills in the description that a connection header carries, and returns the
-// connection's Limit. It reports whether there is one.
-func (e *Entry) Endpoint(to *record.Endpoint) (limit uint64, ok bool) {
-	return decodeEndpoint(e.Payload[8:], to)
-}
-
-// Description returns the part of a connection header that says what connection it is.
-func (e *Entry) Description() []byte { return e.Payload[8:max(8, len(e.Payload)-8)] }
-
-// Previous returns, of a repeated connection header, the number of the last batch that has
-// one of the connection.
-func (e *Entry) Previous() uint64 {
-	return binary.LittleEndian.Uint64(e.Payload[len(e.Payload)-8:])
-}
+// Endpoint fills in the description that a connection header carries. It reports
+// whether there is one.
+func (e *Entry) Endpoint(to *record.Endpoint) (ok bool) { return decodeEndpoint(e.Payload[8:], to) }
 
 // CloseEvent returns the content of a close event.
 func (e *Entry) CloseEvent() CloseEvent {

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"unsafe"
+
+	"mosn.io/tcpcopy/pkg/record"
 )
 
 // The file of a spool may be cut off by somebody, or its pages may be lost. Then an
@@ -91,13 +93,11 @@ func (sh *Shard) panickedLocked(p any) {
 	sh.failLocked(fault)
 }
 
-// failLocked makes the shard lose everything from now on, and wakes its readers.
+// failLocked makes the shard lose everything from now on, and wakes its worker.
 func (sh *Shard) failLocked(fault *FaultError) {
 	if sh.failed == nil {
 		sh.failed = fault
-		for _, r := range sh.readers {
-			r.wake()
-		}
+		sh.wake()
 	}
 }
 
@@ -113,6 +113,21 @@ func (sh *Shard) Failed() *FaultError {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.failed
+}
+
+// LoseRest counts as lost what a failed shard has seen and what is not accounted for. Its
+// worker, which writes nothing more, calls it.
+func (sh *Shard) LoseRest() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t := &sh.tally
+	for _, dir := range record.Directions() {
+		rest := t.Seen.Of(dir) - t.Written.Of(dir)
+		for _, n := range t.Lost[dir] {
+			rest -= n
+		}
+		t.Lost[dir][record.ReasonWriteError] += rest
+	}
 }
 
 // guarded calls f, which writes what a spool says of its window and touches nothing else.

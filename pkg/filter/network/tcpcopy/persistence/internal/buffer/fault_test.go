@@ -16,15 +16,14 @@ func newFaultyShard(t *testing.T) (*Shard, *Spool) {
 	t.Helper()
 	dump := safedir.New(t.TempDir())
 	t.Cleanup(dump.Close)
-	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 1, Batch: 1 << 20, Batches: 2, Sessions: 1}, nil)
+	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 1, Batch: 1 << 20}, nil)
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)
 	}
 	t.Cleanup(s.Remove)
-	g := Geometry{Shards: 1, Batches: 2, Batch: 1 << 20, Record: 64 << 10, Piece: 64 << 10}
+	g := Geometry{Shards: 1, Batch: 1 << 20, Record: 64 << 10, Piece: 64 << 10}
 	sh := NewShards(g, s, time.Now())[0]
 	sh.Begin()
-	sh.NewReader(0)
 	return sh, s
 }
 
@@ -45,7 +44,7 @@ func TestAFaultFailsTheShard(t *testing.T) {
 		},
 		"End":    func(sh *Shard, c *Conn) { sh.End(c, record.CloseRemote, record.PerDirection{In: before}) },
 		"EndAll": func(sh *Shard, _ *Conn) { sh.EndAll(record.CloseMoved) },
-		"Next":   func(sh *Shard, _ *Conn) { sh.readers[0].Next() },
+		"Swap":   func(sh *Shard, _ *Conn) { sh.Swap() },
 		"WritePending": func(sh *Shard, c *Conn) {
 			sh.gapped = append(sh.gapped, c)
 			c.gapped = 1
@@ -70,11 +69,12 @@ func TestAFaultFailsTheShard(t *testing.T) {
 			other := &Conn{Describe: c.Describe}
 			sh.Data(other, record.Out, record.PerDirection{}, [][]byte{make([]byte, after)}, after)
 			sh.End(c, record.CloseRemote, record.PerDirection{In: 1 << 20})
-			if b := sh.readers[0].Next(); b != nil || !sh.WritePending() || sh.Used() != 0 {
+			if b := sh.Swap(); b != nil || !sh.WritePending() || sh.Used() != 0 {
 				t.Error("the shard has a batch")
 			}
-			var tally Tally
-			sh.readers[0].Unread(&tally)
+			sh.LoseRest()
+			sh.LoseRest() // nothing more
+			tally := sh.Tally()
 			a := tally.Accounts()
 			if a.Seen != a.Lost || a.Seen.In < before || a.Seen.Out != after || a.Written != (record.PerDirection{}) {
 				t.Errorf("accounts %+v", a)

@@ -8,16 +8,14 @@ const PageSize = 4096
 // Geometry says how a session's memory is divided. All lengths are bytes.
 type Geometry struct {
 	Shards  int
-	Batches int  // of a shard, two at least
-	Batch   int  // of each batch, a multiple of PageSize
+	Batch   int  // of each of a shard's two batches, a multiple of PageSize
 	Record  int  // of the longest record
 	Piece   int  // of the longest entry of a record that is no datagram
-	Retain  bool // a shard holds what all have read until the memory is needed for something newer
 	InPlace bool // entries have headroom and tailroom, so that a packet block can be framed in place
 }
 
-// wakeAt returns how many bytes of entries come before the readers are woken. Blocks
-// that are framed in place are worth waiting for: the fewer writes, the less each byte
+// wakeAt returns how many bytes a batch has when its worker is woken. Blocks that
+// are framed in place are worth waiting for: the fewer writes, the less each byte
 // costs.
 func (g *Geometry) wakeAt() int {
 	if g.InPlace {
@@ -25,6 +23,10 @@ func (g *Geometry) wakeAt() int {
 	}
 	return min(g.Batch/2, 1<<20)
 }
+
+// populated returns how many bytes of a batch get their pages when a window opens:
+// what usually comes together before a worker that keeps up has swapped the batch.
+func (g *Geometry) populated() int { return min(g.Batch, max(largePage, 2*g.wakeAt())) }
 
 // longest returns how many bytes one entry of c holds at most.
 func (g *Geometry) longest(c *Conn) int {

@@ -78,7 +78,7 @@ func TestMappingReportsAFault(t *testing.T) {
 func TestTheAlignmentOfASpoolTakesNoBlocks(t *testing.T) {
 	dump := safedir.New(t.TempDir())
 	defer dump.Close()
-	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10, Batches: 2, Sessions: 1}, nil)
+	s, fault, err := NewSpool(t.TempDir(), dump, SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10}, nil)
 	if err != nil || fault != nil {
 		t.Fatal(err, fault)
 	}
@@ -87,7 +87,7 @@ func TestTheAlignmentOfASpoolTakesNoBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size, states, batches := s.layout.size, s.layout.states, s.layout.batches
+	size, states, batches := spoolSize(2, 16<<10)
 	took := info.Sys().(*syscall.Stat_t).Blocks * 512
 	if most := int64(states + size - batches + 4*PageSize); info.Size() != int64(size) || took > most {
 		t.Errorf("%d bytes take %d, want %d that take %d at most", info.Size(), took, size, most)

@@ -7,17 +7,11 @@ import (
 )
 
 // hasRoomLocked reports whether there is room for an entry of c of that size and
-// all that has to come before it: the connection header and the pending gaps. Where the
-// active batch has none, the next one may become the active one.
+// all that has to come before it: the connection header and the pending gaps.
 func (sh *Shard) hasRoomLocked(c *Conn, size int) bool {
-	return sh.fitsLocked(c, size) || sh.active.n > 0 && sh.nextBatchLocked() && sh.fitsLocked(c, size)
-}
-
-// fitsLocked is hasRoomLocked for the active batch alone.
-func (sh *Shard) fitsLocked(c *Conn, size int) bool {
 	size += 2 * eventSize(8)
 	if c.batch != sh.number {
-		size += eventSize(8 + len(c.describe().text) + 8)
+		size += eventSize(8 + len(c.describe().text))
 	}
 	return sh.active.fits(size)
 }
@@ -32,69 +26,23 @@ func (sh *Shard) writeBeforeLocked(c *Conn, dir record.Direction, t int64) {
 		h := Header{Kind: KindGap, Dir: dir, Reason: st.reason, Slot: c.slot, Offset: st.next - st.gap, Time: t}
 		sh.active.event(&h, 8, func(p []byte) { binary.LittleEndian.PutUint64(p, st.gap) })
 		sh.active.commit()
-		sh.active.seen.Add(dir, st.gap)
-		sh.endGapLocked(c, dir)
+		st.gap = 0
 	}
 	if c.streams[record.In].gap == 0 && c.streams[record.Out].gap == 0 {
 		sh.unlistGappedLocked(c)
 	}
 }
 
-// endGapLocked ends the pending gap of c in dir.
-func (sh *Shard) endGapLocked(c *Conn, dir record.Direction) {
-	st := &c.streams[dir]
-	var ended Tally
-	ended.lose(dir, st.reason, st.gap)
-	sh.pending.sub(&ended)
-	sh.state.pending[dir][st.reason].Add(-st.gap)
-	st.gap = 0
-}
-
-// forgetPendingLocked gives up the pending gaps of c, which will never have an entry.
-func (sh *Shard) forgetPendingLocked(c *Conn) {
-	for _, r := range sh.readers {
-		if !c.named && r.end == nil && r.includesDescription(c.describe().text) {
-			r.beside.Connections++
-		}
-	}
-	for _, dir := range record.Directions() {
-		if st := &c.streams[dir]; st.gap > 0 {
-			sh.loseBesideLocked(c, dir, st.reason, st.gap)
-			sh.endGapLocked(c, dir)
-		}
-	}
-}
-
-// loseBesideLocked counts n bytes of c, which will never have an entry, as lost to all
-// readers that want them.
-func (sh *Shard) loseBesideLocked(c *Conn, dir record.Direction, reason record.Reason, n uint64) {
-	first := true
-	for _, r := range sh.readers {
-		if r.watches || r.end != nil || !r.includesDescription(c.describe().text) {
-			continue
-		}
-		r.beside.lose(dir, reason, n)
-		if first {
-			r.besideFirst.lose(dir, reason, n)
-		}
-		first = false
-	}
-}
-
 // writeHeaderLocked writes the connection header of c.
 func (sh *Shard) writeHeaderLocked(c *Conn, t int64) {
 	text := c.describe().text
-	if sh.active.begun == 0 {
-		sh.active.begun = t // each connection's first entry in a batch is this one
-	}
 	h := Header{Kind: KindHeader, Slot: c.slot, Offset: c.firstOffset(record.In), Time: t}
 	if c.named {
 		h.Flags = FlagRepeat
 	}
-	sh.active.event(&h, 8+len(text)+8, func(p []byte) {
+	sh.active.event(&h, 8+len(text), func(p []byte) {
 		binary.LittleEndian.PutUint64(p, c.firstOffset(record.Out))
 		copy(p[8:], text)
-		binary.LittleEndian.PutUint64(p[8+len(text):], c.batch)
 	})
 	sh.active.commit()
 	c.batch, c.named = sh.number, true
@@ -125,9 +73,6 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 		if len(sh.unclosed) < MaxUnclosed {
 			c.closeEvent = e
 			sh.unclosed = append(sh.unclosed, c)
-		} else {
-			sh.forgetPendingLocked(c)
-			sh.closing = append(sh.closing, c.slot)
 		}
 		return
 	}
@@ -141,7 +86,6 @@ func (sh *Shard) closeLocked(c *Conn, e *CloseEvent, t int64) {
 	})
 	sh.active.commit()
 	c.closeEvent = nil
-	sh.closing = append(sh.closing, c.slot)
 }
 
 // writeClosesLocked writes up to most of the close events that have found no room, as

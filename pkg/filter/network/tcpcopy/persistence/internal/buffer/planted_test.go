@@ -22,7 +22,7 @@ func newDump(t *testing.T) *safedir.Dir {
 }
 
 func header(dump *safedir.Dir) SpoolHeader {
-	return SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10, Batches: 2, Sessions: 1, Formats: []string{"hex_meta"}}
+	return SpoolHeader{Dir: dump.Path(), Run: "r", Window: "w", Workers: 2, Batch: 16 << 10, Formats: []string{"hex_meta"}}
 }
 
 // Where a spool or its pointer would be somebody's, there is none, and memory is plain.

@@ -1,85 +1,91 @@
 package buffer
 
 import (
-	"bytes"
-	"encoding/binary"
+	"errors"
 	"runtime/debug"
 	"sync"
 	"time"
+	"unsafe"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// Shard holds the entries of its share of a ring's connections. Connections fill the
-// active batch, the newest of those that are held, under the lock. Readers read the
-// batches in their order.
+// Shard holds the entries of its share of a session's connections. Connections
+// fill the active batch under the lock; the shard's worker swaps it for the
+// other one and empties that.
 type Shard struct {
 	geometry Geometry
-	spool    *Spool        // that has the batches and the states
-	index    int           // of the shard in the spool
-	state    *ShardState   // what a recovery knows of the losses; written under mu
-	pressure chan struct{} // has an element when little memory is left that nobody needs
+	spool    *Spool        // that has the batches and the state
+	state    *ShardState   // what a recovery knows of the shard; its losses are written under mu
+	full     chan struct{} // has an element when the active batch is worth a swap
 
-	mu           sync.Mutex  // guards the rest, and Conn's part of it
-	clock        Clock       // of the entries
-	closed       bool        // the window is over: nothing is accepted any more
-	failed       *FaultError // the spool cannot be used any more; nil otherwise
-	paused       uint32      // bit r is set while recording pauses for reason r
-	active       *Batch      // the last one of held
-	held         []*Batch    // those that have entries somebody may want, in their order
-	free         []*Batch
-	number       uint64 // of the active batch, from 1
-	evicted      uint64 // number of the newest batch that was given up; 0 for none
-	evictedUntil int64  // time before which all entries of such batches came, nanoseconds since the Unix epoch
-	evictedBytes uint64 // that the entries of such batches stand for
-	begun        int64  // when the first batch began, nanoseconds since the Unix epoch
-	readers      []*Reader
-	outlineLimit int                // maxOutlined
-	unread       int                // bytes of entries since the readers were woken
-	joined       map[*Conn]struct{} // connections that take part and have not ended
-	slots        uint32             // slots given out so far
-	unused       []uint32           // of them, those that may be given out again
-	closing      []uint32           // of them, those of connections that have ended in the active batch
-	gapped       []*Conn            // connections with a gap that has no entry yet, in any order
-	unclosed     []*Conn            // connections whose close event has found no room, in any order
-	pending      Tally              // what has passed and has no entry yet: it is lost
+	spare *workerBatch // the worker's, between two calls of Swap
+
+	mu       sync.Mutex  // guards the rest, and Conn's part of it
+	clock    Clock       // of the entries
+	closed   bool        // the window is over: nothing is accepted any more
+	failed   *FaultError // the spool cannot be used any more; nil otherwise
+	paused   uint32      // bit r is set while recording pauses for reason r
+	active   Batch
+	number   uint64             // of the active batch, from 1
+	woken    bool               // full has been signalled for the active batch
+	joined   map[*Conn]struct{} // connections that take part and have not ended
+	slots    uint32             // slots given out so far
+	free     []uint32
+	gapped   []*Conn // connections with a gap that has no entry yet, in any order
+	unclosed []*Conn // connections whose close event has found no room, in any order
+	tally    Tally
 }
 
-// NewShards returns the shards of a ring whose batches are in spool. Their clocks go on
-// from begun, a reading of time.Now.
+// workerBatch is the batch that a worker reads without the shard's lock. It has cache
+// lines of its own: in those of the lock each of its reads would wait for a connection.
+type workerBatch struct {
+	Batch
+	_ [128 - unsafe.Sizeof(Batch{})]byte
+}
+
+// NewShards returns the shards of a session whose batches are in spool. Their
+// clocks go on from begun, a reading of time.Now.
 func NewShards(g Geometry, spool *Spool, begun time.Time) []*Shard {
-	shards := make([]*Shard, spool.header.Workers)
-	for i := range shards {
-		sh := &Shard{geometry: g, spool: spool, index: i, state: spool.shard(i), clock: NewClock(begun), pressure: make(chan struct{}, 1), joined: map[*Conn]struct{}{}, outlineLimit: maxOutlined}
-		for which := range spool.header.Batches { // the last free one is used first
-			b := spool.newBatch(i, spool.header.Batches-1-which)
-			if g.Retain {
-				b.counts = &Counts{}
-			}
-			sh.free = append(sh.free, b)
+	shards := make([]*Shard, len(spool.states))
+	for i, state := range spool.states {
+		shards[i] = &Shard{
+			geometry: g, spool: spool, state: state, full: make(chan struct{}, 1), clock: NewClock(begun),
+			active: Batch{mem: spool.batchMemory(i, 0), state: &state.batches[0]},
+			spare:  &workerBatch{Batch: Batch{mem: spool.batchMemory(i, 1), state: &state.batches[1]}},
+			number: 1, joined: map[*Conn]struct{}{},
 		}
-		shards[i] = sh
 	}
 	return shards
 }
 
-// Pressure has an element when there may be something for Relieve to do.
-func (sh *Shard) Pressure() <-chan struct{} { return sh.pressure }
-
-// Begin makes the first batch the active one. It comes before the first entry.
+// Begin makes the active batch that of a new session. It comes before the first
+// entry; a shard of a dead spool has no Begin.
 func (sh *Shard) Begin() {
 	sh.mu.Lock()
 	defer sh.leave(debug.SetPanicOnFault(true))
-	sh.begun = sh.clock.Now()
-	sh.nextBatchLocked()
+	sh.active.state.begin(sh.number)
 }
+
+// Full has an element when there is enough in the active batch to be worth a Swap.
+func (sh *Shard) Full() <-chan struct{} { return sh.full }
 
 // Data accepts or loses the n bytes that pieces hold, which have just passed on c in
 // dir after before. It copies them, changes pieces, and never waits for room. It asks
 // c.Describe at the connection's first bytes.
 func (sh *Shard) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
 	c.describe() // not under the lock: it asks the proxy
-	sh.accept(c, dir, before, pieces, n)
+	if sh.accept(c, dir, before, pieces, n) {
+		sh.wake()
+	}
+}
+
+// wake wakes the worker: there is enough to do.
+func (sh *Shard) wake() {
+	select {
+	case sh.full <- struct{}{}:
+	default: // it has been woken
+	}
 }
 
 // Skip counts n bytes that have passed on c without Data being able to see them.
@@ -89,6 +95,10 @@ func (sh *Shard) Skip(c *Conn, dir record.Direction, before record.PerDirection,
 	defer sh.leave(debug.SetPanicOnFault(true))
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
 		return
+	}
+	sh.tally.Seen.Add(dir, uint64(n))
+	if sh.failed != nil {
+		reason = record.ReasonWriteError
 	}
 	sh.loseLocked(c, dir, n, reason, sh.clock.Now())
 }
@@ -147,28 +157,6 @@ func (sh *Shard) Close() {
 	sh.closed = true
 }
 
-// Closed reports whether nothing is accepted any more.
-func (sh *Shard) Closed() bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.closed
-}
-
-// Find returns the description of a connection that has had bytes in the shard and has not
-// ended; ok is false where there is none.
-func (sh *Shard) Find(conn string) (e record.Endpoint, ok bool) {
-	prefix := append(binary.LittleEndian.AppendUint16(nil, uint16(len(conn))), conn...)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	for c := range sh.joined {
-		if text := c.describe().text; bytes.HasPrefix(text, prefix) {
-			_, ok = decodeEndpoint(text, &e)
-			return e, ok
-		}
-	}
-	return e, false
-}
-
 // Forget drops the connections. A connection refers to its last shard until the next
 // one: that must not keep the other connections.
 func (sh *Shard) Forget() {
@@ -177,9 +165,31 @@ func (sh *Shard) Forget() {
 	sh.joined, sh.gapped, sh.unclosed = nil, nil, nil
 }
 
-// closesPerSwap is how many close events that found no room are written when a reader is
-// done with a view, under the shard's lock.
+// closesPerSwap is how many close events that found no room are written at a swap,
+// under the shard's lock.
 const closesPerSwap = 1 << 10
+
+// Swap returns the active batch, which is the caller's until its next call of Swap
+// and which it has emptied by then with Reset. It returns nil when the batch is
+// empty. Only the worker calls it.
+func (sh *Shard) Swap() *Batch {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	if sh.active.n == 0 || sh.failed != nil {
+		return nil
+	}
+	if s := sh.active.state; s.Number() != sh.number || s.used.Load() != uint64(sh.active.n) {
+		// What was cut off and made as long again reads as zeros.
+		sh.failLocked(&FaultError{Path: sh.spool.Path(), cause: errors.New("its states have changed")})
+		return nil
+	}
+	sh.active, sh.spare.Batch = sh.spare.Batch, sh.active
+	sh.number++
+	sh.active.state.begin(sh.number)
+	sh.woken = false
+	sh.writeClosesLocked(closesPerSwap, sh.clock.Now())
+	return &sh.spare.Batch
+}
 
 // WritePending writes the gaps and close events that have found no room, as long as
 // there is some. It reports whether all are written. The worker calls it when the
@@ -193,30 +203,40 @@ func (sh *Shard) WritePending() (complete bool) {
 	return sh.writePendingLocked(sh.clock.Now())
 }
 
-// Holds returns since when the shard has everything, in nanoseconds since the Unix epoch,
-// and how many bytes it has given up.
-func (sh *Shard) Holds() (since int64, evicted uint64) {
+// Account adds what the worker has counted of a batch, and frees the slots of the
+// connections that have ended in it. It returns what the shard has counted so far.
+func (sh *Shard) Account(t *Tally, freed []uint32) Tally {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.sinceLocked(), sh.evictedBytes
+	sh.tally.Add(t)
+	sh.free = append(sh.free, freed...)
+	return sh.tally
 }
 
-// sinceLocked returns since when the shard has everything.
-func (sh *Shard) sinceLocked() int64 {
-	return max(sh.begun, sh.evictedUntil)
+// Tally returns what the shard has counted so far. Bytes in the batches are seen and
+// not yet written or lost.
+func (sh *Shard) Tally() Tally {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.tally
 }
 
-// Used returns how many bytes of the batches are in use.
-func (sh *Shard) Used() (used int) {
+// Used returns how many bytes of the active batch are in use.
+func (sh *Shard) Used() int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.failed != nil {
 		return 0
 	}
-	for _, b := range sh.held {
-		used += b.used()
-	}
-	return used
+	return sh.active.used()
+}
+
+// Progress returns the number of the active batch, which grows with each Swap, and
+// whether the batch has entries that wait for one.
+func (sh *Shard) Progress() (number uint64, waiting bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.number, sh.active.n > 0 && sh.failed == nil
 }
 
 // Waiting returns how many connections have a gap, and how many a close event, that
@@ -226,3 +246,7 @@ func (sh *Shard) Waiting() (gapped, unclosed, slots int) {
 	defer sh.mu.Unlock()
 	return len(sh.gapped), len(sh.unclosed), int(sh.slots)
 }
+
+// State returns how far the shard's batches have got, which outlives the process
+// where there is a spool.
+func (sh *Shard) State() *ShardState { return sh.state }

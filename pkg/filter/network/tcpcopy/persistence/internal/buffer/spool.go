@@ -25,10 +25,9 @@ import (
 // of, and a killed process leaves its stores in the order of the program.
 //
 //	    0  magic, length of the header, header as JSON
-//	 4096  a ShardState for each shard, and behind them a batchState for each batch
-//	       from the next page on, for each session: a WindowState, and a ReaderState for
-//	       each shard
-//	2 MiB  the batches, page-aligned; further on where the states need more
+//	 4096  a ShardState for each shard
+//	       from the next page on a WindowState
+//	2 MiB  two batches for each shard, page-aligned; further on where the states need more
 //
 // What lies between has no blocks.
 //
@@ -41,7 +40,8 @@ type Spool struct {
 	pointer string       // base name of the pointer file, "" without one
 	header  SpoolHeader
 	mapped  mapping // the whole file
-	layout  spoolLayout
+	states  []*ShardState
+	window  *WindowState
 }
 
 // SpoolHeader is what a recovery must know of the session.
@@ -56,14 +56,7 @@ type SpoolHeader struct {
 	Formats []string       `json:"formats"`
 	Workers int            `json:"workers"` // shards
 	Batch   int            `json:"batch"`   // bytes of one batch
-	// Batches is how many batches a shard has, Sessions how many sessions may read them
-	// at a time.
-	Batches  int `json:"batches"`
-	Sessions int `json:"sessions"`
-	// Crash says that what is in the batches is to be written as a window of its own, Window.
-	// The windows of sessions are then in their WindowStates.
-	Crash  bool   `json:"crash,omitempty"`
-	Parent FileID `json:"parent"` // the directory that Dir is in, set by NewSpool; zero where Dir is a mount of its own
+	Parent  FileID         `json:"parent"`  // the directory that Dir is in, set by NewSpool; zero where Dir is a mount of its own
 }
 
 // FileID tells files of a machine apart.
@@ -82,69 +75,30 @@ func IDOf(path string) FileID {
 }
 
 const (
-	spoolVersion = 5
-	// versionOfTwo is the version before, with two batches a shard; see oldspool.go.
-	versionOfTwo = 4
-	spoolMagic   = "TCSPOOL\n"
-	headerText   = len(spoolMagic) + 4 // where the header's text begins
+	spoolVersion = 4
+	// versionWithoutWindow is the version before, without a WindowState.
+	versionWithoutWindow = 3
+	spoolMagic           = "TCSPOOL\n"
+	headerText           = len(spoolMagic) + 4 // where the header's text begins
 )
 
-// spoolLayout says where the parts of a spool begin, in bytes.
-type spoolLayout struct {
-	header   *SpoolHeader
-	session  int // size of a session's part
-	sessions int // where they begin
-	states   int // where they end
-	batches  int
-	size     int
+// windowAt returns where the WindowState of a spool begins.
+func windowAt(workers int) int {
+	return (PageSize + workers*int(unsafe.Sizeof(ShardState{})) + PageSize - 1) &^ (PageSize - 1)
 }
 
-// layoutOf returns the layout of a spool with that header.
-func layoutOf(h *SpoolHeader) (l spoolLayout) {
-	if h.Version == versionOfTwo {
-		return oldLayoutOf(h)
-	}
-	pages := func(n int) int { return (n + PageSize - 1) &^ (PageSize - 1) }
-	l.header = h
-	l.session = pages(sessionStateSize + h.Workers*readerStateSize)
-	l.sessions = pages(PageSize + h.Workers*(shardStateSize+h.Batches*batchStateSize))
-	l.states = l.sessions + h.Sessions*l.session
-	return l.withBatches()
-}
-
-// withBatches adds the batches to a layout.
-func (l spoolLayout) withBatches() spoolLayout {
-	l.batches = (l.states + largePage - 1) &^ (largePage - 1)
-	l.size = l.batches + l.header.Workers*l.header.Batches*l.header.Batch
-	return l
-}
-
-// shard returns where the ShardState of a shard begins.
-func (l *spoolLayout) shard(i int) int { return PageSize + i*shardStateSize }
-
-// batchState returns where the state of a shard's batch begins.
-func (l *spoolLayout) batchState(shard, which int) int {
-	return PageSize + l.header.Workers*shardStateSize + (shard*l.header.Batches+which)*batchStateSize
-}
-
-// window returns where the WindowState of a session begins.
-func (l *spoolLayout) window(session int) int { return l.sessions + session*l.session }
-
-// reader returns where a session's ReaderState of a shard begins.
-func (l *spoolLayout) reader(session, shard int) int {
-	return l.window(session) + sessionStateSize + shard*readerStateSize
-}
-
-// batch returns where a batch of a shard begins.
-func (l *spoolLayout) batch(shard, which int) int {
-	return l.batches + (shard*l.header.Batches+which)*l.header.Batch
+// spoolSize returns the size of a spool, where its states end and where its batches
+// begin. In the version before, the states end sooner and the rest is the same.
+func spoolSize(workers, batch int) (size, states, batches int) {
+	states = windowAt(workers) + windowStateSize
+	batches = (states + largePage - 1) &^ (largePage - 1)
+	return batches + 2*workers*batch, states, batches
 }
 
 // SpoolBlocks returns how many bytes the file system has to reserve for a spool.
-func SpoolBlocks(h SpoolHeader) int {
-	h.Version = spoolVersion
-	l := layoutOf(&h)
-	return l.states + l.size - l.batches
+func SpoolBlocks(workers, batch int) int {
+	size, states, batches := spoolSize(workers, batch)
+	return states + size - batches
 }
 
 // NewSpool returns the memory for a session's batches: a file in dir, or plain memory
@@ -155,7 +109,6 @@ func SpoolBlocks(h SpoolHeader) int {
 func NewSpool(dir string, dump *safedir.Dir, h SpoolHeader, reserve Reserve) (s *Spool, fault, err error) {
 	h.Version = spoolVersion
 	s = &Spool{header: h}
-	s.layout = layoutOf(&s.header)
 	if dir != "" {
 		s.dir = safedir.New(dir)
 		if fault = s.create(dump, reserve); fault != nil {
@@ -166,14 +119,16 @@ func NewSpool(dir string, dump *safedir.Dir, h SpoolHeader, reserve Reserve) (s 
 		}
 	}
 	if s.file == nil {
-		if s.mapped, err = newMapping(plain, s.layout.size); err != nil {
-			return nil, fault, fmt.Errorf("%w: map %d bytes of buffer: %w", ErrNoRoom, s.layout.size, err)
+		size, _, _ := spoolSize(h.Workers, h.Batch)
+		if s.mapped, err = newMapping(plain, size); err != nil {
+			return nil, fault, fmt.Errorf("%w: map %d bytes of buffer: %w", ErrNoRoom, size, err)
 		}
 		if err = s.allocatePages(reserve); err != nil {
-			s.mapped.free()
+			s.unmap()
 			return nil, fault, err
 		}
 	}
+	s.overlay()
 	return s, fault, nil
 }
 
@@ -191,7 +146,8 @@ func (s *Spool) create(dump *safedir.Dir, reserve Reserve) error {
 	if err := s.allocateBlocks(reserve); err != nil {
 		return fmt.Errorf("reserve the blocks of a spool in %s: %w", s.dir.Path(), err)
 	}
-	if s.mapped, err = newMapping(int(s.file.Fd()), s.layout.size); err != nil {
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	if s.mapped, err = newMapping(int(s.file.Fd()), size); err != nil {
 		return fmt.Errorf("map %s: %w", s.file.Name(), err)
 	}
 	if err := s.writeHeader(); err != nil {
@@ -253,43 +209,51 @@ func (s *Spool) writeHeader() error {
 	return err
 }
 
-// part returns the part of the mapping from at on.
-func (s *Spool) part(at int) unsafe.Pointer { return unsafe.Pointer(&s.mapped.mem[at]) }
-
-// shard returns what a shard has lost.
-func (s *Spool) shard(i int) *ShardState { return (*ShardState)(s.part(s.layout.shard(i))) }
-
-// newBatch returns one of a shard's batches.
-func (s *Spool) newBatch(shard, which int) *Batch {
-	at := s.layout.batch(shard, which)
-	return &Batch{
-		mem:   s.mapped.mem[at : at+s.header.Batch : at+s.header.Batch],
-		state: (*batchState)(s.part(s.layout.batchState(shard, which))),
+// overlay finds the states in the mapping.
+func (s *Spool) overlay() {
+	s.states = make([]*ShardState, s.header.Workers)
+	for i := range s.states {
+		at := PageSize + i*int(unsafe.Sizeof(ShardState{}))
+		s.states[i] = (*ShardState)(unsafe.Pointer(&s.mapped.mem[at]))
 	}
+	s.window = (*WindowState)(unsafe.Pointer(&s.mapped.mem[windowAt(s.header.Workers)]))
 }
 
-// Window returns what a recovery will know of a session's window.
-func (s *Spool) Window(session int) *WindowState {
-	return (*WindowState)(s.part(s.layout.window(session)))
+// batchAt returns where one of the two batches of a shard begins.
+func (h *SpoolHeader) batchAt(shard, which int) int {
+	_, _, at := spoolSize(h.Workers, h.Batch)
+	return at + (2*shard+which)*h.Batch
 }
 
-// reader returns how far a session's reader of a shard has got.
-func (s *Spool) reader(session, shard int) *ReaderState {
-	return (*ReaderState)(s.part(s.layout.reader(session, shard)))
+// batchMemory returns the memory of one of the two batches of a shard.
+func (s *Spool) batchMemory(shard, which int) []byte {
+	at := s.header.batchAt(shard, which)
+	return s.mapped.mem[at : at+s.header.Batch : at+s.header.Batch]
 }
 
-// Populate has the system find the pages of all batches in a file in memory: that has
-// its blocks, but the mapping does not. On a disk that would have the disk write them.
-func (s *Spool) Populate() {
-	if s.file != nil && inMemory(int(s.file.Fd())) {
-		_ = populate(s.mapped.mem[s.layout.batches:]) // what cannot be had now comes at the first use
+// Populate has the system find pages for the start of each batch, where bytes go
+// first, in a file in memory: that has its blocks, but the mapping does not. On a disk
+// that would have the disk write them.
+func (s *Spool) Populate(g Geometry) {
+	if s.file == nil || !inMemory(int(s.file.Fd())) {
+		return
+	}
+	// What cannot be had now comes at the first use.
+	_, _, batches := spoolSize(s.header.Workers, s.header.Batch)
+	if g.populated() == s.header.Batch { // large pages may lie across batches
+		_ = populate(s.mapped.mem[batches:])
+		return
+	}
+	for shard := range s.states {
+		_ = populate(s.batchMemory(shard, 0)[:g.populated()])
+		_ = populate(s.batchMemory(shard, 1)[:g.populated()])
 	}
 }
 
 // Remove gives the memory back and removes the files. It is for a session whose
 // entries are all dealt with.
 func (s *Spool) Remove() {
-	s.mapped.free()
+	s.unmap()
 	// First: a recovery finds a spool without its pointer, and would miss the spool of a
 	// pointer.
 	if s.pointer != "" {
@@ -308,9 +272,14 @@ func (s *Spool) Remove() {
 
 // Leave gives the memory back and keeps the files, as the death of the process does.
 func (s *Spool) Leave() {
-	s.mapped.free()
+	s.unmap()
 	_ = s.file.Close()
 	s.dir.Close()
+}
+
+func (s *Spool) unmap() {
+	s.mapped.free()
+	s.states, s.window = nil, nil
 }
 
 // Path returns the path of the spool's file, "" for plain memory.
@@ -321,6 +290,12 @@ func (s *Spool) Path() string {
 	return s.file.Name()
 }
 
+// State returns how far the batches of a shard have got.
+func (s *Spool) State(shard int) *ShardState { return s.states[shard] }
+
+// Window returns what a recovery will know of the window.
+func (s *Spool) Window() *WindowState { return s.window }
+
 // Whole reports whether a recovery would find the spool and its states: it is no plain
 // memory, and nobody has removed its file or cut it off.
 func (s *Spool) Whole() bool {
@@ -328,7 +303,8 @@ func (s *Spool) Whole() bool {
 	if s.file == nil || unix.Fstat(int(s.file.Fd()), &st) != nil {
 		return false
 	}
-	return st.Nlink > 0 && st.Size >= int64(s.layout.size)
+	size, _, _ := spoolSize(s.header.Workers, s.header.Batch)
+	return st.Nlink > 0 && st.Size >= int64(size)
 }
 
 // Keep gives the memory back and keeps the file, without its batches and locked: it is the
@@ -339,17 +315,17 @@ func (s *Spool) Keep() *Spool {
 	if !s.Whole() {
 		return nil
 	}
+	size, _, batches := spoolSize(s.header.Workers, s.header.Batch)
 	guarded(func() {
-		for shard := range s.header.Workers {
-			for which := range s.header.Batches {
-				s.newBatch(shard, which).state.used.Store(0)
+		for _, state := range s.states {
+			for i := range state.batches {
+				state.batches[i].used.Store(0)
 			}
 		}
 	})
-	s.mapped.free()
-	_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(s.layout.batches), int64(s.layout.size-s.layout.batches))
+	s.unmap()
+	_ = unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(batches), int64(size-batches))
 	kept := *s
-	kept.layout.header = &kept.header
 	*s = Spool{header: s.header}
 	return &kept
 }

@@ -2,93 +2,73 @@ package buffer
 
 import (
 	"sync/atomic"
-	"unsafe"
 
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// What lies in a spool beside its batches. The memory images of these types are the
-// spool's format; see Spool.
-
-// ShardState is what a shard has lost and what has no entry yet.
+// ShardState is how far the batches of a shard have got. It lies in the spool: its
+// memory image is the spool's format.
 type ShardState struct {
-	pending losses
-}
-
-// losses counts lost bytes by direction and reason.
-type losses [2][record.NumReasons]atomic.Uint64
-
-// AddPending adds to t what was lost and has no entry.
-func (s *ShardState) AddPending(t *Tally) {
-	for _, dir := range record.Directions() {
-		for r := range s.pending[dir] {
-			t.lose(dir, record.Reason(r), s.pending[dir][r].Load())
-		}
-	}
-}
-
-// batchState is how far one batch has been filled.
-type batchState struct {
-	used   atomic.Uint64 // bytes of whole entries, from the batch's end
-	number atomic.Uint64 // its place in the order of the shard's batches, from 1; 0 while it has not been used
-}
-
-// begin makes the state that of a new, empty batch.
-func (b *batchState) begin(number uint64) {
-	b.used.Store(0)
-	b.number.Store(number)
-}
-
-// ReaderState is how far the reader of one shard has got, and where its files end.
-type ReaderState struct {
-	began   Place // where it began
-	outputs [maxOutputs]OutputState
+	batches [2]BatchState
+	losses  losses
 	// stored counts the accounts that were stored; the last one is in
 	// accounts[stored%2].
 	stored   atomic.Uint64
 	accounts [2]account
 }
 
-// maxOutputs is how many files a batch can go to: one text format and pcapng.
-const maxOutputs = 2
+// losses counts the bytes of a shard that were never in a batch, by direction and
+// reason.
+type losses [2][record.NumReasons]atomic.Uint64
 
-// account is what a reader had counted when it had got to a place.
+// account is what a shard had counted when a batch was done.
 type account struct {
-	place Place // before it all entries are done
-	tally Tally
+	number uint64 // of the batch
+	tally  Tally
 }
 
-// Done stores that all entries before a place are done, and what was counted by then.
-func (s *ReaderState) Done(p Place, t *Tally) {
+// Done stores that the batch of that number is done, and what was counted by then.
+func (s *ShardState) Done(number uint64, t *Tally) {
 	n := s.stored.Load() + 1
-	s.accounts[n%2] = account{place: p, tally: *t}
+	s.accounts[n%2] = account{number: number, tally: *t}
 	s.stored.Store(n)
 }
 
 // account returns what was stored last.
-func (s *ReaderState) account() account { return s.accounts[s.stored.Load()%2] }
+func (s *ShardState) account() account { return s.accounts[s.stored.Load()%2] }
 
-// Account returns what was counted when Done was last called, and the place up to
-// which that is.
-func (s *ReaderState) Account() (Place, Tally) {
-	a := s.account()
-	return a.place, a.tally
+// Account returns what was counted when the last batch was done.
+func (s *ShardState) Account() Tally { return s.account().tally }
+
+// Lost returns how many bytes of dir were never in a batch, for that reason.
+func (s *ShardState) Lost(dir record.Direction, r record.Reason) uint64 {
+	return s.losses[dir][r].Load()
 }
 
-// Output returns how far the entries have got into the i-th format's file.
-func (s *ReaderState) Output(i int) *OutputState { return &s.outputs[i] }
+// BatchState is how far one batch has got.
+type BatchState struct {
+	used    atomic.Uint64 // bytes of whole entries, from the batch's end
+	number  atomic.Uint64 // its place in the order of the shard's batches
+	outputs [maxOutputs]OutputState
+}
 
-// begin makes the state that of a new reader.
-func (s *ReaderState) begin(p Place) {
-	for i := range s.outputs {
-		s.outputs[i].Set(PhaseUntouched, FilePosition{})
+// maxOutputs is how many files a batch can go to: one text format and pcapng.
+const maxOutputs = 2
+
+// begin makes the state that of a new, empty batch.
+func (b *BatchState) begin(number uint64) {
+	b.used.Store(0)
+	for i := range b.outputs {
+		b.outputs[i].Set(PhaseUntouched, FilePosition{})
 	}
-	s.began = p
-	s.Done(p, &Tally{})
+	b.number.Store(number)
 }
 
-// Began returns where the reader began.
-func (s *ReaderState) Began() Place { return s.began }
+// Number returns the batch's place in the order of the shard's batches, from 1.
+func (b *BatchState) Number() uint64 { return b.number.Load() }
+
+// Output returns how far the batch has got into the i-th format's file.
+func (b *BatchState) Output(i int) *OutputState { return &b.outputs[i] }
 
 // OutputState is how far a batch has got into one format's file.
 type OutputState struct {
@@ -104,13 +84,12 @@ type Phase uint64
 const (
 	PhaseUntouched Phase = iota
 	PhaseBegun           // the file may hold a part of the batch, behind the position
-	PhaseDone            // the file holds what the reader was given of the batch
+	PhaseDone            // the file holds the batch
 )
 
 // FilePosition is where the entries of a batch begin in a file: what lies behind in
 // that file is from them.
 type FilePosition struct {
-	Batch uint64 // number of the batch
 	From  uint64 // position in the batch of the first entry that is not in the file
 	Inode uint64
 	Size  uint64 // of the file without them, bytes
@@ -128,12 +107,3 @@ func (o *OutputState) Get() (Phase, FilePosition) {
 	v := o.phase.Load()
 	return Phase(v >> 1), o.positions[v&1]
 }
-
-// Sizes of the parts, bytes. What a spool has of a session is a WindowState, and behind it
-// the ReaderStates of the shards.
-const (
-	shardStateSize   = int(unsafe.Sizeof(ShardState{}))
-	batchStateSize   = int(unsafe.Sizeof(batchState{}))
-	readerStateSize  = int(unsafe.Sizeof(ReaderState{}))
-	sessionStateSize = int(unsafe.Sizeof(WindowState{}))
-)

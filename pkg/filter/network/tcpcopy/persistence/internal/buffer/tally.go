@@ -2,7 +2,7 @@ package buffer
 
 import "mosn.io/tcpcopy/pkg/record"
 
-// Tally is what a reader has counted. Its memory image is part of a
+// Tally is what a shard or a worker has counted. Its memory image is part of a
 // spool, so its fields stay as they are.
 type Tally struct {
 	Connections uint64
@@ -10,32 +10,6 @@ type Tally struct {
 	Seen        record.PerDirection // bytes that passed
 	Written     record.PerDirection // bytes
 	Lost        [2][record.NumReasons]uint64
-}
-
-// lose is Lose.
-func (t *Tally) lose(dir record.Direction, r record.Reason, n uint64) {
-	t.Seen.Add(dir, n)
-	t.Lost[dir][r] += n
-}
-
-// Lose counts n bytes that have passed and are lost.
-func (t *Tally) Lose(dir record.Direction, r record.Reason, n uint64) { t.lose(dir, r, n) }
-
-// unlose takes n bytes away that were seen and lost, or are yet to be.
-func (t *Tally) unlose(dir record.Direction, r record.Reason, n uint64) {
-	t.Seen.Add(dir, -n)
-	t.Lost[dir][r] -= n
-}
-
-// sub takes away what o has seen and lost, which t has too.
-func (t *Tally) sub(o *Tally) {
-	t.Connections -= o.Connections
-	for _, dir := range record.Directions() {
-		t.Seen.Set(dir, t.Seen.Of(dir)-o.Seen.Of(dir))
-		for r := range t.Lost[dir] {
-			t.Lost[dir][r] -= o.Lost[dir][r]
-		}
-	}
 }
 
 // Add adds what o has counted.

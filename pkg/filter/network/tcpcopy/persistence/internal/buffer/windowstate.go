@@ -27,6 +27,9 @@ type windowText struct {
 	text   [MaxWindowText]byte
 }
 
+// windowStateSize is the bytes of a WindowState in the spool, a multiple of PageSize.
+const windowStateSize = (int(unsafe.Sizeof(WindowState{})) + PageSize - 1) &^ (PageSize - 1)
+
 // image returns the memory image of w, which is its form in the file.
 func (w *WindowState) image() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(w)), int(unsafe.Sizeof(*w)))

@@ -62,6 +62,7 @@ func (a *AppendLog) lineLocked(w *LineWriter, expected int64, write func(*LineWr
 		return err
 	}
 	a.lastSize = w.at
+	a.addNameLocked(a.name)
 	return nil
 }
 

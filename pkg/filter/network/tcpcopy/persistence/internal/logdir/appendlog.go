@@ -37,16 +37,15 @@ type AppendLog struct {
 
 	mu        sync.Mutex      // guards the rest; held between Begin and End
 	file      *os.File        // nil until the first chunk and after a failure
-	blocks    *blockfile.File // file, while it works in the memory of blocksOf
-	blocksOf  *Appender
-	checked   bool      // the end of file has been looked at
-	lastSize  int64     // size that this process has left the file with
-	createdAt time.Time // when the first line of the file was written, about
-	overdue   bool      // the file was to be rolled when the transaction began, for its age
+	mem       []byte          // what transactions encode into; nil out of sessions
+	blocks    *blockfile.File // file, while there is mem
+	checked   bool            // the end of file has been looked at
+	lastSize  int64           // size that this process has left the file with
+	createdAt time.Time       // when the first line of the file was written, about
+	overdue   bool            // the file was to be rolled when the transaction began, for its age
 	backoff   backoff
-
-	appending sync.Mutex // guards appenders; locked after mu, and not for as long as the disk takes
-	appenders []*Appender
+	names     fileNames // that chunks have gone to since DrainNames
+	observe   func(FileNames)
 }
 
 // Path returns the path of the file that is appended to.
@@ -58,11 +57,13 @@ func (a *AppendLog) Name() string { return a.name }
 // OpenToRead opens the file that is appended to, for reading. The caller closes it.
 func (a *AppendLog) OpenToRead() (*os.File, error) { return a.folder.OpenToRead(a.name) }
 
-// Retry makes the next try come at once, even soon after a failure.
-func (a *AppendLog) Retry() {
+// SetMemory gives the log page-aligned memory for transactions, which it has until it
+// is given nil. The file is closed, and opened again when it is needed.
+func (a *AppendLog) SetMemory(mem []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.backoff.retry()
+	a.closeLocked()
+	a.mem = mem
 }
 
 // failLocked closes the file until the next try.
@@ -75,17 +76,14 @@ func (a *AppendLog) failLocked(now time.Time, err error) {
 
 // Append writes chunk, whole lines, after rolling the file when it is due. It does not
 // keep chunk. It returns ErrWaiting for a while after a failure.
-func (a *AppendLog) Append(chunk []byte) error { return a.append(chunk, nil) }
-
-// append is Append for an appender, which may be nil.
-func (a *AppendLog) append(chunk []byte, p *Appender) error {
+func (a *AppendLog) Append(chunk []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.clock.Now()
 	if !a.backoff.ready(now) {
 		return fmt.Errorf("%s: %w", a.Path(), ErrWaiting)
 	}
-	if err := a.appendLocked(chunk, p, now); err != nil {
+	if err := a.appendLocked(chunk, now); err != nil {
 		a.failLocked(now, err)
 		return err
 	}
@@ -101,7 +99,7 @@ func (a *AppendLog) succeedLocked() {
 	}
 }
 
-func (a *AppendLog) appendLocked(chunk []byte, p *Appender, now time.Time) error {
+func (a *AppendLog) appendLocked(chunk []byte, now time.Time) error {
 	if err := a.quota.Reserve(len(chunk)); err != nil {
 		return err
 	}
@@ -119,13 +117,12 @@ func (a *AppendLog) appendLocked(chunk []byte, p *Appender, now time.Time) error
 		}
 	}
 	defer func() { _ = unix.Flock(int(a.file.Fd()), unix.LOCK_UN) }()
-	known := p == nil || p.names.has(a.name)
-	if !known {
-		p.addNameLocked(a.name) // before: a killed process may have written
-	}
+	known := a.names.has(a.name)
+	a.addNameLocked(a.name) // before: a killed process may have written
 	if _, err := a.file.WriteAt(chunk, size); err != nil {
 		if !known {
-			p.dropNameLocked(a.name)
+			a.names.drop(a.name)
+			a.observeLocked()
 		}
 		// What was written of the chunk goes away again.
 		return errors.Join(err, a.file.Truncate(size))
@@ -184,8 +181,7 @@ func (a *AppendLog) lockLocked(now time.Time) (size int64, err error) {
 
 // rolledByOtherLocked finds the archive that another process has made of the file.
 func (a *AppendLog) rolledByOtherLocked() {
-	users := a.usersLocked(a.name)
-	if len(users) == 0 {
+	if !a.names.has(a.name) {
 		return
 	}
 	archives, err := a.folder.archivesOf(a.name)
@@ -194,10 +190,8 @@ func (a *AppendLog) rolledByOtherLocked() {
 	}
 	for _, f := range archives { // newest first
 		if a.folder.Is(a.file, f.name) {
-			for _, p := range users {
-				p.names.replace(a.name, f.name)
-				p.changedLocked()
-			}
+			a.names.replace(a.name, f.name)
+			a.observeLocked()
 			return
 		}
 	}
@@ -282,25 +276,24 @@ func (a *AppendLog) openLocked(now time.Time) error {
 
 // rollLocked renames the file, which the caller has locked.
 func (a *AppendLog) rollLocked(now time.Time) error {
-	planned, users := "", a.usersLocked(a.name)
+	planned := ""
 	_, err := a.archive.rename(a.name, now, func(name string) {
+		if !a.names.has(a.name) {
+			return
+		}
 		planned = name
-		for _, p := range users { // where the process is killed now, either is true
-			p.names.replace(a.name, planned)
-			p.names.add(a.name)
-			p.changedLocked()
-		}
+		// Where the process is killed now, either is true.
+		a.names.replace(a.name, planned)
+		a.names.add(a.name)
+		a.observeLocked()
 	})
-	for _, p := range users {
-		if err != nil {
-			p.dropNameLocked(planned)
-		} else {
-			p.dropNameLocked(a.name)
-		}
-	}
 	if err != nil {
+		a.names.drop(planned)
+		a.observeLocked()
 		return err
 	}
+	a.names.drop(a.name)
+	a.observeLocked()
 	a.closeLocked()
 	a.archive.logRolled(a.name, a.roll)
 	return nil
@@ -311,7 +304,7 @@ func (a *AppendLog) closeLocked() {
 	if a.file != nil {
 		if a.blocks != nil {
 			a.blocks.Close()
-			a.blocks, a.blocksOf = nil, nil
+			a.blocks = nil
 		}
 		_ = a.file.Close() // nothing is buffered that a failure could lose
 		a.file = nil

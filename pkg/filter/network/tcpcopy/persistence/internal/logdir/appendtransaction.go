@@ -12,14 +12,13 @@ import (
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence/internal/blockfile"
 )
 
-// Begin implements Destination. The appender must have memory.
-func (p *Appender) Begin() (Transaction, error) {
-	a := p.log
+// Begin implements Destination. The log must have memory.
+func (a *AppendLog) Begin() (Transaction, error) {
 	a.mu.Lock()
 	now := a.clock.Now()
 	err := ErrWaiting
 	if a.backoff.ready(now) {
-		if err = a.beginLocked(p, now); err != nil {
+		if err = a.beginLocked(now); err != nil {
 			a.failLocked(now, err)
 		}
 	}
@@ -27,26 +26,20 @@ func (p *Appender) Begin() (Transaction, error) {
 		a.mu.Unlock()
 		return nil, err
 	}
-	return appendTransaction{a, p}, nil
+	return appendTransaction{a}, nil
 }
 
-// beginLocked makes sure that a.blocks is the file of that name, locked and looked at, and
-// works in the memory of p.
-func (a *AppendLog) beginLocked(p *Appender, now time.Time) error {
+// beginLocked makes sure that a.blocks is the file of that name, locked and looked at.
+func (a *AppendLog) beginLocked(now time.Time) error {
 	size, err := a.lockLocked(now)
 	if err != nil {
 		return err
 	}
 	a.overdue = a.roll.overdue(a.createdAt, now)
-	if a.blocks != nil && a.blocksOf != p {
-		a.blocks.Close()
-		a.blocks = nil
-	}
 	if a.blocks == nil {
-		if a.blocks, err = blockfile.Open(a.file, p.mem, blockfile.Options{Space: a.quota}); err != nil {
+		if a.blocks, err = blockfile.Open(a.file, a.mem, blockfile.Options{Space: a.quota}); err != nil {
 			return err
 		}
-		a.blocksOf = p
 	}
 	if a.blocks.Committed() != size {
 		return a.blocks.SetEnd(size)
@@ -55,13 +48,16 @@ func (a *AppendLog) beginLocked(p *Appender, now time.Time) error {
 }
 
 // Retry implements FileDestination.
-func (p *Appender) Retry() { p.log.Retry() }
+func (a *AppendLog) Retry() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.backoff.retry()
+}
 
 // TruncateUncommitted implements FileDestination. Archived files are whole: they were
 // committed before. Another process may have appended since the one that was killed:
 // its lines stay, and so do those before them, which come twice then.
-func (p *Appender) TruncateUncommitted(inode, size uint64, window string) error {
-	a := p.log
+func (a *AppendLog) TruncateUncommitted(inode, size uint64, window string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.folder.Has(a.name) {
@@ -96,11 +92,8 @@ func (p *Appender) TruncateUncommitted(inode, size uint64, window string) error 
 // MaxFields bounds the fields of a line before its payload, in bytes.
 const MaxFields = 1 << 10
 
-// appendTransaction is the Transaction of an Appender.
-type appendTransaction struct {
-	log      *AppendLog
-	appender *Appender
-}
+// appendTransaction is the Transaction of an AppendLog.
+type appendTransaction struct{ log *AppendLog }
 
 // Room implements Transaction.
 func (t appendTransaction) Room(n int) ([]byte, error) {
@@ -118,25 +111,10 @@ func (t appendTransaction) Put(extended []byte) { t.log.blocks.Put(extended) }
 func (t appendTransaction) Commit() error {
 	a := t.log
 	if a.blocks.Size() != a.blocks.Committed() {
-		t.appender.addNameLocked(a.name)
+		a.addNameLocked(a.name)
 	}
 	return a.blocks.Commit()
 }
-
-// Start implements FileTransaction. The log belongs to other processes too, which append
-// to what is there: it waits.
-func (t appendTransaction) Start(done func(error)) (Started, error) {
-	if err := t.Commit(); err != nil {
-		return nil, err
-	}
-	done(nil)
-	return nothingStarted{}, nil
-}
-
-// nothingStarted is Started where a commit has waited.
-type nothingStarted struct{}
-
-func (nothingStarted) Wait() error { return nil }
 
 // Next implements FileTransaction: it rolls the file.
 func (t appendTransaction) Next() error {
@@ -144,7 +122,7 @@ func (t appendTransaction) Next() error {
 	if err := t.log.rollLocked(now); err != nil {
 		return err
 	}
-	return t.log.beginLocked(t.appender, now)
+	return t.log.beginLocked(now)
 }
 
 // Position implements FileTransaction.

@@ -95,10 +95,10 @@ func (d *Dir) newLog(name string, roll Roll) *AppendLog {
 }
 
 // Segments returns the pcapng file of a window, which works in mem until Finish.
-// mem is page-aligned, and longest is how many bytes Room is called with at most. Roll.Size is the size of a segment, by default 1 GiB;
+// mem is page-aligned. Roll.Size is the size of a segment, by default 1 GiB;
 // Roll.Age and Roll.Compress are what happens to finished ones.
-func (d *Dir) Segments(w record.Window, roll Roll, mem []byte, longest int) *Segments {
-	return newSegments(d, w, roll, mem, longest)
+func (d *Dir) Segments(w record.Window, roll Roll, mem []byte) *Segments {
+	return newSegments(d, w, roll, mem)
 }
 
 // Index returns the index of windows.

@@ -102,7 +102,7 @@ func TestRemovedFilesAreMarked(t *testing.T) {
 		}
 	}
 	// A window of this process is known, whatever is in the file.
-	d.Segments(record.Window{ID: testWindow, Opened: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)}, Roll{}, nil, 0)
+	d.Segments(record.Window{ID: testWindow, Opened: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)}, Roll{}, nil)
 	putFile(t, dir, testSegment(testRun, 1), nil, time.Hour)
 	d.quota.removeAll([]dumpFile{{name: testSegment(testRun, 1)}})
 	if marks := marksOf(t, dir); !strings.HasPrefix(marks[len(marks)-1], `{"mark":"`+testWindow+`","run":"aaaaaa"`) {
@@ -120,7 +120,7 @@ func TestABurstOfRemovalsIsFewMarks(t *testing.T) {
 	dir := t.TempDir()
 	d := Open(Options{Path: dir, Run: testRun})
 	defer d.Close()
-	d.Segments(record.Window{ID: testWindow, Opened: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)}, Roll{}, nil, 0)
+	d.Segments(record.Window{ID: testWindow, Opened: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)}, Roll{}, nil)
 	const files = 1000
 	var all []dumpFile
 	for n := range files {

@@ -46,7 +46,8 @@ func TestALogWithAnotherNameIsRolled(t *testing.T) {
 	for name, write := range map[string]func(t *testing.T, log *AppendLog){
 		"chunk": func(t *testing.T, log *AppendLog) { must(t, log.Append([]byte("a line\n"))) },
 		"transaction": func(t *testing.T, log *AppendLog) {
-			tx := begin(t, log.Appender(pages(t, 1<<20), nil))
+			log.SetMemory(pages(t, 1<<20))
+			tx := begin(t, log)
 			put(t, tx, "a line\n")
 			must(t, tx.Commit())
 			tx.End()

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mosn.io/tcpcopy/internal/clock"
@@ -36,8 +35,6 @@ type Segments struct {
 	alert   func(what string, err error)
 	info    func(format string, args ...any)
 	mem     []byte // what transactions encode into
-	longest int    // bytes that Room is called with at most
-	writer  blockfile.Writer
 
 	mu        sync.Mutex      // guards the rest; held between Begin and End
 	file      *os.File        // nil before the first transaction and after a failure
@@ -47,8 +44,7 @@ type Segments struct {
 	listeners []Listener      // in the order of the first Count
 	traffic   map[Listener]*pcapng.Traffic
 	backoff   backoff
-	failing   atomic.Bool // backoff waits, or has waited and nothing was written since; set under mu
-	begun     int         // number of the last segment that is in the directory, or was
+	begun     int // number of the last segment that is in the directory, or was
 	observe   func(begun int)
 	tx        SegmentTransaction // what Begin returns
 }
@@ -56,7 +52,7 @@ type Segments struct {
 // Listener names a listener, as record.Identity does.
 type Listener struct{ Name, Network, Port string }
 
-func newSegments(d *Dir, w record.Window, roll Roll, mem []byte, longest int) *Segments {
+func newSegments(d *Dir, w record.Window, roll Roll, mem []byte) *Segments {
 	limit := roll.Size
 	if limit == 0 {
 		limit = defaultSegment
@@ -73,7 +69,6 @@ func newSegments(d *Dir, w record.Window, roll Roll, mem []byte, longest int) *S
 		alert:   d.options.Alert,
 		info:    d.options.Info,
 		mem:     mem,
-		longest: longest,
 	}
 	s.tx.segments = s
 	d.quota.windows.add(s.segment(0).Set(), w.ID)
@@ -100,7 +95,6 @@ func (s *Segments) Count(l Listener, t *pcapng.Traffic) {
 func (s *Segments) Begin() (Transaction, error) {
 	s.mu.Lock()
 	err := ErrWaiting
-	s.giveUpFailedLocked()
 	if s.backoff.ready(s.clock.Now()) {
 		if err = s.nextLocked(); err != nil {
 			s.failLocked(err)
@@ -143,62 +137,11 @@ func (t *SegmentTransaction) Full(n int) bool {
 	return s.blocks.Size()+int64(n) > s.limit && s.blocks.Size() > s.start
 }
 
-// Fits reports whether n more bytes fit into the segment's size.
-func (t *SegmentTransaction) Fits(n int) bool {
-	return t.segments.blocks.Size()+int64(n) <= t.segments.limit
-}
-
 // AppendZeroCopy appends a block that is not too large for the segment, see Full. The
 // block stays in the caller's memory, which may not change until the next Commit or
 // Abort.
 func (t *SegmentTransaction) AppendZeroCopy(block []byte) error {
 	return t.segments.blocks.AppendZeroCopy(block)
-}
-
-// Start implements FileTransaction.
-func (t *SegmentTransaction) Start(done func(error)) (Started, error) {
-	s := t.segments
-	started, err := s.blocks.Start(done)
-	if err != nil {
-		return nil, err
-	}
-	return &startedChunk{segments: s, blocks: s.blocks, started: started}, nil
-}
-
-// startedChunk is Started of Segments.
-type startedChunk struct {
-	segments *Segments
-	blocks   *blockfile.File // of the segment
-	started  *blockfile.Started
-}
-
-// Wait implements Started.
-func (c *startedChunk) Wait() error {
-	s := c.segments
-	err := c.started.Wait()
-	if err == nil && !s.failing.Load() {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil {
-		s.succeedLocked()
-		return nil
-	}
-	if s.blocks == c.blocks { // nobody has done it yet
-		s.giveUpFailedLocked()
-	}
-	return err
-}
-
-// giveUpFailedLocked ends the segment if a write has failed that Start has started.
-func (s *Segments) giveUpFailedLocked() {
-	if s.file == nil {
-		return
-	}
-	if err := s.blocks.Failed(); err != nil {
-		s.abortLocked(err)
-	}
 }
 
 // Next implements FileTransaction: it begins another segment.
@@ -209,7 +152,7 @@ func (t *SegmentTransaction) Next() error {
 
 // Position implements FileTransaction.
 func (t *SegmentTransaction) Position() (inode, size uint64) {
-	return t.segments.blocks.Inode(), uint64(t.segments.blocks.Started())
+	return t.segments.blocks.Inode(), uint64(t.segments.blocks.Committed())
 }
 
 // Put implements Transaction.
@@ -220,9 +163,8 @@ func (t *SegmentTransaction) Commit() error { return t.segments.blocks.Commit() 
 
 // Abort implements Transaction. The segment ends as it was at the last commit, and
 // the next transaction begins another one.
-func (t *SegmentTransaction) Abort(err error) { t.segments.abortLocked(err) }
-
-func (s *Segments) abortLocked(err error) {
+func (t *SegmentTransaction) Abort(err error) {
+	s := t.segments
 	if s.file != nil {
 		err = errors.Join(err, s.blocks.Rollback())
 		name := s.nameLocked()
@@ -237,15 +179,11 @@ func (s *Segments) abortLocked(err error) {
 
 // End implements Transaction.
 func (t *SegmentTransaction) End() {
-	t.segments.mu.Unlock()
-}
-
-// succeedLocked says that something was written.
-func (s *Segments) succeedLocked() {
-	s.failing.Store(false)
+	s := t.segments
 	if s.file != nil && s.backoff.succeeded() { // not aborted
 		s.info("segments of window %s are written again", s.window.ID)
 	}
+	s.mu.Unlock()
 }
 
 // TruncateUncommitted implements FileDestination.
@@ -329,7 +267,6 @@ func (s *Segments) segment(number int) layout.Segment {
 }
 
 func (s *Segments) failLocked(err error) {
-	s.failing.Store(true)
 	if s.backoff.failed(s.clock.Now()) {
 		s.alert("write", err)
 	}
@@ -366,7 +303,7 @@ func (s *Segments) nextLocked() error {
 // beginSegmentLocked writes the blocks that a segment begins with.
 func (s *Segments) beginSegmentLocked(f *os.File) (err error) {
 	s.file = f
-	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: pcapng.AppendPaddingBlock, MinPadding: pcapng.MinPaddingBlock, Writer: &s.writer, Longest: s.longest}); err != nil {
+	if s.blocks, err = blockfile.Open(f, s.mem, blockfile.Options{Space: s.quota, Padding: pcapng.AppendPaddingBlock, MinPadding: pcapng.MinPaddingBlock}); err != nil {
 		return err
 	}
 	head := pcapng.AppendHead(nil, Application)
@@ -409,7 +346,6 @@ func (s *Segments) closeLocked() {
 // transaction may begin any more.
 func (s *Segments) Finish(closed time.Time) FileNames {
 	all, present := s.finish(closed)
-	s.writer.Close()
 	s.archive.segmentsFinished(s.roll, present)
 	return all
 }
@@ -418,7 +354,6 @@ func (s *Segments) Finish(closed time.Time) FileNames {
 func (s *Segments) finish(closed time.Time) (all FileNames, present []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.giveUpFailedLocked()
 	if s.file != nil {
 		if err := s.statisticsLocked(closed); err != nil {
 			s.alert("write", errors.Join(fmt.Errorf("statistics of window %s: %w", s.window.ID, err), s.blocks.Rollback()))

@@ -48,22 +48,8 @@ type FileTransaction interface {
 	// Next ends the file and begins another one. All is committed.
 	Next() error
 	// Position returns the inode of the file that is being written, and its size in
-	// bytes at the last commit or Start.
+	// bytes at the last commit.
 	Position() (inode, size uint64)
-	// Start is Commit without waiting for the disk. Only End may follow, and then Wait of
-	// what it returns. done is called once, by any goroutine that uses the destination or
-	// waits for it: with nil when what has been put is in the file, together with all that
-	// was started before, or with why it is not. done may not use the destination. When
-	// Start itself returns an error, done is not called, and the caller calls Abort.
-	Start(done func(err error)) (Started, error)
-}
-
-// Started is what FileTransaction.Start has started.
-type Started interface {
-	// Wait waits for it, and returns what done was called with. After an error the file
-	// ends as it was at the last commit, and the destination waits before the next
-	// Begin.
-	Wait() error
 }
 
 // ErrWaiting says that a destination is not tried because it has just failed.

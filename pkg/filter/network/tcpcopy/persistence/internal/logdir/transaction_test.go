@@ -26,9 +26,10 @@ func destinations(t *testing.T) map[string]FileDestination {
 		return d
 	}
 	roll := Roll{Size: 64 << 10}
-	log := open().Log(layout.FlowLog, roll).Appender(pages(t, 1<<20), nil)
+	log := open().Log(layout.FlowLog, roll)
+	log.SetMemory(pages(t, 1<<20))
 	window := record.Window{ID: "3f0c9b9e-0000-4000-8000-000000000000", Opened: time.Unix(1e9, 0)}
-	segments := open().Segments(window, roll, pages(t, 1<<20), 64<<10)
+	segments := open().Segments(window, roll, pages(t, 1<<20))
 	t.Cleanup(func() { segments.Finish(time.Unix(1e9, 0)) })
 	return map[string]FileDestination{"log": log, "segments": segments}
 }
@@ -66,8 +67,8 @@ func put(t *testing.T, tx Transaction, text string) {
 
 // dirOf returns the directory of a destination.
 func dirOf(d FileDestination) string {
-	if log, ok := d.(*Appender); ok {
-		return log.log.folder.Path()
+	if log, ok := d.(*AppendLog); ok {
+		return filepath.Dir(log.Path())
 	}
 	return d.(*Segments).folder.Path()
 }
