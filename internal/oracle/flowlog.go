@@ -23,6 +23,7 @@ const (
 	Open              // a connection takes part in the window
 	Gap               // bytes that passed and were not recorded
 	Close             // a connection has ended
+	State             // what a decoder of the connection knows where the window begins
 )
 
 // The directions, as lines mark them.
@@ -46,7 +47,7 @@ type Line struct {
 	Reason    string // Gap, Close
 
 	Client, Server    string // Open
-	TotalIn, TotalOut uint64 // Close: bytes in all
+	TotalIn, TotalOut uint64 // Close: bytes in all; State: offsets where it holds
 }
 
 // The fields of the formats, see docs/format.md.
@@ -57,6 +58,7 @@ var (
 	gapField   = regexp.MustCompile(`^gap ([<>]) (\d+) (\d+)$`)
 	openText   = regexp.MustCompile(`^ (\S+) -> (\S+)$`)
 	gapText    = regexp.MustCompile(`^ ([a-z_]+)$`)
+	stateText  = regexp.MustCompile(`^ > (\d+) < (\d+) [A-Za-z0-9+/]+$`)
 	closeText  = regexp.MustCompile(`^ (.+) > (\d+) < (\d+)$`)
 )
 
@@ -147,6 +149,14 @@ func parseMeta(text string) (Line, error) {
 			return l, nil
 		}
 		return l, errors.New("not the text of an open line")
+	case field == "state":
+		l.Kind = State
+		m := stateText.FindStringSubmatch(rest)
+		if m == nil {
+			return l, errors.New("not the text of a state line")
+		}
+		l.TotalIn, l.TotalOut, err = two(m[1], m[2])
+		return l, err
 	case field == "close":
 		l.Kind = Close
 		m := closeText.FindStringSubmatch(rest)

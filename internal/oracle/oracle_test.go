@@ -60,6 +60,8 @@ func TestRefusesWhatIsNotExact(t *testing.T) {
 		"no open line":        {prefix + "[abcdef-7 > 0]6f"},
 		"opened twice":        {open, open},
 		"a byte twice":        {open, prefix + "[abcdef-7 > 0]6f 6f", prefix + "[abcdef-7 > 1]6f"},
+		"a late state":        {open, prefix + "[abcdef-7 > 0]6f", prefix + "[abcdef-7 state] > 1 < 0 AAAAAAA"},
+		"a state of nothing":  {open, prefix + "[abcdef-7 state] > 1 < 0 "},
 		"a byte left out":     {open, prefix + "[abcdef-7 > 0]6f", prefix + "[abcdef-7 > 2]6f"},
 		"wrong totals":        {open, prefix + "[abcdef-7 > 0]6f", prefix + "[abcdef-7 close] RemoteClose > 2 < 0"},
 		"on after its end":    {open, prefix + "[abcdef-7 close] RemoteClose > 0 < 0", prefix + "[abcdef-7 > 0]6f"},

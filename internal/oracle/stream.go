@@ -11,6 +11,7 @@ type Connection struct {
 	Window, Conn, Port string
 	Client, Server     string
 	In, Out            Stream
+	State              *Line // its state line, whose totals are the offsets where it holds; nil if there is none
 	Closed             *Line // its close line; nil if there is none
 }
 
@@ -44,6 +45,10 @@ func Connections(lines []Line) ([]*Connection, error) {
 			return nil, fmt.Errorf("connection %s goes on after its close line in window %s", l.Conn, l.Window)
 		case l.Port != c.Port:
 			return nil, fmt.Errorf("connection %s is on ports %s and %s", l.Conn, c.Port, l.Port)
+		case l.Kind == State && (c.State != nil || len(c.In.Pieces)+len(c.Out.Pieces) > 0):
+			return nil, fmt.Errorf("connection %s has a state line that does not follow its open line", l.Conn)
+		case l.Kind == State:
+			c.State = &l
 		case l.Kind == Close:
 			c.Closed = &l
 		case l.Direction == In:

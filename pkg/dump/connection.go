@@ -108,7 +108,7 @@ func (c *Connection) extend(r *record.Record) {
 	}
 }
 
-// opened adds what an opening says.
+// opened adds what an opening or a state says.
 func (c *Connection) opened(r *record.Record) {
 	c.started = c.started || r.Start
 	if !r.HasBase {

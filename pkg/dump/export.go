@@ -75,6 +75,13 @@ func (e *Exporter) Write(r *record.Record) error {
 		e.waiting[f] = e.openings
 		return nil
 	}
+	if r.Kind == record.KindState {
+		if !c.opened && c.Network != "udp" { // as the recorder does
+			c.Checkpoint, c.checkpointAt = slices.Clone(r.Data), r.Base
+			c.based, c.Next, c.known = true, r.Base, [2]bool{true, true}
+		}
+		return nil
+	}
 	if !c.opened {
 		e.open(f, r, t)
 	}
@@ -108,6 +115,9 @@ func (e *Exporter) open(flow *exportFlow, r *record.Record, t int64) {
 	if flow.openAt == 0 {
 		flow.openAt = t
 	}
+	if f.Next != f.checkpointAt || f.FromStart {
+		f.Checkpoint = nil
+	}
 	a := pcapng.Appearance{Handshake: handshake, Unknown: [2]bool{!f.known[record.In], !f.known[record.Out]}}
 	if f.Network == "unix" {
 		a.ServerPort = e.sockets.port(f.Port)
@@ -116,6 +126,7 @@ func (e *Exporter) open(flow *exportFlow, r *record.Record, t int64) {
 	_, server := pcapng.PacketAddresses(&f.Flow, &a)
 	f.port = server.Port()
 	e.buf = e.encoder.OpenAs(e.buf, flow.openAt, &f.Flow, a)
+	f.Checkpoint = nil
 }
 
 // pass writes what is new in a record of data or a gap, and the gap before it that no

@@ -26,6 +26,10 @@ type activeFlow struct {
 	flowProgress
 	at   int  // in activeFlows.ring
 	used bool // since the hand has passed
+
+	// checkpointAt is where Flow's Checkpoint holds, which the opening needs. A flow that is
+	// packed before has none any more.
+	checkpointAt record.PerDirection
 }
 
 // flowProgress is how far an Exporter is with a connection.

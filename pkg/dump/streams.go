@@ -17,7 +17,8 @@ import (
 // It calls its event function in the order of the records. For each connection in
 // each window that is:
 //
-//   - any number of openings (KindOpen), which say where the window begins;
+//   - any number of openings (KindOpen), which say where the window begins, and of states
+//     (KindState), which say what a decoder knows there;
 //   - data (KindData) and gaps (KindGap) of each direction, without overlap and
 //     without a hole: each begins where the one before in its direction has ended;
 //   - close events (KindClose), after the gaps up to the connection's totals.
@@ -94,7 +95,7 @@ func (s *Streams) Add(r *record.Record) error {
 // add is Add for a record of c.
 func (s *Streams) add(c *Connection, r *record.Record) error {
 	switch r.Kind {
-	case record.KindOpen:
+	case record.KindOpen, record.KindState:
 		c.opened(r)
 	case record.KindClose:
 		again := c.Closed

@@ -5,7 +5,8 @@ package record
 // or data. Times are nanoseconds since the Unix epoch. An Encoder belongs to one
 // goroutine and is not safe for concurrent use.
 type Encoder interface {
-	// Open says that f takes part in the window. It comes before all else of f.
+	// Open says that f takes part in the window. It comes before all else of f. Where f
+	// has a Checkpoint, it is written too.
 	Open(dst []byte, t int64, f *Flow) []byte
 	// Data holds bytes that passed, from offset on.
 	Data(dst []byte, t int64, f *Flow, dir Direction, offset uint64, data []byte) []byte

@@ -12,6 +12,10 @@ type Endpoint struct {
 	ClientAddr, ServerAddr netip.AddrPort
 }
 
+// MaxCheckpoint is how many bytes the checkpoint of a connection may have in a file: as
+// text, a comment of pcapng has room for it.
+const MaxCheckpoint = 44 << 10
+
 // Flow is what an encoder knows of one connection in one window. It belongs to
 // the one goroutine that encodes the connection; that goroutine fills the fields
 // before the first call, and the encoder keeps its own state in State.
@@ -25,6 +29,11 @@ type Flow struct {
 	// Next is the offset in each direction from which the window has the
 	// connection; encoders move it on with what they encode.
 	Next PerDirection
+
+	// Checkpoint is the state of the decoder of package protocol at Next, of a connection
+	// that a window has from its middle on; nil where it is not known. Encoders write it
+	// with the opening. It has at most MaxCheckpoint bytes, some of which may be payload.
+	Checkpoint []byte
 
 	// State belongs to the encoder, which sets it in Open. Two encoders that need
 	// it need a Flow each.

@@ -244,6 +244,9 @@ func (d *Decoder) meta(p linePart, key, window, port []byte, m lineMeta) (*recor
 		var peer, listener []byte
 		peer, listener, ok = bytes.Cut(tail, []byte(" -> "))
 		d.table.setAddresses(f, peer, listener)
+	case m.kind == record.KindState:
+		d.rec.Base, d.rec.Data, ok = parseState(tail)
+		d.rec.HasBase, d.rec.Length = true, uint64(len(d.rec.Data))
 	case m.kind == record.KindGap:
 		d.rec.Length, d.rec.Reason = m.length, string(tail)
 		ok = len(tail) > 0

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/statetext"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -24,6 +25,18 @@ func parseClose(tail string) (reason string, totals record.PerDirection, ok bool
 	totals.In, okIn = parseUint([]byte(in))
 	totals.Out, okOut = parseUint([]byte(out))
 	return reason, totals, ok && ok2 && okIn && okOut
+}
+
+// parseState reads "> <offset> < <offset> <checkpoint>".
+func parseState(tail []byte) (base record.PerDirection, checkpoint []byte, ok bool) {
+	tail, ok = bytes.CutPrefix(tail, []byte("> "))
+	in, tail, ok2 := bytes.Cut(tail, []byte(" < "))
+	out, word, ok3 := bytes.Cut(tail, []byte(" "))
+	var okIn, okOut, whole bool
+	base.In, okIn = parseUint(in)
+	base.Out, okOut = parseUint(out)
+	checkpoint, whole = statetext.Parse(word)
+	return base, checkpoint, ok && ok2 && ok3 && okIn && okOut && whole
 }
 
 // lineMeta is the third field of a line.
@@ -52,6 +65,9 @@ func parseMeta(text []byte, at int) (m lineMeta, ok bool) {
 	switch {
 	case string(value) == "open":
 		m.kind = record.KindOpen
+		return m, true
+	case string(value) == "state":
+		m.kind = record.KindState
 		return m, true
 	case string(value) == "close":
 		m.kind = record.KindClose

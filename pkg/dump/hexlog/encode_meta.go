@@ -3,6 +3,7 @@ package hexlog
 import (
 	"strconv"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/statetext"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -10,10 +11,13 @@ import (
 // their bytes have, and lines for a connection's opening, its gaps and its end:
 //
 //	<prefix>[<window>][<port>][<conn> open] <client> -> <listener>
+//	<prefix>[<window>][<port>][<conn> state] > <offset> < <offset> <checkpoint>
 //	<prefix>[<window>][<port>][<conn> > <offset>]68 65 6c 6c 6f
 //	<prefix>[<window>][<port>][<conn> gap < <offset> <length>] <reason>
 //	<prefix>[<window>][<port>][<conn> close] <reason> > <bytes> < <bytes>
 //
+// The state follows an opening whose flow has a checkpoint, which is a word of package
+// statetext.
 // ">" is client to proxy, "<" proxy to client. The prefix has microseconds.
 type MetaEncoder struct {
 	prefix linePrefix
@@ -24,13 +28,25 @@ var _ record.Encoder = (*MetaEncoder)(nil)
 // NewMetaEncoder returns an encoder of hex_meta lines, with times in the local zone.
 func NewMetaEncoder() *MetaEncoder { return &MetaEncoder{} }
 
-// Open appends the line that introduces f.
+// Open appends the line that introduces f, and the one of its checkpoint where there is
+// one.
 func (e *MetaEncoder) Open(dst []byte, t int64, f *record.Flow) []byte {
 	dst = e.start(dst, t, f)
 	dst = append(dst, " open] "...)
 	dst = append(dst, f.Peer...)
 	dst = append(dst, " -> "...)
 	dst = append(dst, f.Listener...)
+	dst = append(dst, '\n')
+	if len(f.Checkpoint) == 0 {
+		return dst
+	}
+	dst = e.start(dst, t, f)
+	dst = append(dst, " state] > "...)
+	dst = strconv.AppendUint(dst, f.Next.In, 10)
+	dst = append(dst, " < "...)
+	dst = strconv.AppendUint(dst, f.Next.Out, 10)
+	dst = append(dst, ' ')
+	dst = statetext.Append(dst, f.Checkpoint)
 	return append(dst, '\n')
 }
 

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/statetext"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -24,6 +25,7 @@ const (
 	commentGap
 	commentClose
 	commentIdentity
+	commentState
 
 	numComments = iota
 )
@@ -99,6 +101,19 @@ func appendClose(dst []byte, f *record.Flow, n comment) []byte {
 	dst = strconv.AppendUint(dst, n.totals.In, 10)
 	dst = append(dst, " < "...)
 	dst = strconv.AppendUint(dst, n.totals.Out, 10)
+	return endOption(dst, at)
+}
+
+// appendState appends "state conn=<id> in=<offset> out=<offset> checkpoint=<word>", of a
+// flow that has a checkpoint. The order of the words is such that no version of the
+// recorder's readers finds it similar to another comment.
+func appendState(dst []byte, f *record.Flow) []byte {
+	dst, at := beginOption(dst, optComment)
+	dst = appendWord(dst, "state conn=", f.Conn)
+	dst = appendCount(dst, " in=", f.Next.In)
+	dst = appendCount(dst, " out=", f.Next.Out)
+	dst = append(dst, " checkpoint="...)
+	dst = statetext.Append(dst, f.Checkpoint)
 	return endOption(dst, at)
 }
 

@@ -76,6 +76,16 @@ func (d *Decoder) event(p *packetOf) (event *parsedComment) {
 	return event
 }
 
+// state returns what the state comment of connection conn says, or nil.
+func (o *packetOptions) state(conn string) *parsedState {
+	for i := range o.comments {
+		if c := &o.comments[i]; c.state != nil && c.conn == conn {
+			return c.state
+		}
+	}
+	return nil
+}
+
 // shift returns the shift of the packet's connection, as far as it is known.
 func (p *packetOf) shift() (shift [2]uint32) {
 	switch {
@@ -133,6 +143,9 @@ func (d *Decoder) damagedComment(p *packetOf, event *parsedComment) error {
 		kind = "a gap"
 	case r[commentClose] && (p.udp || p.flags&(flagFIN|flagRST) != 0):
 		kind = "a close"
+	}
+	if kind == "" && r[commentState] {
+		kind = "the state of a connection"
 	}
 	if kind == "" {
 		return nil

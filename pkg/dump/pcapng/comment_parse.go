@@ -5,15 +5,23 @@ import (
 	"strconv"
 	"strings"
 
+	"mosn.io/tcpcopy/pkg/dump/internal/statetext"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// parsedComment is what a packet's comment says: see appendIdentity, appendGap
-// and appendClose.
+// parsedComment is what a packet's comment says: see appendIdentity, appendGap,
+// appendClose and appendState.
 type parsedComment struct {
 	conn     string
 	identity *parsedIdentity
 	comment  comment
+	state    *parsedState
+}
+
+// parsedState is the content of a state comment.
+type parsedState struct {
+	base       record.PerDirection
+	checkpoint []byte
 }
 
 // parsedIdentity is the content of an identity comment.
@@ -36,6 +44,9 @@ func parseComment(text string) (c parsedComment, ok bool) {
 	}
 	if rest, found := strings.CutPrefix(text, "close conn="); found {
 		return parseCloseComment(rest)
+	}
+	if rest, found := strings.CutPrefix(text, statePrefix); found {
+		return parseStateComment(rest)
 	}
 	if strings.HasPrefix(text, identityKeys[0]) {
 		return parseIdentityComment(text)
@@ -137,6 +148,30 @@ func parseCloseComment(text string) (c parsedComment, ok bool) {
 	return c, okIn && okOut
 }
 
+// statePrefix begins a state comment.
+const statePrefix = "state conn="
+
+// parseStateComment reads "<id> in=<offset> out=<offset> checkpoint=<word>".
+func parseStateComment(text string) (c parsedComment, ok bool) {
+	var words [4]string
+	if !cutValues(text, words[:]) {
+		return c, false
+	}
+	s := &parsedState{}
+	c.conn = words[0]
+	for i, key := range []string{"in=", "out=", "checkpoint="} {
+		if words[i+1], ok = strings.CutPrefix(words[i+1], key); !ok {
+			return c, false
+		}
+	}
+	var okIn, okOut bool
+	s.base.In, okIn = parseUint(words[1])
+	s.base.Out, okOut = parseUint(words[2])
+	s.checkpoint, ok = statetext.Parse([]byte(words[3]))
+	c.state = s
+	return c, ok && okIn && okOut
+}
+
 // cutValues splits the first values off text, as many as words has.
 func cutValues(text string, words []string) (ok bool) {
 	for i := range words {
@@ -174,6 +209,10 @@ func cutValue(text string) (value, rest string, ok bool) {
 // resemble sets the kinds of the recorder's comments that a text which parseComment
 // refuses may be with damage: most of the words are there, in their order.
 func resemble(kinds *[numComments]bool, text string) {
+	if strings.HasPrefix(text, statePrefix) {
+		kinds[commentState] = true
+		return
+	}
 	const longest = 4 << 10 // bytes that are looked at
 	words := strings.Split(text[:min(len(text), longest)], " ")
 	number := func(word string) bool { _, ok := parseUint(word); return ok }

@@ -364,6 +364,11 @@ func (d *Decoder) restore(now time.Time, link uint16, p *packetOf) error {
 			if r := d.push(now, record.KindOpen, f); r != nil {
 				r.Start, r.Base, r.HasBase = id.start, id.base, id.known == [2]bool{true, true}
 			}
+			if s := d.options.state(id.Conn); s != nil {
+				if r := d.push(now, record.KindState, f); r != nil {
+					r.Base, r.HasBase, r.Data, r.Length = s.base, true, s.checkpoint, uint64(len(s.checkpoint))
+				}
+			}
 		}
 		f.link, f.shift = link, id.shift
 		for _, dir := range record.Directions() {

@@ -75,7 +75,8 @@ func stateOf(f *record.Flow) *flowState { return f.State.(*flowState) }
 
 // Open implements record.Encoder: the handshake of a TCP connection that began in the
 // window, otherwise an acknowledgement of what came before it. UDP has no packet
-// for it; there the first datagram carries the identity.
+// for it; there the first datagram carries the identity. The checkpoint is a comment of
+// the packet with the identity.
 func (e *Encoder) Open(dst []byte, t int64, f *record.Flow) []byte {
 	return e.OpenAs(dst, t, f, Appearance{Handshake: f.FromStart})
 }
@@ -251,6 +252,9 @@ func (e *Encoder) packet(dst []byte, t int64, f *record.Flow, dir record.Directi
 	dst = e.frame(dst, start, t, f, dir, flags, seq, sum)
 	if identify {
 		dst = appendIdentity(dst, f, s.announced)
+		if !s.announced && len(f.Checkpoint) > 0 {
+			dst = appendState(dst, f)
+		}
 		s.announced = true
 	}
 	switch n.kind {

@@ -14,7 +14,7 @@ type packetOptions struct {
 }
 
 // maxComments bounds the comments of a packet that are looked at, whatever a file
-// contains. The recorder writes two at most.
+// contains. The recorder writes three at most.
 const maxComments = 64
 
 // reset forgets the options of the packet before.

@@ -47,6 +47,8 @@ func (l *recordList) write(r *record.Record) error {
 	case record.KindOpen:
 		line += fmt.Sprintf("open %s -> %s  window %s", printable(r.Peer), printable(r.Listener), l.output.window(r.Window))
 		b = append(b, l.fit(line)...)
+	case record.KindState:
+		b = append(b, l.fit(line+fmt.Sprintf("state > %d < %d +%d", r.Base.In, r.Base.Out, r.Length))...)
 	case record.KindGap:
 		at := len(line)
 		line = l.fit(line + gapText(r))

@@ -10,7 +10,7 @@ import (
 
 // recordRow is a record as a JSON line.
 type recordRow struct {
-	Kind      string               `json:"kind"` // open, data, gap or close
+	Kind      string               `json:"kind"` // open, state, data, gap or close
 	Time      time.Time            `json:"time"`
 	Window    string               `json:"window"`
 	Conn      string               `json:"conn"`
@@ -20,7 +20,8 @@ type recordRow struct {
 	Direction string               `json:"direction,omitempty"` // of data and gaps
 	Offset    *uint64              `json:"offset,omitempty"`    // of data and gaps
 	Length    *uint64              `json:"length,omitempty"`    // of data and gaps, in bytes
-	Data      []byte               `json:"data,omitempty"`      // of data; base64
+	Data      []byte               `json:"data,omitempty"`      // of data and states; base64
+	Base      *record.PerDirection `json:"base,omitempty"`      // of states: the offsets at which they hold
 	Reason    string               `json:"reason,omitempty"`    // of gaps and closes
 	Totals    *record.PerDirection `json:"totals,omitempty"`    // of closes
 }
@@ -40,6 +41,8 @@ func (w rowWriter) write(r *record.Record) error {
 	switch r.Kind {
 	case record.KindData, record.KindGap:
 		row.Direction, row.Offset, row.Length = r.Direction.String(), &r.Offset, &r.Length
+	case record.KindState:
+		row.Base, row.Length = &r.Base, &r.Length
 	case record.KindClose:
 		row.Totals = &r.Totals
 	}
