@@ -90,7 +90,8 @@ type connection struct {
 	bytes   uint64 // recorded
 	skipped uint64 // of these: passed over by the decoder
 	gaps    uint64
-	ended   bool // the decoder knows that it ended
+	ended   bool                // the decoder knows that it ended
+	base    record.PerDirection // offsets from which it is decoded with a checkpoint; zero without one
 
 	fallback Fallback // the first one, without whose it is; its protocol is empty if there was none
 
@@ -122,6 +123,8 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 		if r.HasBase {
 			own.decoder.Open(r.Base)
 		}
+	case record.KindState:
+		own.resume(c, r)
 	case record.KindData:
 		own.bytes += r.Length
 		s.coverage.see(c.Window, r.Time)
@@ -142,9 +145,28 @@ func (s *Station) event(c *dump.Connection, r *record.Record) error {
 func (s *Station) connection(c *dump.Connection) *connection {
 	own := &connection{station: s}
 	own.belongTo(c)
-	own.decoder = protocol.New(own, protocol.Limits{Memory: s.options.Memory, Protocol: s.options.Protocols[c.Port]})
+	own.decoder = protocol.New(own, s.limits(c))
 	c.State = own
 	return own
+}
+
+// limits returns those of the decoder of a connection.
+func (s *Station) limits(c *dump.Connection) protocol.Limits {
+	return protocol.Limits{Memory: s.options.Memory, Protocol: s.options.Protocols[c.Port]}
+}
+
+// resume has the connection decoded from the checkpoint in r on, if nothing of it has come
+// yet. Where the checkpoint does not fit, the connection is decoded as without it: a reader
+// of another version has to do without.
+func (o *connection) resume(c *dump.Connection, r *record.Record) {
+	if o.bytes > 0 || o.gaps > 0 || o.ended {
+		return
+	}
+	if d, err := protocol.ResumeAt(o, o.station.limits(c), r.Base, r.Data); err == nil {
+		o.decoder, o.base = d, r.Base
+		return
+	}
+	o.decoder.Open(r.Base)
 }
 
 // belongTo says whose connection o is, which changes when it was in the temporary file.
@@ -191,12 +213,38 @@ func (o *connection) Call(c *call.Call) {
 		return
 	}
 	o.call.Call = *c
+	o.cut(&o.call.Call)
 	options := &o.station.options
 	if at := c.Time(); within(at, at, options.Since, options.Until) {
 		o.station.err = o.station.each(&o.call)
 	} else if options.Dropped != nil {
 		options.Dropped(&o.call)
 	}
+}
+
+// cut says of a call that began before the window that it did, and leaves its ranges what
+// of it is in the window. Only a decoder that went on from a checkpoint knows more.
+func (o *connection) cut(c *call.Call) {
+	for _, dir := range record.Directions() {
+		m, base := &c.Request, o.base.Of(dir)
+		if dir == record.Out {
+			m = &c.Response
+		}
+		if !m.Present || m.Offset >= base {
+			continue
+		}
+		c.Incomplete |= call.BeganBefore
+		m.Range, m.Body = from(m.Range, base), from(m.Body, base)
+		m.Missing, m.Between = min(m.Missing, m.Length), min(m.Between, m.Length)
+	}
+}
+
+// from returns the part of r from an offset on.
+func from(r call.Range, offset uint64) call.Range {
+	if r.Offset >= offset || r.Length == 0 {
+		return r
+	}
+	return call.Range{Offset: offset, Length: max(r.End(), offset) - offset}
 }
 
 // within reports whether something that lasted from first to last overlaps the time from
@@ -212,7 +260,11 @@ func (o *connection) Span(s call.Span) { o.station.options.Span(o.of, s) }
 func (o *connection) WantsSpans() bool { return o.station.options.Span != nil }
 
 // Skipped implements call.SkipSink.
-func (o *connection) Skipped(_ record.Direction, r call.Range) { o.skipped += r.Length }
+func (o *connection) Skipped(dir record.Direction, r call.Range) {
+	if r = from(r, o.base.Of(dir)); r.Offset >= o.base.Of(dir) {
+		o.skipped += r.Length
+	}
+}
 
 // Fallback implements protocol.FallbackSink.
 func (o *connection) Fallback(protocol string, dir record.Direction, offset uint64, err error) {

@@ -33,6 +33,8 @@ func (o *connection) AppendState(dst []byte) []byte {
 	b.Uint(o.skipped)
 	b.Uint(o.gaps)
 	b.Bool(o.ended)
+	b.Uint(o.base.In)
+	b.Uint(o.base.Out)
 	b.String(o.fallback.Protocol)
 	b.Uint(uint64(o.fallback.Direction))
 	b.Uint(o.fallback.Offset)
@@ -69,6 +71,7 @@ func (o *connection) Size() int {
 func (s *Station) parse(state []byte) (dump.StoredState, error) {
 	b := parse.NewStateReader(state)
 	own := &connection{station: s, bytes: b.Uint(), skipped: b.Uint(), gaps: b.Uint(), ended: b.Bool()}
+	own.base = record.PerDirection{In: b.Uint(), Out: b.Uint()}
 	own.fallback = Fallback{Protocol: b.String(), Direction: record.Direction(b.Uint() & 1), Offset: b.Uint(), Reason: b.String()} //nolint:gosec // 0 or 1
 	checkpoint := b.Bytes()
 	own.kept = b.Bytes()

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 
 	"mosn.io/tcpcopy/pkg/protocol/call"
@@ -16,7 +17,8 @@ const (
 	phaseAstray // a runner for the bytes of one direction and turns for those of the other
 )
 
-// checkpointVersion is the first value of a checkpoint. Another version cannot be read.
+// checkpointVersion is the first value of a checkpoint. Another version cannot be read. It is another one as soon as the state of a
+// phase or of any parser has another form: recordings have checkpoints in them.
 const checkpointVersion = 2
 
 func (d *decoder) Checkpoint() []byte {
@@ -70,18 +72,69 @@ func (d *decoder) Checkpoint() []byte {
 // Resume returns a decoder that goes on from a checkpoint, which has the limits too. The
 // error says what is wrong with the checkpoint.
 func Resume(sink Sink, checkpoint []byte) (Decoder, error) {
-	d, err := resume(sink, parse.NewStateReader(checkpoint))
+	d, err := resume(sink, parse.NewStateReader(checkpoint), 0)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	return d, nil
 }
 
-func resume(sink Sink, b *parse.StateReader) (*decoder, error) {
+// ResumeAt returns a decoder of a connection that goes on from the offsets base with a
+// checkpoint that comes from elsewhere, such as a file: it has those limits, and whatever
+// the bytes are, it is bounded as a new one is. The error says that the checkpoint is
+// malformed, of another version, of other offsets, or of another protocol than the limits
+// have.
+func ResumeAt(sink Sink, limits Limits, base record.PerDirection, checkpoint []byte) (_ Decoder, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("checkpoint: %w: %v", parse.ErrState, p)
+		}
+	}()
+	if limits.Memory == 0 {
+		limits.Memory = DefaultMemory
+	}
+	if len(checkpoint) > limits.Memory {
+		return nil, fmt.Errorf("checkpoint: it has %d bytes, of %d that a decoder may hold", len(checkpoint), limits.Memory)
+	}
+	d, err := resume(sink, parse.NewStateReader(checkpoint), limits.Memory)
+	switch {
+	case err != nil:
+	case d.next != [2]uint64{base.In, base.Out}:
+		err = fmt.Errorf("it is of the offsets %d and %d, and the connection goes on from %d and %d", d.next[record.In], d.next[record.Out], base.In, base.Out)
+	case d.closed:
+		err = errors.New("it is of a connection that has ended")
+	case limits.Protocol != "" && d.name != limits.Protocol && !(limits.Protocol == call.GRPC && d.name == call.HTTP2):
+		err = fmt.Errorf("it is of %q, and the protocol is to be %q", d.name, limits.Protocol)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return d, nil
+}
+
+// CheckpointAt returns the offsets at which a checkpoint holds; ok is false for bytes that
+// are not one.
+func CheckpointAt(checkpoint []byte) (base record.PerDirection, ok bool) {
+	b := parse.NewStateReader(checkpoint)
+	version, _, _, _, _ := b.Uint(), b.Int(), b.Bytes(), b.Bytes(), b.Uint()
+	base.In = b.Uint()
+	b.Bool()
+	base.Out = b.Uint()
+	b.Bool()
+	return base, version == checkpointVersion && b.Rest()
+}
+
+// resume is Resume. memory is how many bytes the decoder may hold; 0 means as many as the
+// checkpoint says.
+func resume(sink Sink, b *parse.StateReader, memory int) (*decoder, error) {
 	if v := b.Uint(); v != checkpointVersion {
 		return nil, fmt.Errorf("it is of version %d, valid: %d", v, checkpointVersion)
 	}
-	d := newDecoder(sink, Limits{Memory: b.Int(), Protocol: b.String()})
+	limits := Limits{Memory: b.Int(), Protocol: b.String()}
+	if memory > 0 {
+		limits.Memory = memory
+	}
+	d := newDecoder(sink, limits)
 	name := b.String()
 	d.calls = b.Uint()
 	for dir := range d.next {

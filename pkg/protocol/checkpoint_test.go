@@ -2,6 +2,13 @@ package protocol_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +17,8 @@ import (
 	"mosn.io/tcpcopy/pkg/protocol/parsetest"
 	"mosn.io/tcpcopy/pkg/record"
 )
+
+var update = flag.Bool("update", false, "write testdata/checkpoints.txt")
 
 // A time that no checkpoint can have is not known.
 func TestImpossibleTimes(t *testing.T) {
@@ -78,5 +87,50 @@ func TestDamagedCheckpoints(t *testing.T) {
 		if refused == 0 {
 			t.Errorf("%s: nothing was refused", name)
 		}
+	}
+}
+
+// Recordings have checkpoints in them, so a state with another form needs another version.
+// The golden file has the checkpoints of this version, in the middle of sessions.
+func TestCheckpointsKeepTheirForm(t *testing.T) {
+	sessions := map[string]parsetest.Session{
+		"grpc":      parsetest.GRPC(t, 10),
+		"http1":     parsetest.Talk(">"+get+get+get[:10], "<"+ok[:len(ok)-2]),
+		"redis":     parsetest.Talk(">*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n", "<$1\r\n1\r\n"),
+		"tcp":       parsetest.Talk(">what is this?", "<nobody knows \x00\x01\x02", ">again"),
+		"detection": parsetest.Talk(">G"),
+	}
+	files, err := filepath.Glob("*/testdata/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		sessions[filepath.ToSlash(file)] = parsetest.Load(t, file)
+	}
+	var lines []string
+	for name, s := range sessions {
+		d := protocol.New(&parsetest.Recorder{}, protocol.Limits{})
+		var next [2]uint64
+		for _, p := range s[:(2*len(s)+2)/3] {
+			d.Data(p.Dir, next[p.Dir], p.At, p.Data)
+			next[p.Dir] += uint64(len(p.Data))
+		}
+		state := d.Checkpoint()
+		lines = append(lines, fmt.Sprintf("%s: version %d, %x", name, state[0], sha256.Sum256(state)))
+	}
+	slices.Sort(lines)
+	const file = "testdata/checkpoints.txt"
+	got := strings.Join(lines, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("checkpoints\n%s\nwant\n%s\nIf the form of a state has changed, checkpointVersion has to, and then go test -run KeepTheirForm -update", got, want)
 	}
 }
