@@ -45,7 +45,7 @@ var mayImport = []struct {
 	{filter + "/persistence/internal/logdir", []string{"pkg/record", "pkg/dump/...", filter + "/persistence/internal/blockfile", "internal/..."}},
 	{filter + "/persistence/internal/buffer", []string{"pkg/record", "pkg/dump/...", "internal/..."}},
 	{filter + "/persistence/internal/trigger", []string{"pkg/record", "pkg/protocol/...", "pkg/query", "pkg/body", filter + "/model"}},
-	{filter + "/persistence", []string{"pkg/record", "pkg/dump/...", "pkg/calls", filter + "/model", filter + "/persistence/internal/...", "internal/..."}},
+	{filter + "/persistence", []string{"pkg/record", "pkg/dump/...", "pkg/calls", "pkg/protocol", filter + "/model", filter + "/persistence/internal/...", "internal/..."}},
 	{filter, []string{"pkg/record", "pkg/dump/...", "pkg/query", filter + "/model", filter + "/strategy", filter + "/persistence", "internal/..."}},
 
 	{"cmd/mosn", []string{filter, "internal/..."}},

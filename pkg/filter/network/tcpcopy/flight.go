@@ -33,6 +33,9 @@ type ringStats struct {
 	Shards  []time.Duration // the same of each shard
 	Evicted uint64          // bytes that passed and were given up, since the ring is open
 
+	Checkpoints        int64  // bytes of the states of decoders
+	CheckpointsDropped uint64 // that there was no memory for
+
 	Memory strategy.OwnMemory // the ring's pages that are in use
 
 	// Costs are the processor time that each trigger has needed in a second, by its name.
@@ -212,11 +215,15 @@ type flightReply struct {
 	Used    int64  `json:"used"`             // bytes
 	HoldsMS int64  `json:"holds_ms"`         // how far back everything is there
 
-	EvictedBytes uint64         `json:"evicted_bytes"` // that were given up
-	Captures     uint64         `json:"captures"`      // that have been opened
-	Suppressed   uint64         `json:"suppressed"`    // triggers and requests that nothing was written for
-	Shards       []shardReply   `json:"shards"`
-	Triggers     []triggerReply `json:"triggers"`
+	EvictedBytes uint64 `json:"evicted_bytes"` // that were given up
+
+	CheckpointBytes    int64  `json:"checkpoint_bytes,omitempty"`    // memory of the states of decoders
+	CheckpointsDropped uint64 `json:"checkpoints_dropped,omitempty"` // that there was no memory for
+
+	Captures   uint64         `json:"captures"`   // that have been opened
+	Suppressed uint64         `json:"suppressed"` // triggers and requests that nothing was written for
+	Shards     []shardReply   `json:"shards"`
+	Triggers   []triggerReply `json:"triggers"`
 	// Excludes are the parts of listeners' traffic that the ring does not have.
 	Excludes []string         `json:"excludes,omitempty"`
 	Change   *strategy.Change `json:"change,omitempty"` // of the block; nil before the first
@@ -253,7 +260,8 @@ func (r *recorder) flightReply(p presence) flightReply {
 	s, stats := r.flight.Status(), r.ringStats()
 	out := flightReply{
 		On: s.On, Reason: s.Reason, Paused: s.Paused, Captures: s.Captures, Suppressed: s.Suppressed,
-		Used: stats.Used, HoldsMS: stats.Holds.Milliseconds(), EvictedBytes: stats.Evicted, Shards: []shardReply{}, Triggers: []triggerReply{},
+		Used: stats.Used, HoldsMS: stats.Holds.Milliseconds(), EvictedBytes: stats.Evicted,
+		CheckpointBytes: stats.Checkpoints, CheckpointsDropped: stats.CheckpointsDropped, Shards: []shardReply{}, Triggers: []triggerReply{},
 	}
 	if s.Config.IsOn() {
 		out.Size = s.Config.Size

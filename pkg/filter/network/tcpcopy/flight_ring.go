@@ -141,7 +141,7 @@ func (s *storeRing) Stats() ringStats {
 	}
 	f := s.flight.Stats()
 	out := ringStats{
-		Used: f.Used, Shards: f.Holds, Evicted: f.Evicted, Costs: map[string]time.Duration{},
+		Used: f.Used, Shards: f.Holds, Evicted: f.Evicted, Checkpoints: f.Checkpoints, CheckpointsDropped: f.CheckpointsDropped, Costs: map[string]time.Duration{},
 		Memory: strategy.OwnMemory{Bytes: uint64(f.Size), Shared: f.Shared}, // all of it is allocated
 	}
 	if len(f.Holds) > 0 {

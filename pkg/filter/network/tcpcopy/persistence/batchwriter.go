@@ -299,6 +299,9 @@ func (w *batchWriter) writePending() error {
 // encode puts what render appends for f, at most bound bytes, and f's opening before
 // it where the destination does not have that.
 func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst []byte) []byte) (err error) {
+	if err := w.openWithState(f, t); err != nil {
+		return err
+	}
 	dst, err := w.prepare(bound)
 	if err != nil {
 		return err
@@ -306,15 +309,45 @@ func (w *batchWriter) encode(f *outputFlow, t int64, bound int, render func(dst 
 	defer w.catchPanic(f, &err)
 	opening := !f.opened
 	if opening {
-		f.Next = f.source.next
-		f.FromStart = f.source.fromStart() && w.pending.beginAt(f, f.Next)
-		dst = w.encoder.Open(dst, t, &f.Flow)
+		dst = w.open(dst, f, t)
 	}
 	w.tx.Put(render(dst))
 	if opening {
 		f.opened = true
 		w.opening = append(w.opening, f)
 	}
+	return nil
+}
+
+// open appends the opening of f.
+func (w *batchWriter) open(dst []byte, f *outputFlow, t int64) []byte {
+	f.Next = f.source.next
+	f.FromStart = f.source.fromStart() && w.pending.beginAt(f, f.Next)
+	return w.encoder.Open(dst, t, &f.Flow)
+}
+
+// openWithState puts the opening of f, where it is missing and the state of the
+// connection's decoder there is known: one entry alone may need all of the memory. A
+// format without openings has no states either.
+func (w *batchWriter) openWithState(f *outputFlow, t int64) (err error) {
+	s := &f.source.resumed
+	if f.opened || s.state == nil || s.at != f.source.next {
+		return nil
+	}
+	bound := longestPackets(len(s.state) / 3 * 4)
+	if bound > longestPackets(w.pipeline.session.sizes.Record) {
+		return nil // there is never room for it
+	}
+	dst, err := w.prepare(bound)
+	if err != nil {
+		return err
+	}
+	defer w.catchPanic(f, &err)
+	f.Checkpoint = s.state
+	defer func() { f.Checkpoint = nil }()
+	w.tx.Put(w.open(dst, f, t))
+	f.opened = true
+	w.opening = append(w.opening, f)
 	return nil
 }
 

@@ -43,7 +43,9 @@ type Flight struct {
 	stop    chan struct{} // closed by Close, ends the goroutines
 	keepers sync.WaitGroup
 
-	matchings matchings
+	matchings        matchings
+	checkpoints      []*checkpoints // by shard
+	checkpointMemory checkpointMemory
 
 	mu      sync.Mutex // guards the rest
 	freed   *sync.Cond // a session has ended; of mu
@@ -70,6 +72,10 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 	}
 	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, min(maxFlightSessions, m.sizes.Batches/2))}
 	f.freed = sync.NewCond(&f.mu)
+	f.checkpointMemory.every.Store(int64(checkpointEvery))
+	for range f.shards {
+		f.checkpoints = append(f.checkpoints, newCheckpoints(&f.checkpointMemory))
+	}
 	if err := s.setFlight(f); err != nil {
 		f.free()
 		return nil, err
@@ -196,11 +202,15 @@ type FlightStats struct {
 	Shared  bool            // its memory is a file's
 	Holds   []time.Duration // how far back each shard has everything
 	Evicted uint64          // bytes of payload that were given up
+
+	Checkpoints        int64  // bytes that the states of decoders have
+	CheckpointsDropped uint64 // how many there was no memory for
 }
 
 // Stats returns what the ring has now.
 func (f *Flight) Stats() FlightStats {
 	s := FlightStats{Size: f.buffer, Used: f.used(), Shared: f.spool.Path() != ""}
+	s.Checkpoints, s.CheckpointsDropped = f.checkpointMemory.used.Load(), f.checkpointMemory.dropped.Load()
 	now := f.now()
 	for _, sh := range f.shards {
 		since, evicted := sh.Holds()
@@ -261,13 +271,16 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 		return nil, err
 	}
 	hangs := f.store.watchHangs(w.ID)
-	since := f.ringTime(w.Opened)
+	since, lead := f.ringTime(w.Opened), int64(0)
+	if f.decodes() {
+		lead, s.resumes = f.checkpointMemory.every.Load(), true
+	}
 	var includes func(*record.Endpoint) bool
 	if scope != (Scope{}) {
 		includes = scope.includes
 	}
 	for _, sh := range f.shards {
-		r, from := sh.NewReaderSince(s.slot, since, includes)
+		r, from := sh.NewReaderSince(s.slot, since-lead, includes)
 		s.readers = append(s.readers, r)
 		since = max(since, from)
 	}
@@ -284,6 +297,12 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 	s.start()
 	hangs.opened(s.readers)
 	return s, nil
+}
+
+// decodes reports whether calls are decoded, so that there are states of decoders.
+func (f *Flight) decodes() bool {
+	set := f.Triggers()
+	return set != nil && set.Decodes()
 }
 
 // newSession returns a session that reads the ring, without readers. It allocates what the

@@ -20,6 +20,7 @@ type flow struct {
 	limit       uint64              // bytes of each direction that the session keeps; 0 for all
 	kept        [2]uint64           // bytes that it has kept, where there is a limit
 	traffic     *pcapng.Traffic     // of its listener
+	resumed     resumed             // where the state of its decoder is looked for
 }
 
 // flowTable is the connections of a source by slot. It is the first stage: it enters
@@ -35,6 +36,8 @@ type flowTable struct {
 	known    uint64            // connections that the batches so far have introduced
 	ports    func(port string) // called for each connection with an entry
 	traffic  map[logdir.Listener]*pcapng.Traffic
+	last     int64     // time of the last entry, nanoseconds since the Unix epoch
+	resuming *resuming // nil where no states of decoders are known
 }
 
 // process implements stage.
@@ -54,19 +57,26 @@ func (t *flowTable) process(b *buffer.Batch) {
 			t.enter(&e)
 		}
 		f := t.flows[e.Slot]
+		t.last = e.Time
 		keep, lost, in := t.selector.choose(f, &e, b.Place(at))
 		switch e.Kind {
 		case buffer.KindHeader:
 			in = in && (t.selector == nil || f.known) // who has nothing in the session does not open
 		case buffer.KindData, buffer.KindGap:
 			if in {
+				isFirst := !f.known
 				t.know(f)
 				f.begin(e.Dir, e.Offset)
+				if isFirst {
+					t.resuming.begin(f, b.Origin(at))
+				}
 			} else {
+				t.resuming.pass(f, &e, b.Origin(at))
 				f.pass(e.Dir, e.Offset+e.Length(), false)
 			}
 		case buffer.KindClose:
 			t.ended = append(t.ended, e.Slot)
+			t.resuming.drop(f)
 			in = in && f.known // what had nothing in the session is not mentioned
 		default:
 			panic(buffer.ErrDamaged) // somebody has written to the spool
@@ -131,6 +141,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 	if f := t.flows[e.Slot]; f != nil && e.Flags&buffer.FlagRepeat != 0 && f.description == string(description) {
 		return
 	}
+	t.resuming.drop(t.flows[e.Slot])
 	f := &flow{base: e.Base(), next: e.Base(), description: string(description)}
 	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0 && (t.began == 0 || e.Previous() >= t.began)
 	f.known = f.earlier
@@ -144,6 +155,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 	f.Window = t.window
 	f.inScope = t.selector == nil || t.selector.scope.includes(&f.Endpoint)
 	f.traffic = t.trafficOf(f)
+	t.resuming.enter(f, e.Flags&buffer.FlagRepeat == 0, e.Time)
 	t.flows[e.Slot] = f
 }
 

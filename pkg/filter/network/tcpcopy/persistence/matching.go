@@ -59,17 +59,20 @@ type matchings struct {
 
 // matching matches the triggers in one shard, in a goroutine of its own.
 type matching struct {
-	flight    *Flight
-	event     func(TriggerEvent)
-	reader    *buffer.Reader
-	sets      chan *Triggers // the next set; room for one
-	stop      chan struct{}
-	done      sync.WaitGroup
-	matcher   *trigger.Matcher
-	set       *Triggers
-	endpoints []*endpoint // by slot
-	since     int         // bytes of payload since others could run
-	late      time.Time   // when the matcher did not keep up, or a trigger was restored, last
+	flight        *Flight
+	event         func(TriggerEvent)
+	reader        *buffer.Reader
+	sets          chan *Triggers // the next set; room for one
+	stop          chan struct{}
+	done          sync.WaitGroup
+	matcher       *trigger.Matcher
+	set           *Triggers
+	endpoints     []*endpoint // by slot
+	since         int         // bytes of payload since others could run
+	checkpoints   *checkpoints
+	checkpointing checkpointing
+	looked        time.Time // when the matching last looked at what the ring has given up
+	late          time.Time // when the matcher did not keep up, or a trigger was restored, last
 }
 
 // endpoint is a connection of a matching.
@@ -95,6 +98,9 @@ func (f *Flight) Match(set *Triggers, event func(TriggerEvent)) {
 		set.Inherit(m.set)
 	}
 	m.set, m.event = set, event
+	if set != nil {
+		f.checkpointMemory.limit.Store(set.Spare())
+	}
 	switch {
 	case set == nil:
 		m.endLocked()
@@ -107,8 +113,9 @@ func (f *Flight) Match(set *Triggers, event func(TriggerEvent)) {
 			one.sets <- set
 		}
 	default:
-		for _, sh := range f.shards {
+		for i, sh := range f.shards {
 			one := &matching{flight: f, event: event, reader: sh.NewWatcher(), sets: make(chan *Triggers, 1), stop: make(chan struct{}), set: set}
+			one.checkpoints, one.checkpointing.memory = f.checkpoints[i], &f.checkpointMemory
 			one.matcher = set.NewMatcher(one.fire)
 			one.done.Add(1)
 			go one.run()
@@ -147,6 +154,9 @@ func (m *matchings) endLocked() {
 func (m *matching) run() {
 	defer m.done.Done()
 	defer m.reader.Close()
+	defer m.checkpoints.clear()
+	defer m.checkpoints.work(false)
+	m.checkpoints.work(true)
 	defer func() { m.matcher.Stop() }()
 	debug.SetPanicOnFault(true) // what is in the spool may be gone; see buffer.FaultError
 	ticker := time.NewTicker(matchEvery)
@@ -154,6 +164,8 @@ func (m *matching) run() {
 	for {
 		select {
 		case <-m.reader.Full():
+			m.drain()
+		case <-m.checkpoints.wake:
 			m.drain()
 		case <-ticker.C:
 			m.drain()
@@ -185,12 +197,14 @@ func (m *matching) drain() {
 		if b == nil {
 			m.matcher.Tick(now)
 			m.restore()
+			m.evict()
 			return
 		}
 		if b.IsOutline() {
 			m.shed()
 		}
 		m.match(b)
+		m.checkpoints.pass(b.Origin(b.Len()))
 		m.reader.Done()
 		select {
 		case <-m.stop:
@@ -207,12 +221,16 @@ func (m *matching) match(b *buffer.Batch) {
 	if b.Joined() {
 		from = 0 // for the connection headers
 	}
+	decodes := m.set.Decodes()
 	for at := from; at < b.Len(); {
 		next, ok := b.Entry(at, &e)
 		if !ok {
 			return
 		}
 		isNew := at >= b.Start()
+		if isNew && decodes && (e.Kind == buffer.KindData || e.Kind == buffer.KindGap) {
+			m.checkpoint(b, at, &e)
+		}
 		at = next
 		switch {
 		case e.Kind == buffer.KindHeader:
@@ -248,6 +266,7 @@ func (m *matching) open(e *buffer.Entry) {
 	}
 	m.endpoints[e.Slot] = opened
 	m.matcher.Open(e.Slot, &opened.Endpoint, e.Base(), e.Time)
+	m.checkpointing.open(e.Slot, e.Base(), e.Time)
 }
 
 // fire passes an event on.
@@ -260,6 +279,16 @@ func (m *matching) fire(e trigger.Event) {
 		out.Call = &record.CauseCall{ID: c.ID, Protocol: c.Protocol, Time: c.Time, Status: c.Status, Failed: c.Failed, LatencyMS: c.LatencyMS}
 	}
 	m.event(out)
+}
+
+// evict drops the checkpoints of what the ring has given up.
+func (m *matching) evict() {
+	if time.Since(m.looked) < time.Second {
+		return
+	}
+	m.looked = time.Now()
+	since, _ := m.reader.Shard().Holds()
+	m.checkpoints.evict(since)
 }
 
 // shed has the most expensive trigger not matched for a while: the matcher does not keep up

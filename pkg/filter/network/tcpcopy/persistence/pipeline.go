@@ -97,6 +97,7 @@ func (p *pipeline) account(b *buffer.Batch) {
 	if b.IsOutline() {
 		firsts = *b.First()
 	}
+	p.flows.resuming.forget(p.flows.flows, p.flows.last)
 	for _, slot := range p.flows.ended {
 		p.flows.flows[slot] = nil
 	}
@@ -121,6 +122,7 @@ func (p *pipeline) lose(f *flow, t, firsts *buffer.Tally, first bool, e *buffer.
 // release drops all but the source, whose tally stays: who refers to a closed session
 // must not keep its connections. No batch comes after it.
 func (p *pipeline) release() {
+	p.flows.resuming.end(p.flows.flows)
 	p.flows, p.stages, p.outputs, p.live = flowTable{}, nil, nil, nil
 }
 

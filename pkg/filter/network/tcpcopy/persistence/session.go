@@ -25,6 +25,7 @@ type Session struct {
 	flight    *Flight        // what the ring is of; nil for a ring of its own
 	selection *selection     // of the ring's entries; nil for all
 	shares    bool           // others may encode from the same batches: it must not change them
+	resumes   bool           // its files get the states of decoders, see resuming
 	readers   []*buffer.Reader
 	begun     time.Time // when the store was asked for it, about window.Opened
 
@@ -76,6 +77,11 @@ func (s *Session) Start() {
 			s.readers = append(s.readers, sh.NewReader(s.slot))
 		}
 		s.mu.Unlock()
+		if s.resumes = s.flight != nil && s.flight.decodes(); s.resumes {
+			for i, r := range s.readers {
+				s.flight.checkpoints[i].ask(r.Place())
+			}
+		}
 		s.start()
 		if s.hangs != nil {
 			s.hangs.opened(s.readers)
@@ -92,6 +98,9 @@ func (s *Session) start() {
 	pipelines := make([]*pipeline, len(s.readers))
 	for i, r := range s.readers {
 		pipelines[i] = newPipeline(s, &liveShard{reader: r}, i)
+		if s.resumes {
+			pipelines[i].flows.resuming = newResuming(s.flight.checkpoints[i], s.selection.since)
+		}
 		w := &worker{reader: r, pipeline: pipelines[i]}
 		s.workers.Add(1)
 		go w.run()

@@ -165,6 +165,13 @@ func (r *Reader) Full() <-chan struct{} { return r.full }
 // Shard returns what the reader reads.
 func (r *Reader) Shard() *Shard { return r.shard }
 
+// Place returns the place before which the reader has read all, or begins.
+func (r *Reader) Place() Place {
+	r.shard.mu.Lock()
+	defer r.shard.mu.Unlock()
+	return r.at
+}
+
 // State returns how far the reader has got, which outlives the process where there is a
 // spool.
 func (r *Reader) State() *ReaderState { return r.state }

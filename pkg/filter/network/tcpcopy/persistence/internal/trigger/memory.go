@@ -18,6 +18,10 @@ func (s *Set) limit() int64 {
 	return min(s.options.Decoders, max(minMemory, perConnection*s.connections.Load()))
 }
 
+// Spare returns how many bytes of Options.Decoders the decoders leave, for what else is
+// kept of connections that are decoded.
+func (s *Set) Spare() int64 { return max(0, s.options.Decoders-s.memory.Load()) }
+
 // account accounts for what a decoding has in memory. If all have too much, the largest are
 // given up.
 func (m *Matcher) account(d *decoding) {
