@@ -26,7 +26,7 @@ func stateFlow(network string, checkpoint []byte) *record.Flow {
 
 // encodeState encodes an opening with a state, some bytes, and the close.
 func encodeState(file []byte, e record.Encoder, f *record.Flow) []byte {
-	t := int64(dumptest.Time - dumptest.Time%1000)
+	t := dumptest.Time - dumptest.Time%1000
 	file = e.Open(file, t, f)
 	file = e.Data(file, t, f, record.Out, 70, []byte("answer"))
 	file = e.Data(file, t, f, record.In, 1<<33, []byte("request"))
