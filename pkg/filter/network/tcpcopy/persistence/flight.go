@@ -36,8 +36,9 @@ const (
 // MaxCaptures is how many captures may be open at a time, in a ring that is not small.
 const MaxCaptures = maxFlightSessions - 1
 
-// Flight is the ring of the flight recorder: it has the newest bytes that have passed, and
-// gives up the oldest when the room is needed. A window that is open reads it too.
+// Flight is a ring that is not one window's: it has the newest bytes that have passed, and
+// gives up the oldest when the room is needed. There is that of the flight recorder, and
+// without one that of live-only windows. A window that is open reads it too.
 type Flight struct {
 	*Ring
 	stop    chan struct{} // closed by Close, ends the goroutines
@@ -45,11 +46,15 @@ type Flight struct {
 
 	matchings matchings
 
-	mu      sync.Mutex // guards the rest
-	freed   *sync.Cond // a session has ended; of mu
-	slots   []bool     // sessions of the spool that are in use
-	windows int        // of them, windows that go on: they get what passes until they end
-	shut    bool
+	mu       sync.Mutex // guards the rest
+	freed    *sync.Cond // a session has ended; of mu
+	slots    []bool     // sessions of the spool that are in use
+	windows  int        // of them, windows that go on: they get what passes until they end
+	watching int        // live-only windows that go on: so do they
+	watchers int        // live-only windows that read it, or are to
+	shut     bool       // it is over when nothing goes on in it
+	lasts    bool       // windows may begin until then: it is the one of live-only windows
+	over     bool       // it accepts nothing any more
 }
 
 // OpenFlight opens the ring of the flight recorder. No window may be open. The error is an
@@ -59,12 +64,11 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 	if err := s.dir.Refresh(); err != nil {
 		s.alert("directory", err) // and each write returns why it fails
 	}
-	m, err := s.allocateFlight(o)
+	m, err := s.allocateFlight(o, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size)))
 	if err != nil {
 		return nil, err
 	}
-	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, min(maxFlightSessions, m.sizes.Batches/2))}
-	f.freed = sync.NewCond(&f.mu)
+	f := newFlight(s, m)
 	s.mu.Lock()
 	switch {
 	case s.sealed:
@@ -74,18 +78,41 @@ func (s *Store) OpenFlight(o FlightOptions) (*Flight, error) {
 	case s.session != nil || s.opening != "":
 		err = fmt.Errorf("%w: the ring begins when it has ended", ErrWindowOpen)
 	default:
-		s.flight = f
+		s.installLocked(f)
 	}
 	s.mu.Unlock()
 	if err != nil {
-		f.free()
+		f.discard()
 		return nil, err
 	}
+	return f, nil
+}
+
+// installLocked puts the flight recorder's ring into force. Live-only windows go on in it.
+func (s *Store) installLocked(f *Flight) {
+	s.flight = f
+	if s.shared != nil {
+		s.handOverLocked(s.shared.Ring, f)
+	}
+	s.host.Gate.Store(f.Ring)
+}
+
+// newFlight returns a ring in that memory, with its goroutines.
+func newFlight(s *Store, m memory) *Flight {
+	f := &Flight{Ring: newRing(s, m), stop: make(chan struct{}), slots: make([]bool, min(maxFlightSessions, m.sizes.Batches/2))}
+	f.freed = sync.NewCond(&f.mu)
 	for _, sh := range f.shards {
 		f.keepers.Add(1)
 		go f.keep(sh)
 	}
-	return f, nil
+	return f
+}
+
+// discard ends the goroutines and gives the memory back. Nothing reads the ring.
+func (f *Flight) discard() {
+	close(f.stop)
+	f.keepers.Wait()
+	f.free()
 }
 
 // ErrWindowOpen says that something has to wait for a window that is open.
@@ -129,16 +156,62 @@ func (f *Flight) Shut() {
 
 // closeLocked ends the accepting when nobody wants more.
 func (f *Flight) closeLocked() {
-	if f.shut && f.windows == 0 {
+	if f.shut && f.windows+f.watching == 0 && !f.over {
+		f.over = true
 		f.close()
+		f.store.host.Gate.CompareAndSwap(f.Ring, nil)
+		f.freed.Broadcast()
 	}
 }
 
-// begin says that a window begins.
-func (f *Flight) begin() {
+// watch counts a live-only window that reads the ring, or is to. It returns false where the
+// ring is over.
+func (f *Flight) watch() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.windows++
+	if f.over {
+		return false
+	}
+	f.watching++
+	f.watchers++
+	return true
+}
+
+// endWatch says that a live-only window has ended in the ring.
+func (f *Flight) endWatch() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watching--
+	f.closeLocked()
+}
+
+// isOver reports whether the ring accepts nothing any more.
+func (f *Flight) isOver() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
+}
+
+// hasWindows reports whether windows go on in the ring.
+func (f *Flight) hasWindows() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.windows > 0
+}
+
+// goesOn reports whether windows, or live-only windows, go on in the ring.
+func (f *Flight) goesOn() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.windows+f.watching > 0
+}
+
+// leave says that a live-only window has read the ring.
+func (f *Flight) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watchers--
+	f.freed.Broadcast()
 }
 
 // end says that a window ends.
@@ -153,17 +226,18 @@ func (f *Flight) end() {
 // called after Shut, once.
 func (f *Flight) Close() {
 	f.matchings.end()
-	f.store.mu.Lock()
-	f.store.flight = nil // for windows to come
-	f.store.mu.Unlock()
+	f.store.replace(f)
+	f.awaitReaders()
+	f.discard()
+}
+
+// awaitReaders returns when the ring is over and nobody reads it any more.
+func (f *Flight) awaitReaders() {
 	f.mu.Lock()
-	for slices.Contains(f.slots, true) {
+	defer f.mu.Unlock()
+	for !f.over || f.watchers > 0 || slices.Contains(f.slots, true) {
 		f.freed.Wait()
 	}
-	f.mu.Unlock()
-	close(f.stop)
-	f.keepers.Wait()
-	f.free()
 }
 
 // FlightStats is what the ring has.
@@ -233,7 +307,7 @@ func (f *Flight) findEnded(sh *buffer.Shard, conn string) (e record.Endpoint, ok
 // ring has it, and of what passes until it is closed. Session.Opened says since when it has
 // everything.
 func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
-	s, err := f.newSession(w, scope, 1) // the first one is the window's
+	s, err := f.newSession(w, scope, false)
 	if err != nil {
 		return nil, err
 	}
@@ -263,44 +337,62 @@ func (f *Flight) OpenCapture(w record.Window, scope Scope) (*Session, error) {
 	return s, nil
 }
 
-// newSession returns a session that reads the ring, without readers. It allocates what the
-// encoders need. first is the first session of the spool that it may be.
-func (f *Flight) newSession(w record.Window, scope Scope, first int) (*Session, error) {
-	slot, err := f.takeSlot(first)
+// newSession returns a session that reads the ring, without readers: of a window, or of a
+// capture. It allocates what the encoders need. The error is errRingOver where nothing begins
+// in the ring any more.
+func (f *Flight) newSession(w record.Window, scope Scope, window bool) (s *Session, err error) {
+	slot, err := f.takeSlot(window)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			f.freeSlot(slot)
+			if window {
+				f.end()
+			}
+		}
+	}()
 	config := f.store.config
 	encoded := len(config.Formats) * f.sizes.encoded
 	if reserve := f.store.room(&w).reserve(overhead, fmt.Sprintf("window %s", w.ID)); reserve != nil {
 		if err := reserve(encoded); err != nil {
-			f.freeSlot(slot)
 			return nil, err
 		}
 	}
 	mem, err := buffer.NewMemory(encoded)
 	if err != nil {
-		f.freeSlot(slot)
 		return nil, fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
-	s := newSession(f.store, w, f.sizes, mem, f.spool.Window(slot))
+	s = newSession(f.store, w, f.sizes, mem, f.spool.Window(slot))
 	s.ring, s.slot, s.flight = f.Ring, slot, f
 	s.selection = &selection{scope: scope}
 	return s, nil
 }
 
-// takeSlot returns a session of the spool that is not in use, from first on.
-func (f *Flight) takeSlot(first int) (int, error) {
+// errRingOver says that nothing begins in a ring any more.
+var errRingOver = errors.New("the ring is being closed")
+
+// takeSlot returns a session of the spool that is not in use, for a window or a capture: the
+// first one is the window's.
+func (f *Flight) takeSlot(window bool) (int, error) {
+	first := 1
+	if window {
+		first = 0
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.shut {
-		return 0, errors.New("the flight recorder's ring is being closed")
+	if f.over || f.shut && !f.lasts {
+		return 0, errRingOver
 	}
 	slot := first + slices.Index(f.slots[first:], false)
 	if slot < first {
 		return 0, fmt.Errorf("%d windows and captures are open, which is as many as may be", len(f.slots))
 	}
 	f.slots[slot] = true
+	if window {
+		f.windows++
+	}
 	return slot, nil
 }
 
@@ -324,13 +416,13 @@ func (c Config) flightSizes(size int64) sizes {
 	return l
 }
 
-// allocateFlight returns the memory of the flight recorder's ring.
-func (s *Store) allocateFlight(o FlightOptions) (m memory, err error) {
+// allocateFlight returns the memory of a ring that is not one window's; what names it.
+func (s *Store) allocateFlight(o FlightOptions, what string) (m memory, err error) {
 	w := record.Window{ID: o.Window, Trigger: record.TriggerCrash, Opened: time.Now()}
 	l := s.config.flightSizes(o.Size)
 	m = memory{buffer: o.Size, sizes: l}
 	h := s.spoolHeader(w, s.config, l)
 	h.Sessions, h.Crash = maxFlightSessions+1, o.Crash // the last session is what a recovery writes the ring as
-	m.spool, err = s.newSpool(h, o.Room.reserve(overhead, fmt.Sprintf("the flight recorder's ring of %.1f MiB", mebibytes(o.Size))))
+	m.spool, err = s.newSpool(h, o.Room.reserve(overhead, what))
 	return m, err
 }

@@ -34,6 +34,7 @@ type flowTable struct {
 	ended    []uint32          // slots of the connections that have ended in the batch
 	known    uint64            // connections that the batches so far have introduced
 	ports    func(port string) // called for each connection with an entry
+	counted  map[string]bool   // identities of connections that are counted already; not changed
 	traffic  map[logdir.Listener]*pcapng.Traffic
 }
 
@@ -138,6 +139,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 	if !ok {
 		f.Conn = "?"
 	}
+	f.known = f.known || t.counted[f.Conn]
 	if t.selector != nil {
 		f.limit = limit
 	}

@@ -23,7 +23,7 @@ const (
 var errTooManyLive = errors.New("there are as many live streams as may be")
 
 // Live is one subscriber's stream: pcapng blocks of what is recorded while it is
-// subscribed, over all windows. Each pipeline encodes for it as for a file. While
+// subscribed, over all windows, or of a live-only window. Each pipeline encodes for it as for a file. While
 // its reader is slow, records are lost to it and become gaps later: the files and
 // the proxy do not notice.
 type Live struct {
@@ -52,15 +52,21 @@ func (s *Store) Subscribe() (*Live, error) {
 		return nil, errors.New("the store is closed")
 	}
 	all := s.subscribers()
-	if len(all) >= maxLive {
+	if len(all)+s.livesLocked() >= maxLive {
 		return nil, errTooManyLive
 	}
-	l := &Live{store: s, ready: make(chan struct{}, 1)}
-	l.mem = pcapng.AppendHead(nil, logdir.Application)
-	l.pushLocked()
+	l := newLive(s)
 	all = append(slices.Clone(all), l)
 	s.live.Store(&all)
 	return l, nil
+}
+
+// newLive returns a stream with the head of pcapng.
+func newLive(s *Store) *Live {
+	l := &Live{store: s, ready: make(chan struct{}, 1)}
+	l.mem = pcapng.AppendHead(nil, logdir.Application)
+	l.pushLocked()
+	return l
 }
 
 // subscribers returns the live streams. The slice is not changed any more.
@@ -144,14 +150,17 @@ func (l *Live) pushLocked() {
 
 // liveDestination is a live stream as the pipelines write to it: a destination and its
 // transaction. It is never full, and nothing of it outlives the process.
-type liveDestination struct{ live *Live }
+type liveDestination struct {
+	live *Live
+	last bool // nothing comes after it, so that it does not wait for a slow reader
+}
 
 // Begin implements logdir.Destination. It returns logdir.ErrWaiting while the reader
 // is slow.
 func (d liveDestination) Begin() (logdir.Transaction, error) {
 	l := d.live
 	l.mu.Lock()
-	if l.closed || l.queued > liveQueue {
+	if l.closed || l.queued > liveQueue && !d.last {
 		l.mu.Unlock()
 		return nil, logdir.ErrWaiting
 	}
@@ -187,7 +196,7 @@ func (d liveDestination) End() { d.live.mu.Unlock() }
 
 // newLiveOutput returns the output of a pipeline for a live stream.
 func newLiveOutput(p *pipeline, l *Live) *output {
-	o := &output{pipeline: p, destination: liveDestination{l}, reason: record.ReasonBufferFull, lose: l.lose}
+	o := &output{pipeline: p, destination: liveDestination{live: l}, reason: record.ReasonBufferFull, lose: l.lose}
 	o.encodePackets()
 	return o
 }
@@ -195,13 +204,13 @@ func newLiveOutput(p *pipeline, l *Live) *output {
 // followStreams gives the pipeline an output for each live stream that there is now.
 func (p *pipeline) followStreams() {
 	all := p.session.store.live.Load()
-	if all == p.streams {
+	if all == p.streams || p.session.stream != nil { // that of a live-only window has no others
 		return
 	}
 	p.streams = all
 	var outputs []*output
 	for _, l := range *all {
-		i := slices.IndexFunc(p.live, func(o *output) bool { return o.destination == liveDestination{l} })
+		i := slices.IndexFunc(p.live, func(o *output) bool { return o.destination == liveDestination{live: l} })
 		if i >= 0 {
 			outputs = append(outputs, p.live[i])
 		} else {

@@ -30,6 +30,10 @@ func newPipeline(s *Session, src source, shard int) *pipeline {
 	p := &pipeline{session: s, source: src, clock: buffer.NewClock(s.begun)}
 	p.flows = flowTable{window: s.window.ID, ports: s.contents.addPort, selector: newSelector(s.selection, shard)}
 	p.stages = []stage{&p.flows}
+	if s.stream != nil {
+		p.live = []*output{newLiveOutput(p, s.stream)}
+		return p
+	}
 	for i, f := range s.store.config.Formats {
 		p.outputs = append(p.outputs, newFileOutput(p, i, f))
 	}
@@ -124,9 +128,15 @@ func (p *pipeline) release() {
 	p.flows, p.stages, p.outputs, p.live = flowTable{}, nil, nil, nil
 }
 
-// flush makes a last try to write the pending gaps of the files, and hands the
-// segments what was counted of the listeners.
+// flush makes a last try to write the pending gaps, and hands the segments what was counted
+// of the listeners.
 func (p *pipeline) flush() {
+	for _, o := range p.live {
+		if l := p.session.stream; l != nil {
+			o.destination = liveDestination{live: l, last: true}
+		}
+		o.flush()
+	}
 	for _, o := range p.outputs {
 		o.flush()
 	}

@@ -20,7 +20,8 @@ type Ring struct {
 	spool   *buffer.Spool
 	shards  []*buffer.Shard
 	begun   time.Time
-	failing sync.Once // see fail
+	failing sync.Once      // see fail
+	watched sync.WaitGroup // live-only windows that read it, where it is a window's own
 }
 
 // newRing returns a ring in that memory.
@@ -126,6 +127,14 @@ func (r *Ring) close() {
 
 // Closed reports whether the ring accepts nothing any more.
 func (r *Ring) Closed() bool { return r.shards[0].Closed() } // all have the same
+
+// handOver ends the accepting and has next go on, exactly: see buffer.Shard.HandOver. next has
+// as many shards.
+func (r *Ring) handOver(next *Ring) {
+	for i, sh := range r.shards {
+		sh.HandOver(next.shards[i])
+	}
+}
 
 // free gives the memory back. Nobody reads the ring any more.
 func (r *Ring) free() {

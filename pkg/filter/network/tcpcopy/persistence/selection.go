@@ -95,6 +95,18 @@ func (s *selection) paused() bool {
 	return slices.ContainsFunc(s.pauses, func(p pause) bool { return p.to == nil })
 }
 
+// reasons returns the reasons for which recording pauses now.
+func (s *selection) reasons() (all []record.Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pauses {
+		if p.to == nil {
+			all = append(all, p.reason)
+		}
+	}
+	return all
+}
+
 // selector applies a selection to the batches of one pipeline. A nil one selects
 // everything.
 type selector struct {

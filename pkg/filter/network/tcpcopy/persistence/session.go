@@ -25,15 +25,18 @@ type Session struct {
 	flight    *Flight        // what the ring is of; nil for a ring of its own
 	selection *selection     // of the ring's entries; nil for all
 	shares    bool           // others may encode from the same batches: it must not change them
+	stream    *Live          // the only output; nil unless it is of a live-only window
 	readers   []*buffer.Reader
 	begun     time.Time // when the store was asked for it, about window.Opened
 
 	segments    *logdir.Segments // nil without pcapng
 	flowLog     *logdir.Appender // nil without a text format
 	portraitLog *logdir.Appender
-	starting    sync.Once     // see Start
+	starting    sync.Once     // see begin
 	looking     sync.Once     // see lookFirst
 	stopping    sync.Once     // see Stop
+	entered     bool          // Start has been called; guarded by the store's mu
+	left        bool          // Stop has; guarded likewise
 	stop        chan struct{} // closed to stop the workers
 	workers     sync.WaitGroup
 
@@ -60,17 +63,24 @@ func startSession(store *Store, w record.Window) (*Session, error) {
 	s := newSession(store, w, m.sizes, m.encoders, m.spool.Window(0))
 	s.ring = newRing(store, m)
 	s.short = s.lookAtSpace(false) // the first look before the first byte
-	s.Start()
+	s.begin()
 	return s, nil
 }
 
-// Start begins the reading: what passes from now on is in the window. It is called when
-// the gate is opened, by the latest. It does not block.
+// Start begins the window: what passes from now on goes to the ring that it reads, and is
+// in the window. It does not block.
 func (s *Session) Start() {
+	s.begin()
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.store.host.Gate.CompareAndSwap(nil, s.ring)
+	s.entered = true
+	s.store.changed.Broadcast()
+}
+
+// begin begins the reading.
+func (s *Session) begin() {
 	s.starting.Do(func() {
-		if s.flight != nil {
-			s.flight.begin()
-		}
 		s.mu.Lock()
 		for _, sh := range s.ring.shards {
 			s.readers = append(s.readers, sh.NewReader(s.slot))
@@ -104,22 +114,40 @@ func (s *Session) start() {
 	go s.watchSpace()
 }
 
-// Stop ends the reading: what passes from now on is not in the window. It is called when
-// the gate has been closed, by the latest. It does not block.
+// Stop ends the reading: what passes from now on is not in the window. Where nobody else
+// reads the ring, it goes nowhere. It does not block.
 func (s *Session) Stop() {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.stopLocked()
+}
+
+// stopLocked is Stop for whoever has the store's mu.
+func (s *Session) stopLocked() {
 	s.stopping.Do(func() {
-		if s.flight == nil {
-			s.ring.close()
+		s.left = true
+		s.store.changed.Broadcast()
+		if s.ownsRing() {
+			s.store.endRingLocked(s.ring)
 			return
 		}
 		for _, r := range s.readers {
 			r.End()
 		}
-		if !s.shares && s.readers != nil { // a window that has begun
+		switch {
+		case s.stream != nil:
+			close(s.stop)
+			if s.flight != nil {
+				s.flight.endWatch()
+			}
+		case !s.shares:
 			s.flight.end()
 		}
 	})
 }
+
+// ownsRing reports whether the ring is the session's own, which ends with it.
+func (s *Session) ownsRing() bool { return s.flight == nil && s.stream == nil }
 
 // newSession makes a session whose encoders work in mem, without pipelines. state, which
 // may be nil, is what a spool says of the window.
@@ -288,6 +316,7 @@ func (s *Session) release() {
 		}
 		s.flight.freeSlot(s.slot)
 	} else {
+		s.ring.watched.Wait() // it ends soon: nothing comes any more
 		s.ring.free()
 	}
 	for _, p := range s.pipelines {
@@ -325,6 +354,9 @@ func (s *Session) tally() (sum buffer.Tally) {
 // total is tally for the totals of all sessions. Of what several of them have, it has what
 // this one was the first to write or to lose.
 func (s *Session) total() (sum buffer.Tally) {
+	if s.flight == nil && s.stream != nil {
+		return sum // the window that has the ring has all of it
+	}
 	if s.flight == nil {
 		return s.tally()
 	}

@@ -27,6 +27,10 @@ type Host struct {
 	Effective, Static *Source
 	// Clock gives the time of file names, rolling and retries; nil means the system's.
 	Clock clock.Clock
+	// Gate has the ring that the bytes of the connections go to, nil when nobody wants them.
+	// The store writes it, and so do other stores of the process. nil means one of the
+	// store's own.
+	Gate *atomic.Pointer[Ring]
 	// Room returns the Room of a window that is about to be opened: the zero Window for a
 	// live stream, and nil for a recovery, which has to be done whatever the load. A nil
 	// function means that there are no limits.
@@ -76,15 +80,21 @@ type Store struct {
 	noRoom     atomic.Uint64           // windows refused because their memory did not fit
 	reduced    atomic.Uint64           // windows with a smaller buffer than the configured one
 	recovering sync.WaitGroup          // Open's goroutine
+	living     sync.WaitGroup          // goroutines of live-only windows and their ring
 
-	mu       sync.Mutex   // guards the rest
-	session  *Session     // the open window
-	flight   *Flight      // nil without the flight recorder
-	captures []*Session   // that are open
-	opening  string       // ID of the window whose session is being made; "" when none is
-	windows  uint64       // finished
-	totals   buffer.Tally // of finished windows
-	sealed   bool         // no window is opened any more
+	sharedRings atomic.Uint64 // rings of live-only windows so far
+
+	mu       sync.Mutex    // guards the rest
+	changed  *sync.Cond    // of mu: a window is open, or has ended, or the rings have changed
+	lives    []*LiveWindow // that are not written
+	shared   *Flight       // the ring of live-only windows, see OpenLive; nil for none
+	session  *Session      // the open window
+	flight   *Flight       // nil without the flight recorder
+	captures []*Session    // that are open
+	opening  string        // ID of the window whose session is being made; "" when none is
+	windows  uint64        // finished
+	totals   buffer.Tally  // of finished windows
+	sealed   bool          // no window is opened any more
 	closed   bool
 }
 
@@ -132,6 +142,10 @@ func open(config Config, host Host) (*Store, error) {
 	}
 	s := &Store{config: config, host: host, alerted: map[string]time.Time{}}
 	s.unindexed = &unindexed{store: s}
+	s.changed = sync.NewCond(&s.mu)
+	if s.host.Gate == nil {
+		s.host.Gate = &atomic.Pointer[Ring]{}
+	}
 	if s.host.Clock == nil {
 		s.host.Clock = clock.System()
 	}
@@ -188,19 +202,11 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.opening, s.session = "", session
+		s.changed.Broadcast()
 	}()
 	begun := time.Now()
 	s.recovering.Wait()
-	s.mu.Lock()
-	f := s.flight
-	s.mu.Unlock()
-	var opened *Session
-	var err error
-	if f != nil {
-		opened, err = f.newSession(w, Scope{}, 0)
-	} else {
-		opened, err = startSession(s, w)
-	}
+	opened, err := s.newSession(w)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +214,26 @@ func (s *Store) OpenWindow(w record.Window) (*Session, error) {
 	session.begun, session.hangs = begun, hangs
 	hangs.opened(session.readers) // none yet, where others read the ring too: Start comes later
 	return session, nil
+}
+
+// newSession returns the session of a window: it reads the ring in force, or one of its own.
+func (s *Store) newSession(w record.Window) (*Session, error) {
+	for {
+		s.mu.Lock()
+		f := s.flight
+		if f == nil && s.shared != nil && !s.shared.isOver() {
+			f = s.shared
+		}
+		s.mu.Unlock()
+		if f == nil {
+			return startSession(s, w)
+		}
+		session, err := f.newSession(w, Scope{}, true)
+		if !errors.Is(err, errRingOver) {
+			return session, err
+		}
+		s.awaitReplaced(f)
+	}
 }
 
 func (s *Store) beginOpening(window string) error {
@@ -231,6 +257,7 @@ func (s *Store) Seal() (window string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sealed = true
+	s.changed.Broadcast()
 	if s.session != nil {
 		return s.session.window.ID
 	}
@@ -340,6 +367,7 @@ type Stats struct {
 	Accounts record.Accounts // of all windows, the open one included
 	Window   *record.Accounts
 	Captures []OpenCapture // that are open
+	Lives    []OpenCapture // live-only windows that are open
 	Buffered int64         // bytes of the batches in use
 	Buffer   int64         // bytes of the open window's buffer, 0 without one
 	NoRoom   uint64        // windows refused because their memory did not fit
@@ -357,11 +385,21 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.totals
-	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
+	stats := Stats{Windows: s.windows, Faults: s.faults.Load(), Live: len(s.subscribers()) + s.livesLocked(), LiveLost: s.liveLost.Load(), PortraitsLost: s.noPortrait.Load(), IndexLost: s.noIndex.Load(), NoRoom: s.noRoom.Load(), Reduced: s.reduced.Load()}
 	for _, c := range s.captures {
 		open, total := c.tally(), c.total()
 		t.Add(&total)
 		stats.Captures = append(stats.Captures, OpenCapture{Window: c.window, Accounts: open.Accounts()})
+	}
+	for _, l := range s.lives {
+		open, total := l.tallyLocked(), l.totalLocked()
+		t.Add(&total)
+		if !l.ended {
+			stats.Lives = append(stats.Lives, OpenCapture{Window: l.window, Accounts: open.Accounts()})
+		}
+	}
+	if s.shared != nil && s.session == nil {
+		stats.Buffered, stats.Buffer = s.shared.used(), s.shared.buffer
 	}
 	if s.session != nil {
 		open, total := s.session.tally(), s.session.total()
@@ -380,6 +418,8 @@ func (s *Store) Close() {
 	s.mu.Lock()
 	s.sealed, s.closed = true, true
 	s.mu.Unlock()
+	s.EndLives()
+	s.living.Wait()
 	s.unindexed.close()
 	for _, l := range s.subscribers() {
 		l.finish()

@@ -86,7 +86,7 @@ func (w *worker) process(b *buffer.Batch) {
 // closed: nothing else changes it or its connections' part in it. Another one goes on, and
 // what has found no room is in no entry of the session's.
 func (w *worker) finish() {
-	for complete := w.pipeline.session.flight != nil; !complete; {
+	for complete := !w.pipeline.session.ownsRing(); !complete; {
 		complete = w.reader.Shard().WritePending()
 		w.drain()
 	}

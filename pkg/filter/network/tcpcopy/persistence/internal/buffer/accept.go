@@ -6,8 +6,9 @@ import (
 	"mosn.io/tcpcopy/pkg/record"
 )
 
-// accept is Data without the description.
-func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
+// accept is Data without the description. It returns the shard that goes on for this one
+// where that has the bytes to accept, nil elsewhere.
+func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (next *Shard) {
 	sh.mu.Lock()
 	panicOnFault, returned := debug.SetPanicOnFault(true), false
 	defer func() { // as leave does, which costs more
@@ -17,24 +18,26 @@ func (sh *Shard) accept(c *Conn, dir record.Direction, before record.PerDirectio
 		}
 		sh.mu.Unlock()
 	}()
-	sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
+	next = sh.acceptOrIgnoreLocked(c, dir, before, pieces, n)
 	returned = true
+	return next
 }
 
 // acceptOrIgnoreLocked is accept under the shard's lock. It ignores what comes after the
-// end of the window or the connection.
-func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
+// end of the window or the connection, unless it returns the shard that goes on.
+func (sh *Shard) acceptOrIgnoreLocked(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) (next *Shard) {
 	if sh.closed || !sh.participatesLocked(c, dir, before) {
-		return
+		return sh.next
 	}
 	sh.offerLocked(c, dir, pieces, n, sh.clock.Now())
 	if sh.unread < sh.geometry.wakeAt() {
-		return
+		return nil
 	}
 	sh.unread = 0
 	for _, r := range sh.readers {
 		r.wake()
 	}
+	return nil
 }
 
 // participatesLocked lets c join at its first bytes, and the direction begin at its

@@ -57,6 +57,15 @@ func (sh *Shard) NewReader(session int) (r *Reader) {
 	return r
 }
 
+// NewUnsavedReader is NewReader for a session that a recovery knows nothing of.
+func (sh *Shard) NewUnsavedReader() (r *Reader) {
+	sh.mu.Lock()
+	defer sh.leave(debug.SetPanicOnFault(true))
+	r = &Reader{state: &ReaderState{}}
+	sh.beginReaderLocked(r)
+	return r
+}
+
 // NewWatcher returns a reader of what comes from now on that a recovery knows nothing of, and
 // that counts nothing.
 func (sh *Shard) NewWatcher() (r *Reader) {

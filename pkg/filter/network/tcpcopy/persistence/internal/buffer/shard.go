@@ -23,6 +23,7 @@ type Shard struct {
 	mu           sync.Mutex  // guards the rest, and Conn's part of it
 	clock        Clock       // of the entries
 	closed       bool        // the window is over: nothing is accepted any more
+	next         *Shard      // that goes on since then; nil for none, see HandOver
 	failed       *FaultError // the spool cannot be used any more; nil otherwise
 	paused       uint32      // bit r is set while recording pauses for reason r
 	active       *Batch      // the last one of held
@@ -79,27 +80,26 @@ func (sh *Shard) Begin() {
 // c.Describe at the connection's first bytes.
 func (sh *Shard) Data(c *Conn, dir record.Direction, before record.PerDirection, pieces [][]byte, n int) {
 	c.describe() // not under the lock: it asks the proxy
-	sh.accept(c, dir, before, pieces, n)
+	for to := sh; to != nil; {
+		to = to.accept(c, dir, before, pieces, n)
+	}
 }
 
 // Skip counts n bytes that have passed on c without Data being able to see them.
 func (sh *Shard) Skip(c *Conn, dir record.Direction, before record.PerDirection, n int, reason record.Reason) {
 	c.describe()
-	sh.mu.Lock()
-	defer sh.leave(debug.SetPanicOnFault(true))
-	if sh.closed || !sh.participatesLocked(c, dir, before) {
-		return
+	for to := sh; to != nil; {
+		to = to.offerSkip(c, dir, before, n, reason)
 	}
-	sh.loseLocked(c, dir, n, reason, sh.clock.Now())
 }
 
 // End says that c has ended, after so many bytes have passed: those that were
 // read and that the shard has not seen are a gap. A connection that has had no
 // bytes in this session has no close event.
 func (sh *Shard) End(c *Conn, reason record.CloseReason, passed record.PerDirection) {
-	sh.mu.Lock()
-	defer sh.leave(debug.SetPanicOnFault(true))
-	sh.endLocked(c, reason, passed)
+	for to := sh; to != nil; {
+		to = to.offerEnd(c, reason, passed)
+	}
 }
 
 // EndAll says of all connections which have had bytes in this session and have
@@ -107,14 +107,8 @@ func (sh *Shard) End(c *Conn, reason record.CloseReason, passed record.PerDirect
 // process has sent itself: what it has only passed on to its successor is recorded,
 // and comes after them.
 func (sh *Shard) EndAll(reason record.CloseReason) {
-	sh.mu.Lock()
-	defer sh.leave(debug.SetPanicOnFault(true))
-	for c := range sh.joined {
-		var passed record.PerDirection
-		if c.Sent != nil {
-			passed.Out = c.Sent()
-		}
-		sh.endLocked(c, reason, passed)
+	for to := sh; to != nil; {
+		to = to.offerEndAll(reason)
 	}
 }
 
