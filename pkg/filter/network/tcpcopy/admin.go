@@ -15,6 +15,7 @@ import (
 
 	"mosn.io/tcpcopy/internal/openfile"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/model"
+	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/persistence"
 	"mosn.io/tcpcopy/pkg/filter/network/tcpcopy/strategy"
 	"mosn.io/tcpcopy/pkg/record"
 )
@@ -163,18 +164,39 @@ func guardOff(query url.Values) (bool, error) {
 	return false, &model.FieldError{Field: "guard", Value: strings.Join(words, ","), Valid: "on, off"}
 }
 
-// stream handles GET /api/v1/tcpcopy/stream: it sends pcapng until the caller goes. A
-// caller that reads slowly loses records; see persistence.Live.
+// stream handles GET /api/v1/tcpcopy/stream: it sends pcapng until the caller goes, of what
+// windows record, or with record=live of a live-only window. A caller that reads slowly loses
+// records; see persistence.Live.
 func (a *admin) stream(w http.ResponseWriter, req *http.Request) {
 	if !allow(w, req, http.MethodGet) || !a.authorized(w, req) {
 		return
 	}
-	live, err := a.recorder.subscribe()
-	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, err)
+	query, ok := queryOf(w, req)
+	if !ok {
 		return
 	}
-	defer live.Close()
+	records, unguarded, err := streamRequest(query)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	var live *persistence.Live
+	var window record.Window
+	if records {
+		live, window, err = a.recorder.openLive(unguarded)
+	} else {
+		live, err = a.recorder.subscribe()
+	}
+	if err != nil {
+		refuse(w, statusOf(err), err)
+		return
+	}
+	if records {
+		defer a.recorder.endLive(window.ID)
+		w.Header().Set(windowHeader, window.ID)
+	} else {
+		defer live.Close()
+	}
 	w.Header().Set("Content-Type", "application/x-pcapng")
 	w.WriteHeader(http.StatusOK)
 	flusher, _ := w.(http.Flusher)

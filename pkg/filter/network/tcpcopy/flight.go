@@ -237,12 +237,16 @@ type triggerReply struct {
 // captureReply is an open window in the list of all that are open.
 type captureReply struct {
 	strategy.WindowStatus
+	// Closes is null for a live-only window, which ends with its reader.
+	Closes *time.Time    `json:"closes"`
 	State  string        `json:"state"` // opening, open, closing
 	Scope  string        `json:"scope,omitempty"`
 	Conn   string        `json:"conn,omitempty"`     // of a capture with that scope
 	Name   string        `json:"listener,omitempty"` // likewise
 	Joined uint64        `json:"joined,omitempty"`   // events that fell into the capture
 	Cause  *record.Cause `json:"cause,omitempty"`
+
+	Accounts *record.Accounts `json:"accounts,omitempty"` // of a live-only window, up to now
 }
 
 // stateOpen is the state of a window that records.
@@ -311,16 +315,23 @@ func (r *recorder) ringMemory() strategy.OwnMemory {
 	return strategy.OwnMemory{}
 }
 
-// openWindows returns all windows that are open, captures included.
-func openWindows(s *strategy.Status, f *strategy.FlightStatus) []captureReply {
+// openWindows returns all windows that are open, captures and live-only ones included.
+func openWindows(s *strategy.Status, f *strategy.FlightStatus, lives []persistence.OpenCapture) []captureReply {
 	all := []captureReply{}
 	if s.Window != nil {
-		all = append(all, captureReply{WindowStatus: *s.Window, State: stateOpen})
+		all = append(all, captureReply{WindowStatus: *s.Window, Closes: &s.Window.Closes, State: stateOpen})
+	}
+	for _, l := range s.Lives {
+		i := slices.IndexFunc(lives, func(o persistence.OpenCapture) bool { return o.Window.ID == l.ID })
+		if i < 0 {
+			continue // it has ended with its store, and its reader has not seen that yet
+		}
+		all = append(all, captureReply{WindowStatus: l, State: stateOpen, Accounts: &lives[i].Accounts})
 	}
 	for _, c := range f.Running {
 		w := captureReply{
-			WindowStatus: strategy.WindowStatus{ID: c.ID, Trigger: record.TriggerFlight, Opened: c.Opened, Closes: c.Closes, Paused: f.Paused},
-			State:        stateOpen, Scope: string(c.Scope.Kind), Conn: c.Scope.Conn, Name: c.Scope.Listener, Joined: c.Joined, Cause: c.Cause,
+			WindowStatus: strategy.WindowStatus{ID: c.ID, Trigger: record.TriggerFlight, Opened: c.Opened, Paused: f.Paused},
+			Closes:       &c.Closes, State: stateOpen, Scope: string(c.Scope.Kind), Conn: c.Scope.Conn, Name: c.Scope.Listener, Joined: c.Joined, Cause: c.Cause,
 		}
 		switch {
 		case c.Opening:

@@ -38,7 +38,6 @@ func (r *recorder) openStoreRing(store *persistence.Store, c *strategy.FlightCon
 	}
 	s := &storeRing{recorder: r, flight: flight, event: event}
 	flight.Match(set, s.fired)
-	r.gate.Store(flight.Ring)
 	return s, nil
 }
 
@@ -114,12 +113,7 @@ func (s *storeRing) OpenCapture(spec strategy.CaptureSpec) (strategy.CaptureSink
 }
 
 // Shut implements strategy.RingSink. A window that reads the ring goes on to its end.
-func (s *storeRing) Shut() {
-	s.flight.Shut()
-	if s.flight.Closed() {
-		s.recorder.gate.CompareAndSwap(s.flight.Ring, nil)
-	}
-}
+func (s *storeRing) Shut() { s.flight.Shut() }
 
 // Close implements strategy.RingSink.
 func (s *storeRing) Close() {
@@ -129,7 +123,6 @@ func (s *storeRing) Close() {
 	s.freed = &last
 	s.mu.Unlock()
 	s.flight.Close()
-	s.recorder.gate.CompareAndSwap(s.flight.Ring, nil)
 }
 
 // Stats implements ring.

@@ -53,8 +53,8 @@ type recorder struct {
 	run        string // the process's part of connection identities
 	host       host
 	controller *strategy.Controller
-	// gate is what the bytes of the connections go to: the flight recorder's ring, or the
-	// window's; nil when nobody wants them.
+	// gate is what the bytes of the connections go to: the flight recorder's ring, the
+	// window's, or that of live-only windows; nil when nobody wants them. The stores write it.
 	gate    atomic.Pointer[persistence.Ring]
 	flight  *strategy.Flight
 	ring    atomic.Pointer[ringSession] // the open one; nil without one
@@ -357,22 +357,6 @@ func (r *recorder) openSession(w record.Window) (*persistence.Session, error) {
 		return nil, &record.SkipError{Reason: record.SkipMemory, Err: err}
 	}
 	return session, err
-}
-
-// Start begins the window: from now on it has what passes. It implements
-// strategy.WindowSink.
-func (s *windowSink) Start() {
-	s.Session.Start()
-	s.recorder.gate.CompareAndSwap(nil, s.Ring())
-}
-
-// Stop ends the window: what passes from now on is not in it. It implements
-// strategy.WindowSink.
-func (s *windowSink) Stop() {
-	s.Session.Stop()
-	if s.Ring().Closed() {
-		s.recorder.gate.CompareAndSwap(s.Ring(), nil)
-	}
 }
 
 // Close closes the session and updates the metrics.

@@ -98,7 +98,7 @@ func (r *recorder) status() statusReply {
 	}
 	p := r.presence()
 	flight := r.flight.Status()
-	out.Windows, out.Flight = openWindows(&s, &flight), r.flightReply(p)
+	out.Windows, out.Flight = openWindows(&s, &flight, stats.Lives), r.flightReply(p)
 	flightRefused := r.flightRefusal()
 	r.mu.Lock()
 	defer r.mu.Unlock()

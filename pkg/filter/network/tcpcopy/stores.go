@@ -104,6 +104,7 @@ func (r *recorder) openStore(current *persistence.Store, o *outputSettings, b *b
 		Info:       func(format string, args ...any) { r.host.log.Infof(format, args...) },
 		Panicked:   r.countPanic,
 		Room:       r.room,
+		Gate:       &r.gate,
 		FieldNames: fieldNames(),
 	})
 	if err != nil {
@@ -155,6 +156,7 @@ func (r *recorder) storeOrNil() *persistence.Store {
 func (r *recorder) retire(old *persistence.Store) {
 	const why = "its output has been replaced"
 	over := r.controller.Drop(old.Seal(), why)
+	old.EndLives()
 	ringOver := r.flight.Reopen(why)
 	r.retiring.Add(1)
 	go func() { // ends when everything is written; drain waits for it
@@ -207,6 +209,7 @@ func plus(a, b persistence.Stats) persistence.Stats {
 	b.Live += a.Live
 	b.Buffered += a.Buffered
 	b.Accounts = a.Accounts.Plus(b.Accounts)
+	b.Lives = append(slices.Clip(a.Lives), b.Lives...)
 	if b.Window == nil {
 		b.Window = a.Window
 	}

@@ -96,11 +96,14 @@ type Controller struct {
 	paused     bool             // the guard pauses it
 	waiting    time.Time        // when the wait for the next scheduled window began
 	manual     []*manualOpening // wait for the guard's first reading
+	lives      []*liveWindow    // live-only windows that are open
 	verdict    verdict          // of the guard, by the last step
 	why        string           // its reason
 	guardLog   guardLog         // of verdict
 	skipped    SkipStatus       // its list is replaced, never changed
 	skipping   bool             // no window has opened since the last skip
+
+	livesOpening int // live-only windows that are being opened
 }
 
 // layer is one layer of the switch.

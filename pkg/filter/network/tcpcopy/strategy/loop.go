@@ -78,6 +78,7 @@ func (c *Controller) handleNext() (stop bool) {
 // the Sink has nothing under way any more.
 func (c *Controller) shutdown() {
 	c.cancelWindow(ErrClosed, "shutdown")
+	c.endLives("shutdown")
 	for _, m := range c.manual {
 		m.answer <- answer{err: ErrClosed}
 	}
@@ -130,7 +131,7 @@ func (c *Controller) now() time.Time {
 
 // wantsReadings reports whether anything depends on the guard.
 func (c *Controller) wantsReadings() bool {
-	soon := c.window != nil || len(c.manual) > 0 || c.transition != nil && c.transition.opening
+	soon := c.window != nil || len(c.manual) > 0 || len(c.lives) > 0 || c.livesOpening > 0 || c.transition != nil && c.transition.opening
 	return c.guard.enabled && (c.effective.on || soon)
 }
 
@@ -167,6 +168,7 @@ func (c *Controller) judge(now time.Time) {
 			c.window.Sink.Resume(record.ReasonGuard)
 		}
 	}
+	c.judgeLives()
 }
 
 // resolve updates the effective configuration after a change of a layer.
@@ -190,6 +192,7 @@ func (c *Controller) set(name model.Layer, cfg model.DumpConfig, source string) 
 	switch {
 	case c.effective.forced:
 		c.cancelWindow(ErrForceOff, "switched off")
+		c.endLives("switched off")
 	case was.on && !c.effective.on:
 		c.cancelWindow(ErrSwitchedOff, "switched off")
 	}
@@ -238,6 +241,7 @@ func (c *Controller) publish() {
 			s.Closing = w
 		}
 	}
+	s.Lives = c.liveStatus()
 	if next := c.nextOpening(); !next.IsZero() {
 		s.Next = &next
 	}

@@ -13,6 +13,7 @@ type Status struct {
 	Window  *WindowStatus     `json:"window"`            // nil when none is open
 	Opening *TransitionStatus `json:"opening,omitempty"` // nil when none is being opened
 	Closing *TransitionStatus `json:"closing,omitempty"` // nil when none is being closed
+	Lives   []WindowStatus    `json:"-"`                 // live-only windows that are open; they have no Closes
 	Guard   GuardStatus       `json:"guard"`
 	Next    *time.Time        `json:"next,omitempty"` // planned opening; nil when none is planned
 	Skipped SkipStatus        `json:"skipped"`

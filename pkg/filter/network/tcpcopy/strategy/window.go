@@ -17,6 +17,7 @@ type manualOpening struct {
 	length    time.Duration
 	unguarded bool        // the guard has no say
 	measure   bool        // opens no window: somebody wants to know the guard's verdict
+	live      bool        // of a live-only window, which whoever waits opens
 	expires   time.Time   // when it waits no longer
 	answer    chan answer // room for one; gets exactly one
 }
@@ -42,6 +43,12 @@ func (c *Controller) openManual(now time.Time) {
 				wait = append(wait, m)
 			} else {
 				m.answer <- answer{available: c.verdict == verdictUp}
+			}
+			continue
+		}
+		if m.live {
+			if !c.admitLive(m, now) {
+				wait = append(wait, m)
 			}
 			continue
 		}
