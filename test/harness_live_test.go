@@ -18,9 +18,17 @@ import (
 // subscribe begins a live stream that the test's end closes.
 func subscribe(t *testing.T, m *mosn) io.Reader {
 	t.Helper()
+	body, _, _ := openStream(t, m, "")
+	return body
+}
+
+// openStream begins a live stream with those parameters, which leave or the test's end closes.
+// window is the id of its live-only window, if it has one.
+func openStream(t *testing.T, m *mosn, parameters string) (body io.Reader, window string, leave func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.Admin.URL("/api/v1/tcpcopy/stream"), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.Admin.URL("/api/v1/tcpcopy/stream"+parameters), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +40,7 @@ func subscribe(t *testing.T, m *mosn) io.Reader {
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("the stream answers %s", answer.Status)
 	}
-	return answer.Body
+	return answer.Body, answer.Header.Get("X-Tcpcopy-Window"), cancel
 }
 
 // growing is what has come of a stream so far.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mosn.io/tcpcopy/internal/mosnproc"
+	"mosn.io/tcpcopy/internal/oracle"
 	"mosn.io/tcpcopy/pkg/record"
 )
 
@@ -95,5 +96,79 @@ func TestASlowLiveReaderLosesAlone(t *testing.T) {
 	}
 	if gaps == 0 {
 		t.Error("the stream has no gap")
+	}
+}
+
+// A live-only window has all that passes while its reader is there: before, in and after a
+// window, which has its own. It ends with its reader, and FORCE_OFF ends it too.
+func TestALiveOnlyWindowThroughARealMOSN(t *testing.T) {
+	t.Parallel()
+	base, address := newBase(t), freeAddress(t)
+	m := start(t, base, configOf(upstream(t, echo),
+		mosnproc.NewListener("tcp", address, recorder(base), mosnproc.TCPProxy())))
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sendAndReceive(t, conn, "before anything")
+	var stream io.Reader
+	var id string
+	var leave func()
+	received := &growing{}
+	said := 0
+	say := func(text string) {
+		sendAndReceive(t, conn, text)
+		said += len(text)
+		eventually(t, "the live stream shows "+text, func() bool { return bytes.Count(received.bytes(), []byte(text)) == 2 })
+	}
+	// It begins in a window, outlives it, and sees another one.
+	first := m.window(func() {
+		stream, id, leave = openStream(t, m, "?record=live")
+		go received.fill(stream) // ends with the stream
+		say("in the first window")
+	})
+	say("between the windows")
+	second := m.window(func() { say("in the second window") })
+	say("after the windows")
+	leave()
+	var line oracle.Window
+	eventually(t, "the line of the live-only window", func() bool {
+		line, err = oracle.FindWindow(m.dump, id)
+		return err == nil
+	})
+	if line.Trigger != "live" || line.Seen != line.Written || line.Written.In != uint64(said) || line.Written.Out != uint64(said) || line.Connections != 1 || len(line.Files) > 0 {
+		t.Errorf("line %+v, want %d bytes", line, said)
+	}
+	complete(t, first)
+	complete(t, second)
+	if first.Written.In != uint64(len("in the first window")) || second.Written.In != uint64(len("in the second window")) {
+		t.Errorf("windows %+v, %+v", first.Written, second.Written)
+	}
+	for key, records := range readStreams(t, received.bytes()) {
+		for _, r := range records {
+			if r.Kind == record.KindGap || r.Window != id {
+				t.Errorf("%s: %+v", key, r)
+			}
+		}
+	}
+	stream, _, _ = openStream(t, m, "?record=live&guard=off")
+	ended := make(chan struct{})
+	again := &growing{}
+	go func() {
+		defer close(ended)
+		again.fill(stream)
+	}()
+	sendAndReceive(t, conn, "the last word")
+	if err := m.Admin.Configure(deadline(t), "global", `{"switch": "FORCE_OFF"}`); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(timeout):
+		t.Fatal("FORCE_OFF does not end the stream")
+	}
+	if !bytes.Contains(again.bytes(), []byte("the last word")) {
+		t.Error("the stream does not have all")
 	}
 }

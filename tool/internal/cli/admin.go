@@ -129,11 +129,17 @@ func (e *refusedError) Error() string {
 
 // open sends a request and returns the answer's body, for the caller to close.
 func (c *adminClient) open(ctx context.Context, method, path string, query url.Values, body []byte) (io.ReadCloser, error) {
+	stream, _, err := c.openWithHeader(ctx, method, path, query, body)
+	return stream, err
+}
+
+// openWithHeader is open, and returns the answer's header too.
+func (c *adminClient) openWithHeader(ctx context.Context, method, path string, query url.Values, body []byte) (io.ReadCloser, http.Header, error) {
 	u := c.base.JoinPath(path)
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -144,17 +150,17 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return nil, c.unasked(err)
+		return nil, nil, c.unasked(err)
 	}
 	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
+		return resp.Body, resp.Header, nil
 	}
 	defer resp.Body.Close()
 	reason, own := refusalOf(resp)
 	if !own {
-		return nil, c.stranger(ctx, method, path, fmt.Errorf("%s%s", resp.Status, reason))
+		return nil, nil, c.stranger(ctx, method, path, fmt.Errorf("%s%s", resp.Status, reason))
 	}
-	return nil, &refusedError{address: c.base.Host, status: resp.StatusCode, reason: reason}
+	return nil, nil, &refusedError{address: c.base.Host, status: resp.StatusCode, reason: reason}
 }
 
 // unasked returns the error for a request without an answer.
@@ -269,12 +275,24 @@ func (c *adminClient) mosnVersion(ctx context.Context) string {
 	return version
 }
 
-// openStream opens the live stream. The caller closes it.
-func (c *adminClient) openStream(ctx context.Context) (io.ReadCloser, error) {
-	body, err := c.open(ctx, http.MethodGet, adminStream, nil, nil)
+// streamWindow is the header of an answer that has the id of the live-only window that a
+// stream is of.
+const streamWindow = "X-Tcpcopy-Window"
+
+// openStream opens a live stream, with the parameters of query, and returns the id of the
+// live-only window that it is of, "" if it is of none. The caller closes it.
+func (c *adminClient) openStream(ctx context.Context, query url.Values) (io.ReadCloser, string, error) {
+	body, header, err := c.openWithHeader(ctx, http.MethodGet, adminStream, query, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	stream, err := c.headed(ctx, body)
+	return stream, header.Get(streamWindow), err
+}
+
+// headed reads the head of a live stream and returns the whole of it. With an error it closes
+// body.
+func (c *adminClient) headed(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
 	head := make([]byte, pcapng.HeadLength)
 	n, err := io.ReadFull(body, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -28,7 +28,7 @@ type fakeAdmin struct {
 	mu          sync.Mutex // guards the rest
 	app, global model.DumpConfig
 	guardDown   bool
-	old         bool     // does not know guard=off
+	old         bool     // does not know guard=off, nor record=live
 	full        bool     // the disk is
 	skips       bool     // windows have not opened
 	none        bool     // it is a MOSN without tcpcopy
@@ -36,6 +36,7 @@ type fakeAdmin struct {
 	killed      bool     // the stream ends in the middle of a record
 	due         bool     // the next window is
 	window      string   // id of the open one
+	live        string   // id of a live-only one
 	ring        bool     // there is one
 	captures    []string // ids of those that are open
 }
@@ -107,7 +108,11 @@ func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case "DELETE /api/v1/tcpcopy/window":
 		a.close(w)
 	case "GET /api/v1/tcpcopy/stream":
-		a.stream(w)
+		if req.URL.Query().Get("record") == "live" && !a.old {
+			a.recordLive(w, req)
+		} else {
+			a.stream(w)
+		}
 	case "POST /api/v1/tcpcopy/capture":
 		a.capture(w, req)
 	default:
@@ -154,6 +159,13 @@ func (a *fakeAdmin) status(w http.ResponseWriter) {
 		answer["skipped"] = map[string]any{"windows": 4, "list": list}
 		answer["owners"] = map[string]string{"strategy": "ingress", "output": "ingress"}
 		answer["guard"].(map[string]any)["downs"] = 7
+	}
+	if a.live != "" {
+		w := map[string]any{"id": a.live, "trigger": "live", "state": "open", "opened": dumpStart, "closes": nil, "paused": false}
+		if a.guardDown {
+			w["guard"] = "off"
+		}
+		answer["windows"] = []any{w}
 	}
 	if a.ring {
 		a.flight(answer)
@@ -276,6 +288,20 @@ func (a *fakeAdmin) writeIndex(line layout.WindowLine) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(a.dir, layout.Index), append(text, '\n'), 0o600)
+}
+
+// recordLive is stream for a live-only window.
+func (a *fakeAdmin) recordLive(w http.ResponseWriter, req *http.Request) {
+	switch {
+	case a.global.Switch == model.SwitchForceOff:
+		refuse(w, http.StatusConflict, "switch is FORCE_OFF")
+	case a.guardDown && req.URL.Query().Get("guard") != "off":
+		refuse(w, http.StatusServiceUnavailable, "guard is down: host cpu 97.0 >= 80")
+	default:
+		a.live = firstWindow
+		w.Header().Set("X-Tcpcopy-Window", firstWindow)
+		a.stream(w)
+	}
 }
 
 func (a *fakeAdmin) stream(w http.ResponseWriter) {

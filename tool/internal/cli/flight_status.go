@@ -34,7 +34,9 @@ type openWindow struct {
 	ID       string        `json:"id"`
 	Trigger  string        `json:"trigger"`
 	Opened   time.Time     `json:"opened"`
-	Closes   time.Time     `json:"closes"`
+	Closes   time.Time     `json:"closes"` // zero for a live-only window
+	Paused   bool          `json:"paused"` // by the guard
+	Guard    string        `json:"guard"`
 	State    string        `json:"state"` // opening, open, closing
 	Scope    string        `json:"scope"`
 	Conn     string        `json:"conn"`
@@ -95,7 +97,22 @@ func (f *flight) flightLine() string {
 
 // printFlight prints the flight recorder's part of the status. line prints a line.
 func printFlight(o *output, s *status, line func(name, format string, args ...any), bad func()) {
-	name := "captures"
+	name := "live"
+	for i := range s.Windows {
+		if w := &s.Windows[i]; w.Trigger == string(record.TriggerLive) {
+			more := ""
+			if w.Paused {
+				more = ", paused by the guard"
+				bad()
+			}
+			if w.Guard == record.GuardOff {
+				more = ", whatever the guard says"
+			}
+			line(name, "%s, for its reader alone, since %s%s", o.window(w.ID), o.moment(w.Opened), more)
+			name = ""
+		}
+	}
+	name = "captures"
 	for i := range s.Windows {
 		if w := &s.Windows[i]; w.Cause != nil {
 			line(name, "%s", captureLine(o, w))

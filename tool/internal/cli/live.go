@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +17,18 @@ import (
 
 func (t *tool) liveCommand() *cobra.Command {
 	var path string
-	var raw, hex, text, asCalls bool
+	var raw, hex, text, asCalls, records, ignoreGuard bool
 	cmd := &cobra.Command{
 		Use:   "live",
 		Short: "Watch what is recorded, as it comes",
 		Long: `live shows what a running recorder records from now on: as "show" does, with
---calls as "calls" does, or with -w as pcapng, for Wireshark. It opens no window:
-see "record" and "on". When it cannot keep up it loses records, not the proxy.
-Windows that do not open, and the guard's pauses, are lines on standard error.
-Ctrl-C ends it; calls that have not ended are printed then.`,
+--calls as "calls" does, or with -w as pcapng, for Wireshark. It waits for windows:
+see "on". With --record it opens a window of its own at once, which only live has:
+no file, and it ends with live. When live cannot keep up it loses records, not the
+proxy. Windows that do not open, and the guard's pauses, are lines on standard
+error. Ctrl-C ends it; calls that have not ended are printed then.`,
 		Example: `  tcpcopyctl live
+  tcpcopyctl live --record --calls
   tcpcopyctl live --calls --where 'failed or latency > 200ms'
   tcpcopyctl live -w - | wireshark -k -i -
   tcpcopyctl live --port 8080 --direction in --text`,
@@ -36,6 +39,8 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 	r.running = true
 	o := t.addOutput(cmd)
 	f := cmd.Flags()
+	f.BoolVar(&records, "record", false, "record now, for live alone, until it ends")
+	f.BoolVar(&ignoreGuard, "ignore-guard", false, "with --record, record whatever the use of CPU and memory is")
 	f.BoolVar(&asCalls, "calls", false, "show calls, each as soon as it has ended")
 	where := t.addWhereFlag(cmd)
 	d := addDecodeFlags(cmd)
@@ -59,6 +64,9 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 		if !asCalls && (where.expr != "" || len(d.protocols) > 0) {
 			return misused(cmd, "--where and --protocol are about calls: add --calls")
 		}
+		if ignoreGuard && !records {
+			return misused(cmd, "--ignore-guard is about a window of live's own: add --record")
+		}
 		options, err := d.options(cmd)
 		if err != nil {
 			return err
@@ -73,7 +81,7 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 		if err != nil {
 			return err
 		}
-		opened, err := c.openStream(cmd.Context())
+		opened, window, err := c.openStream(cmd.Context(), streamQuery(records, ignoreGuard))
 		if err != nil {
 			if cmd.Context().Err() != nil {
 				return nil // Ctrl-C is how it ends
@@ -81,13 +89,19 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 			return err
 		}
 		defer opened.Close()
+		switch {
+		case records && window == "":
+			fmt.Fprintf(t.stderr, "tcpcopyctl: the recorder on %s is older than --record: live waits for its windows\n", c.base.Host)
+		case records:
+			fmt.Fprintf(t.stderr, "tcpcopyctl: window %s is open for live alone; waiting for traffic\n", printable(o.window(window)))
+		}
 		stream := &liveStream{r: opened}
 		q.Report.Damage = stream.damage(q.Report.Damage)
 		watched, stop := context.WithCancel(cmd.Context())
 		ended := make(chan struct{})
 		go func() { // ends with the stream
 			defer close(ended)
-			t.watchWindows(cmd.Context(), watched, c, o)
+			t.watchWindows(cmd.Context(), watched, c, liveNews{t: t, output: o, own: window})
 		}()
 		defer func() {
 			stop()
@@ -121,6 +135,18 @@ Ctrl-C ends it; calls that have not ended are printed then.`,
 		return err
 	}
 	return cmd
+}
+
+// streamQuery returns the parameters of the request for a stream.
+func streamQuery(records, ignoreGuard bool) url.Values {
+	query := url.Values{}
+	if records {
+		query.Set("record", string(record.TriggerLive))
+	}
+	if ignoreGuard {
+		query.Set("guard", record.GuardOff)
+	}
+	return query
 }
 
 // show prints the records of a stream, each as soon as it is there.

@@ -16,10 +16,9 @@ const liveStatusEvery = time.Second
 // watchWindows prints to standard error what live waits for, which windows do not open, and
 // when the guard pauses one, until ctx ends. A stream without records would say nothing of that.
 // The first status is waited for until whole ends, which is the command's context.
-func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, o *output) {
+func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, news liveNews) {
 	tick := time.NewTicker(liveStatusEvery)
 	defer tick.Stop()
-	news := liveNews{t: t, output: o}
 	for asked := whole; ; asked = ctx {
 		// A recorder that does not answer ends the stream, which has its own error.
 		if now, _, err := c.status(asked); err == nil {
@@ -37,6 +36,7 @@ func (t *tool) watchWindows(whole, ctx context.Context, c *adminClient, o *outpu
 type liveNews struct {
 	t      *tool
 	output *output
+	own    string  // id of the live-only window that live has; "" if it has none
 	before *status // the last one; nil at the start
 	waits  string  // what live was last said to wait for; "" if nothing was said
 }
@@ -48,6 +48,10 @@ func (l *liveNews) print(now *status) {
 	l.before = now
 	say := func(format string, args ...any) {
 		fmt.Fprintln(t.stderr, "tcpcopyctl:", printable(fmt.Sprintf(format, args...)))
+	}
+	if l.own != "" {
+		l.printOwn(before, now, say)
+		return
 	}
 	list, skipped := now.Skipped.List, false
 	if n := len(list); n > 0 && now.Window == nil && (before == nil || now.Skipped.Windows != before.Skipped.Windows) {
@@ -78,6 +82,24 @@ func (l *liveNews) print(now *status) {
 	case paused(before) && now.Window != nil && !now.Window.Paused:
 		say("the window goes on")
 	}
+}
+
+// printOwn is print for a live-only window: no other one matters to it.
+func (l *liveNews) printOwn(before, now *status, say func(format string, args ...any)) {
+	paused := func(s *status) bool {
+		if s == nil {
+			return false
+		}
+		w := s.openWindow(l.own)
+		return w != nil && w.Paused
+	}
+	switch {
+	case paused(now) && !paused(before):
+		say("the guard pauses the window: %s", now.Guard.Source)
+	case paused(before) && now.openWindow(l.own) != nil && !paused(now):
+		say("the window goes on")
+	}
+	printCaptures(before, now, l.output, say)
 }
 
 // waiting says what live waits for where no window is open or being opened. what is the same for two statuses that

@@ -95,3 +95,33 @@ func TestLiveSaysWhyNothingComes(t *testing.T) {
 		t.Errorf("at the start, with a window that is being opened: %q", out.String())
 	}
 }
+
+// Of a live-only window live says when the guard pauses it, and nothing of others.
+func TestLiveSaysWhenTheGuardPausesItsOwnWindow(t *testing.T) {
+	var out bytes.Buffer
+	tool := &tool{stderr: &out, now: time.Now}
+	news := liveNews{t: tool, output: &output{t: tool, utc: true}, own: "mine"}
+	at := func(paused bool) *status {
+		s := &status{Windows: []openWindow{{ID: "other", Trigger: "schedule", Paused: !paused}, {ID: "mine", Trigger: "live", Paused: paused}}}
+		s.Guard.Source = "host cpu 99 >= 80"
+		s.Skipped.Windows, s.Skipped.List = 1, []record.Skip{{Reason: record.SkipGuard, Trigger: record.TriggerSchedule, Windows: 1}}
+		return s
+	}
+	for i, step := range []struct {
+		now  *status
+		want string
+	}{
+		{at(false), ""},
+		{at(true), "the guard pauses the window: host cpu 99 >= 80"},
+		{at(true), ""},
+		{at(false), "the window goes on"},
+		{at(true), "the guard pauses the window"},
+		{&status{}, ""}, // it has ended
+	} {
+		out.Reset()
+		news.print(step.now)
+		if got := out.String(); (step.want == "") != (got == "") || !strings.Contains(got, step.want) {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+}

@@ -138,6 +138,7 @@ func (s *Store) shareLocked(f *Flight) {
 	s.living.Add(1)
 	go func() {
 		defer s.living.Done()
+		defer catchPanic(s.alert, "the ring of live-only windows")
 		f.awaitReaders()
 		s.mu.Lock()
 		if s.shared == f {
@@ -303,6 +304,7 @@ func (l *LiveWindow) run() {
 	s := l.store
 	defer s.living.Done()
 	defer close(l.written)
+	defer catchPanic(s.alert, "a live-only window")
 	counted := map[string]bool{}
 	for p := l.next(nil); p != nil; p = l.next(p) {
 		for i, pipeline := range p.pipelines {

@@ -417,6 +417,7 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.sealed, s.closed = true, true
+	s.changed.Broadcast()
 	s.mu.Unlock()
 	s.EndLives()
 	s.living.Wait()
