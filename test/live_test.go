@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,7 +103,7 @@ func TestASlowLiveReaderLosesAlone(t *testing.T) {
 
 // A live-only window has all that passes while its reader is there: before, in and after a
 // window, which has its own. It ends with its reader, and FORCE_OFF ends it too.
-func TestALiveOnlyWindowThroughARealMOSN(t *testing.T) {
+func TestALiveOnlyWindowGoesOnBesideWindows(t *testing.T) {
 	t.Parallel()
 	base, address := newBase(t), freeAddress(t)
 	m := start(t, base, configOf(upstream(t, echo),
@@ -170,5 +172,49 @@ func TestALiveOnlyWindowThroughARealMOSN(t *testing.T) {
 	}
 	if !bytes.Contains(again.bytes(), []byte("the last word")) {
 		t.Error("the stream does not have all")
+	}
+}
+
+// What kills the process leaves the window that shared its memory with a live-only one whole,
+// and nothing of the latter.
+func TestAKilledProcessLeavesTheWindowBesideALiveOnlyOne(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		t.Skipf("no memory file system for the spool: %v", err)
+	}
+	base, server := newBase(t), upstream(t, echo)
+	var address string
+	next := func() *mosn {
+		address = freeAddress(t)
+		return start(t, base, configOf(server, mosnproc.NewListener("tcp", address, recorder(base), mosnproc.TCPProxy())))
+	}
+	m := next()
+	stream, id, _ := openStream(t, m, "?record=live")
+	received := &growing{}
+	go received.fill(stream) // ends with the process
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sendAndReceive(t, conn, "before the window")
+	window := m.open()
+	text := strings.Repeat("in the window ", 10_000)
+	sendAndReceive(t, conn, text)
+	if err := m.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	m = next()
+	eventually(t, "the killed process's window is in the index", func() bool {
+		_, err := oracle.FindWindow(m.dump, window)
+		return err == nil
+	})
+	w := m.indexed(window)
+	if !w.Recovered || w.Written != w.Seen || w.Written.In != uint64(len(text)) || w.Written.Out != uint64(len(text)) {
+		t.Errorf("%+v", w)
+	}
+	m.connections(w)
+	if _, err := oracle.FindWindow(m.dump, id); err == nil {
+		t.Error("the live-only window has a line")
 	}
 }

@@ -26,8 +26,8 @@ type flow struct {
 // the connections whose header a batch has.
 type flowTable struct {
 	window   string
-	resumed  bool   // a killed process has done the batches before
-	began    uint64 // number of the batch with which the session began; 0 where it has its ring alone
+	resumed  bool         // a killed process has done the batches before
+	began    buffer.Place // where the session began; zero where it has its ring alone
 	flows    []*flow
 	selector *selector         // nil for all entries
 	selected spans             // entries of the batch that the session has
@@ -88,12 +88,13 @@ func (t *flowTable) join(b *buffer.Batch) {
 		if !ok {
 			return
 		}
+		begun := !b.Place(at).Before(t.began)
 		at = next
 		switch e.Kind {
 		case buffer.KindHeader:
 			t.enter(&e)
 		case buffer.KindData, buffer.KindGap:
-			t.flows[e.Slot].pass(e.Dir, e.Offset+e.Length(), t.resumed)
+			t.flows[e.Slot].pass(e.Dir, e.Offset+e.Length(), t.resumed && begun)
 		case buffer.KindClose:
 			t.flows[e.Slot] = nil
 		}
@@ -133,7 +134,7 @@ func (t *flowTable) enter(e *buffer.Entry) {
 		return
 	}
 	f := &flow{base: e.Base(), next: e.Base(), description: string(description)}
-	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0 && (t.began == 0 || e.Previous() >= t.began)
+	f.earlier = t.resumed && e.Flags&buffer.FlagRepeat != 0 && (t.began == buffer.Place{} || e.Previous() >= t.began.Batch)
 	f.known = f.earlier
 	limit, ok := e.Endpoint(&f.Endpoint)
 	if !ok {

@@ -315,7 +315,7 @@ func (p *pipeline) writeAll() error {
 	source := p.source.(*deadShard)
 	p.flows.known, p.flows.resumed = source.sum.Connections, true
 	if p.session.selection != nil {
-		p.flows.began = source.reader.Began().Batch
+		p.flows.began = source.reader.Began()
 	}
 	for b := source.next(); b != nil; b = source.next() {
 		if p.write(b); len(p.rejected) > 0 {
