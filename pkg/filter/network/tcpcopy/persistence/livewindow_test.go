@@ -376,10 +376,8 @@ func TestPausesOfALiveOnlyWindowAreItsOwn(t *testing.T) {
 	live, window := r.openLive(900), r.start(1)
 	live.Pause(record.ReasonGuard)
 	r.offer(p, record.In, []byte("window alone"))
-	flights := func() {}
 	window.Close(time.Now())
 	f := r.openFlight(2 << 20)
-	flights = func() { f.Shut(); f.Close() }
 	r.offer(p, record.In, []byte("nobody"))
 	live.Resume(record.ReasonGuard)
 	window = r.start(2)
@@ -389,16 +387,17 @@ func TestPausesOfALiveOnlyWindowAreItsOwn(t *testing.T) {
 	live.End()
 	records := r.received(live)[p.id]
 	live.Close()
-	flights()
-	var text string
+	f.Shut()
+	f.Close()
+	var text []byte
 	lost := uint64(0)
 	for _, rec := range records {
-		text += string(rec.Data)
+		text = append(text, rec.Data...)
 		if rec.Kind == record.KindGap {
 			lost += rec.Length
 		}
 	}
-	if text != "live alone" || lost != uint64(len("window alonenobody")) {
+	if string(text) != "live alone" || lost != uint64(len("window alonenobody")) {
 		t.Errorf("the stream has %q, %d lost: %+v", text, lost, records)
 	}
 	w := r.liveLine(900)
