@@ -98,21 +98,8 @@ func (x *exchange) append(dst []byte) []byte {
 		b.String(x.trace.SpanID)
 	}
 	b.Uint(uint64(x.trace.Source))
-	for _, m := range []*call.Message{&c.Request, &c.Response} {
-		there := *m != call.Message{}
-		b.Bool(there)
-		if !there {
-			continue
-		}
-		b.Uint(m.Offset)
-		b.Uint(m.Length)
-		b.Uint(m.Body.Offset)
-		b.Uint(m.Body.Length)
-		b.Uint(m.Missing)
-		b.Uint(m.Between)
-		b.Time(m.First)
-		b.Time(m.Last)
-	}
+	b.Message(&c.Request)
+	b.Message(&c.Response)
 	b.Uint(uint64(x.status))         //nolint:gosec // it is not negative
 	b.Uint(uint64(x.grpcStatus + 1)) //nolint:gosec // noStatus is -1
 	b.Uint(uint64(x.code))
@@ -155,15 +142,8 @@ func (x *exchange) read(b *parse.StateReader) {
 		x.trace.Trace = call.Trace{TraceID: b.String(), SpanID: b.String()}
 	}
 	x.trace.Source = trace.Source(b.Uint()) //nolint:gosec // it was one
-	for _, m := range []*call.Message{&c.Request, &c.Response} {
-		if !b.Bool() {
-			continue
-		}
-		m.Offset, m.Length = b.Uint(), b.Uint()
-		m.Body.Offset, m.Body.Length = b.Uint(), b.Uint()
-		m.Missing, m.Between = b.Uint(), b.Uint()
-		m.First, m.Last = b.Time(), b.Time()
-	}
+	b.Message(&c.Request)
+	b.Message(&c.Response)
 	x.status = int(b.Uint())         //nolint:gosec // it was one
 	x.grpcStatus = int(b.Uint()) - 1 //nolint:gosec // it was one
 	x.code = uint32(b.Uint())        //nolint:gosec // it was one
@@ -172,11 +152,11 @@ func (x *exchange) read(b *parse.StateReader) {
 	}
 }
 
-// flags returns all that is true or false of a call.
+// flags returns all that is true or false of a call, beside its messages.
 func (x *exchange) flags() []*bool {
 	c := &x.call
 	return []*bool{
-		&c.Failed, &c.Interleaved, &c.Request.Present, &c.Request.HasBody, &c.Request.Ended, &c.Response.Present, &c.Response.HasBody, &c.Response.Ended,
+		&c.Failed, &c.Interleaved,
 		&x.began[0], &x.began[1], &x.heads[0], &x.heads[1], &x.ended[0], &x.ended[1], &x.interim, &x.pushed, &x.unknown, &x.typed, &x.reset, &x.codeLost,
 	}
 }

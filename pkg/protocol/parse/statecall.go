@@ -26,14 +26,15 @@ func (s *State) Call(c *call.Call) {
 	s.String(c.Status)
 	*s = binary.AppendVarint(*s, int64(c.Code))
 	s.Flags(c.Failed, c.Interleaved)
-	s.message(&c.Request)
-	s.message(&c.Response)
+	s.Message(&c.Request)
+	s.Message(&c.Response)
 	s.String(c.Trace.TraceID)
 	s.String(c.Trace.SpanID)
 	s.Uint(uint64(c.Incomplete))
 }
 
-func (s *State) message(m *call.Message) {
+// Message appends all of a message.
+func (s *State) Message(m *call.Message) {
 	there := *m != call.Message{}
 	s.Flags(there, m.Present, m.HasBody, m.Ended)
 	if !there {
@@ -70,13 +71,14 @@ func (r *StateReader) Call(c *call.Call) {
 	r.b = r.b[n:]
 	c.Code = int(code)
 	r.Flags(&c.Failed, &c.Interleaved)
-	r.message(&c.Request)
-	r.message(&c.Response)
+	r.Message(&c.Request)
+	r.Message(&c.Response)
 	c.Trace = call.Trace{TraceID: r.String(), SpanID: r.String()}
 	c.Incomplete = r.Incomplete()
 }
 
-func (r *StateReader) message(m *call.Message) {
+// Message reads a message.
+func (r *StateReader) Message(m *call.Message) {
 	var there bool
 	r.Flags(&there, &m.Present, &m.HasBody, &m.Ended)
 	if !there {
